@@ -1,0 +1,200 @@
+//! The command line. Every flag is also an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::domain::AccountId;
+use crate::telemetry::LogFormat;
+
+/// Removes tags from Alibaba Cloud RAM users, atomically and durably, over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "untag", version, propagate_version = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service until SIGTERM or SIGINT.
+    Serve(Box<ServeArguments>),
+    /// Put users and their tags into the store, all or none. The service must not be running on the directory.
+    #[command(after_help = IMPORT_FORMAT)]
+    Import(ImportArguments),
+    /// Write all users and their tags as JSON Lines, as `import` reads them. The service may be running.
+    Export(ExportArguments),
+    /// Ask a running service for its health: exit code 0 when it is serving, 1 when not. For probes.
+    Health(HealthArguments),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArguments),
+}
+
+const IMPORT_FORMAT: &str = "\
+FILE has JSON Lines, one user each; a user that is there already is replaced:
+{\"account_id\":\"1\",\"resource_type\":\"user\",\"resource_id\":\"2\",\"principal_name\":\"a@b.c\",\"tags\":{\"key\":\"value\"}}";
+
+/// Where the embedded store is.
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// The directory of the embedded store; made where it is missing.
+    #[arg(
+        long,
+        env = "UNTAG_DATA_DIR",
+        value_name = "DIRECTORY",
+        default_value = "untag-data"
+    )]
+    pub data_dir: PathBuf,
+}
+
+/// `untag serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The address of the tag service, with health and reflection. Port 0 takes a free one, which the log names.
+    #[arg(
+        long,
+        env = "UNTAG_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:50051"
+    )]
+    pub listen: SocketAddr,
+
+    /// The address of gRPC health for probes, without TLS.
+    #[arg(
+        long,
+        env = "UNTAG_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9090"
+    )]
+    pub admin_listen: SocketAddr,
+
+    #[command(flatten)]
+    pub data: DataArguments,
+
+    /// The account of requests without the metadata entry x-acs-account-id: 1 to 32 digits. Without it they are refused.
+    #[arg(long, env = "UNTAG_DEFAULT_ACCOUNT", value_name = "ACCOUNT_ID", value_parser = AccountId::parse)]
+    pub default_account: Option<AccountId>,
+
+    /// Serve whoever can connect, on an address other than loopback, with no authentication.
+    #[arg(long, env = "UNTAG_ALLOW_ANONYMOUS")]
+    pub allow_anonymous: bool,
+
+    /// Put three users of account 1000000000000001 into the store at each start, and make that the default account.
+    #[arg(long, env = "UNTAG_SAMPLE_DATA")]
+    pub sample_data: bool,
+
+    /// How long requests in flight get to finish after SIGTERM or SIGINT, in seconds.
+    #[arg(long, env = "UNTAG_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "25", value_parser = seconds)]
+    pub drain_timeout: Duration,
+
+    /// The longest that a request may take, in seconds. A caller's own deadline may be shorter.
+    #[arg(long, env = "UNTAG_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub request_timeout: Duration,
+
+    /// How many changes may wait for the store before more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "UNTAG_QUEUE_DEPTH", value_name = "REQUESTS", default_value = "8192",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub queue_depth: u32,
+
+    /// How log lines look: auto is text on a terminal and JSON otherwise.
+    #[arg(
+        long,
+        env = "UNTAG_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "auto"
+    )]
+    pub log_format: LogFormat,
+
+    /// What to log: error, warn, info, debug, trace, or target=level pairs with commas between them.
+    #[arg(
+        long,
+        env = "UNTAG_LOG_LEVEL",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub log_level: String,
+}
+
+/// `untag import`.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// The file to read; `-` is stdin.
+    pub file: PathBuf,
+}
+
+/// `untag export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// The file to write; `-` is stdout. A file that is there is replaced when the export is complete.
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+}
+
+/// `untag health`.
+#[derive(Debug, Args)]
+pub struct HealthArguments {
+    /// The admin address of the service.
+    #[arg(
+        long,
+        env = "UNTAG_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9090"
+    )]
+    pub admin_listen: SocketAddr,
+    /// How long the answer may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    pub timeout: Duration,
+}
+
+/// `untag completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell.
+    pub shell: Shell,
+}
+
+/// A number of seconds, which may have a fraction: 0.001 to 86,400.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let valid = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
+    let seconds = text.parse().ok().filter(valid);
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "give 0.001 to 86400 seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_serve_is_also_a_variable_of_its_name() {
+        let command = Arguments::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let flags = serve
+            .get_arguments()
+            .filter(|argument| argument.get_long() != Some("help"));
+        for flag in flags.filter(|argument| argument.get_long() != Some("version")) {
+            let name = flag.get_long().unwrap().to_uppercase().replace('-', "_");
+            assert_eq!(
+                flag.get_env().unwrap().to_str(),
+                Some(format!("UNTAG_{name}").as_str())
+            );
+        }
+    }
+}

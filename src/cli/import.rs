@@ -1,0 +1,60 @@
+//! `untag import`.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::ImportArguments;
+use super::{fail, json_lines};
+use crate::store::sqlite;
+
+pub fn run(arguments: &ImportArguments) -> ExitCode {
+    let (input, bytes): (Box<dyn Read>, Option<u64>) = if arguments.file == Path::new("-") {
+        (Box::new(io::stdin()), None)
+    } else {
+        match File::open(&arguments.file) {
+            Ok(file) => {
+                let bytes = file
+                    .metadata()
+                    .ok()
+                    .filter(Metadata::is_file)
+                    .map(|data| data.len());
+                (Box::new(file), bytes)
+            }
+            Err(error) => {
+                return fail(format_args!(
+                    "cannot read {}: {error}",
+                    arguments.file.display()
+                ));
+            }
+        }
+    };
+    // Shown on a terminal only.
+    let progress = progress(bytes);
+    let lines = json_lines::read(BufReader::with_capacity(1 << 20, progress.wrap_read(input)));
+    let imported = sqlite::import(&arguments.data.data_dir, lines);
+    progress.finish_and_clear();
+    match imported {
+        Ok(count) => {
+            println!(
+                "imported {count} users into {}",
+                arguments.data.data_dir.display()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(format_args!("{error}; nothing was imported")),
+    }
+}
+
+fn progress(bytes: Option<u64>) -> ProgressBar {
+    let Some(bytes) = bytes else {
+        return ProgressBar::new_spinner();
+    };
+    let style =
+        ProgressStyle::with_template("importing [{bar:40}] {bytes} of {total_bytes}, {eta} left");
+    // The template is a constant; a broken one would only look plainer.
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,35 @@
+//! The subcommands.
+
+mod args;
+mod completions;
+mod export;
+mod health;
+mod import;
+mod json_lines;
+mod serve;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use args::{Arguments, Command};
+
+/// Parses the command line, runs the subcommand and returns the exit code: 0 for success, 1 for a failure, which stderr
+/// explains, 2 for a command line that is wrong.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(*arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+/// Says what went wrong, and returns the exit code for it.
+fn fail(error: impl Display) -> ExitCode {
+    eprintln!("untag: {error}");
+    ExitCode::FAILURE
+}

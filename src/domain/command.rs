@@ -1,0 +1,174 @@
+//! What a request asks for, and what came of it.
+
+use super::{AccountId, PrincipalName, ResourceId, TagKey, TagValue, limits};
+
+/// The resources that a request names: at least one, each once, in the order of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Targets {
+    /// By id.
+    Ids(Vec<ResourceId>),
+    /// By principal name.
+    Names(Vec<PrincipalName>),
+}
+
+impl Targets {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Ids(ids) => ids.len(),
+            Self::Names(names) => names.len(),
+        }
+    }
+
+    /// The id or name at a position, for messages. Empty past the end.
+    #[must_use]
+    pub fn name_at(&self, position: usize) -> &str {
+        match self {
+            Self::Ids(ids) => ids.get(position).map_or("", ResourceId::as_str),
+            Self::Names(names) => names.get(position).map_or("", PrincipalName::as_str),
+        }
+    }
+}
+
+/// Which tags to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagSelection {
+    /// Every tag.
+    All,
+    /// The tags with these keys: at least one, each once.
+    Keys(Vec<TagKey>),
+}
+
+impl TagSelection {
+    /// Whether a tag with this key is to go.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Keys(keys) => keys.iter().any(|wanted| wanted.as_str() == key),
+        }
+    }
+}
+
+/// Remove tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UntagCommand {
+    /// The account that the resources belong to.
+    pub account: AccountId,
+    /// From whom.
+    pub targets: Targets,
+    /// What.
+    pub selection: TagSelection,
+    /// Skip resources that do not exist instead of failing.
+    pub allow_missing: bool,
+    /// Check everything, change nothing.
+    pub validate_only: bool,
+}
+
+/// Set tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagCommand {
+    /// The account that the resources belong to.
+    pub account: AccountId,
+    /// On whom.
+    pub targets: Targets,
+    /// At least one, each key once, in order of key.
+    pub tags: Vec<(TagKey, TagValue)>,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// How many of the targets exist.
+    pub resources: usize,
+    /// How many tags were removed or set, or would be by a command that only validates.
+    pub tags: usize,
+}
+
+/// Selects tags by key, or by key and value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagFilter {
+    /// The key.
+    pub key: TagKey,
+    /// The value; any when `None`.
+    pub value: Option<TagValue>,
+}
+
+impl TagFilter {
+    /// Whether a tag is one that the filter selects.
+    #[must_use]
+    pub fn matches(&self, key: &str, value: &str) -> bool {
+        self.key.as_str() == key
+            && self
+                .value
+                .as_ref()
+                .is_none_or(|wanted| wanted.as_str() == value)
+    }
+}
+
+/// How many tags a page may hold, 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize(u16);
+
+impl PageSize {
+    /// Takes 1 to 100, or 0 for the default of 100.
+    #[must_use]
+    pub fn parse(size: i32) -> Option<Self> {
+        match u16::try_from(size) {
+            Ok(0) => Some(Self(limits::PAGE_SIZE)),
+            Ok(size) if size <= limits::PAGE_SIZE => Some(Self(size)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0.into()
+    }
+}
+
+/// A place in a list, which goes on behind it. Lists are in order of resource id, then tag key, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The last resource looked at.
+    pub resource_id: ResourceId,
+    /// The last tag of it that was listed; `None` when the resource is done with.
+    pub tag_key: Option<TagKey>,
+}
+
+/// List tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListQuery {
+    /// The account that the resources belong to.
+    pub account: AccountId,
+    /// Whose tags; everybody's when `None`, and then there is a filter.
+    pub targets: Option<Targets>,
+    /// Only resources that match all of these, and of their tags those that match one.
+    pub filters: Vec<TagFilter>,
+    /// How many at most.
+    pub page_size: PageSize,
+    /// Where the page before this one ended.
+    pub after: Option<Position>,
+}
+
+/// One tag of one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTag {
+    /// The resource.
+    pub resource_id: ResourceId,
+    /// The tag's key.
+    pub key: TagKey,
+    /// The tag's value.
+    pub value: TagValue,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagPage {
+    /// The tags.
+    pub tags: Vec<ListedTag>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Position>,
+}

@@ -1,0 +1,192 @@
+//! Everything that a caller can be told to have gone wrong.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// The Alibaba Cloud error code of a fault in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultCode {
+    /// No account is named.
+    MissingAccountId,
+    /// An account id that is none.
+    InvalidAccountId,
+    /// A resource type other than `user`.
+    InvalidResourceType,
+    /// No resource is named.
+    MissingResourceId,
+    /// Over 50 resources.
+    TooManyResourceIds,
+    /// A resource id that is none.
+    InvalidResourceId,
+    /// A principal name that is none.
+    InvalidResourcePrincipalName,
+    /// Neither keys nor `all`.
+    MissingTagKeysOrDeleteAll,
+    /// Over 20 tag keys.
+    TooManyTagKeys,
+    /// A tag key that is none.
+    InvalidTagKey,
+    /// The same tag key twice.
+    DuplicateTagKey,
+    /// No tags to set.
+    MissingTags,
+    /// Over 20 tags.
+    TooManyTags,
+    /// A tag value that is none.
+    InvalidTagValue,
+    /// A page size below 0 or over 100.
+    InvalidPageSize,
+    /// A page token that this request did not get.
+    InvalidNextToken,
+    /// A `grpc-timeout` header that is none.
+    InvalidTimeout,
+    /// Bytes that are not the request message.
+    MalformedRequest,
+}
+
+impl FaultCode {
+    /// The code as the cloud API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingAccountId => "MissingParameter.AccountId",
+            Self::InvalidAccountId => "InvalidParameter.AccountId",
+            Self::InvalidResourceType => "InvalidParameter.ResourceType",
+            Self::MissingResourceId => "MissingParameter.ResourceId",
+            Self::TooManyResourceIds => "NumberExceed.ResourceIds",
+            Self::InvalidResourceId => "InvalidParameter.ResourceId",
+            Self::InvalidResourcePrincipalName => "InvalidParameter.ResourcePrincipalName",
+            Self::MissingTagKeysOrDeleteAll => "MissingParameter.TagKeysOrDeleteAll",
+            Self::TooManyTagKeys => "NumberExceed.TagKeys",
+            Self::InvalidTagKey => "InvalidParameter.TagKey",
+            Self::DuplicateTagKey => "Duplicate.TagKey",
+            Self::MissingTags => "MissingParameter.Tags",
+            Self::TooManyTags => "NumberExceed.Tags",
+            Self::InvalidTagValue => "InvalidParameter.TagValue",
+            Self::InvalidPageSize => "InvalidParameter.PageSize",
+            Self::InvalidNextToken => "InvalidParameter.NextToken",
+            Self::InvalidTimeout => "InvalidParameter.Timeout",
+            Self::MalformedRequest => "InvalidParameter.Request",
+        }
+    }
+}
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What kind of fault.
+    pub code: FaultCode,
+    /// The path of the field, such as `tag_keys[3]`.
+    pub field: String,
+    /// What is wrong, with which value, and what to do.
+    pub description: String,
+}
+
+/// Whether a change that failed may nevertheless have been made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing was changed.
+    No,
+    /// It can't be known here.
+    Maybe,
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::No => "nothing was changed",
+            Self::Maybe => "the change may have been made; it is safe to repeat the request",
+        })
+    }
+}
+
+/// A resource of the request, for a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedResource {
+    /// Its place among the different resources of the request, from 0.
+    pub position: usize,
+    /// The id or the principal name, as the request has it.
+    pub name: String,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    /// The request is wrong, in each of these ways. Never empty.
+    #[error("{}", invalid_message(.0))]
+    Invalid(Vec<Fault>),
+
+    /// Resources that do not exist: every one of them.
+    #[error("{}", resources_message("users that do not exist", .0))]
+    NotFound(Vec<NamedResource>),
+
+    /// Resources that would carry more than 20 tags: every one of them.
+    #[error("{}", resources_message("users that would carry more than 20 tags", .0))]
+    TagLimit(Vec<NamedResource>),
+
+    /// Too much is waiting already.
+    #[error("too many requests are waiting for the store; nothing was changed; retry later")]
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
+
+    /// The store can't be reached or the service is going away.
+    #[error("{reason}; {applied}")]
+    Unavailable {
+        /// What is out of reach.
+        reason: &'static str,
+        /// Whether the change may have been made.
+        applied: Applied,
+        /// When to try again.
+        retry_after: Duration,
+    },
+
+    /// The caller's deadline, or the server's own, has passed.
+    #[error("the deadline has passed; {0}")]
+    DeadlineExceeded(Applied),
+
+    /// A message larger than the server takes.
+    #[error("{0}")]
+    MessageTooLarge(String),
+
+    /// A method that is not there, or a use of the protocol that is not supported.
+    #[error("{0}")]
+    Unimplemented(String),
+
+    /// A fault of ours. What caused it is in the log only.
+    #[error("internal error; the server's log has the cause under this RequestId")]
+    Internal,
+}
+
+fn invalid_message(faults: &[Fault]) -> String {
+    match faults {
+        [] => "the request is invalid".to_owned(),
+        [only] => format!("{}: {}", only.field, only.description),
+        [first, rest @ ..] => {
+            format!(
+                "{}: {} (and {} more faults)",
+                first.field,
+                first.description,
+                rest.len()
+            )
+        }
+    }
+}
+
+/// Names the first three; the details name all.
+fn resources_message(what: &str, resources: &[NamedResource]) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<&str> = resources
+        .iter()
+        .take(NAMED)
+        .map(|resource| resource.name.as_str())
+        .collect();
+    let more = match resources.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{what}: {}{more}; nothing was changed", names.join(", "))
+}

@@ -1,0 +1,216 @@
+//! Who and what: accounts, users, and the name of a request.
+
+use std::fmt;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::limits;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("must be 1 to 32 decimal digits")]
+pub struct InvalidId;
+
+/// Why a text is not a principal name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "must be <user>@<domain>: 1 to 128 letters, digits, '.', '-' and '_' with one '@', the user part 1 to 64"
+)]
+pub struct InvalidPrincipalName;
+
+fn is_id(text: &str) -> bool {
+    (1..=limits::ID_DIGITS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The account that a resource belongs to: 1 to 32 decimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(Box<str>);
+
+/// The id of a user: 1 to 32 decimal digits, compared as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId(Box<str>);
+
+/// The login name of a user, `<user>@<domain>`, compared without regard to case and kept as given.
+#[derive(Debug, Clone)]
+pub struct PrincipalName(Box<str>);
+
+impl AccountId {
+    /// Takes 1 to 32 decimal digits.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if is_id(text) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId)
+        }
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ResourceId {
+    /// Takes 1 to 32 decimal digits.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for anything else.
+    pub fn parse(text: impl Into<Box<str>>) -> Result<Self, InvalidId> {
+        let text = text.into();
+        if is_id(&text) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidId)
+        }
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PrincipalName {
+    /// Takes `<user>@<domain>`.
+    ///
+    /// # Errors
+    /// [`InvalidPrincipalName`] for anything else.
+    pub fn parse(text: impl Into<Box<str>>) -> Result<Self, InvalidPrincipalName> {
+        let text = text.into();
+        let (user, domain) = text.split_once('@').ok_or(InvalidPrincipalName)?;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let valid = text.len() <= limits::PRINCIPAL_NAME
+            && (1..=limits::PRINCIPAL_NAME_USER).contains(&user.len())
+            && !domain.is_empty()
+            && user.bytes().chain(domain.bytes()).all(allowed);
+        if valid {
+            Ok(Self(text))
+        } else {
+            Err(InvalidPrincipalName)
+        }
+    }
+
+    /// The name as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name in lower case: equal for two names exactly when they name the same user.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl PartialEq for PrincipalName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for PrincipalName {}
+
+/// The name of one request, an upper-case UUID such as `6AC79B74-9A78-58E2-818B-1D38EDC64D67`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId([u8; uuid::fmt::Hyphenated::LENGTH]);
+
+impl RequestId {
+    /// Formats 16 random bytes as a version 4 UUID.
+    #[must_use]
+    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        uuid::Builder::from_random_bytes(bytes)
+            .into_uuid()
+            .hyphenated()
+            .encode_upper(&mut text);
+        Self(text)
+    }
+
+    /// Makes a new one from the operating system's randomness.
+    #[must_use]
+    pub fn random() -> Self {
+        Self::from_random_bytes(Uuid::new_v4().into_bytes())
+    }
+
+    /// The 36 characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+macro_rules! display_as_str {
+    ($($name:ty),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+display_as_str!(AccountId, ResourceId, PrincipalName, RequestId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_one_to_thirty_two_digits() {
+        for good in ["0", "20732900249392", &"9".repeat(32)] {
+            assert_eq!(ResourceId::parse(good).unwrap().as_str(), good);
+            assert_eq!(AccountId::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "12a", "-1", " 1", "１", &"9".repeat(33)] {
+            assert_eq!(ResourceId::parse(bad), Err(InvalidId), "{bad}");
+            assert_eq!(AccountId::parse(bad), Err(InvalidId), "{bad}");
+        }
+    }
+
+    #[test]
+    fn principal_names_have_a_user_and_a_domain() {
+        let longest = format!("{}@{}", "u".repeat(64), "d".repeat(63));
+        for good in ["a@b", "Alice.B_c-d@example.onaliyun.com", &longest] {
+            assert_eq!(PrincipalName::parse(good).unwrap().as_str(), good);
+        }
+        let long_user = format!("{}@d", "u".repeat(65));
+        for bad in [
+            "",
+            "alice",
+            "@b",
+            "a@",
+            "a@b@c",
+            "a b@c",
+            "é@c",
+            &long_user,
+            &format!("{longest}d"),
+        ] {
+            assert_eq!(
+                PrincipalName::parse(bad),
+                Err(InvalidPrincipalName),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn principal_names_compare_without_case_and_keep_it() {
+        let given = PrincipalName::parse("Alice@Example.com").unwrap();
+        assert_eq!(given, PrincipalName::parse("aLICE@eXAMPLE.COM").unwrap());
+        assert_eq!(given.to_string(), "Alice@Example.com");
+        assert_eq!(given.folded(), "alice@example.com");
+    }
+
+    #[test]
+    fn a_request_id_is_an_upper_case_version_4_uuid() {
+        let id = RequestId::from_random_bytes([0xab; 16]);
+        assert_eq!(id.as_str(), "ABABABAB-ABAB-4BAB-ABAB-ABABABABABAB");
+        assert_ne!(RequestId::random(), RequestId::random());
+    }
+}

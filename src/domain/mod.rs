@@ -1,0 +1,44 @@
+//! The values of the contract, parsed: a value that exists is a valid one.
+//!
+//! Nothing here knows gRPC, a database or a clock. Constructors are the only way in, so no code below the parser
+//! checks a length or an empty string again.
+
+mod command;
+mod error;
+mod identity;
+mod resource;
+mod tag;
+
+pub use command::{
+    Changed, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter, TagPage,
+    TagSelection, Targets, UntagCommand,
+};
+pub use error::{Applied, Error, Fault, FaultCode, NamedResource};
+pub use identity::{AccountId, PrincipalName, RequestId, ResourceId};
+pub use resource::{Resource, TooManyTags};
+pub use tag::{TagKey, TagValue};
+
+/// The only resource type there is: a RAM user.
+pub const RESOURCE_TYPE_USER: &str = "user";
+
+/// The limits of the contract, published as buf.validate rules in the proto file too.
+pub mod limits {
+    /// The most resources that a request may name.
+    pub const RESOURCES: usize = 50;
+    /// The most tag keys, tags or tag filters that a request may give.
+    pub const TAGS: usize = 20;
+    /// The most tags that one user may carry.
+    pub const TAGS_OF_A_USER: usize = 20;
+    /// The most digits of a resource id or an account id.
+    pub const ID_DIGITS: usize = 32;
+    /// The most characters of a principal name.
+    pub const PRINCIPAL_NAME: usize = 128;
+    /// The most characters of the part of a principal name that stands before the `@`.
+    pub const PRINCIPAL_NAME_USER: usize = 64;
+    /// The most characters of a tag key.
+    pub const TAG_KEY: usize = 128;
+    /// The most characters of a tag value.
+    pub const TAG_VALUE: usize = 128;
+    /// The most tags on a page of a list, and how many there are when the request does not say.
+    pub const PAGE_SIZE: u16 = 100;
+}

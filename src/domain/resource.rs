@@ -1,0 +1,53 @@
+//! A user with its tags, as it is stored, imported and exported.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::{AccountId, PrincipalName, ResourceId, TagKey, TagValue, limits};
+
+/// More tags than a user may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a user may carry at most 20 tags, and this one has {0}")]
+pub struct TooManyTags(usize);
+
+/// A RAM user of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// The account that it belongs to.
+    pub account: AccountId,
+    /// Its id, unique in the account.
+    pub id: ResourceId,
+    /// Its login name, unique in the account without regard to case.
+    pub principal_name: PrincipalName,
+    tags: BTreeMap<TagKey, TagValue>,
+}
+
+impl Resource {
+    /// Puts a user together.
+    ///
+    /// # Errors
+    /// [`TooManyTags`] for more than 20.
+    pub fn new(
+        account: AccountId,
+        id: ResourceId,
+        principal_name: PrincipalName,
+        tags: BTreeMap<TagKey, TagValue>,
+    ) -> Result<Self, TooManyTags> {
+        if tags.len() > limits::TAGS_OF_A_USER {
+            return Err(TooManyTags(tags.len()));
+        }
+        Ok(Self {
+            account,
+            id,
+            principal_name,
+            tags,
+        })
+    }
+
+    /// Its tags by key; at most 20.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<TagKey, TagValue> {
+        &self.tags
+    }
+}

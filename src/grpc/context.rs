@@ -1,0 +1,89 @@
+//! What is known of one request while it is carried out: shared by the handler around it and the method inside.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::{AccountId, Applied, Changed, RequestId};
+
+/// The state of one request. Never holds a tag value, since all of it is logged.
+#[derive(Debug)]
+pub struct RequestContext {
+    id: RequestId,
+    entered: AtomicBool,
+    may_change: AtomicBool,
+    account: OnceLock<AccountId>,
+    asked: OnceLock<Asked>,
+    changed: OnceLock<Changed>,
+}
+
+/// How much a request asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// How many resources it names.
+    pub resources: usize,
+    /// How many keys, tags or filters; 0 for all.
+    pub tags: usize,
+}
+
+impl RequestContext {
+    pub fn new(id: RequestId) -> Self {
+        Self {
+            id,
+            entered: AtomicBool::new(false),
+            may_change: AtomicBool::new(false),
+            account: OnceLock::new(),
+            asked: OnceLock::new(),
+            changed: OnceLock::new(),
+        }
+    }
+
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// Notes that the message was decoded: whatever fails from here on is not its encoding.
+    pub fn enter(&self) {
+        self.entered.store(true, Ordering::Relaxed);
+    }
+
+    pub fn was_entered(&self) -> bool {
+        self.entered.load(Ordering::Relaxed)
+    }
+
+    /// Notes what is asked, just before the store is asked to change something or to read.
+    pub fn ask(&self, account: AccountId, asked: Asked, changes: bool) {
+        // Set once a request; a second call would be the same request.
+        let _ = self.account.set(account);
+        let _ = self.asked.set(asked);
+        self.may_change.store(changes, Ordering::Relaxed);
+    }
+
+    /// Notes what came of it.
+    pub fn finish(&self, changed: Changed) {
+        let _ = self.changed.set(changed);
+    }
+
+    /// Whether a request that is cut off now may have changed something.
+    pub fn applied_if_cut_off(&self) -> Applied {
+        if self.may_change.load(Ordering::Relaxed) {
+            Applied::Maybe
+        } else {
+            Applied::No
+        }
+    }
+
+    pub fn account(&self) -> &str {
+        self.account.get().map_or("", AccountId::as_str)
+    }
+
+    pub fn asked(&self) -> Asked {
+        self.asked.get().copied().unwrap_or(Asked {
+            resources: 0,
+            tags: 0,
+        })
+    }
+
+    pub fn changed(&self) -> Changed {
+        self.changed.get().copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,329 @@
+//! What happens around every request: its RequestId, its deadline, its line in the log.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+
+use super::context::{Asked, RequestContext};
+use super::{MAX_MESSAGE_BYTES, TAG_SERVICE, status};
+use crate::domain::{Changed, Error, Fault, FaultCode, RequestId};
+use crate::service::RETRY_AFTER;
+
+const REQUEST_ID_HEADER: &str = "x-request-id";
+const TIMEOUT_HEADER: &str = "grpc-timeout";
+const STATUS_DETAILS_HEADER: &str = "grpc-status-details-bin";
+
+/// Carries out requests on a set of services.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    routes: Routes,
+    request_timeout: Duration,
+    in_flight: InFlight,
+    /// Cancelled when the drain's time is over: what is still running is answered and cut off.
+    cut_off: CancellationToken,
+}
+
+impl Handler {
+    /// A handler whose requests `in_flight` counts and `cut_off` ends.
+    #[must_use]
+    pub fn new(
+        routes: Routes,
+        request_timeout: Duration,
+        in_flight: InFlight,
+        cut_off: CancellationToken,
+    ) -> Self {
+        Self {
+            routes,
+            request_timeout,
+            in_flight,
+            cut_off,
+        }
+    }
+
+    /// Answers one request. Whatever happens, it is an answer with a RequestId.
+    pub async fn handle<B>(self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started = Instant::now();
+        let context = Arc::new(RequestContext::new(RequestId::random()));
+        let request_id = context.id();
+        let span = tracing::error_span!("request", %request_id);
+        let path = request.uri().path().to_owned();
+        let is_tag_request = service_of(&path) == TAG_SERVICE;
+        // Health watches and reflection streams last as long as their callers like, and hold up no drain.
+        let guard = is_tag_request.then(|| self.in_flight.enter());
+
+        let mut response = self
+            .bounded(request, Arc::clone(&context))
+            .instrument(span)
+            .await;
+        complete(&mut response, &context, &path);
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+            headers.insert(REQUEST_ID_HEADER, value);
+        }
+        log(&context, &path, is_tag_request, headers, started.elapsed());
+        response.map(|body| match guard {
+            Some(guard) => Body::new(CountedBody {
+                body,
+                _guard: guard,
+            }),
+            None => body,
+        })
+    }
+
+    /// Runs the request until its deadline or the end of the drain.
+    async fn bounded<B>(
+        self,
+        mut request: Request<B>,
+        context: Arc<RequestContext>,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let timeout = match caller_timeout(request.headers()) {
+            Ok(timeout) => timeout.map_or(self.request_timeout, |t| t.min(self.request_timeout)),
+            Err(fault) => return respond(&Error::Invalid(vec![fault]), &context),
+        };
+        request.extensions_mut().insert(Arc::clone(&context));
+        let answer = AssertUnwindSafe(self.routes.oneshot(request.map(Body::new))).catch_unwind();
+        tokio::select! {
+            biased;
+            answer = answer => match answer {
+                Ok(Ok(response)) => response,
+                Ok(Err(infallible)) => match infallible {},
+                Err(_) => {
+                    tracing::error!("the request's handler has panicked");
+                    respond(&Error::Internal, &context)
+                }
+            },
+            () = tokio::time::sleep(timeout) => {
+                respond(&Error::DeadlineExceeded(context.applied_if_cut_off()), &context)
+            }
+            () = self.cut_off.cancelled() => {
+                let error = Error::Unavailable {
+                    reason: "the server is shutting down",
+                    applied: context.applied_if_cut_off(),
+                    retry_after: RETRY_AFTER,
+                };
+                respond(&error, &context)
+            }
+        }
+    }
+}
+
+fn respond(error: &Error, context: &RequestContext) -> Response<Body> {
+    status::from_error(error, context.id()).into_http()
+}
+
+fn service_of(path: &str) -> &str {
+    path.trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default()
+}
+
+/// How long the caller is willing to wait: at most eight digits and a unit, as the gRPC protocol has it.
+fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else {
+        return Ok(None);
+    };
+    let parse = || {
+        let (digits, unit) = value
+            .to_str()
+            .ok()?
+            .split_at_checked(value.len().checked_sub(1)?)?;
+        if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let number: u64 = digits.parse().ok()?;
+        match unit {
+            "H" => Some(Duration::from_secs(number * 3600)),
+            "M" => Some(Duration::from_secs(number * 60)),
+            "S" => Some(Duration::from_secs(number)),
+            "m" => Some(Duration::from_millis(number)),
+            "u" => Some(Duration::from_micros(number)),
+            "n" => Some(Duration::from_nanos(number)),
+            _ => None,
+        }
+    };
+    parse().map(Some).ok_or_else(|| Fault {
+        code: FaultCode::InvalidTimeout,
+        field: TIMEOUT_HEADER.to_owned(),
+        description: format!(
+            "{value:?} must be 1 to 8 digits and one of the units H, M, S, m, u, n"
+        ),
+    })
+}
+
+/// Gives a status that the libraries below made what all of ours have.
+fn complete(response: &mut Response<Body>, context: &RequestContext, path: &str) {
+    let headers = response.headers();
+    if headers.contains_key(STATUS_DETAILS_HEADER) {
+        return;
+    }
+    let Some(found) = Status::from_header_map(headers).filter(|found| found.code() != Code::Ok)
+    else {
+        return;
+    };
+    let completed = match library_error(&found, context, path) {
+        Some(error) => status::from_error(&error, context.id()),
+        None => status::with_request_info(&found, context.id()),
+    };
+    *response = completed.into_http();
+}
+
+/// What a status that tonic made for the tag service, or for no service, means in the contract's words.
+fn library_error(found: &Status, context: &RequestContext, path: &str) -> Option<Error> {
+    if found.code() == Code::Unimplemented {
+        return Some(Error::Unimplemented(match found.message() {
+            "" => format!("there is no method {path}; list the methods by server reflection"),
+            message => message.to_owned(),
+        }));
+    }
+    if service_of(path) != TAG_SERVICE || context.was_entered() {
+        return None;
+    }
+    match found.code() {
+        Code::OutOfRange => Some(Error::MessageTooLarge(format!(
+            "the request message is larger than {MAX_MESSAGE_BYTES} bytes; name fewer resources"
+        ))),
+        // The method was not reached: the bytes are at fault, and not the service.
+        Code::Internal | Code::InvalidArgument | Code::Unknown => {
+            Some(Error::Invalid(vec![Fault {
+                code: FaultCode::MalformedRequest,
+                field: String::new(),
+                description: format!(
+                    "not one message of the method's request type: {}",
+                    found.message()
+                ),
+            }]))
+        }
+        _ => None,
+    }
+}
+
+/// One line for each request; for health and reflection only where debug lines are wanted.
+fn log(
+    context: &RequestContext,
+    path: &str,
+    is_tag_request: bool,
+    headers: &HeaderMap,
+    elapsed: Duration,
+) {
+    let failure = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
+    let code = failure.as_ref().map_or(Code::Ok, Status::code);
+    let error = failure.as_ref().map_or("", Status::message);
+    let Asked { resources, tags } = context.asked();
+    let Changed { tags: affected, .. } = context.changed();
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id = context.id().as_str(),
+                method = path,
+                code = status::code_name(code),
+                account = context.account(),
+                resources,
+                tags,
+                affected,
+                duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                error,
+                "request"
+            )
+        };
+    }
+    match code {
+        _ if !is_tag_request => line!(debug),
+        Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => line!(warn),
+        _ => line!(info),
+    }
+}
+
+/// How many tag requests are being carried out or answered.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<InFlightState>);
+
+#[derive(Debug, Default)]
+struct InFlightState {
+    count: AtomicUsize,
+    changed: Notify,
+}
+
+impl InFlight {
+    fn enter(&self) -> InFlightGuard {
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        InFlightGuard(Arc::clone(&self.0))
+    }
+
+    /// Their number.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.count.load(Ordering::Acquire)
+    }
+
+    /// Waits until there is none.
+    pub async fn none(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.count() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+struct InFlightGuard(Arc<InFlightState>);
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.changed.notify_waiters();
+        }
+    }
+}
+
+/// A body that keeps its request counted until it is sent or given up.
+struct CountedBody {
+    body: Body,
+    _guard: InFlightGuard,
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

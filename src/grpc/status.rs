@@ -1,0 +1,209 @@
+//! The one place where an error becomes a gRPC status with google.rpc details.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{
+    BadRequest, ErrorDetail, ErrorInfo, FieldViolation, QuotaFailure, QuotaViolation, RequestInfo,
+    ResourceInfo, RetryInfo, StatusExt as _,
+};
+
+use crate::domain::{Error, Fault, NamedResource, RESOURCE_TYPE_USER, RequestId};
+
+/// The `domain` of every `ErrorInfo`.
+const DOMAIN: &str = "untag";
+
+/// How many bytes the details may have. They travel in a header, base64-encoded, together with the message, and common
+/// clients take 8 KiB of headers in all (gRPC Java, gRPC C-core's soft limit): a longer status would be lost whole.
+const DETAILS_BYTES: usize = 4_900;
+
+/// What an error is called: in gRPC, in the cloud API's words, and the reason derived from those.
+fn names(error: &Error) -> (Code, &'static str) {
+    match error {
+        Error::Invalid(faults) => {
+            let code = faults
+                .first()
+                .map_or("InvalidParameter.Request", |fault| fault.code.as_str());
+            (Code::InvalidArgument, code)
+        }
+        Error::NotFound(_) => (Code::NotFound, "EntityNotExist.User"),
+        Error::TagLimit(_) => (Code::FailedPrecondition, "LimitExceeded.User.Tag"),
+        Error::Throttled { .. } => (Code::ResourceExhausted, "Throttling.User"),
+        Error::Unavailable { .. } => (Code::Unavailable, "ServiceUnavailable"),
+        Error::DeadlineExceeded(_) => (Code::DeadlineExceeded, "DeadlineExceeded"),
+        Error::MessageTooLarge(_) => (Code::ResourceExhausted, "InvalidParameter.Request"),
+        Error::Unimplemented(_) => (Code::Unimplemented, "InvalidAction.NotFound"),
+        Error::Internal => (Code::Internal, "InternalError"),
+    }
+}
+
+/// `Duplicate.TagKey` as `DUPLICATE_TAG_KEY`, the form that `ErrorInfo.reason` has.
+fn reason(code: &str) -> String {
+    let mut reason = String::with_capacity(code.len() + 8);
+    let mut after_lower = false;
+    for character in code.chars() {
+        if character == '.' {
+            reason.push('_');
+        } else {
+            if after_lower && character.is_ascii_uppercase() {
+                reason.push('_');
+            }
+            reason.push(character.to_ascii_uppercase());
+        }
+        after_lower = character.is_ascii_lowercase();
+    }
+    reason
+}
+
+/// Builds the status of an error.
+pub fn from_error(error: &Error, request_id: RequestId) -> Status {
+    let (code, alibaba_code) = names(error);
+    let mut metadata = HashMap::from([("code".to_owned(), alibaba_code.to_owned())]);
+    let details = match error {
+        Error::Invalid(faults) => vec![field_violations(faults).into()],
+        Error::NotFound(resources) => {
+            let infos = resources.iter().map(|resource| {
+                ResourceInfo::new(RESOURCE_TYPE_USER, resource.name.as_str(), "", "").into()
+            });
+            let infos = within_budget(infos);
+            if infos.len() < resources.len() {
+                metadata.insert("missing_positions".to_owned(), positions(resources));
+            }
+            infos
+        }
+        Error::TagLimit(resources) => vec![quota_violations(resources).into()],
+        Error::Throttled { retry_after } | Error::Unavailable { retry_after, .. } => {
+            vec![RetryInfo::new(Some(*retry_after)).into()]
+        }
+        Error::DeadlineExceeded(_)
+        | Error::MessageTooLarge(_)
+        | Error::Unimplemented(_)
+        | Error::Internal => Vec::new(),
+    };
+    let mut all: Vec<ErrorDetail> = vec![
+        ErrorInfo::new(reason(alibaba_code), DOMAIN, metadata).into(),
+        RequestInfo::new(request_id.as_str(), "").into(),
+    ];
+    all.extend(details);
+    Status::with_error_details_vec(code, shortened(error.to_string()), all)
+}
+
+/// The name of a code as the gRPC specification writes it, for the log.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// Adds the RequestId to a status of another service of this server, such as health.
+pub fn with_request_info(status: &Status, request_id: RequestId) -> Status {
+    let details: Vec<ErrorDetail> = vec![RequestInfo::new(request_id.as_str(), "").into()];
+    Status::with_error_details_vec(status.code(), status.message(), details)
+}
+
+/// The message stands in its own header and in the details: keep it short.
+fn shortened(mut message: String) -> String {
+    const LONGEST: usize = 256;
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push('…');
+    }
+    message
+}
+
+/// As many as fit, in order.
+fn within_budget(details: impl Iterator<Item = ErrorDetail>) -> Vec<ErrorDetail> {
+    let mut left = DETAILS_BYTES;
+    details
+        .map_while(|detail| {
+            let size = encoded_size(&detail);
+            left = left.checked_sub(size)?;
+            Some(detail)
+        })
+        .collect()
+}
+
+fn encoded_size(detail: &ErrorDetail) -> usize {
+    let status = Status::with_error_details_vec(Code::Ok, "", vec![detail.clone()]);
+    status.details().len()
+}
+
+fn positions(resources: &[NamedResource]) -> String {
+    let positions: Vec<String> = resources
+        .iter()
+        .map(|resource| resource.position.to_string())
+        .collect();
+    positions.join(",")
+}
+
+fn field_violations(faults: &[Fault]) -> BadRequest {
+    let mut left = DETAILS_BYTES;
+    let mut violations: Vec<FieldViolation> = faults
+        .iter()
+        .map_while(|fault| {
+            let description = format!("{}: {}", fault.code.as_str(), fault.description);
+            // Two tags and lengths of up to three bytes each for the fields, and one for the violation.
+            left = left.checked_sub(fault.field.len() + description.len() + 9)?;
+            Some(FieldViolation::new(fault.field.as_str(), description))
+        })
+        .collect();
+    let more = faults.len() - violations.len();
+    if more > 0 {
+        violations.push(FieldViolation::new(
+            "",
+            format!("{more} more faults do not fit here"),
+        ));
+    }
+    BadRequest::new(violations)
+}
+
+fn quota_violations(resources: &[NamedResource]) -> QuotaFailure {
+    let violation = |resource: &NamedResource| {
+        QuotaViolation::new(resource.name.as_str(), "over 20 tags; remove some first")
+    };
+    let mut left = DETAILS_BYTES;
+    let mut violations: Vec<QuotaViolation> = resources
+        .iter()
+        .map(violation)
+        .map_while(|violation| {
+            left = left.checked_sub(violation.subject.len() + violation.description.len() + 9)?;
+            Some(violation)
+        })
+        .collect();
+    let more = resources.len() - violations.len();
+    if more > 0 {
+        violations.push(QuotaViolation::new(
+            "",
+            format!("{more} more users do not fit here"),
+        ));
+    }
+    QuotaFailure::new(violations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_upper_snake_case() {
+        assert_eq!(reason("Duplicate.TagKey"), "DUPLICATE_TAG_KEY");
+        assert_eq!(reason("EntityNotExist.User"), "ENTITY_NOT_EXIST_USER");
+        assert_eq!(reason("InternalError"), "INTERNAL_ERROR");
+    }
+}

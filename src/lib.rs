@@ -1,0 +1,11 @@
+//! `untag`: removes tags from Alibaba Cloud RAM users, atomically and durably, over gRPC.
+//!
+//! The rooms of the house and what each may know are in ARCHITECTURE.md.
+
+pub mod cli;
+pub mod domain;
+pub mod grpc;
+pub mod server;
+pub mod service;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,7 @@
+//! The `untag` program: see `untag --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    untag::cli::run()
+}

@@ -1,0 +1,165 @@
+//! Listeners, readiness and drain.
+
+mod connection;
+mod readiness;
+mod signals;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::grpc::{self, Handler, InFlight, Settings};
+use crate::service::TagService;
+use crate::store::Store;
+use connection::Port;
+use readiness::Readiness;
+pub use signals::Signal;
+use signals::Signals;
+
+/// How long connections get to send their last answers and close after the last request is done.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Where and how to serve.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address of the tag service.
+    pub listen: SocketAddr,
+    /// The address of health for probes.
+    pub admin_listen: SocketAddr,
+    /// How long requests in flight get to finish after SIGTERM or SIGINT.
+    pub drain_timeout: Duration,
+    /// How requests are treated.
+    pub settings: Settings,
+}
+
+/// Why the server could not run.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// An address that can't be had.
+    #[error(
+        "cannot listen on {address}: {source}; stop the program that uses it, or give another address"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// The contract that is compiled in.
+    #[error("the compiled-in contract is broken: {0}")]
+    Contract(#[from] tonic_reflection::server::Error),
+}
+
+/// How the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A signal asked for it, and the drain is over.
+    Drained,
+    /// A second signal cut the drain short.
+    CutShort(Signal),
+}
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+/// [`ServeError`] when it can't start.
+pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeError> {
+    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
+    let public = bind(config.listen).await?;
+    let admin = bind(config.admin_listen).await?;
+
+    let draining = CancellationToken::new();
+    let cut_off = CancellationToken::new();
+    let in_flight = InFlight::default();
+    let readiness = Readiness::new();
+    let monitor = tokio::spawn(readiness.clone().follow(store.clone(), draining.clone()));
+
+    let timeout = config.settings.request_timeout;
+    let handler = |routes| Handler::new(routes, timeout, in_flight.clone(), cut_off.clone());
+    let service = TagService::new(store);
+    let public_routes = grpc::public_services(service, &config.settings, readiness.reporter())?;
+    let connections = TaskTracker::new();
+    let port = |name, listener, routes, closing| Port {
+        name,
+        listener,
+        handler: handler(routes),
+        connections: connections.clone(),
+        closing,
+    };
+    let public = tokio::spawn(port("tags", public, public_routes, draining.clone()).serve());
+    // The admin port outlives the drain, so that probes see NOT_SERVING until the end.
+    let admin = Port {
+        connections: TaskTracker::new(),
+        ..port(
+            "admin",
+            admin,
+            grpc::admin_services(readiness.reporter()),
+            CancellationToken::new(),
+        )
+    };
+    tokio::spawn(admin.serve());
+
+    let signal = signals.next().await;
+    tracing::info!(%signal, in_flight = in_flight.count(), "draining");
+    draining.cancel();
+    // Both end as soon as they see the token; neither fails.
+    let _ = tokio::join!(monitor, public);
+    connections.close();
+
+    let drained = async {
+        let in_time = drained(&in_flight, &connections);
+        if tokio::time::timeout(config.drain_timeout, in_time)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                in_flight = in_flight.count(),
+                "the drain has timed out; cutting off what is left"
+            );
+            cut_off.cancel();
+            let _ = tokio::time::timeout(LINGER, connections.wait()).await;
+        }
+    };
+    tokio::select! {
+        () = drained => {
+            tracing::info!("drained");
+            Ok(Ended::Drained)
+        }
+        signal = signals.next() => {
+            tracing::warn!(%signal, in_flight = in_flight.count(), "a second signal: ending now");
+            Ok(Ended::CutShort(signal))
+        }
+    }
+}
+
+/// Waits until no request is left. A connection that stays open without one, because its client hangs or watches
+/// health, is waited for no longer than it takes to send the last answers.
+async fn drained(in_flight: &InFlight, connections: &TaskTracker) {
+    loop {
+        in_flight.none().await;
+        if tokio::time::timeout(LINGER, connections.wait())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        // Requests that were on their way when the client was told to stop count too.
+        if in_flight.count() == 0 {
+            return;
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Bind { address, source })
+}

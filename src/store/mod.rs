@@ -1,0 +1,89 @@
+//! The repository layer: where tags are kept.
+//!
+//! [`Store`] is the contract that every implementation keeps and that `tests/store_contract` checks. To write the
+//! next one: implement the four methods, give the suite a way to start it with a set of resources, and run it there.
+//!
+//! What every store promises:
+//! - a command is applied as a whole or not at all, also when many are applied at once;
+//! - `Ok` means that the change is on durable storage, and every later read sees it;
+//! - a command acts on its own account and never sees another's resources;
+//! - a future that is dropped leaves its command applied as a whole or not at all.
+
+mod paging;
+pub mod sqlite;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::domain::{Applied, Changed, ListQuery, TagCommand, TagPage, UntagCommand};
+
+/// Keeps the tags of resources.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Removes tags, or only checks when the command says so.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] with every target that does not exist, unless the command allows that;
+    /// the other errors as they say.
+    fn untag(
+        &self,
+        command: Arc<UntagCommand>,
+    ) -> impl Future<Output = Result<Changed, StoreError>> + Send;
+
+    /// Sets tags.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] with every target that does not exist, else [`StoreError::TagLimit`] with every one
+    /// that would carry more than 20 tags; the other errors as they say.
+    fn tag(
+        &self,
+        command: Arc<TagCommand>,
+    ) -> impl Future<Output = Result<Changed, StoreError>> + Send;
+
+    /// Reads a page of tags.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] with every target that does not exist; the other errors as they say.
+    fn list(
+        &self,
+        query: Arc<ListQuery>,
+    ) -> impl Future<Output = Result<TagPage, StoreError>> + Send;
+
+    /// Finds out whether the store can take changes now. It may take as long as the store does: bound it.
+    ///
+    /// # Errors
+    /// Why it can't.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// These targets, by their place in the command, do not exist. Nothing was changed.
+    #[error("targets do not exist")]
+    Missing(Vec<usize>),
+
+    /// These targets, by their place in the command, would carry too many tags. Nothing was changed.
+    #[error("targets would carry too many tags")]
+    TagLimit(Vec<usize>),
+
+    /// Too many commands are waiting. Nothing was changed.
+    #[error("the store's queue is full")]
+    Busy,
+
+    /// The store can't be reached or can't write.
+    #[error("{reason}")]
+    Unavailable {
+        /// What a caller may know.
+        reason: &'static str,
+        /// Whether the change may have been made.
+        applied: Applied,
+        /// What only the log may know.
+        source: Option<Arc<dyn StdError + Send + Sync>>,
+    },
+
+    /// The store is broken: what it holds is not what it should.
+    #[error("the store is broken")]
+    Broken(#[source] Arc<dyn StdError + Send + Sync>),
+}

@@ -1,0 +1,100 @@
+//! Cuts records that come in order into pages of tags. One for every store, so that all page alike.
+
+use std::ops::ControlFlow;
+
+use crate::domain::{ListQuery, ListedTag, Position, ResourceId, TagKey, TagPage, TagValue};
+
+/// How many records one request may look at. A page that is not full then ends early with a place to go on, so that
+/// a filter that matches nothing among millions can't hold a connection (AIP-158 allows short pages).
+pub const SCAN_LIMIT: usize = 20_000;
+
+/// Fills one page.
+pub struct PageBuilder<'query> {
+    query: &'query ListQuery,
+    page: TagPage,
+    scanned: usize,
+}
+
+impl<'query> PageBuilder<'query> {
+    pub fn new(query: &'query ListQuery) -> Self {
+        Self {
+            query,
+            page: TagPage::default(),
+            scanned: 0,
+        }
+    }
+
+    /// Takes the next record, with its tags in order of key. `Break` when the page needs no more.
+    pub fn add(
+        &mut self,
+        resource_id: &ResourceId,
+        tags: &[(TagKey, TagValue)],
+    ) -> ControlFlow<()> {
+        if self.scanned == SCAN_LIMIT {
+            return ControlFlow::Break(());
+        }
+        self.scanned += 1;
+        for (key, value) in self.matching(tags) {
+            if self.is_before_the_page(resource_id, key) {
+                continue;
+            }
+            if self.page.tags.len() == self.query.page_size.get() {
+                self.page.next = self.page.tags.last().map(|last| Position {
+                    resource_id: last.resource_id.clone(),
+                    tag_key: Some(last.key.clone()),
+                });
+                return ControlFlow::Break(());
+            }
+            self.page.tags.push(ListedTag {
+                resource_id: resource_id.clone(),
+                key: key.clone(),
+                value: value.clone(),
+            });
+        }
+        if self.scanned == SCAN_LIMIT {
+            self.page.next = Some(Position {
+                resource_id: resource_id.clone(),
+                tag_key: None,
+            });
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The page.
+    pub fn finish(self) -> TagPage {
+        self.page
+    }
+
+    /// The tags that the filters name, or none where one of the filters matches no tag.
+    fn matching<'tags>(&self, tags: &'tags [(TagKey, TagValue)]) -> Vec<&'tags (TagKey, TagValue)> {
+        let filters = &self.query.filters;
+        if filters.is_empty() {
+            return tags.iter().collect();
+        }
+        let matching: Vec<_> = tags
+            .iter()
+            .filter(|(key, value)| {
+                filters
+                    .iter()
+                    .any(|filter| filter.matches(key.as_str(), value.as_str()))
+            })
+            .collect();
+        // The keys of the filters differ, and so do those of the tags: as many matches as filters are all of them.
+        if matching.len() == filters.len() {
+            matching
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn is_before_the_page(&self, resource_id: &ResourceId, key: &TagKey) -> bool {
+        self.query
+            .after
+            .as_ref()
+            .is_some_and(|after| match resource_id.cmp(&after.resource_id) {
+                std::cmp::Ordering::Less => true,
+                std::cmp::Ordering::Equal => after.tag_key.as_ref().is_none_or(|last| key <= last),
+                std::cmp::Ordering::Greater => false,
+            })
+    }
+}

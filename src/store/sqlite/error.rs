@@ -1,0 +1,145 @@
+//! Turns SQLite's errors into the store's. SQLite's own text goes to the log only.
+
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+use super::tags::CorruptTags;
+use crate::domain::Applied;
+use crate::store::StoreError;
+
+/// Why the store could not be opened: for the person who starts it.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The data directory can't be made or written.
+    #[error("cannot use the data directory {}: {source}; give a writable directory with --data-dir", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the data directory {} is in use by another untag process; stop that one or give another --data-dir",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// Another program holds SQLite's lock.
+    #[error("{} is locked by another program (an open sqlite3 shell, a backup); close it and start again", .0.display())]
+    Locked(PathBuf),
+    /// Not a database, or a damaged one.
+    #[error(
+        "{} is damaged or not an SQLite database; nothing was changed; restore it from a backup, or move it away and \
+         use `untag import` with an export",
+        .0.display()
+    )]
+    Corrupt(PathBuf),
+    /// A database of another program.
+    #[error("{} is an SQLite database of another program (application id {found:#x}); give another --data-dir", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The other program's id.
+        found: i32,
+    },
+    /// A schema of a later version.
+    #[error(
+        "{} has schema version {found}, and this program knows version {known} only; nothing was changed; \
+         use the version of untag that wrote it, or export with that one and import with this one",
+        path.display()
+    )]
+    UnknownVersion {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        found: i32,
+        /// The version of this program.
+        known: i32,
+    },
+    /// The SQLite that this program was built with.
+    #[error(
+        "SQLite {found} is linked, and versions before 3.51.3 can lose a commit; build untag with its bundled SQLite"
+    )]
+    OldSqlite {
+        /// The version.
+        found: &'static str,
+    },
+    /// Anything else that SQLite says.
+    #[error("cannot open {}: {source}", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+}
+
+impl OpenError {
+    /// Says what an error of SQLite while opening this file means.
+    pub(super) fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(path),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Corrupt(path),
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                let denied = std::io::Error::new(
+                    std::io::ErrorKind::PermissionDenied,
+                    format!("{} is read-only or not accessible", path.display()),
+                );
+                let directory = path.parent().unwrap_or(&path).to_path_buf();
+                Self::Directory {
+                    path: directory,
+                    source: denied,
+                }
+            }
+            _ => Self::Other { path, source },
+        }
+    }
+}
+
+/// What can fail while a command is applied. A commit that fails has many requests to tell, so it can be cloned.
+#[derive(Debug, Clone, Error)]
+pub enum ApplyError {
+    /// SQLite.
+    #[error(transparent)]
+    Sqlite(Arc<rusqlite::Error>),
+    /// What is stored.
+    #[error(transparent)]
+    Tags(#[from] CorruptTags),
+}
+
+impl From<rusqlite::Error> for ApplyError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+impl ApplyError {
+    /// Says what the error means for the caller of the store.
+    pub fn to_store_error(&self, applied: Applied) -> StoreError {
+        let source: Arc<dyn StdError + Send + Sync> = Arc::new(self.clone());
+        let Self::Sqlite(sqlite) = self else {
+            return StoreError::Broken(source);
+        };
+        let reason = match sqlite.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => "the store's disk is full",
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "the store is locked by another program"
+            }
+            Some(ErrorCode::ReadOnly) => "the store is read-only",
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+                "the store's disk does not work"
+            }
+            _ => return StoreError::Broken(source),
+        };
+        StoreError::Unavailable {
+            reason,
+            applied,
+            source: Some(source),
+        }
+    }
+}

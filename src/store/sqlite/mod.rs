@@ -1,0 +1,135 @@
+//! The embedded store: one SQLite file, one thread that writes, and connections that read beside it.
+
+mod apply;
+mod bulk;
+mod error;
+mod read;
+mod schema;
+mod tags;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use bulk::{BulkError, export, import};
+pub use error::OpenError;
+
+use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
+use crate::store::{Store, StoreError};
+use apply::Lookup;
+use read::Readers;
+use schema::DataDirectory;
+use writer::{Job, Work};
+
+/// How an embedded store is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many commands may wait for the writer.
+    pub queue: usize,
+    /// How many requests may read at once.
+    pub readers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            queue: 4096,
+            readers: cores.clamp(2, 8),
+        }
+    }
+}
+
+/// A handle to the embedded store. The last one to go lets the writer end.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    jobs: mpsc::Sender<Job>,
+    readers: Arc<Readers>,
+}
+
+impl SqliteStore {
+    /// Opens the store of a directory, which it makes where it is missing, after putting `resources` into it.
+    ///
+    /// # Errors
+    /// [`BulkError`] with what is wrong and what to do.
+    pub fn open(
+        directory: &Path,
+        options: Options,
+        resources: Vec<Resource>,
+    ) -> Result<Self, BulkError<std::convert::Infallible>> {
+        let directory_path = directory;
+        let directory = DataDirectory::lock(directory)?;
+        let connection = directory.open_writer()?;
+        if !resources.is_empty() {
+            bulk::insert(&connection, resources.into_iter().map(Ok))?;
+        }
+        let readers = Arc::new(Readers::open(&directory, options.readers)?);
+        let (jobs, queue) = mpsc::channel(options.queue);
+        writer::start(directory, connection, queue).map_err(|source| OpenError::Directory {
+            path: directory_path.to_path_buf(),
+            source,
+        })?;
+        Ok(Self { jobs, readers })
+    }
+
+    async fn write(&self, work: Work) -> Result<Changed, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        self.jobs
+            .try_send(Job { work, reply })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+                mpsc::error::TrySendError::Closed(_) => stopped(Applied::No),
+            })?;
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(stopped(Applied::Maybe)))
+    }
+}
+
+fn stopped(applied: Applied) -> StoreError {
+    StoreError::Unavailable {
+        reason: "the store has stopped",
+        applied,
+        source: None,
+    }
+}
+
+impl Store for SqliteStore {
+    async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
+        if !command.validate_only {
+            return self.write(Work::Untag(command)).await;
+        }
+        self.readers
+            .run(move |connection| Ok(Lookup::new(connection)?.plan_untag(&command)?.answer))
+            .await?
+    }
+
+    async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
+        self.write(Work::Tag(command)).await
+    }
+
+    async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
+        self.readers
+            .run(move |connection| read::list(connection, &query))
+            .await?
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        // It waits for a place: a queue that is full for a moment is not a store that is down.
+        let job = Job {
+            work: Work::Check,
+            reply,
+        };
+        self.jobs
+            .send(job)
+            .await
+            .map_err(|_| stopped(Applied::No))?;
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(stopped(Applied::No)))
+            .map(drop)
+    }
+}

@@ -1,0 +1,168 @@
+//! The one thread that writes. It takes what has queued up, applies each command, commits once and answers all: many
+//! requests share one wait for the disk (group commit).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::apply::{Lookup, Rewriter};
+use super::error::ApplyError;
+use super::schema::{self, DataDirectory};
+use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
+use crate::store::StoreError;
+
+/// How many commands may share a commit: bounds how long the first of them waits.
+const BATCH: usize = 1024;
+
+/// Something for the writer to do, and where the answer goes.
+pub struct Job {
+    pub work: Work,
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+/// What came of a job.
+pub type Outcome = Result<Changed, StoreError>;
+
+/// What there is to do.
+pub enum Work {
+    Untag(Arc<UntagCommand>),
+    Tag(Arc<TagCommand>),
+    /// Find out whether commits get through.
+    Check,
+}
+
+/// Starts the thread. It ends when the last sender is gone and what was queued is done.
+pub fn start(
+    directory: DataDirectory,
+    connection: Connection,
+    jobs: mpsc::Receiver<Job>,
+) -> std::io::Result<()> {
+    let body = move || {
+        match catch_unwind(AssertUnwindSafe(|| run(&connection, jobs))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the store's writer could not start"),
+            Err(_) => {
+                // Nobody may go on with a store that stopped half-way: start again from what is on the disk.
+                tracing::error!("the store's writer has panicked; ending the process");
+                std::process::abort();
+            }
+        }
+        // The lock goes last, after the connection has folded its log into the database.
+        drop(connection);
+        drop(directory);
+    };
+    thread::Builder::new()
+        .name("store-writer".to_owned())
+        .spawn(body)
+        .map(drop)
+}
+
+fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) -> rusqlite::Result<()> {
+    let mut writer = Writer {
+        connection,
+        lookup: Lookup::new(connection)?,
+        rewriter: Rewriter::new(connection)?,
+        last_commit_failed: false,
+    };
+    let mut batch = Vec::with_capacity(BATCH);
+    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+        // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
+        batch.retain(|job| !job.reply.is_closed());
+        writer.commit(std::mem::take(&mut batch));
+    }
+    Ok(())
+}
+
+struct Writer<'connection> {
+    connection: &'connection Connection,
+    lookup: Lookup<'connection>,
+    rewriter: Rewriter<'connection>,
+    last_commit_failed: bool,
+}
+
+impl Writer<'_> {
+    /// Applies a batch in one transaction and answers. Where that fails, each job gets a transaction of its own, so
+    /// that one that can't be written does not fail its neighbours.
+    fn commit(&mut self, batch: Vec<Job>) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.transact(&batch) {
+            Ok(outcomes) => {
+                self.last_commit_failed = false;
+                for (job, outcome) in batch.into_iter().zip(outcomes) {
+                    // Whoever has gone meanwhile needs no answer.
+                    let _ = job.reply.send(outcome);
+                }
+            }
+            Err((error, Applied::No)) if batch.len() > 1 => {
+                let jobs = batch.len();
+                tracing::warn!(%error, jobs, "a shared commit has failed; committing one by one");
+                for job in batch {
+                    self.commit(vec![job]);
+                }
+            }
+            Err((error, applied)) => {
+                self.last_commit_failed = true;
+                for job in batch {
+                    let _ = job.reply.send(Err(error.to_store_error(applied)));
+                }
+            }
+        }
+    }
+
+    fn transact(&mut self, batch: &[Job]) -> Result<Vec<Outcome>, (ApplyError, Applied)> {
+        let mut apply_all = || {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            batch
+                .iter()
+                .map(|job| self.apply(&job.work))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let result = apply_all()
+            .map_err(|error| (error, Applied::No))
+            .and_then(|outcomes| {
+                let committed = self.connection.execute_batch("COMMIT");
+                committed.map_err(after_commit).map(|()| outcomes)
+            });
+        if result.is_err() && !self.connection.is_autocommit() {
+            // A failure here leaves the transaction open, and the next BEGIN says so.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        result
+    }
+
+    /// `Err` only where the transaction is lost; a job that is refused has changed nothing in it.
+    fn apply(&mut self, work: &Work) -> Result<Outcome, ApplyError> {
+        let (account, plan) = match work {
+            Work::Untag(command) => (&command.account, self.lookup.plan_untag(command)),
+            Work::Tag(command) => (&command.account, self.lookup.plan_tag(command)),
+            Work::Check => {
+                if self.last_commit_failed {
+                    schema::touch(self.connection)?;
+                }
+                return Ok(Ok(Changed::default()));
+            }
+        };
+        match plan {
+            Ok(plan) => {
+                self.rewriter.write(account, &plan.rewrites)?;
+                Ok(plan.answer)
+            }
+            Err(error @ ApplyError::Tags(_)) => Ok(Err(error.to_store_error(Applied::No))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// After a full disk the log has no whole commit; after any other failure it may have one that reached the disk.
+fn after_commit(error: rusqlite::Error) -> (ApplyError, Applied) {
+    let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+    (
+        error.into(),
+        if full { Applied::No } else { Applied::Maybe },
+    )
+}
