@@ -1,0 +1,171 @@
+//! Runs the real binary for tests: on free loopback ports, with its log at hand.
+
+#![allow(dead_code, reason = "each test crate uses its own part")]
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tonic::transport::{Channel, Endpoint};
+use untag::grpc::proto::tag_service_client::TagServiceClient;
+
+/// How long anything that should happen soon may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The account of `--sample-data`, and its three users.
+pub const SAMPLE_ACCOUNT: &str = "1000000000000001";
+/// Alice, who has the tags `cost-center`, `env` and `team`.
+pub const ALICE: &str = "2073290024939201";
+
+/// The program under test.
+pub fn untag() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_untag"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("UNTAG_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a subcommand to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    untag().args(arguments).output().expect("untag runs")
+}
+
+/// A running `untag serve`; killed when it goes out of scope.
+pub struct Server {
+    child: Child,
+    log: Arc<Log>,
+    /// Where the tag service listens.
+    pub address: SocketAddr,
+    /// Where health for probes listens.
+    pub admin_address: SocketAddr,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<Value>>,
+    grown: Condvar,
+}
+
+impl Log {
+    fn wait_for(&self, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| wanted(line)) {
+                return Some(line.clone());
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            lines = self.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
+
+impl Server {
+    /// Starts the service on a data directory and waits until it is ready.
+    pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = untag();
+        command.args(["serve", "--data-dir"]).arg(data_dir).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts a prepared `untag serve` command and waits until it is ready.
+    pub fn spawn(mut command: Command) -> Self {
+        command
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log-format", "json"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("untag starts");
+        let log = Arc::new(Log::default());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let sink = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                sink.lines.lock().unwrap().push(line);
+                sink.grown.notify_all();
+            }
+        });
+        let mut server =
+            Self { child, log, address: ([0; 4], 0).into(), admin_address: ([0; 4], 0).into() };
+        server.address = server.wait_for_port("tags");
+        server.admin_address = server.wait_for_port("admin");
+        server.wait_for_log("ready");
+        server
+    }
+
+    fn wait_for_port(&self, port: &str) -> SocketAddr {
+        let line = self.log.wait_for(|line| line["message"] == "listening" && line["port"] == port);
+        let line = line.unwrap_or_else(|| panic!("no port {port}: {:#?}", self.log_lines()));
+        line["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Waits for a line of the log with this message.
+    pub fn wait_for_log(&self, message: &str) -> Value {
+        self.wait_for_log_where(message, |_| true)
+    }
+
+    /// Waits for a line of the log with this message that fits.
+    pub fn wait_for_log_where(&self, message: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let line = self.log.wait_for(|line| line["message"] == message && fits(line));
+        line.unwrap_or_else(|| panic!("no line {message:?}: {:#?}", self.log_lines()))
+    }
+
+    /// The log so far, a JSON object a line.
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.log.lines.lock().unwrap().clone()
+    }
+
+    /// A channel to the tag service.
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.connect().await.expect("the service accepts connections")
+    }
+
+    /// A client of the tag service.
+    pub async fn client(&self) -> TagServiceClient<Channel> {
+        TagServiceClient::new(self.channel().await)
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running: {:#?}", self.log_lines());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the process without notice, as a crash does.
+    pub fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
