@@ -15,7 +15,7 @@ pub struct InvalidId;
 /// Why a text is not a principal name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "must be <user>@<domain>: 1 to 128 letters, digits, '.', '-' and '_' with one '@', the user part 1 to 64"
+    "must be <user>@<domain> of letters, digits, '.', '-' and '_', at most 128 in all and 64 before the '@'"
 )]
 pub struct InvalidPrincipalName;
 

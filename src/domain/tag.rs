@@ -8,20 +8,45 @@ use super::limits;
 
 /// Why a text is not a tag key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "must be 1 to 128 characters, must not start with \"aliyun\" or \"acs:\", and must not contain \"http://\", \
-     \"https://\" or U+0000"
-)]
-pub struct InvalidTagKey;
+pub enum InvalidTagKey {
+    /// No character.
+    #[error("is empty; give 1 to 128 characters")]
+    Empty,
+    /// Too many characters.
+    #[error("has more than 128 characters")]
+    TooLong,
+    /// A word that the cloud keeps for itself.
+    #[error("starts with \"aliyun\" or \"acs:\", which are reserved")]
+    Reserved,
+    /// A text that no tag may have.
+    #[error(transparent)]
+    Forbidden(#[from] ForbiddenText),
+}
 
 /// Why a text is not a tag value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("must be 0 to 128 characters, and must not contain \"http://\", \"https://\" or U+0000")]
-pub struct InvalidTagValue;
+pub enum InvalidTagValue {
+    /// Too many characters.
+    #[error("has more than 128 characters")]
+    TooLong,
+    /// A text that no tag may have.
+    #[error(transparent)]
+    Forbidden(#[from] ForbiddenText),
+}
+
+/// A text that no tag may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("contains \"http://\", \"https://\" or U+0000")]
+pub struct ForbiddenText;
 
 /// U+0000 is refused as well as web addresses, since PostgreSQL can't keep it.
-fn has_forbidden_text(text: &str) -> bool {
-    text.contains('\0') || text.contains("http://") || text.contains("https://")
+fn check_text(text: &str) -> Result<(), ForbiddenText> {
+    let forbidden = text.contains('\0') || text.contains("http://") || text.contains("https://");
+    if forbidden {
+        Err(ForbiddenText)
+    } else {
+        Ok(())
+    }
 }
 
 /// Counts characters only where the bytes do not decide.
@@ -44,16 +69,17 @@ impl TagKey {
     /// [`InvalidTagKey`] for a text that is empty, too long, reserved or holds a web address.
     pub fn parse(text: impl Into<Box<str>>) -> Result<Self, InvalidTagKey> {
         let text = text.into();
-        let invalid = text.is_empty()
-            || is_longer_than(&text, limits::TAG_KEY)
-            || text.starts_with("aliyun")
-            || text.starts_with("acs:")
-            || has_forbidden_text(&text);
-        if invalid {
-            Err(InvalidTagKey)
-        } else {
-            Ok(Self(text))
+        if text.is_empty() {
+            return Err(InvalidTagKey::Empty);
         }
+        if is_longer_than(&text, limits::TAG_KEY) {
+            return Err(InvalidTagKey::TooLong);
+        }
+        if text.starts_with("aliyun") || text.starts_with("acs:") {
+            return Err(InvalidTagKey::Reserved);
+        }
+        check_text(&text)?;
+        Ok(Self(text))
     }
 
     /// The key.
@@ -70,11 +96,11 @@ impl TagValue {
     /// [`InvalidTagValue`] for a text that is too long or holds a web address.
     pub fn parse(text: impl Into<Box<str>>) -> Result<Self, InvalidTagValue> {
         let text = text.into();
-        if is_longer_than(&text, limits::TAG_VALUE) || has_forbidden_text(&text) {
-            Err(InvalidTagValue)
-        } else {
-            Ok(Self(text))
+        if is_longer_than(&text, limits::TAG_VALUE) {
+            return Err(InvalidTagValue::TooLong);
         }
+        check_text(&text)?;
+        Ok(Self(text))
     }
 
     /// The value.
@@ -122,8 +148,19 @@ mod tests {
             "a\0",
             &"键".repeat(129),
         ] {
-            assert_eq!(TagKey::parse(bad), Err(InvalidTagKey), "{bad}");
+            assert!(TagKey::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said() {
+        assert_eq!(TagKey::parse(""), Err(InvalidTagKey::Empty));
+        assert_eq!(TagKey::parse("k".repeat(129)), Err(InvalidTagKey::TooLong));
+        assert_eq!(TagKey::parse("acs:"), Err(InvalidTagKey::Reserved));
+        assert_eq!(
+            TagKey::parse("https://"),
+            Err(InvalidTagKey::Forbidden(ForbiddenText))
+        );
     }
 
     #[test]
@@ -132,7 +169,7 @@ mod tests {
             assert_eq!(TagValue::parse(good).unwrap().as_str(), good);
         }
         for bad in ["http://x", "see https://x", "\0", &"值".repeat(129)] {
-            assert_eq!(TagValue::parse(bad), Err(InvalidTagValue), "{bad}");
+            assert!(TagValue::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(
             format!("{:?}", TagValue::parse("secret").unwrap()),

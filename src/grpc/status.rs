@@ -157,10 +157,15 @@ fn field_violations(faults: &[Fault]) -> BadRequest {
     let mut violations: Vec<FieldViolation> = faults
         .iter()
         .map_while(|fault| {
-            let description = format!("{}: {}", fault.code.as_str(), fault.description);
-            // Two tags and lengths of up to three bytes each for the fields, and one for the violation.
-            left = left.checked_sub(fault.field.len() + description.len() + 9)?;
-            Some(FieldViolation::new(fault.field.as_str(), description))
+            let violation = FieldViolation {
+                reason: reason(fault.code.as_str()),
+                ..FieldViolation::new(fault.field.as_str(), fault.description.as_str())
+            };
+            // A tag and a length of up to two bytes for each of the fields, and for the violation.
+            let texts = [&violation.field, &violation.description, &violation.reason];
+            let size = texts.iter().map(|text| text.len() + 3).sum::<usize>() + 3;
+            left = left.checked_sub(size)?;
+            Some(violation)
         })
         .collect();
     let more = faults.len() - violations.len();
