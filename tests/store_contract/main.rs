@@ -1,0 +1,21 @@
+//! What every store promises, checked on each store that there is.
+//!
+//! To put another store under the contract: implement [`Backend`] for it in a file of its own, and instantiate the
+//! cases in a module that begins with its name, so that `cargo test sqlite_` or `cargo test postgres_` finds them.
+
+mod backend;
+mod concurrency;
+mod fixtures;
+mod list;
+mod model;
+mod paging;
+mod random;
+mod sqlite;
+mod tag;
+mod untag;
+
+use backend::{Backend, store_contract};
+
+mod sqlite_store {
+    super::store_contract!(crate::sqlite::SqliteBackend);
+}

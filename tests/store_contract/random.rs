@@ -1,0 +1,191 @@
+//! Random commands, on the store and on the model.
+
+use std::collections::BTreeSet;
+
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tokio::runtime::Handle;
+use untag::domain::{ListQuery, Resource, TagCommand, TagSelection, Targets, UntagCommand};
+
+use crate::Backend;
+use crate::fixtures::*;
+use crate::model::Model;
+
+/// Two accounts whose users have the same ids and names, and a third that has none.
+const ACCOUNTS: [&str; 3] = [ACCOUNT, OTHER_ACCOUNT, "3"];
+/// The users that exist are 0 to 4; a command may name two more.
+const USERS: usize = 5;
+const NAMED: usize = USERS + 2;
+/// More keys than a user may carry.
+const KEYS: usize = 26;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Untag(UntagCommand),
+    Tag(TagCommand),
+    List(ListQuery),
+}
+
+fn users() -> Vec<Resource> {
+    let tags = numbered_tags("key-", KEYS, "first");
+    let user = |account: &&str, number: usize| {
+        let name = format!("User-{number}@Example.com");
+        // From a few tags to as many as a user may have.
+        user_of(
+            account,
+            &number.to_string(),
+            &name,
+            &borrowed(&tags)[..number * 5],
+        )
+    };
+    ACCOUNTS[..2]
+        .iter()
+        .flat_map(|account| (0..USERS).map(move |number| user(account, number)))
+        .collect()
+}
+
+fn accounts() -> impl Strategy<Value = &'static str> {
+    // The empty account is worth a look now and then.
+    prop_oneof![8 => Just(ACCOUNTS[0]), 4 => Just(ACCOUNTS[1]), 1 => Just(ACCOUNTS[2])]
+}
+
+fn targets() -> impl Strategy<Value = Targets> {
+    // Mostly users that exist, since one that doesn't refuses the whole command.
+    let number = prop_oneof![12 => 0..USERS, 1 => USERS..NAMED];
+    let order = btree_set(number, 1..5)
+        .prop_map(Vec::from_iter)
+        .prop_shuffle();
+    (order, any::<bool>(), any::<bool>()).prop_map(|(numbers, by_name, loud)| {
+        if !by_name {
+            return ids(numbers.iter().map(ToString::to_string));
+        }
+        let name = |number: &usize| {
+            let name = format!("user-{number}@example.com");
+            if loud { name.to_uppercase() } else { name }
+        };
+        let all: Vec<_> = numbers.iter().map(name).collect();
+        names(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    })
+}
+
+fn some_keys(most: usize) -> impl Strategy<Value = BTreeSet<String>> {
+    btree_set(
+        (0..KEYS).prop_map(|number| format!("key-{number}")),
+        1..=most,
+    )
+}
+
+fn value() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just(""), Just("first"), Just("second"), Just("值")]
+}
+
+fn untag_step() -> impl Strategy<Value = Step> {
+    let selection = prop_oneof![
+        1 => Just(TagSelection::All),
+        6 => some_keys(8).prop_map(keys),
+    ];
+    let switches = (any::<bool>(), proptest::bool::weighted(0.2));
+    (accounts(), targets(), selection, switches).prop_map(
+        |(account, targets, selection, (allow_missing, validate_only))| {
+            let account = self::account(account);
+            Step::Untag(UntagCommand {
+                account,
+                targets,
+                selection,
+                allow_missing,
+                validate_only,
+            })
+        },
+    )
+}
+
+fn tag_step() -> impl Strategy<Value = Step> {
+    (accounts(), targets(), some_keys(8), vec(value(), 8)).prop_map(
+        |(account, targets, keys, values)| {
+            let tags: Vec<_> = keys.iter().map(String::as_str).zip(values).collect();
+            let mut command = tag(targets, &tags);
+            command.account = self::account(account);
+            Step::Tag(command)
+        },
+    )
+}
+
+fn list_step() -> impl Strategy<Value = Step> {
+    let filters = (
+        some_keys(3),
+        vec(proptest::option::weighted(0.3, value()), 3),
+    );
+    let targets = proptest::option::of(targets());
+    (
+        accounts(),
+        targets,
+        proptest::option::of(filters),
+        1..=100_usize,
+    )
+        .prop_map(|(account, targets, filters, size)| {
+            let (keys, values) = filters.unwrap_or_default();
+            let filters: Vec<_> = keys.iter().map(String::as_str).zip(values).collect();
+            let mut query = list(targets, &filters);
+            query.account = self::account(account);
+            query.page_size = page_size(size);
+            Step::List(query)
+        })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    vec(
+        prop_oneof![3 => untag_step(), 4 => tag_step(), 3 => list_step()],
+        1..40,
+    )
+}
+
+pub async fn random_commands_answer_as_the_model_does<B: Backend>() {
+    let config = Config {
+        cases: 64,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let run = || {
+        TestRunner::new(config).run(&steps(), |steps| {
+            Handle::current().block_on(run_steps::<B>(steps))
+        })
+    };
+    // The steps are awaited inside of the runner's closure, which isn't async.
+    if let Err(error) = tokio::task::block_in_place(run) {
+        panic!("{error}");
+    }
+}
+
+async fn run_steps<B: Backend>(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let backend = B::start(users()).await;
+    let mut model = Model::new(&users());
+    for step in steps {
+        match step {
+            Step::Untag(command) => {
+                let expected = model.untag(&command);
+                prop_assert_eq!(
+                    backend.untag(command.clone()).await,
+                    expected,
+                    "{:?}",
+                    command
+                );
+            }
+            Step::Tag(command) => {
+                let expected = model.tag(&command);
+                prop_assert_eq!(
+                    backend.tag(command.clone()).await,
+                    expected,
+                    "{:?}",
+                    command
+                );
+            }
+            Step::List(query) => {
+                let expected = model.list(&query);
+                prop_assert_eq!(backend.listed(query.clone()).await, expected, "{:?}", query);
+            }
+        }
+    }
+    prop_assert_eq!(&backend.contents().await, model.contents());
+    Ok(())
+}
