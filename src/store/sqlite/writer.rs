@@ -90,6 +90,11 @@ impl Writer<'_> {
         if batch.is_empty() {
             return;
         }
+        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            // No job is at fault, and one by one each would wait for another program's lock again.
+            self.refuse(batch, &error.into(), Applied::No);
+            return;
+        }
         match self.transact(&batch) {
             Ok(outcomes) => {
                 self.last_commit_failed = false;
@@ -105,24 +110,21 @@ impl Writer<'_> {
                     self.commit(vec![job]);
                 }
             }
-            Err((error, applied)) => {
-                self.last_commit_failed = true;
-                for job in batch {
-                    let _ = job.reply.send(Err(error.to_store_error(applied)));
-                }
-            }
+            Err((error, applied)) => self.refuse(batch, &error, applied),
         }
     }
 
+    fn refuse(&mut self, batch: Vec<Job>, error: &ApplyError, applied: Applied) {
+        self.last_commit_failed = true;
+        for job in batch {
+            let _ = job.reply.send(Err(error.to_store_error(applied)));
+        }
+    }
+
+    /// Applies a batch in the open transaction, and ends that.
     fn transact(&mut self, batch: &[Job]) -> Result<Vec<Outcome>, (ApplyError, Applied)> {
-        let mut apply_all = || {
-            self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            batch
-                .iter()
-                .map(|job| self.apply(&job.work))
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let result = apply_all()
+        let applied: Result<Vec<_>, _> = batch.iter().map(|job| self.apply(&job.work)).collect();
+        let result = applied
             .map_err(|error| (error, Applied::No))
             .and_then(|outcomes| {
                 let committed = self.connection.execute_batch("COMMIT");
