@@ -222,7 +222,10 @@ pub fn listing(tags: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
 
 /// (account, id) -> (name, tags), all as texts: two principal names are equal without regard to case, and values hide
 /// from `Debug`, so resources themselves would compare too little and show too little.
-pub type Contents = BTreeMap<(String, String), (String, BTreeMap<String, String>)>;
+pub type Contents = BTreeMap<Place, (String, BTreeMap<String, String>)>;
+
+/// Account and id of a user.
+pub type Place = (String, String);
 
 pub fn contents(resources: &[Resource]) -> Contents {
     let text = |text: &str| text.to_owned();

@@ -2,7 +2,7 @@
 
 use untag::domain::{Changed, ListQuery, Resource, TagCommand, Targets, UntagCommand};
 
-use crate::fixtures::{Contents, Refused, changed, contents};
+use crate::fixtures::{Contents, Place, Refused, changed, contents};
 
 const MOST_TAGS: usize = 20;
 
@@ -98,11 +98,7 @@ impl Model {
     }
 
     /// The targets that exist, each with its position, and the positions of the others.
-    fn find(
-        &self,
-        account: &str,
-        targets: &Targets,
-    ) -> (Vec<(usize, (String, String))>, Vec<usize>) {
+    fn find(&self, account: &str, targets: &Targets) -> (Vec<(usize, Place)>, Vec<usize>) {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for position in 0..targets.count() {
             let wanted = targets.name_at(position);

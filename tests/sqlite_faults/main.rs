@@ -1,0 +1,8 @@
+//! The embedded store when its file, its directory or its disk is not as it should be.
+
+mod disk;
+mod harness;
+mod locks;
+mod opening;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,172 @@
+//! Files and directories that the service must not touch, or not trust.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Client, Data, refused};
+use crate::support::untag;
+
+fn file_names(data: &Data) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(data.path()).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Every subcommand that opens the file must refuse it in these words, and leave it as it is.
+fn assert_refused_unchanged(data: &Data, words: &[&str]) {
+    let bytes = data.bytes();
+    let import = data.subcommand("import", &["/dev/null"]).unwrap_err();
+    let export = data.subcommand("export", &[]).unwrap_err();
+    for said in [data.serve_refused(), import, export] {
+        for word in words.iter().chain(&["untag.db"]) {
+            assert!(said.contains(word), "{word:?} is not in {said}");
+        }
+    }
+    assert!(data.bytes() == bytes, "the file has been changed");
+    let names = file_names(data);
+    assert_eq!(names, ["untag.db", "untag.lock"].map(String::from).into());
+}
+
+#[test]
+fn sqlite_file_of_a_later_schema_version_is_refused_unchanged() {
+    let data = Data::with_users(3);
+    data.connect()
+        .pragma_update(None, "user_version", 2)
+        .unwrap();
+    let words = [
+        "schema version 2",
+        "version 1 only",
+        "use the version of untag that wrote it",
+    ];
+    assert_refused_unchanged(&data, &words);
+}
+
+#[test]
+fn sqlite_file_that_is_no_database_is_refused_unchanged() {
+    let data = Data::with_users(3);
+    let csv = b"id,name\n1,alice\n".repeat(1000);
+    // Zeros are what some file systems leave of a file after a power cut.
+    for garbage in [csv, b"hello".to_vec(), vec![0; 8192]] {
+        std::fs::write(data.database(), garbage).unwrap();
+        assert_refused_unchanged(&data, &["damaged or not an SQLite database", "backup"]);
+    }
+}
+
+#[test]
+fn sqlite_file_that_is_cut_short_is_refused_unchanged() {
+    let data = Data::with_users(100);
+    let bytes = data.bytes();
+    std::fs::write(data.database(), &bytes[..bytes.len() / 2]).unwrap();
+    assert_refused_unchanged(&data, &["damaged or not an SQLite database", "backup"]);
+}
+
+#[test]
+fn sqlite_file_of_another_program_is_refused_unchanged() {
+    for application_id in [0, 0x4750_4b47] {
+        let data = Data::with_users(0);
+        std::fs::remove_file(data.database()).unwrap();
+        let other = Connection::open(data.database()).unwrap();
+        other
+            .execute_batch("CREATE TABLE notes (note TEXT); INSERT INTO notes VALUES ('mine');")
+            .unwrap();
+        other
+            .pragma_update(None, "application_id", application_id)
+            .unwrap();
+        drop(other);
+        let id = format!("application id {application_id:#x}");
+        assert_refused_unchanged(&data, &["another program", &id]);
+    }
+}
+
+#[test]
+fn sqlite_data_directory_that_is_a_file_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut command = untag();
+    command.args(["serve", "--data-dir"]).arg(file.path());
+    let said = refused(command);
+    assert!(said.contains("cannot use the data directory"), "{said}");
+    assert!(said.contains("--data-dir"), "{said}");
+}
+
+#[test]
+fn sqlite_linked_here_cannot_lose_a_commit() {
+    // Versions before 3.51.3 can, when a checkpoint runs beside the commit.
+    assert!(
+        rusqlite::version_number() >= 3_051_003,
+        "{}",
+        rusqlite::version()
+    );
+}
+
+#[tokio::test]
+async fn sqlite_damaged_page_fails_only_the_requests_that_need_it() {
+    let data = Data::with_users(100);
+    let (page, size): (u32, u32) = data
+        .connect()
+        .query_row(
+            "SELECT max(pageno), max(pgsize) FROM dbstat WHERE name = 'resource' AND pagetype = 'leaf'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let mut bytes = data.bytes();
+    let (page, size) = (
+        usize::try_from(page).unwrap(),
+        usize::try_from(size).unwrap(),
+    );
+    bytes[(page - 1) * size..page * size].fill(0xA5);
+    std::fs::write(data.database(), bytes).unwrap();
+
+    let server = data.serve();
+    let client = Client::of(&server).await;
+    let (mut done, mut failed) = (0, 0);
+    for id in 1000..1100 {
+        match client.untag(&id.to_string()).await {
+            Ok(()) => done += 1,
+            Err(status) => {
+                assert_eq!(status.code(), Code::Internal, "{status:?}");
+                assert_eq!(
+                    status.get_error_details().error_info().unwrap().reason,
+                    "INTERNAL_ERROR"
+                );
+                // What SQLite says is for the log alone.
+                assert!(!status.message().contains("malformed"), "{status:?}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(done > 50 && failed > 0, "{done} done, {failed} failed");
+    server.wait_for_log_where("the store is broken", |line| {
+        line["cause"]
+            .as_str()
+            .is_some_and(|cause| cause.contains("malformed"))
+    });
+}
+
+#[tokio::test]
+async fn sqlite_record_that_is_damaged_does_not_fail_its_neighbours() {
+    let data = Data::with_users(40);
+    data.connect()
+        .execute(
+            "UPDATE resource SET tags = x'FFFF' WHERE resource_id = '1007'",
+            [],
+        )
+        .unwrap();
+    let server = data.serve();
+    let client = Client::of(&server).await;
+    // At once, so that they share commits.
+    let untags = (1000..1040).map(|id| {
+        let client = client.clone();
+        async move { (id, client.untag(&id.to_string()).await) }
+    });
+    for (id, answer) in futures_util::future::join_all(untags).await {
+        match answer {
+            Err(status) if id == 1007 => assert_eq!(status.code(), Code::Internal),
+            answer => assert!(answer.is_ok() && id != 1007, "{id}: {answer:?}"),
+        }
+    }
+}
