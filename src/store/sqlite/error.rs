@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use thiserror::Error;
 
 use super::tags::CorruptTags;
@@ -31,6 +31,9 @@ pub enum OpenError {
     /// Another program holds SQLite's lock.
     #[error("{} is locked by another program (an open sqlite3 shell, a backup); close it and start again", .0.display())]
     Locked(PathBuf),
+    /// No room for the files beside the database.
+    #[error("there is no room to open {}: its disk is full; free some space and start again", .0.display())]
+    DiskFull(PathBuf),
     /// Not a database, or a damaged one.
     #[error(
         "{} is damaged or not an SQLite database; nothing was changed; restore it from a backup, or move it away and \
@@ -83,6 +86,7 @@ impl OpenError {
     pub(super) fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
+            _ if is_disk_full(&source) => Self::DiskFull(path),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(path),
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Corrupt(path),
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -99,6 +103,13 @@ impl OpenError {
             _ => Self::Other { path, source },
         }
     }
+}
+
+/// SQLite calls it an I/O error where the file that has no room is the one that connections share (`-shm`).
+fn is_disk_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    })
 }
 
 /// What can fail while a command is applied. A commit that fails has many requests to tell, so it can be cloned.
@@ -126,7 +137,7 @@ impl ApplyError {
             return StoreError::Broken(source);
         };
         let reason = match sqlite.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => "the store's disk is full",
+            _ if is_disk_full(sqlite) => "the store's disk is full",
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 "the store is locked by another program"
             }
