@@ -157,6 +157,22 @@ async fn sqlite_full_disk_refuses_changes_and_the_service_goes_on_when_there_is_
 }
 
 #[test]
+fn sqlite_service_that_is_started_on_a_full_disk_says_so() {
+    let data = Data::with_users(0);
+    let prepare = "
+        mount -t tmpfs -o size=1m tmpfs \"$0\"
+        \"$1\" import --data-dir \"$0\" /dev/null >/dev/null
+        dd if=/dev/zero of=\"$0/filler\" bs=4096 2>/dev/null || true";
+    let mut command = in_own_mounts(data.path(), prepare);
+    command.args(["serve", "--data-dir"]).arg(data.path());
+    let said = refused(command);
+    assert!(
+        said.contains("disk is full") && said.contains("free some space"),
+        "{said}"
+    );
+}
+
+#[test]
 fn sqlite_directory_that_is_read_only_is_refused_unchanged() {
     let data = Data::with_users(3);
     let bytes = data.bytes();
