@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
+use untag::domain::{AccountId, ResourceId, TagKey, TagSelection, Targets, UntagCommand};
 use untag::grpc::proto::list_tag_resources_request::Resources as ListResources;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::untag_resources_request::Resources;
@@ -191,6 +193,17 @@ impl Client {
             .map(|tag| tag.tag_key)
             .collect()
     }
+}
+
+/// Removes the tag `gone` from a user, past the service.
+pub fn untag_command(id: u32) -> Arc<UntagCommand> {
+    Arc::new(UntagCommand {
+        account: AccountId::parse(ACCOUNT).unwrap(),
+        targets: Targets::Ids(vec![ResourceId::parse(id.to_string()).unwrap()]),
+        selection: TagSelection::Keys(vec![TagKey::parse("gone").unwrap()]),
+        allow_missing: false,
+        validate_only: false,
+    })
 }
 
 /// Checks that a caller is told to come again, and whether the change may have been made.

@@ -1,14 +1,12 @@
 //! Other processes that use the data directory.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 use tonic_health::pb::health_check_response::ServingStatus;
-use untag::domain::{AccountId, Applied, ResourceId, TagKey, TagSelection, Targets, UntagCommand};
+use untag::domain::Applied;
 use untag::store::sqlite::{Options, SqliteStore};
 use untag::store::{Store, StoreError};
 
-use crate::harness::{ACCOUNT, Client, Data, assert_unavailable, wait_for_health};
+use crate::harness::{Client, Data, assert_unavailable, untag_command, wait_for_health};
 
 const LOCKED: &str = "locked by another program";
 const UNCHANGED: &str = "nothing was changed";
@@ -88,15 +86,8 @@ async fn sqlite_queue_that_is_full_refuses_what_does_not_fit_and_carries_out_the
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
 
     let untag = |id: u32| {
-        let command = UntagCommand {
-            account: AccountId::parse(ACCOUNT).unwrap(),
-            targets: Targets::Ids(vec![ResourceId::parse(id.to_string()).unwrap()]),
-            selection: TagSelection::Keys(vec![TagKey::parse("gone").unwrap()]),
-            allow_missing: false,
-            validate_only: false,
-        };
         let store = store.clone();
-        tokio::spawn(async move { (id, store.untag(Arc::new(command)).await) })
+        tokio::spawn(async move { (id, store.untag(untag_command(id)).await) })
     };
     // The writer waits for the lock with one batch, at most four more find a place.
     let tasks: Vec<_> = (1000..1050).map(untag).collect();
