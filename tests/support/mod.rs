@@ -70,7 +70,10 @@ impl Server {
     /// Starts the service on a data directory and waits until it is ready.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         let mut command = untag();
-        command.args(["serve", "--data-dir"]).arg(data_dir).args(arguments);
+        command
+            .args(["serve", "--data-dir"])
+            .arg(data_dir)
+            .args(arguments);
         Self::spawn(command)
     }
 
@@ -92,8 +95,12 @@ impl Server {
                 sink.grown.notify_all();
             }
         });
-        let mut server =
-            Self { child, log, address: ([0; 4], 0).into(), admin_address: ([0; 4], 0).into() };
+        let mut server = Self {
+            child,
+            log,
+            address: ([0; 4], 0).into(),
+            admin_address: ([0; 4], 0).into(),
+        };
         server.address = server.wait_for_port("tags");
         server.admin_address = server.wait_for_port("admin");
         server.wait_for_log("ready");
@@ -101,7 +108,9 @@ impl Server {
     }
 
     fn wait_for_port(&self, port: &str) -> SocketAddr {
-        let line = self.log.wait_for(|line| line["message"] == "listening" && line["port"] == port);
+        let line = self
+            .log
+            .wait_for(|line| line["message"] == "listening" && line["port"] == port);
         let line = line.unwrap_or_else(|| panic!("no port {port}: {:#?}", self.log_lines()));
         line["address"].as_str().unwrap().parse().unwrap()
     }
@@ -113,7 +122,9 @@ impl Server {
 
     /// Waits for a line of the log with this message that fits.
     pub fn wait_for_log_where(&self, message: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        let line = self.log.wait_for(|line| line["message"] == message && fits(line));
+        let line = self
+            .log
+            .wait_for(|line| line["message"] == message && fits(line));
         line.unwrap_or_else(|| panic!("no line {message:?}: {:#?}", self.log_lines()))
     }
 
@@ -125,7 +136,10 @@ impl Server {
     /// A channel to the tag service.
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
-        endpoint.connect().await.expect("the service accepts connections")
+        endpoint
+            .connect()
+            .await
+            .expect("the service accepts connections")
     }
 
     /// A client of the tag service.
@@ -140,7 +154,9 @@ impl Server {
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status();
         assert!(sent.expect("kill runs").success());
     }
 
@@ -151,7 +167,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "still running: {:#?}", self.log_lines());
+            assert!(
+                Instant::now() < deadline,
+                "still running: {:#?}",
+                self.log_lines()
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }

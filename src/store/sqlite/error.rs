@@ -130,6 +130,11 @@ impl From<rusqlite::Error> for ApplyError {
 }
 
 impl ApplyError {
+    /// Whether there was no room for the change.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if is_disk_full(error))
+    }
+
     /// Says what the error means for the caller of the store.
     pub fn to_store_error(&self, applied: Applied) -> StoreError {
         let source: Arc<dyn StdError + Send + Sync> = Arc::new(self.clone());

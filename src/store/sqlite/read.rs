@@ -1,6 +1,7 @@
 //! Reads on connections of their own: they see the last commit, and neither wait for the writer nor hold it up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, params};
 use tokio::sync::Semaphore;
@@ -44,28 +45,24 @@ impl Readers {
         let readers = Arc::clone(self);
         let work = move || {
             let _permit = permit;
-            let connection = readers.take().ok_or_else(|| broken("no reader is idle"))?;
-            let result = in_snapshot(&connection, read);
-            readers.put_back(connection);
-            result.map_err(|error| error.to_store_error(Applied::No))
+            let connection = readers
+                .idle()
+                .pop()
+                .ok_or_else(|| broken("no reader is idle"))?;
+            let result = catch_unwind(AssertUnwindSafe(|| in_snapshot(&connection, read)));
+            // It goes back also after a panic, which is this request's alone.
+            readers.idle().push(connection);
+            result
+                .unwrap_or_else(|panic| resume_unwind(panic))
+                .map_err(|error| error.to_store_error(Applied::No))
         };
         tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|error| Err(StoreError::Broken(Arc::new(error))))
     }
 
-    fn take(&self) -> Option<Connection> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-    }
-
-    fn put_back(&self, connection: Connection) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -116,6 +116,13 @@ impl Writer<'_> {
 
     fn refuse(&mut self, batch: Vec<Job>, error: &ApplyError, applied: Applied) {
         self.last_commit_failed = true;
+        if error.is_disk_full() {
+            // Folding the log into the database makes room in the log for the next commit. Where that fails too, the
+            // next refusal tries again.
+            let _ = self
+                .connection
+                .execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        }
         for job in batch {
             let _ = job.reply.send(Err(error.to_store_error(applied)));
         }
