@@ -1,0 +1,96 @@
+//! Reads what the service answers: its RequestId, and its errors as text for snapshots.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use tonic::Status;
+use tonic_types::{ErrorDetail, StatusExt as _};
+use uuid::Uuid;
+
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Checks that a text is a RequestId: an upper-case UUID of version 4.
+pub fn assert_request_id(text: &str) {
+    let parsed = Uuid::parse_str(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    assert_eq!(parsed.get_version_num(), 4, "{text}");
+    assert_eq!(parsed.hyphenated().to_string().to_uppercase(), text);
+}
+
+/// The RequestId of an error, which its header and its details must agree on.
+pub fn request_id(status: &Status) -> String {
+    let header = status.metadata().get(REQUEST_ID_HEADER);
+    let header = header.unwrap_or_else(|| panic!("no {REQUEST_ID_HEADER}: {status:?}"));
+    let header = header.to_str().unwrap();
+    assert_request_id(header);
+    let details = status.get_error_details();
+    let info = details
+        .request_info()
+        .unwrap_or_else(|| panic!("no RequestInfo: {status:?}"));
+    assert_eq!(info.request_id, header);
+    header.to_owned()
+}
+
+/// An error as text, all of it, with the RequestId checked and hidden.
+pub fn describe(status: &Status) -> String {
+    let id = request_id(status);
+    let mut text = format!("{:?}: {}\n", status.code(), status.message());
+    for detail in status.get_error_details_vec() {
+        describe_detail(&mut text, detail);
+    }
+    text.replace(&id, "[RequestId]")
+}
+
+fn describe_detail(text: &mut String, detail: ErrorDetail) {
+    let lines: Vec<String> = match detail {
+        ErrorDetail::ErrorInfo(info) => {
+            let metadata: BTreeMap<_, _> = info.metadata.into_iter().collect();
+            vec![format!(
+                "ErrorInfo {} of {} {metadata:?}",
+                info.reason, info.domain
+            )]
+        }
+        ErrorDetail::RequestInfo(info) => {
+            vec![format!(
+                "RequestInfo {:?} {:?}",
+                info.request_id, info.serving_data
+            )]
+        }
+        ErrorDetail::BadRequest(bad) => {
+            let violations = bad.field_violations.iter();
+            violations
+                .map(|one| format!("BadRequest {:?} {}", one.field, one.description))
+                .collect()
+        }
+        ErrorDetail::ResourceInfo(info) => {
+            vec![format!(
+                "ResourceInfo {} {:?}",
+                info.resource_type, info.resource_name
+            )]
+        }
+        ErrorDetail::QuotaFailure(failure) => {
+            let violations = failure.violations.iter();
+            violations
+                .map(|one| format!("QuotaFailure {:?} {}", one.subject, one.description))
+                .collect()
+        }
+        ErrorDetail::RetryInfo(info) => vec![format!("RetryInfo {:?}", info.retry_delay)],
+        other => vec![format!("{other:?}")],
+    };
+    for line in lines {
+        writeln!(text, "  {line}").unwrap();
+    }
+}
+
+/// The Alibaba Cloud error codes of a status: of each fault where the request is at fault.
+pub fn alibaba_codes(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    match details.bad_request() {
+        Some(bad) => {
+            let codes = bad.field_violations.iter();
+            codes
+                .map(|one| one.description.split(':').next().unwrap().to_owned())
+                .collect()
+        }
+        None => vec![details.error_info().unwrap().metadata["code"].clone()],
+    }
+}

@@ -1,0 +1,340 @@
+//! The last value that is taken and the first that is refused, and how large an answer may grow.
+
+use prost::Message as _;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+use untag::grpc::proto::{Tag, UntagResourcesRequest};
+
+use crate::answer::alibaba_codes;
+use crate::support::Server;
+use crate::users::{
+    ACCOUNT, ANN, FULL, ask, filter_request, ids, import, line, list_as, list_request, names,
+    server, tag_request, tags_of, untag_request,
+};
+use crate::wire::{UNTAG, Wire, frame};
+
+/// What gRPC libraries take of headers in all, where nobody has set it.
+const COMMON_HEADER_LIMIT: usize = 8 * 1024;
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("key-{number}")).collect()
+}
+
+fn texts(owned: &[String]) -> Vec<&str> {
+    owned.iter().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn fifty_resources_are_taken_and_51_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let user = |id: usize| line(ACCOUNT, &id.to_string(), &format!("u{id}@d"), &[("k", "v")]);
+    import(directory.path(), &(0..51).map(user).collect::<String>());
+    let server = Server::start(directory.path(), &[]);
+    let client = &mut server.client().await;
+    let too_many = client
+        .untag_resources(ask(untag_request(ids(0..51), &["k"])))
+        .await
+        .unwrap_err();
+    assert_eq!(alibaba_codes(&too_many), ["NumberExceed.ResourceIds"]);
+    let of_names = |count| names((0..count).map(|id| format!("U{id}@d")));
+    let too_many = client
+        .untag_resources(ask(untag_request(of_names(51), &["k"])))
+        .await
+        .unwrap_err();
+    assert_eq!(alibaba_codes(&too_many), ["NumberExceed.ResourceIds"]);
+
+    client
+        .tag_resources(ask(tag_request(of_names(50), &[("new", "")])))
+        .await
+        .unwrap();
+    client
+        .untag_resources(ask(untag_request(ids(0..50), &["k"])))
+        .await
+        .unwrap();
+    assert_eq!(
+        list_as(client, ACCOUNT, list_request(ids(0..50)))
+            .await
+            .unwrap()
+            .len(),
+        50
+    );
+    assert_eq!(tags_of(client, "50").await, ["50 k=v"]);
+}
+
+#[tokio::test]
+async fn twenty_keys_are_taken_and_21_refused() {
+    let (server, _directory) = server(&[]);
+    let client = &mut server.client().await;
+    let keys = numbered(21);
+    let keys = texts(&keys);
+    client
+        .untag_resources(ask(untag_request(ids([ANN]), &["env", "team", "Team"])))
+        .await
+        .unwrap();
+
+    let tags: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "v")).collect();
+    let too_many = client
+        .tag_resources(ask(tag_request(ids([ANN]), &tags)))
+        .await
+        .unwrap_err();
+    assert_eq!(alibaba_codes(&too_many), ["NumberExceed.Tags"]);
+    client
+        .tag_resources(ask(tag_request(ids([ANN]), &tags[..20])))
+        .await
+        .unwrap();
+    assert_eq!(tags_of(client, ANN).await.len(), 20);
+
+    let filters: Vec<(&str, Option<&str>)> = keys.iter().map(|key| (*key, None)).collect();
+    let too_many = client
+        .list_tag_resources(ask(filter_request(&filters)))
+        .await
+        .unwrap_err();
+    assert_eq!(alibaba_codes(&too_many), ["NumberExceed.Tags"]);
+    assert_eq!(
+        list_as(client, ACCOUNT, filter_request(&filters[..20]))
+            .await
+            .unwrap()
+            .len(),
+        20
+    );
+
+    let too_many = client
+        .untag_resources(ask(untag_request(ids([ANN]), &keys)))
+        .await
+        .unwrap_err();
+    assert_eq!(alibaba_codes(&too_many), ["NumberExceed.TagKeys"]);
+    client
+        .untag_resources(ask(untag_request(ids([ANN]), &keys[..20])))
+        .await
+        .unwrap();
+    assert!(tags_of(client, ANN).await.is_empty());
+}
+
+#[tokio::test]
+async fn keys_and_values_of_128_characters_of_any_width_are_taken_and_129_refused() {
+    let (server, _directory) = server(&[]);
+    let client = &mut server.client().await;
+    for character in ["k", "é", "键", "𝒌"] {
+        let (longest, too_long) = (character.repeat(128), character.repeat(129));
+        let set = tag_request(ids([ANN]), &[(&longest, &longest)]);
+        client.tag_resources(ask(set)).await.unwrap();
+        let listed = list_as(
+            client,
+            ACCOUNT,
+            filter_request(&[(&longest, Some(&longest))]),
+        )
+        .await;
+        assert_eq!(listed.unwrap(), [format!("{ANN} {longest}={longest}")]);
+        client
+            .untag_resources(ask(untag_request(ids([ANN]), &[&longest])))
+            .await
+            .unwrap();
+        assert_eq!(tags_of(client, ANN).await.len(), 3);
+
+        let key = client
+            .untag_resources(ask(untag_request(ids([ANN]), &[&too_long])))
+            .await
+            .unwrap_err();
+        assert_eq!(alibaba_codes(&key), ["InvalidParameter.TagKey"]);
+        let value = tag_request(ids([ANN]), &[("k", &too_long)]);
+        let value = client.tag_resources(ask(value)).await.unwrap_err();
+        assert_eq!(alibaba_codes(&value), ["InvalidParameter.TagValue"]);
+    }
+}
+
+#[tokio::test]
+async fn ids_of_32_digits_and_names_of_128_characters_are_taken_and_longer_ones_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = "7".repeat(32);
+    let name = format!("{}@{}", "u".repeat(64), "d".repeat(63));
+    import(directory.path(), &line(ACCOUNT, &id, &name, &[("k", "v")]));
+    let server = Server::start(directory.path(), &[]);
+    let client = &mut server.client().await;
+    client
+        .tag_resources(ask(tag_request(ids([&id]), &[("by-id", "")])))
+        .await
+        .unwrap();
+    client
+        .tag_resources(ask(tag_request(names([&name]), &[("by-name", "")])))
+        .await
+        .unwrap();
+    assert_eq!(tags_of(client, &id).await.len(), 3);
+
+    let longer = [
+        (ids([format!("{id}7")]), "InvalidParameter.ResourceId"),
+        (
+            names([format!("{name}d")]),
+            "InvalidParameter.ResourcePrincipalName",
+        ),
+        (
+            names([format!("{}@d", "u".repeat(65))]),
+            "InvalidParameter.ResourcePrincipalName",
+        ),
+    ];
+    for (users, code) in longer {
+        let refused = client
+            .untag_resources(ask(untag_request(users, &["k"])))
+            .await
+            .unwrap_err();
+        assert_eq!(alibaba_codes(&refused), [code]);
+    }
+}
+
+#[tokio::test]
+async fn the_largest_valid_request_fits_into_a_message() {
+    let (server, _directory) = server(&[]);
+    let client = &mut server.client().await;
+    let keys: Vec<String> = (0..20)
+        .map(|number| format!("{}{number:02}", "𝒌".repeat(126)))
+        .collect();
+    let value = "𝒗".repeat(128);
+    let tags: Vec<(&str, &str)> = keys
+        .iter()
+        .map(|key| (key.as_str(), value.as_str()))
+        .collect();
+    let longest_names =
+        (0..50).map(|number| format!("{number:02}{}@{}", "u".repeat(62), "d".repeat(63)));
+    let request = tag_request(names(longest_names), &tags);
+    assert!(request.encoded_len() > 20_000);
+    let missing = client.tag_resources(ask(request)).await.unwrap_err();
+    assert_eq!(missing.code(), Code::NotFound, "it is read and looked up");
+
+    let mut full = tag_request(ids([FULL]), &tags[..1]);
+    full.tags.push(Tag {
+        key: "k01".to_owned(),
+        value,
+    });
+    let refused = client.tag_resources(ask(full)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+}
+
+/// Asks on the wire and returns the status, after a look at what its headers weigh.
+async fn status_within_the_header_limit(
+    server: &Server,
+    request: &UntagResourcesRequest,
+) -> tonic::Status {
+    let answer = Wire::open(server.address)
+        .await
+        .call(UNTAG, &[], frame(request))
+        .await;
+    let bytes = answer.header_list_bytes();
+    assert!(
+        bytes < COMMON_HEADER_LIMIT,
+        "{bytes} bytes: {:?}",
+        answer.headers
+    );
+    answer.status()
+}
+
+#[tokio::test]
+async fn fifty_long_missing_names_fit_into_the_headers_of_an_answer() {
+    let (server, _directory) = server(&[]);
+    let longest = |number| format!("{number:02}{}@{}", "u".repeat(62), "d".repeat(63));
+    let mut users: Vec<String> = (0..50).map(longest).collect();
+    users[7] = "ben@example.com".to_owned();
+    let request = untag_request(names(&users), &["env"]);
+    let status = status_within_the_header_limit(&server, &request).await;
+    assert_eq!(status.code(), Code::NotFound);
+
+    let details = status.get_error_details_vec();
+    let named: Vec<String> = details
+        .into_iter()
+        .filter_map(|detail| match detail {
+            tonic_types::ErrorDetail::ResourceInfo(info) => Some(info.resource_name),
+            _ => None,
+        })
+        .collect();
+    let missing: Vec<usize> = (0..50).filter(|position| *position != 7).collect();
+    assert!(named.len() > 10 && named.len() < 49, "{}", named.len());
+    for (name, position) in named.iter().zip(&missing) {
+        assert_eq!(name, &users[*position]);
+    }
+    let positions: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let details = status.get_error_details();
+    let metadata = &details.error_info().unwrap().metadata;
+    assert_eq!(
+        metadata["missing_positions"],
+        positions.join(","),
+        "every missing user is named by its place"
+    );
+}
+
+#[tokio::test]
+async fn a_few_missing_users_need_no_positions() {
+    let (server, _directory) = server(&[]);
+    let request = untag_request(ids(900..950), &["env"]);
+    let status = status_within_the_header_limit(&server, &request).await;
+    let details = status.get_error_details();
+    assert!(
+        !details
+            .error_info()
+            .unwrap()
+            .metadata
+            .contains_key("missing_positions")
+    );
+    let named = status.get_error_details_vec().into_iter();
+    let named = named.filter(|detail| matches!(detail, tonic_types::ErrorDetail::ResourceInfo(_)));
+    assert_eq!(named.count(), 50);
+}
+
+#[tokio::test]
+async fn twenty_long_invalid_keys_and_50_invalid_ids_fit_into_the_headers_of_an_answer() {
+    let (server, _directory) = server(&[]);
+    // Characters that are escaped when they are quoted are the longest of all.
+    for character in ["键", "\u{202e}", "\u{10ffff}", "\"", "\n"] {
+        let keys: Vec<String> = (0..20)
+            .map(|number| format!("acs:{number:02}{}", character.repeat(122)))
+            .collect();
+        let request = untag_request(ids([ANN]), &texts(&keys));
+        let status = status_within_the_header_limit(&server, &request).await;
+        let codes = alibaba_codes(&status);
+        assert_eq!(codes[0], "InvalidParameter.TagKey");
+
+        let everything = untag_request(ids((0..50).map(|_| character.repeat(100))), &texts(&keys));
+        let everything = UntagResourcesRequest {
+            resource_type: character.repeat(500),
+            ..everything
+        };
+        let status = status_within_the_header_limit(&server, &everything).await;
+        let details = status.get_error_details();
+        let last = details
+            .bad_request()
+            .unwrap()
+            .field_violations
+            .last()
+            .unwrap();
+        assert!(
+            last.description.ends_with("more faults do not fit here"),
+            "{}",
+            last.description
+        );
+    }
+}
+
+#[tokio::test]
+async fn fifty_users_with_too_many_tags_fit_into_the_headers_of_an_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = |number| format!("{number:02}{}@{}", "u".repeat(62), "d".repeat(63));
+    let keys = numbered(20);
+    let tags: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
+    let user = |number: usize| line(ACCOUNT, &number.to_string(), &name(number), &tags);
+    import(directory.path(), &(0..50).map(user).collect::<String>());
+    let server = Server::start(directory.path(), &[]);
+    let request = tag_request(names((0..50).map(name)), &[("one-more", "")]);
+    let path = "/ram.tag.v1.TagService/TagResources";
+    let answer = Wire::open(server.address)
+        .await
+        .call(path, &[], frame(&request))
+        .await;
+    let bytes = answer.header_list_bytes();
+    assert!(bytes < COMMON_HEADER_LIMIT, "{bytes} bytes");
+    let details = answer.status().get_error_details();
+    let violations = &details.quota_failure().unwrap().violations;
+    assert!(
+        violations
+            .last()
+            .unwrap()
+            .description
+            .ends_with("more users do not fit here")
+    );
+}

@@ -1,0 +1,274 @@
+//! The log: one line a request, and never a tag value.
+
+use serde_json::Value;
+use untag::grpc::proto::ListTagResourcesRequest;
+
+use crate::answer::request_id;
+use crate::brief::serve_briefly;
+use crate::slow_store;
+use crate::support::{Server, run, untag};
+use crate::users::{
+    ACCOUNT, ANN, BEN, Client, ask, filter_request, ids, list_request, server, tag_request,
+    untag_request,
+};
+
+/// The line of a request by its RequestId. There is exactly one.
+fn line_of(server: &Server, request_id: &str) -> Value {
+    let line = server.wait_for_log_where("request", |line| line["request_id"] == request_id);
+    let is_its = |line: &&Value| line["message"] == "request" && line["request_id"] == request_id;
+    assert_eq!(server.log_lines().iter().filter(is_its).count(), 1);
+    line
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_that_tells_what_it_asked_for_and_what_came_of_it() {
+    let (server, _directory) = server(&[]);
+    let client = &mut server.client().await;
+    let untag = untag_request(ids([ANN, BEN]), &["env", "team", "not-there"]);
+    let untag = client
+        .untag_resources(ask(untag))
+        .await
+        .unwrap()
+        .into_inner()
+        .request_id;
+    let tag = tag_request(ids([ANN]), &[("a", "1"), ("b", "2")]);
+    let tag = client
+        .tag_resources(ask(tag))
+        .await
+        .unwrap()
+        .into_inner()
+        .request_id;
+    let list = ListTagResourcesRequest {
+        resources: Some(ids([ANN]).into()),
+        ..filter_request(&[("a", None)])
+    };
+    let list = client
+        .list_tag_resources(ask(list))
+        .await
+        .unwrap()
+        .into_inner()
+        .request_id;
+    let missing = untag_request(ids([ANN, "999"]), &["env"]);
+    let missing = request_id(&client.untag_resources(ask(missing)).await.unwrap_err());
+    let invalid = untag_request(ids(["x"]), &["env"]);
+    let invalid = request_id(&client.untag_resources(ask(invalid)).await.unwrap_err());
+
+    let path = |method: &str| format!("/ram.tag.v1.TagService/{method}");
+    let cases = [
+        (untag, "UntagResources", "OK", ACCOUNT, [2, 3, 3]),
+        (tag, "TagResources", "OK", ACCOUNT, [1, 2, 2]),
+        (list, "ListTagResources", "OK", ACCOUNT, [1, 1, 1]),
+        (missing, "UntagResources", "NOT_FOUND", ACCOUNT, [2, 1, 0]),
+        // Its faults come before anything else is known of it.
+        (invalid, "UntagResources", "INVALID_ARGUMENT", "", [0, 0, 0]),
+    ];
+    for (request_id, method, code, account, [resources, tags, affected]) in cases {
+        let line = line_of(&server, &request_id);
+        assert_eq!(line["method"], path(method), "{line}");
+        assert_eq!(line["code"], code, "{line}");
+        assert_eq!(line["account"], account, "{line}");
+        assert_eq!(line["resources"], resources, "{line}");
+        assert_eq!(line["tags"], tags, "{line}");
+        assert_eq!(line["affected"], affected, "{line}");
+        assert!(
+            line["duration_us"]
+                .as_u64()
+                .is_some_and(|duration| duration > 0),
+            "{line}"
+        );
+        assert_eq!(
+            line["error"].as_str().unwrap().is_empty(),
+            code == "OK",
+            "{line}"
+        );
+        assert_eq!(line["level"], "INFO", "{line}");
+        assert!(line["timestamp"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_the_store_is_logged_under_the_request_id_that_the_caller_got() {
+    let (server, directory) = server(&[]);
+    let client = &mut server.client().await;
+    let _lock = slow_store::lock(directory.path());
+    let refused = client
+        .untag_resources(ask(untag_request(ids([ANN]), &["env"])))
+        .await
+        .unwrap_err();
+    let request_id = request_id(&refused);
+    let of_request = |line: &Value| line["span"]["request_id"] == request_id.as_str();
+    let cause = server.wait_for_log_where("the store is unavailable", of_request);
+    assert!(
+        cause["cause"].as_str().unwrap().contains("locked"),
+        "{cause}"
+    );
+    let line = line_of(&server, &request_id);
+    assert_eq!(
+        (line["code"].as_str(), line["level"].as_str()),
+        (Some("UNAVAILABLE"), Some("WARN"))
+    );
+}
+
+/// Sends tag values by every way there is, valid and invalid.
+async fn send_values(client: &mut Client, value: &str) {
+    client
+        .tag_resources(ask(tag_request(ids([ANN]), &[("secret", value)])))
+        .await
+        .unwrap();
+    client
+        .list_tag_resources(ask(list_request(ids([ANN]))))
+        .await
+        .unwrap();
+    client
+        .list_tag_resources(ask(filter_request(&[("secret", Some(value))])))
+        .await
+        .unwrap();
+    let forbidden = format!("http://{value}");
+    let too_long = value.repeat(20);
+    for invalid in [&forbidden, &too_long] {
+        let tag = tag_request(ids([ANN]), &[("secret", invalid)]);
+        client.tag_resources(ask(tag)).await.unwrap_err();
+        client
+            .list_tag_resources(ask(filter_request(&[("secret", Some(invalid))])))
+            .await
+            .unwrap_err();
+    }
+    let missing = tag_request(ids(["999"]), &[("secret", value)]);
+    client.tag_resources(ask(missing)).await.unwrap_err();
+    let tags: Vec<String> = (0..20).map(|number| format!("more-{number}")).collect();
+    let tags: Vec<(&str, &str)> = tags.iter().map(|key| (key.as_str(), value)).collect();
+    client
+        .tag_resources(ask(tag_request(ids([ANN]), &tags)))
+        .await
+        .unwrap_err();
+    client
+        .untag_resources(ask(untag_request(ids([ANN]), &["secret"])))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn no_tag_value_is_ever_logged_at_any_level() {
+    let (server, directory) = server(&["--log-level", "trace"]);
+    let client = &mut server.client().await;
+    let value = "Zq7-unmistakable-Xw3";
+    send_values(client, value).await;
+    // A store that fails has the most to tell.
+    let lock = slow_store::lock(directory.path());
+    client
+        .tag_resources(ask(tag_request(ids([ANN]), &[("secret", value)])))
+        .await
+        .unwrap_err();
+    drop(lock);
+    let damage = "UPDATE resource SET tags = CAST(?1 AS BLOB) WHERE resource_id = ?2";
+    let database = slow_store::database(directory.path());
+    assert!(database.execute(damage, [value, ANN]).unwrap() > 0);
+    let broken = client
+        .list_tag_resources(ask(list_request(ids([ANN]))))
+        .await
+        .unwrap_err();
+    line_of(&server, &request_id(&broken));
+
+    let lines = server.log_lines();
+    assert!(
+        lines.iter().any(|line| line["level"] == "TRACE"),
+        "it is a log at level trace"
+    );
+    assert!(lines.iter().any(|line| {
+        line["target"]
+            .as_str()
+            .is_some_and(|target| target.starts_with("h2"))
+    }));
+    for line in lines {
+        assert!(!line.to_string().contains("unmistakable"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn health_checks_are_logged_at_level_debug_only() {
+    for (level, logged) in [("info", false), ("info,untag=debug", true)] {
+        let (server, _directory) = server(&["--log-level", level]);
+        let health = run(&[
+            "health",
+            "--admin-listen",
+            &server.admin_address.to_string(),
+        ]);
+        assert!(health.status.success());
+        let client = &mut server.client().await;
+        client
+            .list_tag_resources(ask(list_request(ids([ANN]))))
+            .await
+            .unwrap();
+        server.wait_for_log("request");
+        server.wait_for_log_where("request", |line| {
+            line["method"] == "/ram.tag.v1.TagService/ListTagResources"
+        });
+        let is_health = |line: &Value| line["method"] == "/grpc.health.v1.Health/Check";
+        assert_eq!(server.log_lines().iter().any(is_health), logged, "{level}");
+    }
+}
+
+/// The log of a server that serves for a moment.
+fn log_of(arguments: &[&str]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = untag();
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--data-dir",
+    ]);
+    let (code, log) = serve_briefly(command.arg(directory.path()).args(arguments));
+    assert_eq!(code, Some(0), "{log}");
+    log
+}
+
+#[test]
+fn text_lines_are_readable_and_without_colours_where_nobody_sees_them() {
+    let log = log_of(&["--log-format", "text"]);
+    let line = log.lines().find(|line| line.contains("listening")).unwrap();
+    assert!(
+        line.contains(" INFO ") && line.contains("address=127.0.0.1:"),
+        "{line}"
+    );
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
+fn lines_are_json_where_stderr_is_no_terminal() {
+    for line in log_of(&["--log-format", "auto"]).lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(
+            line["message"].is_string() && line["level"].is_string(),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn the_log_level_decides_which_lines_are_written() {
+    // Only the lines that tell of the readiness, and nothing of the ports.
+    let log = log_of(&["--log-level", "warn,untag::server::readiness=info"]);
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("\"ready\""), "{log}");
+    let log = log_of(&["--log-level", "debug"]);
+    assert!(
+        log.contains("listening") && log.contains("drained"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let output = run(&["serve", "--data-dir", data, "--log-level", "untag=loud"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("untag=loud") && said.contains("write a level such as info"),
+        "{said}"
+    );
+}

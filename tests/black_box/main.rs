@@ -1,0 +1,23 @@
+//! What the program does, seen from outside: the real binary, asked over real connections.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answer;
+mod brief;
+mod slow_store;
+mod users;
+mod wire;
+
+mod deadlines;
+mod errors;
+mod health;
+mod import_export;
+mod limits;
+mod logs;
+mod operations;
+mod paging;
+mod program;
+mod protocol;
+mod reflection;
+mod shutdown;

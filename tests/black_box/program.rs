@@ -1,0 +1,198 @@
+//! The command line: help, completions, what is refused and how it is said.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use crate::brief::serve_briefly;
+use crate::support::{run, untag};
+use crate::users;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The help of a subcommand, wrapped alike on every terminal.
+fn help(arguments: &[&str]) -> String {
+    let output = untag()
+        .args(arguments)
+        .arg("--help")
+        .env("COLUMNS", "100")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    text(&output.stdout)
+}
+
+/// Runs a `serve` that must fail, on ports and in a directory that disturb nobody.
+fn refused_serve(change: impl FnOnce(&mut Command)) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = untag();
+    command
+        .args(["serve", "--data-dir"])
+        .arg(directory.path().join("data"));
+    change(&mut command);
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    output
+}
+
+#[test]
+fn help_of_serve_names_every_flag_with_its_variable_unit_and_default() {
+    let help = help(&["serve"]);
+    for line in help
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("--"))
+    {
+        let flag = line
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .trim_start_matches("--");
+        let variable = format!("UNTAG_{}=", flag.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&variable), "{variable} of {line}");
+    }
+    insta::assert_snapshot!(help);
+}
+
+#[test]
+fn help_of_the_other_subcommands() {
+    let all = [
+        &[][..],
+        &["import"],
+        &["export"],
+        &["health"],
+        &["completions"],
+    ];
+    let all = all.map(|arguments| format!("## untag {}\n{}", arguments.join(" "), help(arguments)));
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let output = run(&["--version"]);
+    assert_eq!(
+        text(&output.stdout),
+        concat!("untag ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn every_shell_gets_completions_that_know_the_flags() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        assert!(output.status.success());
+        let script = text(&output.stdout);
+        for word in ["serve", "import", "export", "health", "drain-timeout"] {
+            assert!(script.contains(word), "{word} for {shell}");
+        }
+    }
+}
+
+#[test]
+fn a_command_line_that_is_wrong_exits_with_2_and_names_the_flag() {
+    let wrong: [(&[&str], &str); 13] = [
+        (&["serve", "--listen", "50051"], "--listen"),
+        (
+            &["serve", "--admin-listen", "localhost:1"],
+            "--admin-listen",
+        ),
+        (&["serve", "--default-account", "abc"], "--default-account"),
+        (&["serve", "--default-account", ""], "--default-account"),
+        (&["serve", "--drain-timeout", "0"], "--drain-timeout"),
+        (&["serve", "--drain-timeout", "86401"], "--drain-timeout"),
+        (&["serve", "--request-timeout", "NaN"], "--request-timeout"),
+        (&["serve", "--request-timeout", "5s"], "--request-timeout"),
+        (&["serve", "--queue-depth", "0"], "--queue-depth"),
+        (&["serve", "--log-format", "xml"], "--log-format"),
+        (&["serve", "--no-such-flag"], "--no-such-flag"),
+        (&["import"], "<FILE>"),
+        (&["no-such-command"], "no-such-command"),
+    ];
+    for (arguments, named) in wrong {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            text(&output.stderr).contains(named),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_refused_as_its_flag_is() {
+    let output = refused_serve(|command| {
+        command.env("UNTAG_DRAIN_TIMEOUT", "soon");
+    });
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--drain-timeout"));
+}
+
+#[test]
+fn an_address_that_strangers_can_reach_needs_allow_anonymous() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let output = refused_serve(|command| {
+            command.args(["--listen", address]);
+        });
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains(address) && said.contains("--allow-anonymous"),
+            "{said}"
+        );
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = untag();
+    command.args([
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--allow-anonymous",
+    ]);
+    let (code, log) = serve_briefly(command.arg("--data-dir").arg(directory.path()));
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    for (flag, other) in [
+        ("--listen", "--admin-listen"),
+        ("--admin-listen", "--listen"),
+    ] {
+        let output = refused_serve(|command| {
+            command.args([flag, &taken, other, "127.0.0.1:0"]);
+        });
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains(&format!("cannot listen on {taken}")),
+            "{said}"
+        );
+        assert!(said.contains("give another address"), "{said}");
+    }
+}
+
+#[test]
+fn a_data_directory_has_one_server() {
+    let (server, directory) = users::server(&[]);
+    let mut second = untag();
+    second.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--data-dir",
+    ]);
+    let output = second.arg(directory.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("in use by another untag process"), "{said}");
+    drop(server);
+}

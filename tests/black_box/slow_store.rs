@@ -1,0 +1,67 @@
+//! Makes the store of a running server slow, or locks it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::support::Server;
+
+/// A disk that takes long to write, until it is dropped: strace holds up every sync of the server.
+pub struct SlowDisk(Child);
+
+impl SlowDisk {
+    /// Holds up each sync that begins from now on.
+    pub fn attach(server: &Server, delay: Duration) -> Self {
+        let mut command = Command::new("strace");
+        command
+            .args([
+                "--follow-forks",
+                "--trace=fsync,fdatasync",
+                "--output=/dev/null",
+            ])
+            .arg(format!(
+                "--inject=fsync,fdatasync:delay_enter={}",
+                delay.as_micros()
+            ))
+            .arg(format!("--attach={}", server.pid()))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut strace = command
+            .spawn()
+            .expect("strace is installed (apt-get install strace)");
+        let said = BufReader::new(strace.stderr.take().unwrap()).lines().next();
+        let said = said.and_then(Result::ok).unwrap_or_default();
+        assert!(
+            said.contains("attached"),
+            "strace may trace the server (ptrace is allowed): {said}"
+        );
+        Self(strace)
+    }
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        // Asked to end, strace lets the server go on; killed, it might not.
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = self.0.kill();
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// The database of a data directory, opened as another program would.
+pub fn database(directory: &Path) -> Connection {
+    Connection::open(directory.join("untag.db")).unwrap()
+}
+
+/// The database with its write lock held, until it is dropped.
+pub fn lock(directory: &Path) -> Connection {
+    let connection = database(directory);
+    connection.busy_timeout(Duration::from_secs(10)).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    connection
+}

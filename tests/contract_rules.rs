@@ -1,0 +1,467 @@
+//! The limits that the contract publishes as buf.validate rules are those that the code enforces: a client that checks
+//! a request with a protovalidate library comes to the same verdict as the service.
+//!
+//! The account and the `next_token` are left out: no rule can tell what the metadata or an earlier answer held.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use prost::Message;
+use prost_protovalidate::{Error, Validator};
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use untag::domain::{AccountId, Fault};
+use untag::grpc::proto::{
+    ListTagResourcesRequest, ResourceIds, ResourcePrincipalNames, Tag, TagFilter,
+    TagResourcesRequest, UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
+    untag_resources_request,
+};
+use untag::grpc::{DESCRIPTORS, parse_list, parse_tag, parse_untag};
+
+/// The published rules, ready to be evaluated.
+struct Rules {
+    pool: DescriptorPool,
+    validator: Validator,
+}
+
+impl Rules {
+    fn published() -> Self {
+        Self {
+            pool: DescriptorPool::decode(DESCRIPTORS).expect("the contract can be read"),
+            validator: Validator::new(),
+        }
+    }
+
+    /// The rules that a message breaks. Panics over a rule that can't be evaluated: no client could use it either.
+    fn broken_by(&self, request: &impl Request) -> BTreeSet<String> {
+        let descriptor = self.pool.get_message_by_name(request.type_name()).unwrap();
+        let bytes = request.encode_to_vec();
+        let message = DynamicMessage::decode(descriptor, bytes.as_slice()).unwrap();
+        match self.validator.validate(&message) {
+            Ok(()) => BTreeSet::new(),
+            Err(Error::Validation(error)) => error
+                .violations()
+                .iter()
+                .map(|violation| format!("{} {}", violation.field_path(), violation.rule_id()))
+                .collect(),
+            Err(error) => panic!("a rule of {} is unusable: {error}", request.type_name()),
+        }
+    }
+
+    /// The verdicts of the rules and of the code, each with its reasons, where they are not the same.
+    fn disagreement(&self, request: &impl Request) -> Option<String> {
+        let broken = self.broken_by(request);
+        let faults = request.faults();
+        (broken.is_empty() != faults.is_empty())
+            .then(|| format!("rules: {broken:?}\ncode: {faults:?}\nrequest: {request:?}"))
+    }
+}
+
+/// A request of the service.
+trait Request: Message + Clone + std::fmt::Debug {
+    fn type_name(&self) -> &'static str;
+    /// What the code finds wrong with it.
+    fn faults(&self) -> Vec<Fault>;
+}
+
+fn account() -> AccountId {
+    AccountId::parse("1").unwrap()
+}
+
+macro_rules! requests {
+    ($($request:ident by $parse:ident),*) => {$(
+        impl Request for $request {
+            fn type_name(&self) -> &'static str {
+                concat!("ram.tag.v1.", stringify!($request))
+            }
+
+            fn faults(&self) -> Vec<Fault> {
+                $parse(self.clone(), Ok(account())).err().unwrap_or_default()
+            }
+        }
+    )*};
+}
+requests!(
+    UntagResourcesRequest by parse_untag,
+    TagResourcesRequest by parse_tag,
+    ListTagResourcesRequest by parse_list
+);
+
+/// Which resources a request names, whatever its type.
+#[derive(Debug, Clone)]
+enum Named {
+    Nothing,
+    Ids(Vec<String>),
+    Names(Vec<String>),
+}
+
+macro_rules! named_into {
+    ($($resources:path),*) => {$(
+        impl From<Named> for Option<$resources> {
+            fn from(named: Named) -> Self {
+                type Resources = $resources;
+                match named {
+                    Named::Nothing => None,
+                    Named::Ids(values) => Some(Resources::ResourceIds(ResourceIds { values })),
+                    Named::Names(values) => {
+                        Some(Resources::ResourcePrincipalNames(ResourcePrincipalNames { values }))
+                    }
+                }
+            }
+        }
+    )*};
+}
+named_into!(
+    untag_resources_request::Resources,
+    tag_resources_request::Resources,
+    list_tag_resources_request::Resources
+);
+
+fn untag(
+    resource_type: &str,
+    named: Named,
+    tag_keys: Vec<String>,
+    all: bool,
+) -> UntagResourcesRequest {
+    UntagResourcesRequest {
+        resource_type: resource_type.to_owned(),
+        resources: named.into(),
+        tag_keys,
+        all,
+        ..UntagResourcesRequest::default()
+    }
+}
+
+fn tag(resource_type: &str, named: Named, tags: Vec<(String, String)>) -> TagResourcesRequest {
+    TagResourcesRequest {
+        resource_type: resource_type.to_owned(),
+        resources: named.into(),
+        tags: tags
+            .into_iter()
+            .map(|(key, value)| Tag { key, value })
+            .collect(),
+    }
+}
+
+fn list(
+    resource_type: &str,
+    named: Named,
+    tags: Vec<(String, Option<String>)>,
+    page_size: i32,
+) -> ListTagResourcesRequest {
+    ListTagResourcesRequest {
+        resource_type: resource_type.to_owned(),
+        resources: named.into(),
+        tags: tags
+            .into_iter()
+            .map(|(key, value)| TagFilter { key, value })
+            .collect(),
+        page_size,
+        next_token: String::new(),
+    }
+}
+
+const TYPES: [&str; 5] = ["", "user", "User", "group", "user "];
+const PAGE_SIZES: [i32; 7] = [0, 1, 100, 101, -1, i32::MAX, i32::MIN];
+
+/// Ids on both sides of every limit.
+fn id_texts() -> Vec<String> {
+    let texts = [
+        "0",
+        "20732900249392",
+        "",
+        "1a",
+        "-1",
+        " 1",
+        "1 ",
+        "1\n",
+        "１",
+        "١",
+        "1\0",
+    ];
+    let mut texts: Vec<String> = texts.map(String::from).into();
+    texts.extend(["9".repeat(32), "9".repeat(33)]);
+    texts
+}
+
+/// Principal names on both sides of every limit.
+fn name_texts() -> Vec<String> {
+    let texts = [
+        "a@b",
+        "Alice.B_c-d@example.onaliyun.com",
+        "",
+        "alice",
+        "@b",
+        "a@",
+        "@",
+        "a@b@c",
+        "a b@c",
+        "é@c",
+        "a@é",
+        "a@b\n",
+        "a+b@c",
+        "a@b\0",
+        ".@.",
+        "-@_",
+    ];
+    let mut texts: Vec<String> = texts.map(String::from).into();
+    for (user, domain) in [(64, 63), (64, 64), (65, 1), (1, 126), (1, 127), (63, 64)] {
+        texts.push(format!("{}@{}", "u".repeat(user), "d".repeat(domain)));
+    }
+    texts
+}
+
+/// Tag keys and values on both sides of every limit; characters of one to four bytes, since limits count characters.
+fn tag_texts() -> Vec<String> {
+    let texts = [
+        "",
+        "k",
+        "Aliyun",
+        "aliyun",
+        "aliyunx",
+        "my-aliyun",
+        "ALIYUN",
+        "acs",
+        "acs:",
+        "acs:x",
+        "xacs:",
+        "ACS:x",
+        "http:/",
+        "http://",
+        "xhttp://y",
+        "https://",
+        "xhttps://y",
+        "HTTP://x",
+        "http:\u{ff0f}/",
+        "\0",
+        "a\0b",
+        "\\0",
+        "\u{1}",
+        "a\nb",
+        " ",
+        "'",
+        "\"",
+    ];
+    let mut texts: Vec<String> = texts.map(String::from).into();
+    for character in ["x", "é", "键", "𝒌", "e\u{301}"] {
+        let one = character.chars().count();
+        texts.extend([character.repeat(128 / one), character.repeat(128 / one + 1)]);
+    }
+    texts.push(format!("{}http://", "x".repeat(121)));
+    texts
+}
+
+fn numbered(count: usize, text: impl Fn(usize) -> String) -> Vec<String> {
+    (0..count).map(text).collect()
+}
+
+/// Resources on both sides of every limit.
+fn all_named() -> Vec<Named> {
+    let mut all = vec![Named::Nothing];
+    for count in [0, 1, 2, 49, 50, 51, 120] {
+        all.push(Named::Ids(numbered(count, |n| n.to_string())));
+        all.push(Named::Names(numbered(count, |n| format!("u{n}@d"))));
+        all.push(Named::Ids(vec!["7".to_owned(); count]));
+        all.push(Named::Names(vec!["Same@d".to_owned(); count]));
+    }
+    for text in id_texts() {
+        all.push(Named::Ids(vec![text.clone()]));
+        all.push(Named::Ids(vec!["1".to_owned(), text]));
+    }
+    for text in name_texts() {
+        all.push(Named::Names(vec![text.clone()]));
+        all.push(Named::Names(vec!["a@b".to_owned(), text]));
+    }
+    all.push(Named::Names(vec!["a@b".to_owned(), "A@B".to_owned()]));
+    all
+}
+
+/// Lists of keys on both sides of every limit.
+fn all_keys() -> Vec<Vec<String>> {
+    let mut all: Vec<Vec<String>> = [0, 1, 19, 20, 21, 60]
+        .map(|count| numbered(count, |n| format!("k{n}")))
+        .into();
+    all.extend(tag_texts().into_iter().map(|text| vec![text]));
+    all.extend(
+        tag_texts()
+            .into_iter()
+            .map(|text| vec!["first".to_owned(), text]),
+    );
+    all.extend([["k", "k"], ["k", "K"], ["", ""]].map(|keys| keys.map(String::from).into()));
+    let mut same_last = numbered(19, |n| format!("k{n}"));
+    same_last.push("k0".to_owned());
+    all.push(same_last);
+    all
+}
+
+fn one_id() -> Named {
+    Named::Ids(vec!["1".to_owned()])
+}
+
+fn untag_corpus() -> Vec<UntagResourcesRequest> {
+    let key = || vec!["k".to_owned()];
+    let mut corpus = Vec::new();
+    corpus.extend(TYPES.map(|resource_type| untag(resource_type, one_id(), key(), false)));
+    for named in all_named() {
+        corpus.push(untag("user", named.clone(), key(), false));
+        corpus.push(untag("user", named, Vec::new(), true));
+    }
+    for keys in all_keys() {
+        corpus.push(untag("user", one_id(), keys.clone(), false));
+        corpus.push(untag("user", one_id(), keys, true));
+    }
+    corpus
+}
+
+fn tag_corpus() -> Vec<TagResourcesRequest> {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut corpus = Vec::new();
+    corpus.extend(TYPES.map(|resource_type| tag(resource_type, one_id(), vec![pair("k", "v")])));
+    corpus.extend(
+        all_named()
+            .into_iter()
+            .map(|named| tag("", named, vec![pair("k", "v")])),
+    );
+    for keys in all_keys() {
+        let tags = keys.into_iter().map(|key| (key, "v".to_owned())).collect();
+        corpus.push(tag("", one_id(), tags));
+    }
+    for value in tag_texts() {
+        corpus.push(tag("", one_id(), vec![pair("k", &value)]));
+        corpus.push(tag(
+            "",
+            one_id(),
+            vec![pair("k", "v"), pair("other", &value)],
+        ));
+    }
+    corpus
+}
+
+fn list_corpus() -> Vec<ListTagResourcesRequest> {
+    let filter = || vec![("k".to_owned(), None)];
+    let mut corpus = Vec::new();
+    corpus.extend(TYPES.map(|resource_type| list(resource_type, one_id(), filter(), 1)));
+    corpus.extend(PAGE_SIZES.map(|page_size| list("user", one_id(), filter(), page_size)));
+    for named in all_named() {
+        corpus.push(list("", named.clone(), Vec::new(), 0));
+        corpus.push(list("", named, filter(), 0));
+    }
+    for keys in all_keys() {
+        let filters: Vec<_> = keys.into_iter().map(|key| (key, None)).collect();
+        corpus.push(list("", one_id(), filters.clone(), 0));
+        corpus.push(list("", Named::Nothing, filters, 0));
+    }
+    for value in tag_texts() {
+        corpus.push(list(
+            "",
+            Named::Nothing,
+            vec![("k".to_owned(), Some(value))],
+            0,
+        ));
+    }
+    corpus
+}
+
+/// Compares the verdicts over a corpus, and returns which rules it breaks.
+fn compare(corpus: &[impl Request]) -> BTreeSet<String> {
+    let rules = Rules::published();
+    let disagreements: Vec<String> = corpus
+        .iter()
+        .filter_map(|request| rules.disagreement(request))
+        .collect();
+    assert!(disagreements.is_empty(), "{}", disagreements.join("\n\n"));
+    let valid = corpus
+        .iter()
+        .filter(|request| request.faults().is_empty())
+        .count();
+    assert!(
+        valid > 0 && valid < corpus.len(),
+        "the corpus shows both verdicts"
+    );
+    // The index of an entry says nothing about the rule.
+    let without_indexes = |rule: String| rule.replace(|c: char| c.is_ascii_digit(), "");
+    corpus
+        .iter()
+        .flat_map(|request| rules.broken_by(request))
+        .map(without_indexes)
+        .collect()
+}
+
+#[test]
+fn rules_and_code_agree_on_every_limit_of_untag() {
+    let broken = compare(&untag_corpus());
+    insta::assert_debug_snapshot!(broken);
+}
+
+#[test]
+fn rules_and_code_agree_on_every_limit_of_tag() {
+    let broken = compare(&tag_corpus());
+    insta::assert_debug_snapshot!(broken);
+}
+
+#[test]
+fn rules_and_code_agree_on_every_limit_of_list() {
+    let broken = compare(&list_corpus());
+    insta::assert_debug_snapshot!(broken);
+}
+
+fn resource_type() -> impl Strategy<Value = String> {
+    prop_oneof![9 => Just("user".to_owned()), 1 => "[a-z]{0,5}", 1 => Just(String::new())]
+}
+
+fn named() -> impl Strategy<Value = Named> {
+    let id = prop_oneof![20 => "[0-9]{1,32}", 1 => "[0-9]{30,35}", 1 => proptest::sample::select(id_texts())];
+    let name = prop_oneof![
+        20 => "[A-Za-z0-9._-]{1,4}@[A-Za-z0-9._-]{1,4}",
+        1 => "[A-Za-z0-9._-]{60,66}@[A-Za-z0-9._-]{60,66}",
+        1 => proptest::sample::select(name_texts()),
+    ];
+    prop_oneof![
+        1 => Just(Named::Nothing),
+        6 => proptest::collection::vec(id.clone(), 0..4).prop_map(Named::Ids),
+        6 => proptest::collection::vec(name, 0..4).prop_map(Named::Names),
+        1 => proptest::collection::vec(id, 48..53).prop_map(Named::Ids),
+    ]
+}
+
+fn tag_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        20 => "[a-z键]{1,4}",
+        2 => "(aliyun|acs|Acs)?[:a]?(https?)?:?/{0,2}[x键]?",
+        1 => "\\PC{120,135}",
+        1 => any::<String>(),
+        1 => proptest::sample::select(tag_texts()),
+    ]
+}
+
+fn few_or_about_twenty<T: Strategy + Clone>(entry: T) -> impl Strategy<Value = Vec<T::Value>> {
+    prop_oneof![
+        9 => proptest::collection::vec(entry.clone(), 0..5),
+        1 => proptest::collection::vec(entry, 18..23),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn rules_and_code_agree_on_any_request(
+        resource_type in resource_type(),
+        named in named(),
+        tags in few_or_about_twenty((tag_text().boxed(), tag_text().boxed())),
+        has_values in any::<bool>(),
+        all in any::<bool>(),
+        page_size in prop_oneof![3 => 0..=100, 1 => -2..=103, 1 => any::<i32>()],
+    ) {
+        thread_local!(static RULES: Rules = Rules::published());
+        let keys: Vec<String> = tags.iter().map(|(key, _)| key.clone()).collect();
+        let filters = tags.iter().cloned().map(|(key, value)| (key, has_values.then_some(value))).collect();
+        let disagreements = RULES.with(|rules| [
+            rules.disagreement(&untag(&resource_type, named.clone(), keys, all)),
+            rules.disagreement(&tag(&resource_type, named.clone(), tags)),
+            rules.disagreement(&list(&resource_type, named, filters, page_size)),
+        ]);
+        for disagreement in disagreements.into_iter().flatten() {
+            prop_assert!(false, "{disagreement}");
+        }
+    }
+}
