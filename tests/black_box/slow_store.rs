@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -10,7 +10,11 @@ use rusqlite::Connection;
 use crate::support::Server;
 
 /// A disk that takes long to write, until it is dropped: strace holds up every sync of the server.
-pub struct SlowDisk(Child);
+pub struct SlowDisk {
+    strace: Child,
+    /// Kept open: strace names each new thread there, and would end over a closed pipe.
+    _messages: BufReader<ChildStderr>,
+}
 
 impl SlowDisk {
     /// Holds up each sync that begins from now on.
@@ -32,24 +36,25 @@ impl SlowDisk {
         let mut strace = command
             .spawn()
             .expect("strace is installed (apt-get install strace)");
-        let said = BufReader::new(strace.stderr.take().unwrap()).lines().next();
-        let said = said.and_then(Result::ok).unwrap_or_default();
+        let mut messages = BufReader::new(strace.stderr.take().unwrap());
+        let mut said = String::new();
+        messages.read_line(&mut said).unwrap();
         assert!(
             said.contains("attached"),
             "strace may trace the server (ptrace is allowed): {said}"
         );
-        Self(strace)
+        Self {
+            strace,
+            _messages: messages,
+        }
     }
 }
 
 impl Drop for SlowDisk {
     fn drop(&mut self) {
-        // Asked to end, strace lets the server go on; killed, it might not.
-        let asked = Command::new("kill").arg(self.0.id().to_string()).status();
-        if !asked.is_ok_and(|status| status.success()) {
-            let _ = self.0.kill();
-        }
-        let _ = self.0.wait();
+        // Killed, and not asked: the kernel lets the server go on, where strace would wait for a server that has ended.
+        let _ = self.strace.kill();
+        let _ = self.strace.wait();
     }
 }
 
