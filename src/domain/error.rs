@@ -162,18 +162,17 @@ pub enum Error {
 }
 
 fn invalid_message(faults: &[Fault]) -> String {
-    match faults {
-        [] => "the request is invalid".to_owned(),
-        [only] => format!("{}: {}", only.field, only.description),
-        [first, rest @ ..] => {
-            format!(
-                "{}: {} (and {} more faults)",
-                first.field,
-                first.description,
-                rest.len()
-            )
-        }
-    }
+    let Some((first, rest)) = faults.split_first() else {
+        return "the request is invalid".to_owned();
+    };
+    let more = match rest.len() {
+        0 => String::new(),
+        1 => " (and 1 more fault)".to_owned(),
+        more => format!(" (and {more} more faults)"),
+    };
+    // A fault of the message as a whole is in no field.
+    let colon = if first.field.is_empty() { "" } else { ": " };
+    format!("{}{colon}{}{more}", first.field, first.description)
 }
 
 /// Names the first three; the details name all.
