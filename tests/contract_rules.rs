@@ -1,6 +1,8 @@
 //! The limits that the contract publishes as buf.validate rules are those that the code enforces: a client that checks
 //! a request with a protovalidate library comes to the same verdict as the service.
 //!
+//! Run it by `cargo test --features protovalidate --test contract_rules`; Cargo.toml says why it is apart.
+//!
 //! The account and the `next_token` are left out: no rule can tell what the metadata or an earlier answer held.
 
 use std::collections::BTreeSet;

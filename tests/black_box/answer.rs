@@ -40,6 +40,11 @@ pub fn describe(status: &Status) -> String {
     text.replace(&id, "[RequestId]")
 }
 
+/// Adds a case to the text of a snapshot: what is wrong, and the error.
+pub fn case(text: &mut String, what: &str, error: &Status) {
+    writeln!(text, "## {what}\n{}", describe(error)).unwrap();
+}
+
 fn describe_detail(text: &mut String, detail: ErrorDetail) {
     let lines: Vec<String> = match detail {
         ErrorDetail::ErrorInfo(info) => {

@@ -12,7 +12,7 @@ use crate::users::{ANN, ids, server, tags_of, untag_request};
 use crate::wire::{UNTAG, Wire, frame};
 
 /// Longer than any test waits: what does not end before it is held up.
-const FOREVER: Duration = Duration::from_secs(600);
+const FOREVER: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passed_deadline_is_answered_by_the_server_and_the_change_is_not_lost_half_way() {

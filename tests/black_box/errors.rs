@@ -4,7 +4,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use untag::grpc::proto::{ListTagResourcesRequest, TagResourcesRequest, UntagResourcesRequest};
 
-use crate::answer::{alibaba_codes, describe, request_id};
+use crate::answer::{alibaba_codes, case, request_id};
 use crate::slow_store;
 use crate::users::{
     ACCOUNT_METADATA, ANN, BEN, Client, FULL, Users, ask, filter_request, ids, list_request, names,
@@ -15,11 +15,6 @@ const KEYS_21: [&str; 21] = [
     "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s",
     "t", "u",
 ];
-
-/// A case of a snapshot: what is wrong, and the error.
-fn case(text: &mut String, what: &str, error: &Status) {
-    *text += &format!("## {what}\n{}\n", describe(error));
-}
 
 async fn untag_error(client: &mut Client, request: UntagResourcesRequest) -> Status {
     client.untag_resources(ask(request)).await.unwrap_err()

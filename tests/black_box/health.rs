@@ -9,6 +9,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::answer::request_id;
+use crate::shutdown::open_request;
 use crate::support::{PATIENCE, run, untag};
 use crate::users::server;
 use crate::wire::{UNTAG, Wire};
@@ -82,7 +83,7 @@ async fn a_watch_on_either_port_sees_not_serving_when_the_drain_starts() {
     }
     // A request that does not end keeps the drain going for as long as the watches are read.
     let mut wire = Wire::open(server.address).await;
-    let _open = wire.start(UNTAG, &[]).await;
+    let _open = open_request(&mut wire).await;
     server.signal("TERM");
     for mut watch in watches {
         let next = tokio::time::timeout(PATIENCE, watch.message())
@@ -119,7 +120,7 @@ fn untag_health_exits_with_0_for_a_service_that_serves() {
 async fn untag_health_exits_with_1_for_a_service_that_drains() {
     let (server, _directory) = server(&["--drain-timeout", "600"]);
     let mut wire = Wire::open(server.address).await;
-    let _open = wire.start(UNTAG, &[]).await;
+    let _open = open_request(&mut wire).await;
     let mut watch = client_of(server.admin_address).await;
     let mut watch = watch.watch(of("")).await.unwrap().into_inner();
     watch.message().await.unwrap();

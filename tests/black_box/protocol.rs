@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::Code;
 use untag::grpc::proto::UntagResourcesResponse;
 
-use crate::answer::{REQUEST_ID_HEADER, assert_request_id, describe};
+use crate::answer::{REQUEST_ID_HEADER, assert_request_id, case, describe};
 use crate::users::{ANN, ids, server, untag_request};
 use crate::wire::{LIST, UNTAG, Wire, frame, frame_of_bytes};
 
@@ -42,7 +42,7 @@ async fn a_message_that_is_none_is_an_invalid_request() {
     for (what, body) in cases {
         let answer = wire.call(UNTAG, &[], body).await;
         assert_ne!(answer.status().code(), Code::Ok, "{what}");
-        text += &format!("## {what}\n{}\n", describe(&answer.status()));
+        case(&mut text, what, &answer.status());
     }
     insta::assert_snapshot!(text);
 }
@@ -102,7 +102,7 @@ async fn compressed_messages_are_not_supported_and_the_answer_says_so() {
     for encoding in ["gzip", "zstd", "made-up"] {
         let body = frame_of_bytes(1, &[0x1f, 0x8b]);
         let answer = wire.call(UNTAG, &[("grpc-encoding", encoding)], body).await;
-        text += &format!("## {encoding}\n{}\n", describe(&answer.status()));
+        case(&mut text, encoding, &answer.status());
     }
     insta::assert_snapshot!(text);
     let identity = wire
@@ -123,7 +123,7 @@ async fn a_method_that_is_not_there_is_unimplemented() {
         "/x",
     ] {
         let answer = wire.call(path, &[], valid()).await;
-        text += &format!("## {path}\n{}\n", describe(&answer.status()));
+        case(&mut text, path, &answer.status());
     }
     insta::assert_snapshot!(text);
 }
@@ -148,7 +148,7 @@ async fn a_timeout_that_is_none_is_an_invalid_request() {
         let answer = wire
             .call(UNTAG, &[("grpc-timeout", timeout)], valid())
             .await;
-        text += &format!("## {timeout:?}\n{}\n", describe(&answer.status()));
+        case(&mut text, &format!("{timeout:?}"), &answer.status());
     }
     insta::assert_snapshot!(text);
     for timeout in ["99999999H", "60M", "60S", "60000m", "60000000u"] {

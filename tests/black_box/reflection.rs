@@ -135,6 +135,9 @@ async fn both_versions_list_the_tag_service_and_health() {
 async fn both_versions_serve_the_same_contract() {
     let (server, _directory) = server(&[]);
     let channel = server.channel().await;
+    let rules = "buf/validate/validate.proto";
+    let file = v1::file_named(&channel, rules).await;
+    assert_eq!(file, v1alpha::file_named(&channel, rules).await);
     for symbol in [
         "ram.tag.v1.TagService",
         "ram.tag.v1.TagService.UntagResources",

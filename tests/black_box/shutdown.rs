@@ -34,7 +34,7 @@ async fn barrier(wire: &mut Wire) {
 }
 
 /// A request in flight whose body has not ended.
-async fn open_request(wire: &mut Wire) -> Call {
+pub async fn open_request(wire: &mut Wire) -> Call {
     let call = wire.start(UNTAG, &[]).await;
     barrier(wire).await;
     call
@@ -62,7 +62,7 @@ fn either_signal_ends_an_idle_server_with_exit_code_0() {
 async fn requests_in_flight_finish_and_their_change_is_kept() {
     let (mut server, directory) = server(&LONG_DRAIN);
     let mut wire = Wire::open(server.address).await;
-    let slow = SlowDisk::attach(&server, Duration::from_secs(600));
+    let slow = SlowDisk::attach(&server, Duration::from_mins(10));
     let mut call = wire.start(UNTAG, &[]).await;
     call.send(untag_ann());
     barrier(&mut wire).await;
@@ -130,7 +130,7 @@ async fn a_client_that_keeps_its_request_open_is_told_that_nothing_was_changed()
 async fn a_change_that_is_cut_off_is_answered_that_it_may_have_been_made() {
     let (mut server, _directory) = server(&SHORT_DRAIN);
     let mut wire = Wire::open(server.address).await;
-    let slow = SlowDisk::attach(&server, Duration::from_secs(600));
+    let slow = SlowDisk::attach(&server, Duration::from_mins(10));
     let mut call = wire.start(UNTAG, &[]).await;
     call.send(untag_ann());
     barrier(&mut wire).await;

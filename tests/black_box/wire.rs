@@ -8,7 +8,6 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use prost::Message;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tonic::Status;
 
 use crate::users::{ACCOUNT, ACCOUNT_METADATA};
@@ -33,8 +32,6 @@ pub fn frame_of_bytes(flag: u8, bytes: &[u8]) -> Bytes {
 /// A connection.
 pub struct Wire {
     requests: SendRequest<Bytes>,
-    /// Ends when the connection does.
-    pub ended: JoinHandle<()>,
 }
 
 /// A request that is under way.
@@ -62,8 +59,8 @@ impl Wire {
             .expect("the service accepts connections");
         let (requests, connection) = settings.handshake(stream).await.unwrap();
         // How it ends is seen in the answers.
-        let ended = tokio::spawn(async move { drop(connection.await) });
-        Self { requests, ended }
+        tokio::spawn(async move { drop(connection.await) });
+        Self { requests }
     }
 
     /// Opens a stream in the name of the account of the tests; headers that are given come in addition.
