@@ -4,11 +4,10 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use untag::grpc::proto::{ListTagResourcesRequest, TagResourcesRequest, UntagResourcesRequest};
 
-use crate::answer::{alibaba_codes, case, request_id};
-use crate::slow_store;
+use crate::answer::{alibaba_codes, case};
 use crate::users::{
-    ACCOUNT_METADATA, ANN, BEN, Client, FULL, Users, ask, filter_request, ids, list_request, names,
-    server, tag_request, tags_of, untag_request,
+    ACCOUNT_METADATA, ANN, Client, Users, ask, filter_request, ids, list_request, names, server,
+    tag_request, untag_request,
 };
 
 const KEYS_21: [&str; 21] = [
@@ -275,77 +274,6 @@ async fn the_account_must_be_named_once_and_be_digits() {
         Code::NotFound,
         "an account of 32 digits is one, though it has no users"
     );
-}
-
-#[tokio::test]
-async fn a_full_queue_and_a_locked_store_are_told_apart_and_nothing_is_changed() {
-    let (server, directory) = server(&["--queue-depth", "1"]);
-    let client = &mut server.client().await;
-    let lock = slow_store::lock(directory.path());
-    // One is being written, and one waits: the others find no place.
-    let mut requests = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let mut client = client.clone();
-        requests.spawn(async move {
-            untag_error(&mut client, untag_request(ids([ANN]), &["env"])).await
-        });
-    }
-    let errors = requests.join_all().await;
-    let of = |code| {
-        errors
-            .iter()
-            .find(|error| error.code() == code)
-            .unwrap_or_else(|| panic!("{errors:?}"))
-    };
-    let mut text = String::new();
-    case(&mut text, "the queue is full", of(Code::ResourceExhausted));
-    case(&mut text, "the store is locked", of(Code::Unavailable));
-    insta::assert_snapshot!(text);
-    drop(lock);
-    assert_eq!(tags_of(client, ANN).await.len(), 3);
-}
-
-#[tokio::test]
-async fn a_damaged_record_is_an_internal_error_whose_cause_only_the_log_has() {
-    let (server, directory) = server(&[]);
-    let client = &mut server.client().await;
-    let database = slow_store::database(directory.path());
-    let damage = "UPDATE resource SET tags = x'ff' WHERE resource_id = ?1";
-    assert_eq!(database.execute(damage, [BEN]).unwrap(), 1);
-
-    let untag = untag_error(client, untag_request(ids([ANN, BEN]), &["env"])).await;
-    let tag = client
-        .tag_resources(ask(tag_request(ids([ANN, BEN]), &[("a", "b")])))
-        .await
-        .unwrap_err();
-    let list = client
-        .list_tag_resources(ask(list_request(ids([BEN]))))
-        .await
-        .unwrap_err();
-    let mut text = String::new();
-    case(&mut text, "untag", &untag);
-    case(&mut text, "tag", &tag);
-    case(&mut text, "list", &list);
-    insta::assert_snapshot!(text);
-    for error in [untag, tag, list] {
-        let id = request_id(&error);
-        let line = server.wait_for_log_where("the store is broken", |line| {
-            line["span"]["request_id"] == id.as_str()
-        });
-        assert!(
-            line["cause"].as_str().unwrap().contains("tags column"),
-            "{line}"
-        );
-    }
-    assert_eq!(
-        tags_of(client, ANN).await.len(),
-        3,
-        "the request is refused as a whole"
-    );
-    client
-        .untag_resources(ask(untag_request(ids([ANN, FULL]), &["env"])))
-        .await
-        .expect("the others are served");
 }
 
 #[tokio::test]

@@ -151,7 +151,6 @@ fn untag_health_exits_with_1_where_no_service_answers() {
         said.contains(&address.to_string()) && said.contains("--admin-listen"),
         "{said}"
     );
-    assert!(said.contains("refused"), "{said}");
 }
 
 #[test]

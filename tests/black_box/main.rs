@@ -9,6 +9,8 @@ mod slow_store;
 mod users;
 mod wire;
 
+mod accounts;
+mod answer_size;
 mod deadlines;
 mod errors;
 mod health;
@@ -21,3 +23,4 @@ mod program;
 mod protocol;
 mod reflection;
 mod shutdown;
+mod store_failures;

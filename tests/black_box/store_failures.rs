@@ -1,0 +1,85 @@
+//! What a caller is told when the store fails.
+
+use tonic::{Code, Status};
+use untag::grpc::proto::UntagResourcesRequest;
+
+use crate::answer::{case, request_id};
+use crate::slow_store;
+use crate::users::{
+    ANN, BEN, Client, FULL, ask, ids, list_request, server, tag_request, tags_of, untag_request,
+};
+
+async fn untag_error(client: &mut Client, request: UntagResourcesRequest) -> Status {
+    client.untag_resources(ask(request)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_full_queue_and_a_locked_store_are_told_apart_and_nothing_is_changed() {
+    let (server, directory) = server(&["--queue-depth", "1"]);
+    let client = &mut server.client().await;
+    let lock = slow_store::lock(directory.path());
+    // One is being written, and one waits: the others find no place.
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut client = client.clone();
+        requests.spawn(async move {
+            untag_error(&mut client, untag_request(ids([ANN]), &["env"])).await
+        });
+    }
+    let errors = requests.join_all().await;
+    let of = |code| {
+        errors
+            .iter()
+            .find(|error| error.code() == code)
+            .unwrap_or_else(|| panic!("{errors:?}"))
+    };
+    let mut text = String::new();
+    case(&mut text, "the queue is full", of(Code::ResourceExhausted));
+    case(&mut text, "the store is locked", of(Code::Unavailable));
+    insta::assert_snapshot!(text);
+    drop(lock);
+    assert_eq!(tags_of(client, ANN).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_an_internal_error_whose_cause_only_the_log_has() {
+    let (server, directory) = server(&[]);
+    let client = &mut server.client().await;
+    let database = slow_store::database(directory.path());
+    let damage = "UPDATE resource SET tags = x'ff' WHERE resource_id = ?1";
+    assert_eq!(database.execute(damage, [BEN]).unwrap(), 1);
+
+    let untag = untag_error(client, untag_request(ids([ANN, BEN]), &["env"])).await;
+    let tag = client
+        .tag_resources(ask(tag_request(ids([ANN, BEN]), &[("a", "b")])))
+        .await
+        .unwrap_err();
+    let list = client
+        .list_tag_resources(ask(list_request(ids([BEN]))))
+        .await
+        .unwrap_err();
+    let mut text = String::new();
+    case(&mut text, "untag", &untag);
+    case(&mut text, "tag", &tag);
+    case(&mut text, "list", &list);
+    insta::assert_snapshot!(text);
+    for error in [untag, tag, list] {
+        let id = request_id(&error);
+        let line = server.wait_for_log_where("the store is broken", |line| {
+            line["span"]["request_id"] == id.as_str()
+        });
+        assert!(
+            line["cause"].as_str().unwrap().contains("tags column"),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        tags_of(client, ANN).await.len(),
+        3,
+        "the request is refused as a whole"
+    );
+    client
+        .untag_resources(ask(untag_request(ids([ANN, FULL]), &["env"])))
+        .await
+        .expect("the others are served");
+}
