@@ -152,9 +152,13 @@ pub enum Error {
     #[error("{0}")]
     MessageTooLarge(String),
 
-    /// A method that is not there, or a use of the protocol that is not supported.
-    #[error("{0}")]
-    Unimplemented(String),
+    /// A method that is not there.
+    #[error("there is no method {0}; list the methods by server reflection")]
+    UnknownMethod(String),
+
+    /// A message that is compressed.
+    #[error("{0}; send the message uncompressed")]
+    UnsupportedEncoding(String),
 
     /// A fault of ours. What caused it is in the log only.
     #[error("internal error; the server's log has the cause under this RequestId")]

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::{AccountId, Applied, Changed, RequestId};
+use crate::domain::{AccountId, Applied, Changed, Fault, RequestId};
 
 /// The state of one request. Never holds a tag value, since all of it is logged.
 #[derive(Debug)]
@@ -50,10 +50,16 @@ impl RequestContext {
         self.entered.load(Ordering::Relaxed)
     }
 
+    /// Notes the account, also of a request that is refused for other faults.
+    pub fn name_account(&self, account: &Result<AccountId, Fault>) {
+        if let Ok(account) = account {
+            // Set once a request; a second call would be the same request.
+            let _ = self.account.set(account.clone());
+        }
+    }
+
     /// Notes what is asked, just before the store is asked to change something or to read.
-    pub fn ask(&self, account: AccountId, asked: Asked, changes: bool) {
-        // Set once a request; a second call would be the same request.
-        let _ = self.account.set(account);
+    pub fn ask(&self, asked: Asked, changes: bool) {
         let _ = self.asked.set(asked);
         self.may_change.store(changes, Ordering::Relaxed);
     }

@@ -26,6 +26,8 @@ use crate::service::RETRY_AFTER;
 
 const REQUEST_ID_HEADER: &str = "x-request-id";
 const TIMEOUT_HEADER: &str = "grpc-timeout";
+const STATUS_HEADER: &str = "grpc-status";
+const MESSAGE_HEADER: &str = "grpc-message";
 const STATUS_DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 /// Carries out requests on a set of services.
@@ -188,16 +190,27 @@ fn complete(response: &mut Response<Body>, context: &RequestContext, path: &str)
         Some(error) => status::from_error(&error, context.id()),
         None => status::with_request_info(&found, context.id()),
     };
+    let (mut parts, _) = std::mem::take(response).into_parts();
+    // What else the library says stays, such as the encodings that it takes.
+    parts.headers.remove(STATUS_HEADER);
+    parts.headers.remove(MESSAGE_HEADER);
     *response = completed.into_http();
+    for (name, value) in parts
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != http::header::CONTENT_TYPE)
+    {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
 }
 
 /// What a status that tonic made for the tag service, or for no service, means in the contract's words.
 fn library_error(found: &Status, context: &RequestContext, path: &str) -> Option<Error> {
     if found.code() == Code::Unimplemented {
-        return Some(Error::Unimplemented(match found.message() {
-            "" => format!("there is no method {path}; list the methods by server reflection"),
-            message => message.to_owned(),
-        }));
+        return Some(match found.message() {
+            "" => Error::UnknownMethod(path.to_owned()),
+            message => Error::UnsupportedEncoding(message.to_owned()),
+        });
     }
     if service_of(path) != TAG_SERVICE || context.was_entered() {
         return None;

@@ -32,7 +32,8 @@ fn names(error: &Error) -> (Code, &'static str) {
         Error::Unavailable { .. } => (Code::Unavailable, "ServiceUnavailable"),
         Error::DeadlineExceeded(_) => (Code::DeadlineExceeded, "DeadlineExceeded"),
         Error::MessageTooLarge(_) => (Code::ResourceExhausted, "InvalidParameter.Request"),
-        Error::Unimplemented(_) => (Code::Unimplemented, "InvalidAction.NotFound"),
+        Error::UnknownMethod(_) => (Code::Unimplemented, "InvalidAction.NotFound"),
+        Error::UnsupportedEncoding(_) => (Code::Unimplemented, "UnsupportedEncoding"),
         Error::Internal => (Code::Internal, "InternalError"),
     }
 }
@@ -77,7 +78,8 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
         }
         Error::DeadlineExceeded(_)
         | Error::MessageTooLarge(_)
-        | Error::Unimplemented(_)
+        | Error::UnknownMethod(_)
+        | Error::UnsupportedEncoding(_)
         | Error::Internal => Vec::new(),
     };
     let mut all: Vec<ErrorDetail> = vec![

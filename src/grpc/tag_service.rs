@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::context::{Asked, RequestContext};
 use super::{page_token, parse, proto, status};
 use crate::domain::{
-    AccountId, Changed, Error, ListedTag, RESOURCE_TYPE_USER, TagPage, TagSelection, Targets,
+    AccountId, Changed, Error, Fault, ListedTag, RESOURCE_TYPE_USER, TagPage, TagSelection, Targets,
 };
 use crate::service::TagService;
 use crate::store::Store;
@@ -24,6 +24,16 @@ impl<S: Store> GrpcTagService<S> {
             service,
             default_account,
         }
+    }
+
+    fn account<T>(
+        &self,
+        request: &Request<T>,
+        context: &RequestContext,
+    ) -> Result<AccountId, Fault> {
+        let account = parse::account(request.metadata(), self.default_account.as_ref());
+        context.name_account(&account);
+        account
     }
 }
 
@@ -50,7 +60,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::UntagResourcesRequest>,
     ) -> Result<Response<proto::UntagResourcesResponse>, Status> {
         let context = context(&request)?;
-        let account = parse::account(request.metadata(), self.default_account.as_ref());
+        let account = self.account(&request, &context);
         let command = parse::untag(request.into_inner(), account).map_err(Error::Invalid);
         let result = match command {
             Ok(command) => {
@@ -59,11 +69,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                     TagSelection::Keys(keys) => keys.len(),
                 };
                 let changes = !command.validate_only;
-                context.ask(
-                    command.account.clone(),
-                    asked(&command.targets, keys),
-                    changes,
-                );
+                context.ask(asked(&command.targets, keys), changes);
                 self.service.untag(command).await
             }
             Err(error) => Err(error),
@@ -77,12 +83,12 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::TagResourcesRequest>,
     ) -> Result<Response<proto::TagResourcesResponse>, Status> {
         let context = context(&request)?;
-        let account = parse::account(request.metadata(), self.default_account.as_ref());
+        let account = self.account(&request, &context);
         let command = parse::tag(request.into_inner(), account).map_err(Error::Invalid);
         let result = match command {
             Ok(command) => {
                 let asked = asked(&command.targets, command.tags.len());
-                context.ask(command.account.clone(), asked, true);
+                context.ask(asked, true);
                 self.service.tag(command).await
             }
             Err(error) => Err(error),
@@ -96,7 +102,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::ListTagResourcesRequest>,
     ) -> Result<Response<proto::ListTagResourcesResponse>, Status> {
         let context = context(&request)?;
-        let account = parse::account(request.metadata(), self.default_account.as_ref());
+        let account = self.account(&request, &context);
         let query = parse::list(request.into_inner(), account).map_err(Error::Invalid);
         let result = match query {
             Ok(query) => {
@@ -105,7 +111,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                     resources,
                     tags: query.filters.len(),
                 };
-                context.ask(query.account.clone(), asked, false);
+                context.ask(asked, false);
                 let query = Arc::new(query);
                 let page = self.service.list(Arc::clone(&query)).await;
                 page.map(|page| (page, query))

@@ -63,7 +63,12 @@ fn describe_detail(text: &mut String, detail: ErrorDetail) {
         ErrorDetail::BadRequest(bad) => {
             let violations = bad.field_violations.iter();
             violations
-                .map(|one| format!("BadRequest {:?} {}", one.field, one.description))
+                .map(|one| {
+                    format!(
+                        "BadRequest {:?} {}: {}",
+                        one.field, one.reason, one.description
+                    )
+                })
                 .collect()
         }
         ErrorDetail::ResourceInfo(info) => {
@@ -93,9 +98,36 @@ pub fn alibaba_codes(status: &Status) -> Vec<String> {
         Some(bad) => {
             let codes = bad.field_violations.iter();
             codes
-                .map(|one| one.description.split(':').next().unwrap().to_owned())
+                .map(|one| code_of_reason(&one.reason).to_owned())
                 .collect()
         }
         None => vec![details.error_info().unwrap().metadata["code"].clone()],
     }
+}
+
+/// The code that a violation's reason is the upper-case form of.
+fn code_of_reason(reason: &str) -> &str {
+    const CODES: [&str; 18] = [
+        "MissingParameter.AccountId",
+        "InvalidParameter.AccountId",
+        "InvalidParameter.ResourceType",
+        "MissingParameter.ResourceId",
+        "NumberExceed.ResourceIds",
+        "InvalidParameter.ResourceId",
+        "InvalidParameter.ResourcePrincipalName",
+        "MissingParameter.TagKeysOrDeleteAll",
+        "NumberExceed.TagKeys",
+        "InvalidParameter.TagKey",
+        "Duplicate.TagKey",
+        "MissingParameter.Tags",
+        "NumberExceed.Tags",
+        "InvalidParameter.TagValue",
+        "InvalidParameter.PageSize",
+        "InvalidParameter.NextToken",
+        "InvalidParameter.Timeout",
+        "InvalidParameter.Request",
+    ];
+    let letters = |text: &str| text.replace(['.', '_'], "").to_uppercase();
+    let code = CODES.iter().find(|code| letters(code) == letters(reason));
+    code.copied().unwrap_or(reason)
 }

@@ -59,8 +59,14 @@ async fn each_request_has_one_line_that_tells_what_it_asked_for_and_what_came_of
         (tag, "TagResources", "OK", ACCOUNT, [1, 2, 2]),
         (list, "ListTagResources", "OK", ACCOUNT, [1, 1, 1]),
         (missing, "UntagResources", "NOT_FOUND", ACCOUNT, [2, 1, 0]),
-        // Its faults come before anything else is known of it.
-        (invalid, "UntagResources", "INVALID_ARGUMENT", "", [0, 0, 0]),
+        // What it asks for is not known, since it can't be parsed.
+        (
+            invalid,
+            "UntagResources",
+            "INVALID_ARGUMENT",
+            ACCOUNT,
+            [0, 0, 0],
+        ),
     ];
     for (request_id, method, code, account, [resources, tags, affected]) in cases {
         let line = line_of(&server, &request_id);
