@@ -101,6 +101,11 @@ pub struct ServeArguments {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub queue_depth: u32,
 
+    /// How many changes may share a commit; 1 is what the benchmark compares with.
+    #[arg(long, env = "UNTAG_COMMIT_BATCH", value_name = "REQUESTS", default_value = "1024", hide = true,
+        value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub commit_batch: u32,
+
     /// How log lines look: auto is text on a terminal and JSON otherwise.
     #[arg(
         long,

@@ -38,6 +38,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
     };
     let options = Options {
         queue: usize::try_from(arguments.queue_depth).unwrap_or(usize::MAX),
+        batch: usize::try_from(arguments.commit_batch).unwrap_or(usize::MAX),
         ..Options::default()
     };
     let store = match SqliteStore::open(&arguments.data.data_dir, options, sample) {

@@ -30,6 +30,8 @@ pub struct Options {
     pub queue: usize,
     /// How many requests may read at once.
     pub readers: usize,
+    /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
+    pub batch: usize,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
         Self {
             queue: 4096,
             readers: cores.clamp(2, 8),
+            batch: 1024,
         }
     }
 }
@@ -67,9 +70,11 @@ impl SqliteStore {
         }
         let readers = Arc::new(Readers::open(&directory, options.readers)?);
         let (jobs, queue) = mpsc::channel(options.queue);
-        writer::start(directory, connection, queue).map_err(|source| OpenError::Directory {
-            path: directory_path.to_path_buf(),
-            source,
+        writer::start(directory, connection, queue, options.batch).map_err(|source| {
+            OpenError::Directory {
+                path: directory_path.to_path_buf(),
+                source,
+            }
         })?;
         Ok(Self { jobs, readers })
     }

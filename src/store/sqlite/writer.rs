@@ -14,9 +14,6 @@ use super::schema::{self, DataDirectory};
 use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
 use crate::store::StoreError;
 
-/// How many commands may share a commit: bounds how long the first of them waits.
-const BATCH: usize = 1024;
-
 /// Something for the writer to do, and where the answer goes.
 pub struct Job {
     pub work: Work,
@@ -34,14 +31,16 @@ pub enum Work {
     Check,
 }
 
-/// Starts the thread. It ends when the last sender is gone and what was queued is done.
+/// Starts the thread, in which up to `batch` jobs share a commit. It ends when the last sender is gone and what was
+/// queued is done.
 pub fn start(
     directory: DataDirectory,
     connection: Connection,
     jobs: mpsc::Receiver<Job>,
+    batch: usize,
 ) -> std::io::Result<()> {
     let body = move || {
-        match catch_unwind(AssertUnwindSafe(|| run(&connection, jobs))) {
+        match catch_unwind(AssertUnwindSafe(|| run(&connection, jobs, batch))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the store's writer could not start"),
             Err(_) => {
@@ -60,15 +59,19 @@ pub fn start(
         .map(drop)
 }
 
-fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) -> rusqlite::Result<()> {
+fn run(
+    connection: &Connection,
+    mut jobs: mpsc::Receiver<Job>,
+    limit: usize,
+) -> rusqlite::Result<()> {
     let mut writer = Writer {
         connection,
         lookup: Lookup::new(connection)?,
         rewriter: Rewriter::new(connection)?,
         last_commit_failed: false,
     };
-    let mut batch = Vec::with_capacity(BATCH);
-    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+    let mut batch = Vec::with_capacity(limit);
+    while jobs.blocking_recv_many(&mut batch, limit) > 0 {
         // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
         batch.retain(|job| !job.reply.is_closed());
         writer.commit(std::mem::take(&mut batch));
