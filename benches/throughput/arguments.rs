@@ -1,0 +1,89 @@
+//! The command line, and what it asks to measure.
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::measure::Scenario;
+use crate::workload::{Skew, WORKLOADS, Workload};
+
+/// Measures the throughput of the service against an empty handler and against a commit for each request.
+#[derive(Parser)]
+#[command(name = "throughput")]
+pub struct Arguments {
+    /// Only one workload, one-key with 512 in flight, in short slices: under four minutes with the import.
+    #[arg(long, conflicts_with_all = ["workload", "in_flight", "rounds", "seconds"])]
+    quick: bool,
+
+    /// The workloads, with commas between them; all of them when not given.
+    #[arg(long, value_delimiter = ',', value_parser = workload)]
+    workload: Vec<&'static Workload>,
+
+    /// How many users are in the store.
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u32).range(100..=100_000_000))]
+    pub population: u32,
+
+    /// How many requests are in flight, with commas between several.
+    #[arg(long, value_delimiter = ',', default_value = "64,512")]
+    in_flight: Vec<usize>,
+
+    /// Over how many connections, at most one for each request in flight.
+    #[arg(long, default_value = "8", value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+
+    /// How the users of requests are drawn.
+    #[arg(long, value_enum, default_value_t = Skew::Uniform)]
+    skew: Skew,
+
+    /// How many slices each server gets.
+    #[arg(long, default_value = "7", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// How long a slice is measured, in seconds.
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Arguments {
+    /// What to measure, in order.
+    pub fn plan(&self) -> Vec<Scenario> {
+        let (workloads, in_flight, rounds, seconds) = if self.quick {
+            (vec![&WORKLOADS[0]], vec![512], 5, 4)
+        } else if self.workload.is_empty() {
+            let all = WORKLOADS.iter().collect();
+            (all, self.in_flight.clone(), self.rounds, self.seconds)
+        } else {
+            let chosen = self.workload.clone();
+            (chosen, self.in_flight.clone(), self.rounds, self.seconds)
+        };
+        let scenario = |workload, in_flight: usize| Scenario {
+            workload,
+            in_flight,
+            connections: usize::from(self.connections).clamp(1, in_flight.max(1)),
+            skew: self.skew,
+            rounds,
+            warm_up: Duration::from_secs(1),
+            measured: Duration::from_secs(seconds),
+        };
+        workloads
+            .iter()
+            .flat_map(|workload| {
+                in_flight
+                    .iter()
+                    .map(move |count| scenario(*workload, *count))
+            })
+            .collect()
+    }
+}
+
+fn workload(name: &str) -> Result<&'static Workload, String> {
+    let found = WORKLOADS.iter().find(|workload| workload.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<_> = WORKLOADS.iter().map(|workload| workload.name).collect();
+        format!("give one of {}", names.join(", "))
+    })
+}

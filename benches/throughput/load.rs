@@ -1,0 +1,275 @@
+//! The load: so many callers over so many connections, each with one request at a time. It speaks HTTP/2 through h2
+//! itself, since a gRPC client would cost more than the server that is measured.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use hdrhistogram::Histogram;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::Outcome;
+use crate::measure::Scenario;
+use crate::server::Server;
+use crate::tally::Tally;
+use crate::workload::{Draw, Skew, Workload};
+
+/// The slowest answer that is told apart, in microseconds.
+const SLOWEST: u64 = 120_000_000;
+/// Windows that never make a server wait: answers are small, and are read at once.
+const WINDOW: u32 = 1 << 24;
+
+/// What came of the requests that were answered in the measured time.
+pub struct Counts {
+    pub ok: u64,
+    /// How many of them had a tag to remove.
+    pub removed: u64,
+    /// What else was answered, and how often.
+    pub failed: BTreeMap<String, u64>,
+    /// Of those with OK, in microseconds.
+    pub latency: Histogram<u64>,
+}
+
+impl Counts {
+    pub fn new() -> Outcome<Self> {
+        let latency = Histogram::new_with_max(SLOWEST, 3)?;
+        Ok(Self {
+            ok: 0,
+            removed: 0,
+            failed: BTreeMap::new(),
+            latency,
+        })
+    }
+
+    pub fn add(&mut self, other: &Self) -> Outcome<()> {
+        self.ok += other.ok;
+        self.removed += other.removed;
+        for (what, count) in &other.failed {
+            *self.failed.entry(what.clone()).or_default() += count;
+        }
+        Ok(self.latency.add(&other.latency)?)
+    }
+
+    fn fail(&mut self, what: String) {
+        *self.failed.entry(what).or_default() += 1;
+    }
+}
+
+/// The measured time: before it is warm-up, after it nothing more is sent.
+#[derive(Clone, Copy)]
+pub struct Window {
+    pub from: Instant,
+    pub until: Instant,
+}
+
+/// What all callers of a thread share.
+struct Shared {
+    workload: &'static Workload,
+    skew: Skew,
+    population: u32,
+    window: Window,
+    request: Request<()>,
+    tally: Option<Arc<Tally>>,
+    counts: Mutex<Counts>,
+}
+
+/// How many threads make the load: the server should have most of the cores.
+pub fn threads(connections: usize) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    (cores / 4).clamp(1, connections)
+}
+
+/// Keeps a server under load until the end of the window and the last answer.
+pub fn run(
+    scenario: &Scenario,
+    server: &Server,
+    population: u32,
+    window: Window,
+    seed: u64,
+) -> Outcome<Counts> {
+    let threads = threads(scenario.connections);
+    let one = |thread: usize| {
+        let shared = Arc::new(Shared {
+            workload: scenario.workload,
+            skew: scenario.skew,
+            population,
+            window,
+            request: request(server.address)?,
+            tally: server.tally.clone(),
+            counts: Mutex::new(Counts::new()?),
+        });
+        // Callers and connections are dealt out like cards.
+        let share = |all: usize| all / threads + usize::from(thread < all % threads);
+        let seed = seed << 32 | (thread as u64) << 24;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(callers(
+            &shared,
+            server.address,
+            share(scenario.connections),
+            share(scenario.in_flight),
+            seed,
+        ))?;
+        let mut counts = Counts::new()?;
+        counts.add(&shared.counts.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(counts)
+    };
+    thread::scope(|scope| {
+        let one = &one;
+        let running: Vec<_> = (0..threads)
+            .map(|thread| scope.spawn(move || one(thread)))
+            .collect();
+        let mut counts = Counts::new()?;
+        for thread in running {
+            let part: Outcome<Counts> = thread.join().map_err(|_| "the load has panicked")?;
+            counts.add(&part?)?;
+        }
+        Ok(counts)
+    })
+}
+
+/// Opens the connections and waits for all callers to end.
+async fn callers(
+    shared: &Arc<Shared>,
+    address: SocketAddr,
+    connections: usize,
+    in_flight: usize,
+    seed: u64,
+) -> Outcome<()> {
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (client, connection) = client::Builder::new()
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .enable_push(false)
+            .handshake::<_, Bytes>(stream)
+            .await?;
+        // It ends with the last of its callers; what breaks it, they see too.
+        tokio::spawn(connection);
+        clients.push(client);
+    }
+    let mut callers = JoinSet::new();
+    for (client, number) in clients.iter().cycle().zip(0..in_flight) {
+        let rng = StdRng::seed_from_u64(seed | number as u64);
+        callers.spawn(caller(client.clone(), Arc::clone(shared), rng));
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Sends one request after the other.
+async fn caller(mut client: SendRequest<Bytes>, shared: Arc<Shared>, mut rng: StdRng) {
+    let mut draw = Draw::default();
+    loop {
+        let message = shared
+            .workload
+            .next(shared.population, shared.skew, &mut rng, &mut draw);
+        let started = Instant::now();
+        if started >= shared.window.until {
+            return;
+        }
+        let answer = call(&mut client, shared.request.clone(), message).await;
+        let finished = Instant::now();
+        let removed = answer.is_ok()
+            && shared
+                .tally
+                .as_ref()
+                .is_some_and(|tally| tally.remove(&draw));
+        let measured = (shared.window.from..shared.window.until).contains(&finished);
+        let mut counts = shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(()) if measured => {
+                counts.ok += 1;
+                counts.removed += u64::from(removed);
+                let elapsed = finished.duration_since(started).as_micros();
+                counts
+                    .latency
+                    .saturating_record(u64::try_from(elapsed).unwrap_or(SLOWEST));
+            }
+            Ok(()) => {}
+            // A failure counts whenever it happens.
+            Err(Failure::Status(status)) => counts.fail(status),
+            Err(Failure::Connection(error)) => {
+                counts.fail(error.to_string());
+                return;
+            }
+        }
+    }
+}
+
+/// Why a request has no answer with OK.
+enum Failure {
+    Status(String),
+    Connection(h2::Error),
+}
+
+impl From<h2::Error> for Failure {
+    fn from(error: h2::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+/// One unary call: everything that a client has to do and to check.
+async fn call(
+    client: &mut SendRequest<Bytes>,
+    request: Request<()>,
+    message: Bytes,
+) -> Result<(), Failure> {
+    poll_fn(|context| client.poll_ready(context)).await?;
+    let (response, mut stream) = client.send_request(request, false)?;
+    stream.send_data(message, true)?;
+    let (head, mut body) = response.await?.into_parts();
+    if head.status != StatusCode::OK {
+        return Err(Failure::Status(format!("HTTP {}", head.status)));
+    }
+    while let Some(chunk) = body.data().await {
+        let length = chunk?.len();
+        body.flow_control().release_capacity(length)?;
+    }
+    // An answer without a message has the status in its only headers.
+    let trailers = body.trailers().await?;
+    check(trailers.as_ref().unwrap_or(&head.headers))
+}
+
+fn check(headers: &HeaderMap) -> Result<(), Failure> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    match text("grpc-status") {
+        Some("0") => Ok(()),
+        Some(code) => {
+            let message = text("grpc-message").unwrap_or_default();
+            Err(Failure::Status(format!("grpc-status {code} {message}")))
+        }
+        None => Err(Failure::Status("no grpc-status".to_owned())),
+    }
+}
+
+/// The head of every request: what the usual clients send.
+fn request(address: SocketAddr) -> Outcome<Request<()>> {
+    Ok(Request::builder()
+        .method(Method::POST)
+        .uri(format!(
+            "http://{address}/ram.tag.v1.TagService/UntagResources"
+        ))
+        .header(header::TE, "trailers")
+        .header(header::CONTENT_TYPE, "application/grpc")
+        .header(header::USER_AGENT, "untag-throughput")
+        .body(())?)
+}

@@ -1,0 +1,163 @@
+//! The measurement: the servers take turns in short slices.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::load::{self, Counts, Window};
+use crate::population::{Population, count};
+use crate::server::{Kind, SERVERS, Server};
+use crate::workload::{Skew, Workload};
+use crate::{Outcome, process, verify};
+
+/// One thing to measure, on every server.
+pub struct Scenario {
+    pub workload: &'static Workload,
+    pub in_flight: usize,
+    pub connections: usize,
+    pub skew: Skew,
+    pub rounds: u32,
+    pub warm_up: Duration,
+    pub measured: Duration,
+}
+
+/// What was measured of one server: all of its slices.
+pub struct Measured {
+    pub kind: &'static Kind,
+    /// Answers with OK a second, in each slice.
+    pub rates: Vec<f64>,
+    pub counts: Counts,
+    /// Processor seconds in the measured time.
+    pub server_cpu: f64,
+    pub generator_cpu: f64,
+    /// In MiB.
+    pub peak_memory: u64,
+}
+
+impl Measured {
+    pub fn median_rate(&self) -> f64 {
+        let mut rates = self.rates.clone();
+        rates.sort_by(f64::total_cmp);
+        let middle = rates.len() / 2;
+        if rates.len().is_multiple_of(2) {
+            f64::midpoint(rates[middle - 1], rates[middle])
+        } else {
+            rates[middle]
+        }
+    }
+}
+
+/// A scenario and what came of it, in the order of [`SERVERS`].
+pub struct Finished {
+    pub title: String,
+    /// How the scenario is named in the lines of the ratios.
+    pub label: String,
+    pub in_flight: usize,
+    pub measured: Vec<Measured>,
+}
+
+/// Starts the servers, each on its own copy of the users, and measures them in turns.
+pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Outcome<Finished> {
+    let directory = tempfile::tempdir_in(directory)?;
+    let mut servers = Vec::new();
+    for kind in SERVERS {
+        let server = Server::start(kind, population, directory.path())?;
+        let measured = Measured {
+            kind,
+            rates: Vec::new(),
+            counts: Counts::new()?,
+            server_cpu: 0.0,
+            generator_cpu: 0.0,
+            peak_memory: 0,
+        };
+        servers.push((server, measured));
+    }
+    let skew = match scenario.skew {
+        Skew::Uniform => "",
+        Skew::Zipf => " zipf",
+    };
+    let label = format!(
+        "{}{skew} {} users",
+        scenario.workload.name,
+        count(population.users)
+    );
+    let title = format!(
+        "{label}, {} in flight over {} connections, {} slices of {} s for each server after {} s of warm-up",
+        scenario.in_flight,
+        scenario.connections,
+        scenario.rounds,
+        scenario.measured.as_secs(),
+        scenario.warm_up.as_secs(),
+    );
+    println!("measuring {title}");
+    for round in 0..scenario.rounds {
+        // To and fro: a machine that slows down in a round hurts nobody more than the others.
+        if round > 0 {
+            servers.reverse();
+        }
+        for (server, measured) in &mut servers {
+            slice(scenario, server, measured, population.users, round.into())?;
+        }
+    }
+    servers.sort_by_key(|(server, _)| {
+        SERVERS
+            .iter()
+            .position(|kind| kind.name == server.kind.name)
+    });
+    for (server, measured) in &mut servers {
+        measured.peak_memory = process::peak_memory(server.pid())?;
+        if let Some(tally) = &server.tally
+            && measured.counts.failed.is_empty()
+        {
+            verify::check(server, tally)?;
+        }
+    }
+    let measured = servers.into_iter().map(|(_, measured)| measured).collect();
+    Ok(Finished {
+        title,
+        label,
+        in_flight: scenario.in_flight,
+        measured,
+    })
+}
+
+/// Every server gets the same requests in the same round.
+fn slice(
+    scenario: &Scenario,
+    server: &Server,
+    measured: &mut Measured,
+    users: u32,
+    round: u64,
+) -> Outcome<()> {
+    let from = Instant::now() + scenario.warm_up;
+    let window = Window {
+        from,
+        until: from + scenario.measured,
+    };
+    let cpu = || -> Outcome<(f64, f64)> {
+        Ok((
+            process::cpu_seconds(server.pid())?,
+            process::cpu_seconds(std::process::id())?,
+        ))
+    };
+    let (counts, before, after) = thread::scope(|scope| {
+        let load = scope.spawn(|| load::run(scenario, server, users, window, round));
+        sleep_until(window.from);
+        let before = cpu()?;
+        sleep_until(window.until);
+        let after = cpu()?;
+        let counts = load.join().map_err(|_| "the load has panicked")??;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((counts, before, after))
+    })?;
+    measured.server_cpu += after.0 - before.0;
+    measured.generator_cpu += after.1 - before.1;
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 requests")]
+    measured
+        .rates
+        .push(counts.ok as f64 / scenario.measured.as_secs_f64());
+    measured.counts.add(&counts)
+}
+
+fn sleep_until(time: Instant) {
+    thread::sleep(time.saturating_duration_since(Instant::now()));
+}

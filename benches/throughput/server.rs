@@ -1,0 +1,177 @@
+//! The servers under load: each a process of its own, and data.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::population::{ACCOUNT, Population};
+use crate::tally::Tally;
+use crate::{Outcome, empty};
+
+/// How long a server may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What runs.
+pub enum Program {
+    /// `untag serve` on a copy of the users, with these flags beside those that it needs.
+    Untag(&'static [&'static str]),
+    /// The empty handler.
+    Empty,
+}
+
+/// A server to measure.
+pub struct Kind {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub program: Program,
+    /// How many decimals the ratio to it is printed with.
+    pub decimals: usize,
+}
+
+/// Every server. The first is the one that the others are compared with.
+pub const SERVERS: &[Kind] = &[
+    Kind {
+        name: "durable",
+        what: "untag serve with its defaults; stderr, the request log in JSON, goes to a file",
+        program: Program::Untag(&[]),
+        decimals: 2,
+    },
+    Kind {
+        name: "empty",
+        what: "a tonic handler that answers with an empty message: no store, no log",
+        program: Program::Empty,
+        decimals: 2,
+    },
+    Kind {
+        name: "commit-each",
+        what: "as durable, but with a commit for each request",
+        program: Program::Untag(&["--commit-batch", "1"]),
+        decimals: 1,
+    },
+];
+
+/// The release binary of this build, whatever the environment says.
+pub fn untag() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_untag"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("UNTAG_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A server that runs; killed when it goes out of scope.
+pub struct Server {
+    pub kind: &'static Kind,
+    pub address: SocketAddr,
+    /// Of its store, where it has one.
+    pub tally: Option<Arc<Tally>>,
+    child: Child,
+}
+
+impl Server {
+    /// Starts it, with a copy of the users below `directory` where it needs them, and waits until it is ready.
+    pub fn start(kind: &'static Kind, population: &Population, directory: &Path) -> Outcome<Self> {
+        match kind.program {
+            Program::Empty => Self::start_empty(kind),
+            Program::Untag(flags) => {
+                Self::start_untag(kind, flags, population, &directory.join(kind.name))
+            }
+        }
+    }
+
+    fn start_empty(kind: &'static Kind) -> Outcome<Self> {
+        let child = Command::new(std::env::current_exe()?)
+            .arg(empty::ARGUMENT)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut server = Self {
+            kind,
+            address: ([0; 4], 0).into(),
+            tally: None,
+            child,
+        };
+        let stdout = server.child.stdout.take().ok_or("no stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        server.address = line.trim().parse()?;
+        Ok(server)
+    }
+
+    fn start_untag(
+        kind: &'static Kind,
+        flags: &[&str],
+        population: &Population,
+        directory: &Path,
+    ) -> Outcome<Self> {
+        let data = directory.join("data");
+        population.copy_to(&data)?;
+        let log = directory.join("stderr.log");
+        let child = untag()
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--default-account", ACCOUNT])
+            .arg("--data-dir")
+            .arg(&data)
+            .args(flags)
+            .stdin(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()?;
+        let tally = Some(Arc::new(Tally::new(population.users)));
+        let mut server = Self {
+            kind,
+            address: ([0; 4], 0).into(),
+            tally,
+            child,
+        };
+        server.address = server.wait_until_ready(&log)?;
+        Ok(server)
+    }
+
+    /// Reads the log until it says where the service listens and that it is ready.
+    fn wait_until_ready(&mut self, log: &Path) -> Outcome<SocketAddr> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && self.child.try_wait()?.is_none() {
+            let text = fs::read_to_string(log)?;
+            let lines = || {
+                text.lines()
+                    .filter_map(|line| serde_json::from_str(line).ok())
+            };
+            let said = |message| {
+                move |line: &serde_json::Value| {
+                    line["message"] == message && line["port"] != "admin"
+                }
+            };
+            let ready = lines().any(|line| said("ready")(&line));
+            let listening = lines().find(said("listening"));
+            if let Some(address) = listening.as_ref().and_then(|line| line["address"].as_str())
+                && ready
+            {
+                return Ok(address.parse()?);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Err(format!(
+            "{} is not ready: {}",
+            self.kind.name,
+            fs::read_to_string(log)?
+        )
+        .into())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
