@@ -1,10 +1,12 @@
 //! The command line, and what it asks to measure.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 
 use crate::measure::Scenario;
+use crate::server::servers;
 use crate::workload::{Skew, WORKLOADS, Workload};
 
 /// Measures the throughput of the service against an empty handler and against a commit for each request.
@@ -43,6 +45,10 @@ pub struct Arguments {
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 
+    /// Another build of untag, which is then measured too.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
+
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -60,8 +66,10 @@ impl Arguments {
             let chosen = self.workload.clone();
             (chosen, self.in_flight.clone(), self.rounds, self.seconds)
         };
+        let servers = servers(self.against.as_deref());
         let scenario = |workload, in_flight: usize| Scenario {
             workload,
+            servers: servers.clone(),
             in_flight,
             connections: usize::from(self.connections).clamp(1, in_flight.max(1)),
             skew: self.skew,

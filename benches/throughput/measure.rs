@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::load::{self, Counts, Window};
 use crate::population::{Population, count};
-use crate::server::{Kind, SERVERS, Server};
+use crate::server::{Kind, Server};
 use crate::workload::{Skew, Workload};
 use crate::{Outcome, process, verify};
 
 /// One thing to measure, on every server.
 pub struct Scenario {
     pub workload: &'static Workload,
+    pub servers: Vec<&'static Kind>,
     pub in_flight: usize,
     pub connections: usize,
     pub skew: Skew,
@@ -47,12 +48,14 @@ impl Measured {
     }
 }
 
-/// A scenario and what came of it, in the order of [`SERVERS`].
+/// A scenario and what came of it, in the order of its servers.
 pub struct Finished {
     pub title: String,
     /// How the scenario is named in the lines of the ratios.
     pub label: String,
     pub in_flight: usize,
+    /// The measured time of a slice; answers that come after it are in no number.
+    pub slice: Duration,
     pub measured: Vec<Measured>,
 }
 
@@ -60,7 +63,7 @@ pub struct Finished {
 pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Outcome<Finished> {
     let directory = tempfile::tempdir_in(directory)?;
     let mut servers = Vec::new();
-    for kind in SERVERS {
+    for kind in &scenario.servers {
         let server = Server::start(kind, population, directory.path())?;
         let measured = Measured {
             kind,
@@ -100,7 +103,8 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
         }
     }
     servers.sort_by_key(|(server, _)| {
-        SERVERS
+        scenario
+            .servers
             .iter()
             .position(|kind| kind.name == server.kind.name)
     });
@@ -117,6 +121,7 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
         title,
         label,
         in_flight: scenario.in_flight,
+        slice: scenario.measured,
         measured,
     })
 }

@@ -160,6 +160,9 @@ impl Finished {
                     .map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", share * 100.0)),
                 server.counts.failed.values().sum::<u64>(),
             );
+            if server.latency_ms(0.99) > self.slice.as_secs_f64() * 1000.0 / 4.0 {
+                println!("  NOTE: slices are too short for such latencies; give more --seconds");
+            }
             for (what, count) in &server.counts.failed {
                 println!("  {count} times: {what}");
             }
@@ -189,7 +192,7 @@ impl Measured {
 
     /// Known only of a server that has tags.
     fn removed_share(&self) -> Option<f64> {
-        let has_tags = matches!(self.kind.program, Program::Untag(_));
+        let has_tags = !matches!(self.kind.program, Program::Empty);
         has_tags.then(|| self.counts.removed as f64 / self.counts.ok as f64)
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Program {
     /// `untag serve` on a copy of the users, with these flags beside those that it needs.
     Untag(&'static [&'static str]),
+    /// Another build of `untag`, as the first.
+    Build(PathBuf),
     /// The empty handler.
     Empty,
 }
@@ -55,9 +57,29 @@ pub const SERVERS: &[Kind] = &[
     },
 ];
 
+/// The servers of a run: all, and another build where there is one to compare with.
+pub fn servers(other_build: Option<&Path>) -> Vec<&'static Kind> {
+    let other = other_build.map(|path| {
+        let program = Program::Build(path.to_path_buf());
+        let what = "as durable, but the program that --against names";
+        // Once a run, which it outlives.
+        &*Box::leak(Box::new(Kind {
+            name: "other-build",
+            what,
+            program,
+            decimals: 2,
+        }))
+    });
+    SERVERS.iter().chain(other).collect()
+}
+
 /// The release binary of this build, whatever the environment says.
 pub fn untag() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_untag"));
+    clean(Path::new(env!("CARGO_BIN_EXE_untag")))
+}
+
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("UNTAG_")) {
         command.env_remove(name);
     }
@@ -76,10 +98,17 @@ pub struct Server {
 impl Server {
     /// Starts it, with a copy of the users below `directory` where it needs them, and waits until it is ready.
     pub fn start(kind: &'static Kind, population: &Population, directory: &Path) -> Outcome<Self> {
-        match kind.program {
+        match &kind.program {
             Program::Empty => Self::start_empty(kind),
+            Program::Build(path) => Self::start_untag(
+                kind,
+                clean(path),
+                &[],
+                population,
+                &directory.join(kind.name),
+            ),
             Program::Untag(flags) => {
-                Self::start_untag(kind, flags, population, &directory.join(kind.name))
+                Self::start_untag(kind, untag(), flags, population, &directory.join(kind.name))
             }
         }
     }
@@ -104,6 +133,7 @@ impl Server {
 
     fn start_untag(
         kind: &'static Kind,
+        mut program: Command,
         flags: &[&str],
         population: &Population,
         directory: &Path,
@@ -111,7 +141,7 @@ impl Server {
         let data = directory.join("data");
         population.copy_to(&data)?;
         let log = directory.join("stderr.log");
-        let child = untag()
+        let child = program
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--default-account", ACCOUNT])
