@@ -1,0 +1,40 @@
+# The daily commands; each calls the script that CI calls.
+
+_default:
+    @just --list
+
+# Build the service.
+build:
+    cargo build --release --locked
+
+# Run the tests, or those with a name: just test grpcurl
+test *arguments:
+    scripts/test {{ arguments }}
+
+# Check code, scripts and contract.
+lint:
+    scripts/lint
+
+# Run everything that CI runs.
+ci:
+    .ci/run
+
+# Show the service at work.
+quickstart:
+    scripts/quickstart
+
+# Measure the throughput: just bench --quick
+bench *arguments:
+    cargo bench --locked --bench throughput -- {{ arguments }}
+
+# Kill the service under load and check what it promised.
+crash-test *arguments:
+    scripts/test crash {{ arguments }}
+
+# Feed the parsers broken input (needs nightly Rust).
+fuzz *arguments:
+    scripts/fuzz {{ arguments }}
+
+# Make the current contract the one that changes may not break.
+publish-contract:
+    scripts/publish-contract
