@@ -4,6 +4,7 @@
 mod support;
 
 mod buf_curl;
+mod docs;
 mod grpcurl;
 mod python;
 

@@ -1,0 +1,104 @@
+//! What the README says is what the program does.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::support::run;
+use crate::{Printed, Sample, tool};
+
+const README: &str = include_str!("../../README.md");
+
+/// The rows of the table under a heading, without its own heading, as cells.
+fn table(heading: &str) -> Vec<Vec<&'static str>> {
+    let (_, section) = README.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
+    rows.skip(2)
+        .map(|row| row.split(" | ").map(str::trim).collect())
+        .collect()
+}
+
+/// What stands between two marks, each time.
+fn between<'text>(text: &'text str, from: &str, to: &str) -> Vec<&'text str> {
+    let rest = text.split(from).skip(1);
+    rest.filter_map(|rest| rest.split_once(to))
+        .map(|(found, _)| found)
+        .collect()
+}
+
+#[test]
+fn the_readme_has_every_flag_of_serve_with_its_variable_and_default() {
+    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    let described = help.split("\n      --").skip(1).map(|flag| {
+        let name = flag.split_whitespace().next().unwrap();
+        let takes_value = flag.lines().next().unwrap().contains('<');
+        let default = match between(flag, "[default: ", "]").first() {
+            Some(default) => format!("`{default}`"),
+            None => if takes_value { "none" } else { "off" }.to_owned(),
+        };
+        let variable = between(flag, "[env: ", "=]")[0];
+        [format!("`--{name}`"), format!("`{variable}`"), default]
+    });
+    let documented = table("Flags of `untag serve`");
+    let documented: Vec<&[&str]> = documented.iter().map(|row| &row[..3]).collect();
+    assert_eq!(documented, described.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_readme_has_every_error_code() {
+    let faults = include_str!("../../src/domain/error.rs");
+    let statuses = include_str!("../../src/grpc/status.rs");
+    let mut codes: BTreeSet<&str> = faults
+        .lines()
+        .flat_map(|line| between(line, " => \"", "\","))
+        // The other texts of the file are sentences.
+        .filter(|text| !text.contains(' '))
+        .collect();
+    assert!(codes.len() >= 18, "{codes:?}");
+    let others = statuses
+        .lines()
+        .flat_map(|line| between(line, "=> (Code::", "\")"));
+    codes.extend(others.map(|other| other.split_once('"').unwrap().1));
+    assert!(
+        codes.contains("EntityNotExist.User") && codes.contains("InternalError"),
+        "{codes:?}"
+    );
+
+    let rows = table("Errors");
+    let documented: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(documented, codes);
+}
+
+#[test]
+fn grpcurl_prints_what_the_readme_shows() {
+    // Fails with what to do where it is missing.
+    drop(tool("venv/bin/grpcurl"));
+    let sample = Sample::start(&[]);
+    let session = between(README, "```console\n$ ", "```")[0].replace("\\\n", "");
+    for shown in session.split("\n$ ") {
+        let (command, output) = shown.split_once('\n').unwrap();
+        let command = command.replace("127.0.0.1:50051", &sample.server.address.to_string());
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{command} 2>&1")])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        let printed = Printed::of(&mut shell).stdout;
+        assert_eq!(
+            without_request_ids(&printed),
+            without_request_ids(output),
+            "{command}"
+        );
+    }
+}
+
+/// A text with each RequestId, which is another one each time, left out.
+fn without_request_ids(text: &str) -> String {
+    let is_request_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+    let words = text
+        .trim_end()
+        .split('"')
+        .filter(|word| !is_request_id(word));
+    words.collect::<Vec<_>>().join("\"")
+}
