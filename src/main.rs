@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Requests allocate on one thread and are freed on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     untag::cli::run()
 }

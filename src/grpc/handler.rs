@@ -63,7 +63,6 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let started = Instant::now();
         let context = Arc::new(RequestContext::new(RequestId::random()));
         let request_id = context.id();
         let span = tracing::error_span!("request", %request_id);
@@ -71,6 +70,14 @@ impl Handler {
         let is_tag_request = service_of(&path) == TAG_SERVICE;
         // Health watches and reflection streams last as long as their callers like, and hold up no drain.
         let guard = is_tag_request.then(|| self.in_flight.enter());
+
+        let line = LogLine {
+            context: Arc::clone(&context),
+            path: path.clone(),
+            is_tag_request,
+            started: Instant::now(),
+            is_written: false,
+        };
 
         let mut response = self
             .bounded(request, Arc::clone(&context))
@@ -81,7 +88,7 @@ impl Handler {
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             headers.insert(REQUEST_ID_HEADER, value);
         }
-        log(&context, &path, is_tag_request, headers, started.elapsed());
+        line.finish(headers);
         response.map(|body| match guard {
             Some(guard) => Body::new(CountedBody {
                 body,
@@ -234,40 +241,59 @@ fn library_error(found: &Status, context: &RequestContext, path: &str) -> Option
     }
 }
 
-/// One line for each request; for health and reflection only where debug lines are wanted.
-fn log(
-    context: &RequestContext,
-    path: &str,
+/// The line that each request has in the log; of health and reflection only where debug lines are wanted.
+struct LogLine {
+    context: Arc<RequestContext>,
+    path: String,
     is_tag_request: bool,
-    headers: &HeaderMap,
-    elapsed: Duration,
-) {
-    let failure = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
-    let code = failure.as_ref().map_or(Code::Ok, Status::code);
-    let error = failure.as_ref().map_or("", Status::message);
-    let Asked { resources, tags } = context.asked();
-    let Changed { tags: affected, .. } = context.changed();
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                request_id = context.id().as_str(),
-                method = path,
-                code = status::code_name(code),
-                account = context.account(),
-                resources,
-                tags,
-                affected,
-                duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-                error,
-                "request"
-            )
-        };
+    started: Instant,
+    is_written: bool,
+}
+
+impl LogLine {
+    /// Writes the line of a request that is answered with these headers.
+    fn finish(mut self, headers: &HeaderMap) {
+        let failure = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
+        let code = failure.as_ref().map_or(Code::Ok, Status::code);
+        self.write(code, failure.as_ref().map_or("", Status::message));
     }
-    match code {
-        _ if !is_tag_request => line!(debug),
-        Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => line!(warn),
-        _ => line!(info),
+
+    fn write(&mut self, code: Code, error: &str) {
+        self.is_written = true;
+        let Asked { resources, tags } = self.context.asked();
+        let Changed { tags: affected, .. } = self.context.changed();
+        let elapsed = self.started.elapsed().as_micros();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = self.context.id().as_str(),
+                    method = self.path,
+                    code = status::code_name(code),
+                    account = self.context.account(),
+                    resources,
+                    tags,
+                    affected,
+                    duration_us = u64::try_from(elapsed).unwrap_or(u64::MAX),
+                    error,
+                    "request"
+                )
+            };
+        }
+        match code {
+            _ if !self.is_tag_request => line!(debug),
+            Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
+            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+impl Drop for LogLine {
+    /// A caller that cancels, or whose connection breaks, ends its request without an answer.
+    fn drop(&mut self) {
+        if !self.is_written {
+            self.write(Code::Cancelled, "the caller has gone before the answer");
+        }
     }
 }
 

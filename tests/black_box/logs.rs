@@ -278,3 +278,19 @@ fn a_log_level_that_is_none_is_refused() {
         "{said}"
     );
 }
+
+// The client's connection works on while the test waits for the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_caller_goes_away_has_its_line_too() {
+    let (server, directory) = server(&[]);
+    let mut client = server.client().await;
+    let lock = slow_store::lock(directory.path());
+    let request = untag_request(ids([ANN]), &["env"]);
+    let given_up = client.untag_resources(ask(request));
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(300), given_up).await;
+    assert!(waited.is_err(), "the locked store holds the request");
+    let line = server.wait_for_log_where("request", |line| line["code"] == "CANCELLED");
+    assert_eq!(line["account"], ACCOUNT, "{line}");
+    assert_eq!(line["resources"], 1, "{line}");
+    drop(lock);
+}

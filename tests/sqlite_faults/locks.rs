@@ -80,6 +80,7 @@ async fn sqlite_queue_that_is_full_refuses_what_does_not_fit_and_carries_out_the
     let options = Options {
         queue: 4,
         readers: 1,
+        batch: 1024,
     };
     let store = SqliteStore::open(data.path(), options, Vec::new()).unwrap();
     let other = data.connect();

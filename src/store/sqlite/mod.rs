@@ -2,6 +2,7 @@
 
 mod apply;
 mod bulk;
+mod checkpoint;
 mod error;
 mod read;
 mod schema;
@@ -69,13 +70,14 @@ impl SqliteStore {
             bulk::insert(&connection, resources.into_iter().map(Ok))?;
         }
         let readers = Arc::new(Readers::open(&directory, options.readers)?);
+        let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
-        writer::start(directory, connection, queue, options.batch).map_err(|source| {
-            OpenError::Directory {
+        writer::start(directory, connection, checkpointer, queue, options.batch).map_err(
+            |source| OpenError::Directory {
                 path: directory_path.to_path_buf(),
                 source,
-            }
-        })?;
+            },
+        )?;
         Ok(Self { jobs, readers })
     }
 

@@ -21,6 +21,9 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long to wait for another program's lock, at start and for each commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The pages that the writer keeps in memory: the upper levels of the tables of some million users.
+const WRITER_CACHE_KIB: i32 = 32 * 1024;
+
 /// One resource is one row: an untag rewrites one row a target, however many keys it removes. Every key begins with the
 /// account.
 const SCHEMA: &str = "
@@ -132,6 +135,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // loss. NORMAL would not.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     let (application_id, ..) = identify(connection)?;
     if application_id == 0 {
         connection.execute_batch(&format!(

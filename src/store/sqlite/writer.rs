@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Lookup, Rewriter};
+use super::checkpoint::{self, Checkpointer};
 use super::error::ApplyError;
 use super::schema::{self, DataDirectory};
 use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
@@ -36,11 +37,15 @@ pub enum Work {
 pub fn start(
     directory: DataDirectory,
     connection: Connection,
+    checkpointer: Connection,
     jobs: mpsc::Receiver<Job>,
     batch: usize,
 ) -> std::io::Result<()> {
+    let mut checkpointer = Checkpointer::start(checkpointer)?;
     let body = move || {
-        match catch_unwind(AssertUnwindSafe(|| run(&connection, jobs, batch))) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            run(&connection, &mut checkpointer, jobs, batch)
+        })) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the store's writer could not start"),
             Err(_) => {
@@ -49,6 +54,7 @@ pub fn start(
                 std::process::abort();
             }
         }
+        checkpointer.stop();
         // The lock goes last, after the connection has folded its log into the database.
         drop(connection);
         drop(directory);
@@ -61,11 +67,15 @@ pub fn start(
 
 fn run(
     connection: &Connection,
+    checkpointer: &mut Checkpointer,
     mut jobs: mpsc::Receiver<Job>,
     limit: usize,
 ) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     let mut writer = Writer {
         connection,
+        checkpointer,
+        changed_rows: 0,
         lookup: Lookup::new(connection)?,
         rewriter: Rewriter::new(connection)?,
         last_commit_failed: false,
@@ -81,6 +91,8 @@ fn run(
 
 struct Writer<'connection> {
     connection: &'connection Connection,
+    checkpointer: &'connection mut Checkpointer,
+    changed_rows: usize,
     lookup: Lookup<'connection>,
     rewriter: Rewriter<'connection>,
     last_commit_failed: bool,
@@ -105,6 +117,8 @@ impl Writer<'_> {
                     // Whoever has gone meanwhile needs no answer.
                     let _ = job.reply.send(outcome);
                 }
+                let changed_rows = std::mem::take(&mut self.changed_rows);
+                self.checkpointer.committed(self.connection, changed_rows);
             }
             Err((error, Applied::No)) if batch.len() > 1 => {
                 let jobs = batch.len();
@@ -122,9 +136,7 @@ impl Writer<'_> {
         if error.is_disk_full() {
             // Folding the log into the database makes room in the log for the next commit. Where that fails too, the
             // next refusal tries again.
-            let _ = self
-                .connection
-                .execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+            checkpoint::fold(self.connection);
         }
         for job in batch {
             let _ = job.reply.send(Err(error.to_store_error(applied)));
@@ -133,6 +145,7 @@ impl Writer<'_> {
 
     /// Applies a batch in the open transaction, and ends that.
     fn transact(&mut self, batch: &[Job]) -> Result<Vec<Outcome>, (ApplyError, Applied)> {
+        self.changed_rows = 0;
         let applied: Result<Vec<_>, _> = batch.iter().map(|job| self.apply(&job.work)).collect();
         let result = applied
             .map_err(|error| (error, Applied::No))
@@ -162,6 +175,7 @@ impl Writer<'_> {
         match plan {
             Ok(plan) => {
                 self.rewriter.write(account, &plan.rewrites)?;
+                self.changed_rows += plan.rewrites.len();
                 Ok(plan.answer)
             }
             Err(error @ ApplyError::Tags(_)) => Ok(Err(error.to_store_error(Applied::No))),
