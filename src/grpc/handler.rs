@@ -1,17 +1,12 @@
-//! What happens around every request: its RequestId, its deadline, its line in the log.
+//! What happens around every request: its RequestId, its deadline, and an answer in every case.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::{Frame, SizeHint};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -19,9 +14,11 @@ use tonic::{Code, Status};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use super::context::{Asked, RequestContext};
+use super::context::RequestContext;
+use super::in_flight::{CountedBody, InFlight};
+use super::log_line::LogLine;
 use super::{MAX_MESSAGE_BYTES, TAG_SERVICE, status};
-use crate::domain::{Changed, Error, Fault, FaultCode, RequestId};
+use crate::domain::{Error, Fault, FaultCode, RequestId};
 use crate::service::RETRY_AFTER;
 
 const REQUEST_ID_HEADER: &str = "x-request-id";
@@ -71,13 +68,7 @@ impl Handler {
         // Health watches and reflection streams last as long as their callers like, and hold up no drain.
         let guard = is_tag_request.then(|| self.in_flight.enter());
 
-        let line = LogLine {
-            context: Arc::clone(&context),
-            path: path.clone(),
-            is_tag_request,
-            started: Instant::now(),
-            is_written: false,
-        };
+        let line = LogLine::start(Arc::clone(&context), path.clone(), is_tag_request);
 
         let mut response = self
             .bounded(request, Arc::clone(&context))
@@ -90,10 +81,7 @@ impl Handler {
         }
         line.finish(headers);
         response.map(|body| match guard {
-            Some(guard) => Body::new(CountedBody {
-                body,
-                _guard: guard,
-            }),
+            Some(guard) => Body::new(CountedBody::new(body, guard)),
             None => body,
         })
     }
@@ -238,131 +226,5 @@ fn library_error(found: &Status, context: &RequestContext, path: &str) -> Option
             }]))
         }
         _ => None,
-    }
-}
-
-/// The line that each request has in the log; of health and reflection only where debug lines are wanted.
-struct LogLine {
-    context: Arc<RequestContext>,
-    path: String,
-    is_tag_request: bool,
-    started: Instant,
-    is_written: bool,
-}
-
-impl LogLine {
-    /// Writes the line of a request that is answered with these headers.
-    fn finish(mut self, headers: &HeaderMap) {
-        let failure = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
-        let code = failure.as_ref().map_or(Code::Ok, Status::code);
-        self.write(code, failure.as_ref().map_or("", Status::message));
-    }
-
-    fn write(&mut self, code: Code, error: &str) {
-        self.is_written = true;
-        let Asked { resources, tags } = self.context.asked();
-        let Changed { tags: affected, .. } = self.context.changed();
-        let elapsed = self.started.elapsed().as_micros();
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    request_id = self.context.id().as_str(),
-                    method = self.path,
-                    code = status::code_name(code),
-                    account = self.context.account(),
-                    resources,
-                    tags,
-                    affected,
-                    duration_us = u64::try_from(elapsed).unwrap_or(u64::MAX),
-                    error,
-                    "request"
-                )
-            };
-        }
-        match code {
-            _ if !self.is_tag_request => line!(debug),
-            Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
-            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => line!(warn),
-            _ => line!(info),
-        }
-    }
-}
-
-impl Drop for LogLine {
-    /// A caller that cancels, or whose connection breaks, ends its request without an answer.
-    fn drop(&mut self) {
-        if !self.is_written {
-            self.write(Code::Cancelled, "the caller has gone before the answer");
-        }
-    }
-}
-
-/// How many tag requests are being carried out or answered.
-#[derive(Debug, Clone, Default)]
-pub struct InFlight(Arc<InFlightState>);
-
-#[derive(Debug, Default)]
-struct InFlightState {
-    count: AtomicUsize,
-    changed: Notify,
-}
-
-impl InFlight {
-    fn enter(&self) -> InFlightGuard {
-        self.0.count.fetch_add(1, Ordering::Relaxed);
-        InFlightGuard(Arc::clone(&self.0))
-    }
-
-    /// Their number.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.0.count.load(Ordering::Acquire)
-    }
-
-    /// Waits until there is none.
-    pub async fn none(&self) {
-        loop {
-            let changed = self.0.changed.notified();
-            if self.count() == 0 {
-                return;
-            }
-            changed.await;
-        }
-    }
-}
-
-struct InFlightGuard(Arc<InFlightState>);
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.changed.notify_waiters();
-        }
-    }
-}
-
-/// A body that keeps its request counted until it is sent or given up.
-struct CountedBody {
-    body: Body,
-    _guard: InFlightGuard,
-}
-
-impl http_body::Body for CountedBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

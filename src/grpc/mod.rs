@@ -2,6 +2,8 @@
 
 mod context;
 mod handler;
+mod in_flight;
+mod log_line;
 mod page_token;
 mod parse;
 mod status;
@@ -12,7 +14,8 @@ use std::time::Duration;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::server::HealthReporter;
 
-pub use handler::{Handler, InFlight};
+pub use handler::Handler;
+pub use in_flight::InFlight;
 pub use parse::{list as parse_list, tag as parse_tag, untag as parse_untag};
 
 use crate::domain::AccountId;

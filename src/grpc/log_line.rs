@@ -1,0 +1,78 @@
+//! One line in the log for each request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+use tonic::{Code, Status};
+
+use super::context::{Asked, RequestContext};
+use super::status;
+use crate::domain::Changed;
+
+/// The line that each request has in the log; of health and reflection only where debug lines are wanted.
+pub struct LogLine {
+    context: Arc<RequestContext>,
+    path: String,
+    is_tag_request: bool,
+    started: Instant,
+    is_written: bool,
+}
+
+impl LogLine {
+    /// Starts the clock of a request.
+    pub fn start(context: Arc<RequestContext>, path: String, is_tag_request: bool) -> Self {
+        Self {
+            context,
+            path,
+            is_tag_request,
+            started: Instant::now(),
+            is_written: false,
+        }
+    }
+
+    /// Writes the line of a request that is answered with these headers.
+    pub fn finish(mut self, headers: &HeaderMap) {
+        let failure = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
+        let code = failure.as_ref().map_or(Code::Ok, Status::code);
+        self.write(code, failure.as_ref().map_or("", Status::message));
+    }
+
+    fn write(&mut self, code: Code, error: &str) {
+        self.is_written = true;
+        let Asked { resources, tags } = self.context.asked();
+        let Changed { tags: affected, .. } = self.context.changed();
+        let elapsed = self.started.elapsed().as_micros();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = self.context.id().as_str(),
+                    method = self.path,
+                    code = status::code_name(code),
+                    account = self.context.account(),
+                    resources,
+                    tags,
+                    affected,
+                    duration_us = u64::try_from(elapsed).unwrap_or(u64::MAX),
+                    error,
+                    "request"
+                )
+            };
+        }
+        match code {
+            _ if !self.is_tag_request => line!(debug),
+            Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
+            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+impl Drop for LogLine {
+    /// A caller that cancels, or whose connection breaks, ends its request without an answer.
+    fn drop(&mut self) {
+        if !self.is_written {
+            self.write(Code::Cancelled, "the caller has gone before the answer");
+        }
+    }
+}

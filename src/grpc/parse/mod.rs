@@ -1,0 +1,205 @@
+//! Turns a request into a command that cannot be wrong, or into every fault that it has.
+
+mod faults;
+mod tags;
+mod targets;
+
+use super::{page_token, proto};
+use crate::domain::{
+    AccountId, Fault, FaultCode, ListQuery, PageSize, RESOURCE_TYPE_USER, TagCommand, TagFilter,
+    UntagCommand,
+};
+use faults::{Faults, quoted};
+use tags::{each_tag, selection, tag_key, tag_value};
+use targets::{Named, required_targets, targets};
+
+/// The metadata entry that names the account.
+pub const ACCOUNT_METADATA: &str = "x-acs-account-id";
+
+/// The account that a request names in its metadata, else the server's default.
+///
+/// # Errors
+/// A fault where there is neither, or more than one, or no account id.
+pub fn account(
+    metadata: &tonic::metadata::MetadataMap,
+    default: Option<&AccountId>,
+) -> Result<AccountId, Fault> {
+    let fault = |code, description: String| {
+        Err(Fault {
+            code,
+            field: ACCOUNT_METADATA.to_owned(),
+            description,
+        })
+    };
+    let mut values = metadata.get_all(ACCOUNT_METADATA).iter();
+    match (values.next(), values.next()) {
+        (None, _) => match default {
+            Some(account) => Ok(account.clone()),
+            None => fault(
+                FaultCode::MissingAccountId,
+                "the server has no default account; name one in this metadata entry".to_owned(),
+            ),
+        },
+        (Some(value), None) => {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            AccountId::parse(&text).or_else(|error| {
+                fault(
+                    FaultCode::InvalidAccountId,
+                    format!("{} {error}", quoted(&text)),
+                )
+            })
+        }
+        (Some(_), Some(_)) => fault(
+            FaultCode::InvalidAccountId,
+            "name exactly one account".to_owned(),
+        ),
+    }
+}
+
+/// Parses UntagResources.
+///
+/// # Errors
+/// Every fault of the request, at least one.
+pub fn untag(
+    request: proto::UntagResourcesRequest,
+    account: Result<AccountId, Fault>,
+) -> Result<UntagCommand, Vec<Fault>> {
+    let proto::UntagResourcesRequest {
+        resource_type,
+        resources,
+        tag_keys,
+        all,
+        allow_missing,
+        validate_only,
+    } = request;
+    let mut faults = Faults::default();
+    let account = faults.take(account);
+    check_resource_type(&resource_type, &mut faults);
+    let targets = required_targets(resources.map(Named::from), &mut faults);
+    let selection = selection(tag_keys, all, &mut faults);
+    match (account, targets, selection) {
+        (Some(account), Some(targets), Some(selection)) if faults.0.is_empty() => {
+            Ok(UntagCommand {
+                account,
+                targets,
+                selection,
+                allow_missing,
+                validate_only,
+            })
+        }
+        _ => Err(faults.0),
+    }
+}
+
+/// Parses TagResources.
+///
+/// # Errors
+/// Every fault of the request, at least one.
+pub fn tag(
+    request: proto::TagResourcesRequest,
+    account: Result<AccountId, Fault>,
+) -> Result<TagCommand, Vec<Fault>> {
+    let proto::TagResourcesRequest {
+        resource_type,
+        resources,
+        tags,
+    } = request;
+    let mut faults = Faults::default();
+    let account = faults.take(account);
+    check_resource_type(&resource_type, &mut faults);
+    let targets = required_targets(resources.map(Named::from), &mut faults);
+    if tags.is_empty() {
+        faults.add(FaultCode::MissingTags, "tags", "give 1 to 20 tags");
+    }
+    let mut tags = each_tag(
+        tags,
+        &mut faults,
+        |proto::Tag { key, value }, field, faults| {
+            let key = tag_key(&key, &format!("{field}.key"), faults);
+            let value = tag_value(&value, &format!("{field}.value"), faults);
+            key.zip(value)
+        },
+    );
+    tags.sort_unstable();
+    match (account, targets) {
+        (Some(account), Some(targets)) if faults.0.is_empty() => Ok(TagCommand {
+            account,
+            targets,
+            tags,
+        }),
+        _ => Err(faults.0),
+    }
+}
+
+/// Parses ListTagResources.
+///
+/// # Errors
+/// Every fault of the request, at least one.
+pub fn list(
+    request: proto::ListTagResourcesRequest,
+    account: Result<AccountId, Fault>,
+) -> Result<ListQuery, Vec<Fault>> {
+    let proto::ListTagResourcesRequest {
+        resource_type,
+        resources,
+        tags,
+        page_size,
+        next_token,
+    } = request;
+    let mut faults = Faults::default();
+    let account = faults.take(account);
+    check_resource_type(&resource_type, &mut faults);
+    if resources.is_none() && tags.is_empty() {
+        let description = "give resource_ids, resource_principal_names or tags";
+        faults.add(FaultCode::MissingResourceId, "resources", description);
+    }
+    let targets = resources.and_then(|named| targets(named.into(), &mut faults));
+    let filters = each_tag(
+        tags,
+        &mut faults,
+        |proto::TagFilter { key, value }, field, faults| {
+            let key = tag_key(&key, &format!("{field}.key"), faults);
+            let value = match value {
+                Some(value) => tag_value(&value, &format!("{field}.value"), faults).map(Some),
+                None => Some(None),
+            };
+            key.zip(value).map(|(key, value)| TagFilter { key, value })
+        },
+    );
+    let page_size = PageSize::parse(page_size).or_else(|| {
+        let description = format!("{page_size} must be 1 to 100, or 0 for 100");
+        faults.add(FaultCode::InvalidPageSize, "page_size", description);
+        None
+    });
+    let (Some(account), Some(page_size), true) = (account, page_size, faults.0.is_empty()) else {
+        return Err(faults.0);
+    };
+    let mut query = ListQuery {
+        account,
+        targets,
+        filters,
+        page_size,
+        after: None,
+    };
+    if !next_token.is_empty() {
+        // Read last, since a token belongs to everything else that the request asks for.
+        query.after = page_token::read(&next_token, &query);
+        if query.after.is_none() {
+            let description =
+                "not the next_token of an answer to this same request; leave it empty to start";
+            faults.add(FaultCode::InvalidNextToken, "next_token", description);
+            return Err(faults.0);
+        }
+    }
+    Ok(query)
+}
+
+fn check_resource_type(resource_type: &str, faults: &mut Faults) {
+    if !resource_type.is_empty() && resource_type != RESOURCE_TYPE_USER {
+        let description = format!(
+            "{} must be \"user\", or empty for it",
+            quoted(resource_type)
+        );
+        faults.add(FaultCode::InvalidResourceType, "resource_type", description);
+    }
+}
