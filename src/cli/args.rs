@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::store::StoreArguments;
 use crate::domain::AccountId;
 use crate::telemetry::LogFormat;
 
@@ -24,11 +25,13 @@ pub struct Arguments {
 pub enum Command {
     /// Run the service until SIGTERM or SIGINT.
     Serve(Box<ServeArguments>),
-    /// Put users and their tags into the store, all or none. The service must not be running on the directory.
+    /// Put users and their tags into the store, all or none. The embedded store must not be in use.
     #[command(after_help = IMPORT_FORMAT)]
     Import(ImportArguments),
     /// Write all users and their tags as JSON Lines, as `import` reads them. The service may be running.
     Export(ExportArguments),
+    /// Bring the schema of a PostgreSQL up to date. Replicas of the version before go on working.
+    Migrate(MigrateArguments),
     /// Ask a running service for its health: exit code 0 when it is serving, 1 when not. For probes.
     Health(HealthArguments),
     /// Print a completion script for a shell.
@@ -38,19 +41,6 @@ pub enum Command {
 const IMPORT_FORMAT: &str = "\
 FILE has JSON Lines, one user each; a user that is there already is replaced:
 {\"account_id\":\"1\",\"resource_type\":\"user\",\"resource_id\":\"2\",\"principal_name\":\"a@b.c\",\"tags\":{\"key\":\"value\"}}";
-
-/// Where the embedded store is.
-#[derive(Debug, Args)]
-pub struct DataArguments {
-    /// The directory of the embedded store; made where it is missing.
-    #[arg(
-        long,
-        env = "UNTAG_DATA_DIR",
-        value_name = "DIRECTORY",
-        default_value = "untag-data"
-    )]
-    pub data_dir: PathBuf,
-}
 
 /// `untag serve`.
 #[derive(Debug, Args)]
@@ -74,7 +64,7 @@ pub struct ServeArguments {
     pub admin_listen: SocketAddr,
 
     #[command(flatten)]
-    pub data: DataArguments,
+    pub store: StoreArguments,
 
     /// The account of requests without the metadata entry x-acs-account-id: 1 to 32 digits. Without it they are refused.
     #[arg(long, env = "UNTAG_DEFAULT_ACCOUNT", value_name = "ACCOUNT_ID", value_parser = AccountId::parse)]
@@ -95,6 +85,11 @@ pub struct ServeArguments {
     /// The longest that a request may take, in seconds. A caller's own deadline may be shorter.
     #[arg(long, env = "UNTAG_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub request_timeout: Duration,
+
+    /// How many connections to open to PostgreSQL.
+    #[arg(long, env = "UNTAG_STORE_CONNECTIONS", value_name = "CONNECTIONS", default_value = "8",
+        value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub store_connections: u16,
 
     /// How many changes may wait for the store before more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "UNTAG_QUEUE_DEPTH", value_name = "REQUESTS", default_value = "8192",
@@ -129,7 +124,7 @@ pub struct ServeArguments {
 #[derive(Debug, Args)]
 pub struct ImportArguments {
     #[command(flatten)]
-    pub data: DataArguments,
+    pub store: StoreArguments,
     /// The file to read; `-` is stdin.
     pub file: PathBuf,
 }
@@ -138,10 +133,20 @@ pub struct ImportArguments {
 #[derive(Debug, Args)]
 pub struct ExportArguments {
     #[command(flatten)]
-    pub data: DataArguments,
+    pub store: StoreArguments,
     /// The file to write; `-` is stdout. A file that is there is replaced when the export is complete.
     #[arg(default_value = "-")]
     pub file: PathBuf,
+}
+
+/// `untag migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    #[command(flatten)]
+    pub store: StoreArguments,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `untag health`.

@@ -6,50 +6,82 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::ExportArguments;
+use super::store::{self, Choice};
 use super::{fail, json_lines};
-use crate::store::sqlite::{self, BulkError};
+use crate::store::{postgres, sqlite};
 
 pub fn run(arguments: &ExportArguments) -> ExitCode {
-    let directory = &arguments.data.data_dir;
+    let choice = match arguments.store.choose() {
+        Ok(choice) => choice,
+        Err(error) => return fail(error),
+    };
     let exported = if arguments.file == Path::new("-") {
-        to_writer(directory, io::stdout().lock())
+        to_writer(&choice, io::stdout().lock())
     } else {
-        to_file(directory, &arguments.file)
+        to_file(&choice, &arguments.file)
     };
     match exported {
         Ok(count) => {
-            eprintln!("exported {count} users from {}", directory.display());
+            eprintln!("exported {count} users");
             ExitCode::SUCCESS
         }
         // The reader has seen enough: `untag export | head`.
-        Err(BulkError::Caller(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Err(ExportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
-        Err(BulkError::Caller(error)) => fail(format_args!(
+        Err(ExportError::Output(error)) => fail(format_args!(
             "cannot write {}: {error}",
             arguments.file.display()
         )),
-        Err(error) => fail(error),
+        Err(ExportError::Store(error)) => fail(error),
     }
 }
 
-fn to_writer(directory: &Path, output: impl Write) -> Result<u64, BulkError<io::Error>> {
+enum ExportError {
+    Output(io::Error),
+    Store(String),
+}
+
+impl From<sqlite::BulkError<io::Error>> for ExportError {
+    fn from(error: sqlite::BulkError<io::Error>) -> Self {
+        match error {
+            sqlite::BulkError::Caller(error) => Self::Output(error),
+            other => Self::Store(other.to_string()),
+        }
+    }
+}
+
+impl From<postgres::BulkError<io::Error>> for ExportError {
+    fn from(error: postgres::BulkError<io::Error>) -> Self {
+        match error {
+            postgres::BulkError::Caller(error) => Self::Output(error),
+            other => Self::Store(other.to_string()),
+        }
+    }
+}
+
+fn to_writer(choice: &Choice, output: impl Write) -> Result<u64, ExportError> {
     let mut output = BufWriter::with_capacity(1 << 20, output);
-    let count = sqlite::export(directory, |resource| {
-        json_lines::write(&mut output, &resource)
-    })?;
-    output.flush().map_err(BulkError::Caller)?;
+    let each = |resource| json_lines::write(&mut output, &resource);
+    let count = match choice {
+        Choice::Sqlite(directory) => sqlite::export(directory, each)?,
+        Choice::Postgres(connection) => {
+            let exported = async { Ok::<_, String>(postgres::export(connection, each).await) };
+            store::block_on(exported).map_err(ExportError::Store)??
+        }
+    };
+    output.flush().map_err(ExportError::Output)?;
     Ok(count)
 }
 
 /// Writes beside the file and renames, so that a file with its name is a whole export.
-fn to_file(directory: &Path, path: &Path) -> Result<u64, BulkError<io::Error>> {
+fn to_file(choice: &Choice, path: &Path) -> Result<u64, ExportError> {
     let partial = path.with_added_extension("partial");
-    let file = File::create(&partial).map_err(BulkError::Caller)?;
-    let result = to_writer(directory, &file).and_then(|count| {
+    let file = File::create(&partial).map_err(ExportError::Output)?;
+    let result = to_writer(choice, &file).and_then(|count| {
         file.sync_all()
             .and_then(|()| fs::rename(&partial, path))
-            .map_err(BulkError::Caller)?;
+            .map_err(ExportError::Output)?;
         Ok(count)
     });
     if result.is_err() {

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::ImportArguments;
+use super::store::{self, Choice};
 use super::{fail, json_lines};
-use crate::store::sqlite;
+use crate::store::{postgres, sqlite};
 
 pub fn run(arguments: &ImportArguments) -> ExitCode {
     let (input, bytes): (Box<dyn Read>, Option<u64>) = if arguments.file == Path::new("-") {
@@ -35,14 +36,17 @@ pub fn run(arguments: &ImportArguments) -> ExitCode {
     // Shown on a terminal only.
     let progress = progress(bytes);
     let lines = json_lines::read(BufReader::with_capacity(1 << 20, progress.wrap_read(input)));
-    let imported = sqlite::import(&arguments.data.data_dir, lines);
+    let imported = match arguments.store.choose() {
+        Ok(Choice::Sqlite(directory)) => {
+            sqlite::import(&directory, lines).map_err(|error| error.to_string())
+        }
+        Ok(Choice::Postgres(connection)) => store::block_on(postgres::import(&connection, lines)),
+        Err(error) => Err(error),
+    };
     progress.finish_and_clear();
     match imported {
         Ok(count) => {
-            println!(
-                "imported {count} users into {}",
-                arguments.data.data_dir.display()
-            );
+            println!("imported {count} users");
             ExitCode::SUCCESS
         }
         Err(error) => fail(format_args!("{error}; nothing was imported")),

@@ -6,7 +6,9 @@ mod export;
 mod health;
 mod import;
 mod json_lines;
+mod migrate;
 mod serve;
+mod store;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -1,14 +1,18 @@
 //! `untag serve`.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use super::args::ServeArguments;
+use super::store::Choice;
 use super::{fail, json_lines};
 use crate::domain::Resource;
 use crate::grpc::Settings;
 use crate::server::{self, Config, Ended};
-use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::Store;
+use crate::store::postgres::{self, PostgresStore};
+use crate::store::sqlite::{self, SqliteStore};
 use crate::telemetry;
 
 /// Three users of one account.
@@ -36,13 +40,8 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
             request_timeout: arguments.request_timeout,
         },
     };
-    let options = Options {
-        queue: usize::try_from(arguments.queue_depth).unwrap_or(usize::MAX),
-        batch: usize::try_from(arguments.commit_batch).unwrap_or(usize::MAX),
-        ..Options::default()
-    };
-    let store = match SqliteStore::open(&arguments.data.data_dir, options, sample) {
-        Ok(store) => store,
+    let choice = match arguments.store.choose() {
+        Ok(choice) => choice,
         Err(error) => return fail(error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -52,7 +51,29 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(format_args!("cannot start the runtime: {error}")),
     };
-    let ended = runtime.block_on(server::serve(config, store));
+    let queue = usize::try_from(arguments.queue_depth).unwrap_or(usize::MAX);
+    let batch = usize::try_from(arguments.commit_batch).unwrap_or(usize::MAX);
+    let ended = runtime.block_on(async {
+        match choice {
+            Choice::Sqlite(directory) => {
+                let options = sqlite::Options { queue, batch, ..sqlite::Options::default()
+                };
+                let store = SqliteStore::open(&directory, options, sample);
+                serve(config, store.map_err(|error| error.to_string())?).await
+            }
+            Choice::Postgres(connection) => {
+                if !sample.is_empty() {
+                    let sample = sample.into_iter().map(Ok::<_, Infallible>);
+                    let imported = postgres::import(&connection, sample).await;
+                    imported.map_err(|error| error.to_string())?;
+                }
+                let connections = usize::from(arguments.store_connections);
+                let options = postgres::Options { queue, connections };
+                let store = PostgresStore::open(&connection, options).await;
+                serve(config, store.map_err(|error| error.to_string())?).await
+            }
+        }
+    });
     // Connections of clients that hang are not waited for.
     runtime.shutdown_background();
     match ended {
@@ -60,6 +81,12 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         Ok(Ended::CutShort(signal)) => ExitCode::from(signal.exit_code()),
         Err(error) => fail(error),
     }
+}
+
+async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, String> {
+    server::serve(config, store)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// Refuses to serve strangers by accident.

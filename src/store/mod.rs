@@ -10,6 +10,7 @@
 //! - a future that is dropped leaves its command applied as a whole or not at all.
 
 mod paging;
+pub mod postgres;
 pub mod sqlite;
 
 use std::error::Error as StdError;

@@ -1,0 +1,74 @@
+//! Which store a subcommand works on.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::store::postgres::ConnectionString;
+
+/// Where the tags are kept.
+#[derive(Debug, Args)]
+pub struct StoreArguments {
+    /// The store: sqlite for the embedded one, or the connection string of a PostgreSQL, such as
+    /// postgres://untag@db1,db2/untag?target_session_attrs=read-write&sslmode=verify-full.
+    #[arg(
+        long,
+        env = "UNTAG_STORE",
+        value_name = "STORE",
+        default_value = "sqlite",
+        hide_env_values = true
+    )]
+    store: String,
+
+    /// The directory of the embedded store; made where it is missing.
+    #[arg(
+        long,
+        env = "UNTAG_DATA_DIR",
+        value_name = "DIRECTORY",
+        default_value = "untag-data"
+    )]
+    data_dir: PathBuf,
+
+    /// A file that holds the password for PostgreSQL. Without it: the connection string's, or the variable PGPASSWORD.
+    #[arg(long, env = "UNTAG_STORE_PASSWORD_FILE", value_name = "FILE")]
+    store_password_file: Option<PathBuf>,
+}
+
+/// A store, chosen.
+pub enum Choice {
+    /// The embedded store in this directory.
+    Sqlite(PathBuf),
+    /// The shared store behind this connection string.
+    Postgres(Box<ConnectionString>),
+}
+
+impl StoreArguments {
+    /// Chooses the store.
+    ///
+    /// # Errors
+    /// What is wrong with the connection string, without repeating it.
+    pub fn choose(&self) -> Result<Choice, String> {
+        if self.store == "sqlite" {
+            return Ok(Choice::Sqlite(self.data_dir.clone()));
+        }
+        if !self.store.starts_with("postgres://") && !self.store.starts_with("postgresql://") {
+            return Err("--store must be sqlite or start with postgres://".to_owned());
+        }
+        ConnectionString::parse(&self.store, self.store_password_file.as_deref())
+            .map(|connection| Choice::Postgres(Box::new(connection)))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Runs the work of a subcommand that is not a server.
+///
+/// # Errors
+/// The work's error, or why it could not start, as text for the person who started it.
+pub fn block_on<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    runtime.block_on(work).map_err(|error| error.to_string())
+}

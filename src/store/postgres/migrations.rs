@@ -1,0 +1,191 @@
+//! The schema's history, embedded: ordered, checksummed, applied under an advisory lock.
+//!
+//! A migration expands (adds what the next version needs, and what the running one does not mind) or contracts (removes
+//! what no running version needs). `oldest_program` is the oldest schema version whose programs still work after it: an
+//! expanding migration leaves it where it was, so that replicas of the last version go on and may even restart.
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use tokio_postgres::Client;
+
+/// Held while migrating: the first eight letters of "untag-db".
+const LOCK: i64 = i64::from_be_bytes(*b"untag-db");
+
+struct Migration {
+    version: i32,
+    name: &'static str,
+    sql: &'static str,
+    oldest_program: i32,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "resource",
+    sql: include_str!("migrations/0001_resource.sql"),
+    oldest_program: 1,
+}];
+
+const HISTORY: &str = "CREATE TABLE IF NOT EXISTS untag_migration (
+    version        integer PRIMARY KEY,
+    name           text NOT NULL,
+    checksum       text NOT NULL,
+    oldest_program integer NOT NULL,
+    applied_at     timestamptz NOT NULL DEFAULT now()
+)";
+
+/// What a migration did, or would do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The migrations, by version and name, in order.
+    pub migrations: Vec<String>,
+}
+
+/// Why the schema can't be used or changed.
+#[derive(Debug, Error)]
+pub enum MigrateError {
+    /// Behind this program.
+    #[error(
+        "the database's schema is at version {found} and this program needs {needed}; run `untag migrate` first"
+    )]
+    Behind {
+        /// The database's version; 0 for none.
+        found: i32,
+        /// The program's.
+        needed: i32,
+    },
+    /// Ahead of this program, and not compatible with it.
+    #[error(
+        "the database's schema is at version {found}, which programs before schema version {oldest} can't use, and this \
+         one knows version {known}; run a newer untag"
+    )]
+    Ahead {
+        /// The database's version.
+        found: i32,
+        /// The oldest that works with it.
+        oldest: i32,
+        /// The program's.
+        known: i32,
+    },
+    /// Not the history that this program has.
+    #[error(
+        "migration {version} in the database is not the one that this program has (their checksums differ); \
+             it was made by another build of untag: use that one"
+    )]
+    Differs {
+        /// The version.
+        version: i32,
+    },
+    /// The database.
+    #[error("cannot read or change the schema: {0}")]
+    Database(String),
+}
+
+impl From<tokio_postgres::Error> for MigrateError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(super::error::Failure::from(error).to_string())
+    }
+}
+
+fn checksum(migration: &Migration) -> String {
+    Sha256::digest(migration.sql)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn newest() -> i32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// A migration that the database has had.
+struct Past {
+    version: i32,
+    checksum: String,
+    oldest_program: i32,
+}
+
+async fn history(client: &impl tokio_postgres::GenericClient) -> Result<Vec<Past>, MigrateError> {
+    let exists = client
+        .query_typed("SELECT to_regclass('untag_migration') IS NOT NULL", &[])
+        .await?;
+    if !exists.first().is_some_and(|row| row.get(0)) {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT version, checksum, oldest_program FROM untag_migration ORDER BY version";
+    let rows = client.query_typed(sql, &[]).await?;
+    let past = |row: &tokio_postgres::Row| Past {
+        version: row.get(0),
+        checksum: row.get(1),
+        oldest_program: row.get(2),
+    };
+    Ok(rows.iter().map(past).collect())
+}
+
+/// Checks that the past of the database is one that this program knows or can work with, and returns its version.
+fn compare(past: &[Past]) -> Result<i32, MigrateError> {
+    for migration in MIGRATIONS {
+        let found = past.iter().find(|past| past.version == migration.version);
+        if found.is_some_and(|past| past.checksum != checksum(migration)) {
+            return Err(MigrateError::Differs {
+                version: migration.version,
+            });
+        }
+    }
+    let Some(last) = past.last() else {
+        return Ok(0);
+    };
+    if last.oldest_program > newest() {
+        return Err(MigrateError::Ahead {
+            found: last.version,
+            oldest: last.oldest_program,
+            known: newest(),
+        });
+    }
+    Ok(last.version)
+}
+
+/// Refuses a schema that this program can't work with.
+pub async fn check(client: &mut Client) -> Result<(), MigrateError> {
+    let found = compare(&history(client).await?)?;
+    if found < newest() {
+        return Err(MigrateError::Behind {
+            found,
+            needed: newest(),
+        });
+    }
+    Ok(())
+}
+
+/// Applies what is missing, in one transaction; a dry run only says what that is.
+pub async fn migrate(client: &mut Client, dry_run: bool) -> Result<Applied, MigrateError> {
+    let transaction = client.transaction().await?;
+    // Released with the transaction. Whoever comes second finds nothing left to do.
+    transaction
+        .batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
+        .await?;
+    let version = compare(&history(&transaction).await?)?;
+    let mut applied = Applied::default();
+    for migration in MIGRATIONS
+        .iter()
+        .filter(|migration| migration.version > version)
+    {
+        let Migration {
+            version,
+            name,
+            sql,
+            oldest_program,
+        } = migration;
+        applied.migrations.push(format!("{version} {name}"));
+        if dry_run {
+            continue;
+        }
+        let record = format!(
+            "{HISTORY}; {sql}; INSERT INTO untag_migration (version, name, checksum, oldest_program) \
+             VALUES ({version}, '{name}', '{}', {oldest_program})",
+            checksum(migration)
+        );
+        transaction.batch_execute(&record).await?;
+    }
+    transaction.commit().await?;
+    Ok(applied)
+}

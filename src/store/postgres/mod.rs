@@ -1,0 +1,388 @@
+//! The shared store: PostgreSQL, or a distributed engine that speaks its protocol.
+
+mod bulk;
+mod config;
+mod error;
+mod lanes;
+mod migrations;
+mod statements;
+mod tls;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio_postgres::types::{ToSql, Type};
+
+pub use bulk::{BulkError, export, import};
+pub use config::{ConfigError, ConnectionString};
+pub use migrations::{Applied as AppliedMigrations, MigrateError};
+
+use crate::domain::{
+    Changed, ListQuery, PrincipalName, ResourceId, TagCommand, TagKey, TagPage, TagSelection,
+    TagValue, Targets, UntagCommand, limits,
+};
+use crate::store::paging::{PageBuilder, SCAN_LIMIT};
+use crate::store::{Store, StoreError};
+use error::Failure;
+use lanes::Lanes;
+use statements::{BY_ID, BY_NAME, ByTarget};
+
+/// How many times a statement is sent that the server could not carry out for its concurrency.
+const TRIES: u32 = 5;
+/// How long to wait before the second try; doubled for each one after.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// How many rows of a scan travel at once.
+const SCAN_CHUNK: usize = 1_000;
+
+/// How a shared store is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many requests may be at the database or waiting for it.
+    pub queue: usize,
+    /// How many connections to open.
+    pub connections: usize,
+}
+
+/// Why the store could not be opened: for the person who starts it.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The connection string.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error("cannot use the database: {0}")]
+    Database(String),
+    /// The schema.
+    #[error(transparent)]
+    Schema(#[from] MigrateError),
+}
+
+/// A handle to the shared store.
+#[derive(Clone)]
+pub struct PostgresStore {
+    lanes: Arc<Lanes>,
+    places: Arc<Semaphore>,
+}
+
+type Parameters = Vec<(Box<dyn ToSql + Send + Sync>, Type)>;
+
+impl PostgresStore {
+    /// Connects, and checks that the schema is one that this program knows.
+    ///
+    /// # Errors
+    /// [`OpenError`] with what is wrong and what to do.
+    pub async fn open(connection: &ConnectionString, options: Options) -> Result<Self, OpenError> {
+        let store = Self::unchecked(connection, options)?;
+        let mut client = store.connect().await?;
+        migrations::check(&mut client).await?;
+        Ok(store)
+    }
+
+    fn unchecked(connection: &ConnectionString, options: Options) -> Result<Self, OpenError> {
+        let tls = tls::Tls::new(connection)?;
+        let lanes = Lanes::new(connection.config().clone(), tls, options.connections);
+        Ok(Self {
+            lanes: Arc::new(lanes),
+            places: Arc::new(Semaphore::new(options.queue)),
+        })
+    }
+
+    async fn connect(&self) -> Result<tokio_postgres::Client, OpenError> {
+        self.lanes
+            .connect()
+            .await
+            .map_err(|failure| OpenError::Database(failure.to_string()))
+    }
+
+    /// Brings the schema up to date, or only says what that would take.
+    ///
+    /// # Errors
+    /// [`OpenError`] with what is wrong and what to do.
+    pub async fn migrate(
+        connection: &ConnectionString,
+        dry_run: bool,
+    ) -> Result<AppliedMigrations, OpenError> {
+        let store = Self::unchecked(
+            connection,
+            Options {
+                queue: 1,
+                connections: 1,
+            },
+        )?;
+        let mut client = store.connect().await?;
+        Ok(migrations::migrate(&mut client, dry_run).await?)
+    }
+
+    /// Sends a statement, again where the server asks for that and nothing was changed.
+    async fn query(
+        &self,
+        sql: &'static str,
+        parameters: Parameters,
+        changes: bool,
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let _place = self.places.try_acquire().map_err(|_| StoreError::Busy)?;
+        let parameters = Arc::new(parameters);
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let parameters = Arc::clone(&parameters);
+            let answer = self.lanes.run(move |client| async move {
+                let typed: Vec<(&(dyn ToSql + Sync), Type)> = parameters
+                    .iter()
+                    .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
+                    .collect();
+                client.query_typed(sql, &typed).await
+            });
+            match answer.await {
+                Ok(rows) => return Ok(rows),
+                Err(failure) if failure.may_be_repeated() && attempt < TRIES => {
+                    tracing::debug!(%failure, attempt, "sending a statement again");
+                    // Up to twice the pause, so that those who collided do not meet again.
+                    let jitter = pause.mul_f64(rand::random::<f64>());
+                    tokio::time::sleep(pause + jitter).await;
+                    pause *= 2;
+                    attempt += 1;
+                }
+                Err(failure) => return Err(failure.into_store_error(changes)),
+            }
+        }
+    }
+
+    async fn find(
+        &self,
+        account: &str,
+        targets: &Targets,
+    ) -> Result<Vec<(ResourceId, Tags)>, StoreError> {
+        let names = Names::of(targets);
+        let parameters = names.parameters(account);
+        let rows = self.query(names.statements.find, parameters, false).await?;
+        let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let missing = names.missing(&found);
+        if !missing.is_empty() {
+            return Err(StoreError::Missing(missing));
+        }
+        rows.iter()
+            .map(|row| record(row.get(1), row.get(2)))
+            .collect()
+    }
+
+    /// An untag that only validates: nothing is locked.
+    async fn validate(&self, command: &UntagCommand) -> Result<Changed, StoreError> {
+        let names = Names::of(&command.targets);
+        let parameters = names.parameters(command.account.as_str());
+        let rows = self.query(names.statements.find, parameters, false).await?;
+        let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let missing = names.missing(&found);
+        if !missing.is_empty() && !command.allow_missing {
+            return Err(StoreError::Missing(missing));
+        }
+        let mut changed = Changed {
+            resources: rows.len(),
+            tags: 0,
+        };
+        for row in &rows {
+            let (_, tags) = record(row.get(1), row.get(2))?;
+            let selected =
+                |(key, _): &&(TagKey, TagValue)| command.selection.contains(key.as_str());
+            changed.tags += tags.iter().filter(selected).count();
+        }
+        Ok(changed)
+    }
+}
+
+type Tags = Vec<(TagKey, TagValue)>;
+
+/// A row of `resource`, parsed.
+fn record(id: &str, tags: &str) -> Result<(ResourceId, Tags), StoreError> {
+    let parse = || {
+        let tags: BTreeMap<String, String> = serde_json::from_str(tags).ok()?;
+        let tag = |(key, value)| Some((TagKey::parse(key).ok()?, TagValue::parse(value).ok()?));
+        Some((
+            ResourceId::parse(id).ok()?,
+            tags.into_iter().map(tag).collect::<Option<Tags>>()?,
+        ))
+    };
+    parse().ok_or_else(|| Failure::CorruptTags.into_store_error(false))
+}
+
+/// The targets of a command as the statements take them.
+struct Names {
+    names: Vec<String>,
+    statements: &'static ByTarget,
+}
+
+impl Names {
+    fn of(targets: &Targets) -> Self {
+        match targets {
+            Targets::Ids(ids) => Self {
+                names: ids.iter().map(ToString::to_string).collect(),
+                statements: &BY_ID,
+            },
+            Targets::Names(names) => Self {
+                names: names.iter().map(PrincipalName::folded).collect(),
+                statements: &BY_NAME,
+            },
+        }
+    }
+
+    fn parameters(&self, account: &str) -> Parameters {
+        vec![
+            (Box::new(account.to_owned()), Type::TEXT),
+            (Box::new(self.names.clone()), Type::TEXT_ARRAY),
+        ]
+    }
+
+    /// The places of the targets that are not among those found.
+    fn missing(&self, found: &[String]) -> Vec<usize> {
+        if found.len() == self.names.len() {
+            return Vec::new();
+        }
+        let found: HashSet<&String> = found.iter().collect();
+        let missing = |(_, name): &(usize, &String)| !found.contains(name);
+        self.names
+            .iter()
+            .enumerate()
+            .filter(missing)
+            .map(|(position, _)| position)
+            .collect()
+    }
+
+    /// The places of these, in order.
+    fn positions(&self, wanted: &[String]) -> Vec<usize> {
+        let places: HashMap<&String, usize> = self
+            .names
+            .iter()
+            .enumerate()
+            .map(|(position, name)| (name, position))
+            .collect();
+        let mut positions: Vec<usize> = wanted
+            .iter()
+            .filter_map(|name| places.get(name).copied())
+            .collect();
+        positions.sort_unstable();
+        positions
+    }
+}
+
+impl Store for PostgresStore {
+    async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
+        if command.validate_only {
+            return self.validate(&command).await;
+        }
+        let names = Names::of(&command.targets);
+        let mut parameters = names.parameters(command.account.as_str());
+        parameters.push((Box::new(command.allow_missing), Type::BOOL));
+        let sql = match &command.selection {
+            TagSelection::All => names.statements.untag_all,
+            TagSelection::Keys(keys) => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                parameters.push((Box::new(keys), Type::TEXT_ARRAY));
+                names.statements.untag_keys
+            }
+        };
+        let rows = self.query(sql, parameters, true).await?;
+        let (found, removed): (Vec<String>, i64) = rows
+            .first()
+            .map(|row| (row.get(0), row.get(1)))
+            .unwrap_or_default();
+        let missing = names.missing(&found);
+        if !missing.is_empty() && !command.allow_missing {
+            return Err(StoreError::Missing(missing));
+        }
+        let tags = usize::try_from(removed).unwrap_or_default();
+        Ok(Changed {
+            resources: found.len(),
+            tags,
+        })
+    }
+
+    async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
+        let names = Names::of(&command.targets);
+        let tags: BTreeMap<&str, &str> = command
+            .tags
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        let tags =
+            serde_json::to_string(&tags).map_err(|error| StoreError::Broken(Arc::new(error)))?;
+        let most = i64::try_from(limits::TAGS_OF_A_USER).unwrap_or(i64::MAX);
+        let mut parameters = names.parameters(command.account.as_str());
+        parameters.push((Box::new(tags), Type::TEXT));
+        parameters.push((Box::new(most), Type::INT8));
+        let rows = self.query(names.statements.tag, parameters, true).await?;
+        let (found, too_many): (Vec<String>, Vec<String>) = rows
+            .first()
+            .map(|row| (row.get(0), row.get(1)))
+            .unwrap_or_default();
+        let missing = names.missing(&found);
+        if !missing.is_empty() {
+            return Err(StoreError::Missing(missing));
+        }
+        if !too_many.is_empty() {
+            return Err(StoreError::TagLimit(names.positions(&too_many)));
+        }
+        Ok(Changed {
+            resources: found.len(),
+            tags: found.len() * command.tags.len(),
+        })
+    }
+
+    async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
+        let account = query.account.as_str();
+        let mut page = PageBuilder::new(&query);
+        if let Some(targets) = &query.targets {
+            let mut records = self.find(account, targets).await?;
+            records.sort();
+            for (id, tags) in &records {
+                if page.add(id, tags).is_break() {
+                    break;
+                }
+            }
+            return Ok(page.finish());
+        }
+        let mut from = query
+            .after
+            .as_ref()
+            .map_or("", |after| after.resource_id.as_str())
+            .to_owned();
+        // One more than a page looks at tells whether it has seen the last.
+        for _ in 0..=SCAN_LIMIT / SCAN_CHUNK {
+            let chunk = i64::try_from(SCAN_CHUNK).unwrap_or(i64::MAX);
+            let parameters: Parameters = vec![
+                (Box::new(account.to_owned()), Type::TEXT),
+                (Box::new(from.clone()), Type::TEXT),
+                (Box::new(chunk), Type::INT8),
+            ];
+            let rows = self.query(statements::SCAN, parameters, false).await?;
+            for row in &rows {
+                let (id, tags) = record(row.get(0), row.get(1))?;
+                if page.add(&id, &tags).is_break() {
+                    return Ok(page.finish());
+                }
+            }
+            match rows.last() {
+                // The least text behind the last id.
+                Some(last) if rows.len() == SCAN_CHUNK => {
+                    from = format!("{}0", last.get::<_, &str>(0))
+                }
+                _ => break,
+            }
+        }
+        Ok(page.finish())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let rows = self.query(statements::CHECK, Vec::new(), false).await?;
+        match rows.first().map(|row| row.get(0)) {
+            Some(false) => Ok(()),
+            _ => Err(StoreError::Unavailable {
+                reason: "the database is read-only",
+                applied: crate::domain::Applied::No,
+                source: None,
+            }),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The SQL. Each change is one statement in one round trip, with the account in every predicate.
+//!
+//! A change locks its targets in order of id, so that overlapping requests wait for each other and never deadlock, and
+//! updates only rows that really change. In READ COMMITTED the update sees each row as the lock found it.
+
+/// Starts a change: the targets that exist, locked. `$1` the account, `$2` the ids or lower-case names, `$key` the
+/// expression that they are compared with.
+macro_rules! locked {
+    ($key:literal) => {
+        concat!(
+            "WITH locked AS MATERIALIZED (SELECT resource_id, ",
+            $key,
+            " AS key, tags FROM resource WHERE account_id = $1 AND resource_type = 'user' AND ",
+            $key,
+            " = ANY ($2) ORDER BY resource_id FOR UPDATE)"
+        )
+    };
+}
+
+/// The row of a locked target.
+macro_rules! row {
+    () => {
+        "r.account_id = $1 AND r.resource_type = 'user' AND r.resource_id = l.resource_id"
+    };
+}
+
+/// `$3` whether missing targets are skipped, `$4` the keys. Returns the keys of the targets found, and how many tags go.
+macro_rules! untag_keys {
+    ($key:literal) => {
+        concat!(
+            locked!($key),
+            ", changed AS (UPDATE resource r SET tags = r.tags - $4 FROM locked l WHERE ",
+            row!(),
+            " AND r.tags ?| $4 AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
+            "SELECT array(SELECT key FROM locked), (SELECT count(*) FROM locked l, unnest($4) AS gone WHERE l.tags ? gone)"
+        )
+    };
+}
+
+/// As `untag_keys`, for every tag and without `$4`.
+macro_rules! untag_all {
+    ($key:literal) => {
+        concat!(
+            locked!($key),
+            ", changed AS (UPDATE resource r SET tags = '{}' FROM locked l WHERE ",
+            row!(),
+            " AND r.tags <> '{}' AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
+            "SELECT array(SELECT key FROM locked), (SELECT count(*) FROM locked l, jsonb_object_keys(l.tags))"
+        )
+    };
+}
+
+/// `$3` the tags as a JSON object, `$4` how many a resource may carry. Returns the keys of the targets found, and of those
+/// that would carry too many.
+macro_rules! tag {
+    ($key:literal) => {
+        concat!(
+            locked!($key),
+            ", too_many AS (SELECT key FROM locked ",
+            "WHERE (SELECT count(*) FROM jsonb_object_keys(tags || $3::jsonb)) > $4)",
+            ", changed AS (UPDATE resource r SET tags = r.tags || $3::jsonb FROM locked l WHERE ",
+            row!(),
+            " AND r.tags <> r.tags || $3::jsonb AND (SELECT count(*) FROM locked) = cardinality($2)",
+            " AND NOT EXISTS (SELECT FROM too_many)) ",
+            "SELECT array(SELECT key FROM locked), array(SELECT key FROM too_many)"
+        )
+    };
+}
+
+/// `$1` the account, `$2` the ids or lower-case names. Returns key, id and tags of those found.
+macro_rules! find {
+    ($key:literal) => {
+        concat!(
+            "SELECT ",
+            $key,
+            ", resource_id, tags::text FROM resource ",
+            "WHERE account_id = $1 AND resource_type = 'user' AND ",
+            $key,
+            " = ANY ($2)"
+        )
+    };
+}
+
+/// The statements for targets that are named in one way.
+pub struct ByTarget {
+    pub untag_keys: &'static str,
+    pub untag_all: &'static str,
+    pub tag: &'static str,
+    pub find: &'static str,
+}
+
+pub const BY_ID: ByTarget = ByTarget {
+    untag_keys: untag_keys!("resource_id"),
+    untag_all: untag_all!("resource_id"),
+    tag: tag!("resource_id"),
+    find: find!("resource_id"),
+};
+
+pub const BY_NAME: ByTarget = ByTarget {
+    untag_keys: untag_keys!("lower(principal_name)"),
+    untag_all: untag_all!("lower(principal_name)"),
+    tag: tag!("lower(principal_name)"),
+    find: find!("lower(principal_name)"),
+};
+
+/// `$1` the account, `$2` the id to start with, `$3` how many rows.
+pub const SCAN: &str = "SELECT resource_id, tags::text FROM resource \
+    WHERE account_id = $1 AND resource_type = 'user' AND resource_id >= $2 ORDER BY resource_id LIMIT $3";
+
+/// Whether this server takes changes.
+pub const CHECK: &str =
+    "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
