@@ -11,7 +11,7 @@ use crate::store::postgres::ConnectionString;
 #[derive(Debug, Args)]
 pub struct StoreArguments {
     /// The store: sqlite for the embedded one, or the connection string of a PostgreSQL, such as
-    /// postgres://untag@db1,db2/untag?target_session_attrs=read-write&sslmode=verify-full.
+    /// `postgres://untag@db1,db2/untag?target_session_attrs=read-write&sslmode=verify-full`.
     #[arg(
         long,
         env = "UNTAG_STORE",

@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Lanes {
     config: Config,
     tls: Tls,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
 }
 
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Lanes {
         Self {
             config,
             tls,
-            lanes: std::iter::repeat_with(Lane::default).take(count).collect(),
+            all: std::iter::repeat_with(Lane::default).take(count).collect(),
         }
     }
 
@@ -70,7 +70,7 @@ impl Lanes {
         let lanes = Arc::clone(self);
         let work = async move {
             let Some(lane) = lanes
-                .lanes
+                .all
                 .iter()
                 .min_by_key(|lane| lane.load.load(Ordering::Relaxed))
             else {

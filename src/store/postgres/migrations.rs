@@ -87,10 +87,10 @@ impl From<tokio_postgres::Error> for MigrateError {
 }
 
 fn checksum(migration: &Migration) -> String {
-    Sha256::digest(migration.sql)
+    let digest = Sha256::digest(migration.sql);
+    digest
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn newest() -> i32 {
