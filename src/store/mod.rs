@@ -61,11 +61,11 @@ pub trait Store: Clone + Send + Sync + 'static {
 /// Why a store did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// These targets, by their place in the command, do not exist. Nothing was changed.
+    /// These targets, by their place in the command and in its order, do not exist. Nothing was changed.
     #[error("targets do not exist")]
     Missing(Vec<usize>),
 
-    /// These targets, by their place in the command, would carry too many tags. Nothing was changed.
+    /// These targets, by their place in the command and in its order, would carry too many tags. Nothing was changed.
     #[error("targets would carry too many tags")]
     TagLimit(Vec<usize>),
 

@@ -366,7 +366,7 @@ impl Store for PostgresStore {
             match rows.last() {
                 // The least text behind the last id.
                 Some(last) if rows.len() == SCAN_CHUNK => {
-                    from = format!("{}0", last.get::<_, &str>(0))
+                    from = format!("{}0", last.get::<_, &str>(0));
                 }
                 _ => break,
             }
