@@ -9,6 +9,9 @@ mod fixtures;
 mod list;
 mod model;
 mod paging;
+mod postgres;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 mod random;
 mod sqlite;
 mod tag;
@@ -18,4 +21,8 @@ use backend::{Backend, store_contract};
 
 mod sqlite_store {
     super::store_contract!(crate::sqlite::SqliteBackend);
+}
+
+mod postgres_store {
+    super::store_contract!(crate::postgres::PostgresBackend);
 }

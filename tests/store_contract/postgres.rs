@@ -1,0 +1,47 @@
+//! The shared store under the contract.
+
+use std::convert::Infallible;
+
+use untag::domain::Resource;
+use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
+
+use crate::Backend;
+use crate::postgres_server::shared;
+
+pub struct PostgresBackend {
+    store: PostgresStore,
+    connection: ConnectionString,
+}
+
+/// Fewer connections than requests at once, so that requests share them.
+const OPTIONS: Options = Options {
+    queue: 8192,
+    connections: 4,
+};
+
+impl Backend for PostgresBackend {
+    type Store = PostgresStore;
+
+    async fn start(resources: Vec<Resource>) -> Self {
+        let connection = ConnectionString::parse(&shared().database().url(), None).unwrap();
+        PostgresStore::migrate(&connection, false).await.unwrap();
+        let resources = resources.into_iter().map(Ok::<_, Infallible>);
+        postgres::import(&connection, resources).await.unwrap();
+        let store = PostgresStore::open(&connection, OPTIONS).await.unwrap();
+        Self { store, connection }
+    }
+
+    fn store(&self) -> &PostgresStore {
+        &self.store
+    }
+
+    async fn export(&self) -> Vec<Resource> {
+        let mut resources = Vec::new();
+        let keep = |resource| -> Result<(), Infallible> {
+            resources.push(resource);
+            Ok(())
+        };
+        postgres::export(&self.connection, keep).await.unwrap();
+        resources
+    }
+}
