@@ -1,0 +1,18 @@
+//! The service on PostgreSQL, from outside: the real binary and real servers, also when those fail.
+
+mod bulk;
+
+mod failover;
+mod harness;
+mod history;
+mod migrations;
+mod outages;
+mod pgbouncer;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
+mod replicas;
+mod requests;
+mod secrets;
+#[path = "../support/mod.rs"]
+mod support;
+mod tls;

@@ -1,0 +1,126 @@
+//! The schema: brought up to date by `untag migrate`, and checked by everything else.
+
+use std::process::Stdio;
+
+use crate::harness::{fill, ok_on, refused_to_serve, remove, run_on, serve, stderr, tags_of};
+use crate::postgres_server::shared;
+use crate::support::untag;
+
+#[test]
+fn postgres_migrate_applies_what_is_missing_once() {
+    let database = shared().database();
+    assert_eq!(
+        ok_on(&database.url(), &["migrate"]),
+        "applied migration 1 resource\n"
+    );
+    assert_eq!(
+        ok_on(&database.url(), &["migrate"]),
+        "the schema is up to date\n"
+    );
+    assert_eq!(
+        database.sql("SELECT version, name FROM untag_migration"),
+        "1|resource"
+    );
+}
+
+#[test]
+fn postgres_migrate_dry_run_says_what_it_would_do_and_changes_nothing() {
+    let database = shared().database();
+    let said = ok_on(&database.url(), &["migrate", "--dry-run"]);
+    assert_eq!(said, "would apply migration 1 resource\n");
+    assert_eq!(
+        database.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
+        "0"
+    );
+    ok_on(&database.url(), &["migrate"]);
+    let said = ok_on(&database.url(), &["migrate", "--dry-run"]);
+    assert_eq!(said, "the schema is up to date\n");
+}
+
+#[test]
+fn postgres_migrates_at_once_apply_each_migration_once() {
+    let database = shared().database();
+    let start = |_| {
+        let mut command = untag();
+        command.args(["migrate", "--store", &database.url()]);
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let running: Vec<_> = (0..6).map(start).collect();
+    let mut said = Vec::new();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        said.push(String::from_utf8(output.stdout).unwrap());
+    }
+    said.sort();
+    assert_eq!(said[0], "applied migration 1 resource\n");
+    assert!(
+        said[1..]
+            .iter()
+            .all(|said| said == "the schema is up to date\n"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn postgres_empty_schema_is_refused_with_what_to_do() {
+    let database = shared().database();
+    let said = refused_to_serve(&database.url());
+    assert!(said.contains("run `untag migrate` first"), "{said}");
+    let exported = run_on(&database.url(), &["export"]);
+    assert!(
+        stderr(&exported).contains("run `untag migrate` first"),
+        "{exported:?}"
+    );
+}
+
+#[test]
+fn postgres_newer_schema_that_is_incompatible_is_refused() {
+    let database = shared().database();
+    ok_on(&database.url(), &["migrate"]);
+    database.sql("INSERT INTO untag_migration VALUES (2, 'contract', 'unknown', 2)");
+    let said = refused_to_serve(&database.url());
+    assert!(said.contains("run a newer untag"), "{said}");
+    let migrated = run_on(&database.url(), &["migrate"]);
+    assert!(
+        stderr(&migrated).contains("run a newer untag"),
+        "{migrated:?}"
+    );
+}
+
+#[test]
+fn postgres_schema_with_a_changed_checksum_is_refused() {
+    let database = shared().database();
+    ok_on(&database.url(), &["migrate"]);
+    database.sql("UPDATE untag_migration SET checksum = 'other'");
+    let said = refused_to_serve(&database.url());
+    assert!(
+        said.contains("migration 1 in the database is not the one"),
+        "{said}"
+    );
+    let migrated = run_on(&database.url(), &["migrate"]);
+    assert!(
+        stderr(&migrated).contains("checksums differ"),
+        "{migrated:?}"
+    );
+}
+
+#[tokio::test]
+async fn postgres_newer_schema_that_is_compatible_is_served() {
+    let database = shared().database();
+    fill(&database, &[&[("env", "prod")]]);
+    // As a next version that only adds would leave it.
+    database.sql("ALTER TABLE resource ADD COLUMN note text; INSERT INTO untag_migration VALUES (2, 'expand', 'unknown', 1)");
+    let server = serve(&database.url(), &[]);
+    let mut client = server.client().await;
+    remove(&mut client, &[1], &["env"]).await.unwrap();
+    assert_eq!(tags_of(&mut client, &[1]).await.unwrap(), []);
+    assert_eq!(
+        ok_on(&database.url(), &["migrate"]),
+        "the schema is up to date\n"
+    );
+}

@@ -1,0 +1,136 @@
+//! A database that freezes, goes away, or drops its connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::harness::{
+    assert_says_what_happened, database_with, fill, health, remove, serve, set, tags_of,
+    wait_for_health,
+};
+use crate::postgres_server::Cluster;
+use crate::support::PATIENCE;
+
+const OUTAGE: [Code; 2] = [Code::DeadlineExceeded, Code::Unavailable];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_frozen_database_is_reported_and_comes_back() {
+    let cluster = Cluster::start("");
+    let database = cluster.database();
+    fill(&database, &[&[("env", "prod")]]);
+    let server = serve(&database.url(), &["--request-timeout", "1"]);
+    let mut client = server.client().await;
+    set(&mut client, &[1], &[("team", "a")]).await.unwrap();
+
+    cluster.signal("STOP");
+    let frozen = Instant::now();
+    wait_for_health(&server, ServingStatus::NotServing).await;
+    // Longer than a statement may take, so that connections are given up and new ones are not to be had either.
+    while frozen.elapsed() < Duration::from_secs(13) {
+        let requests = (0..4).map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { remove(&mut client, &[1], &["env"]).await })
+        });
+        for request in requests.collect::<Vec<_>>() {
+            let answered = tokio::time::timeout(PATIENCE, request).await;
+            let failure = answered
+                .expect("it ends at its deadline")
+                .unwrap()
+                .unwrap_err();
+            assert_says_what_happened(&failure, &OUTAGE);
+        }
+        assert_eq!(health(&server).await, ServingStatus::NotServing);
+    }
+    cluster.signal("CONT");
+    wait_for_health(&server, ServingStatus::Serving).await;
+    remove(&mut client, &[1], &["env", "team"]).await.unwrap();
+    assert_eq!(tags_of(&mut client, &[1]).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_database_that_was_stopped_comes_back() {
+    let cluster = Cluster::start("");
+    let database = cluster.database();
+    fill(&database, &[&[("env", "prod")]]);
+    let server = serve(&database.url(), &["--request-timeout", "5"]);
+    let mut client = server.client().await;
+    set(&mut client, &[1], &[("team", "a")]).await.unwrap();
+
+    cluster.stop();
+    wait_for_health(&server, ServingStatus::NotServing).await;
+    for _ in 0..10 {
+        let failure = remove(&mut client, &[1], &["env"]).await.unwrap_err();
+        assert_says_what_happened(&failure, &OUTAGE);
+    }
+    cluster.resume();
+    wait_for_health(&server, ServingStatus::Serving).await;
+    remove(&mut client, &[1], &["env"]).await.unwrap();
+    let left = tags_of(&mut client, &[1]).await.unwrap();
+    // What was answered before is still there.
+    assert_eq!(left, [("1".to_owned(), "team".to_owned(), "a".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_lost_connections_are_reported_and_opened_again() {
+    let database = database_with(&[&[], &[], &[], &[], &[], &[]]);
+    let server = serve(&database.url(), &[]);
+    let working = Arc::new(AtomicBool::new(true));
+    let mut running = Vec::new();
+    for user in 1..=6 {
+        let (mut client, working) = (server.client().await, Arc::clone(&working));
+        running.push(tokio::spawn(async move {
+            let (mut answered, mut failed) = (0, 0);
+            while working.load(Ordering::Relaxed) {
+                let answer = match (answered + failed) % 3 {
+                    0 => set(&mut client, &[user], &[("env", "x")]).await,
+                    1 => remove(&mut client, &[user], &["env"]).await,
+                    _ => tags_of(&mut client, &[user]).await.map(drop),
+                };
+                match answer {
+                    Ok(()) => answered += 1,
+                    Err(failure) => {
+                        failed += 1;
+                        assert_says_what_happened(&failure, &[Code::Unavailable]);
+                    }
+                }
+            }
+            (answered, failed)
+        }));
+    }
+    let mut ended = 0;
+    let start = Instant::now();
+    // Until enough connections were cut for certain.
+    while ended < 60 {
+        assert!(
+            start.elapsed() < 2 * PATIENCE,
+            "only {ended} connections were ended"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                   WHERE application_name = 'untag' AND datname = current_database()";
+        ended += database.sql(sql).parse::<usize>().unwrap();
+    }
+    working.store(false, Ordering::Relaxed);
+    let (mut answered, mut failed) = (0, 0);
+    for client in running {
+        let counts = client.await.unwrap();
+        answered += counts.0;
+        failed += counts.1;
+    }
+    println!("{ended} connections ended: {answered} requests answered, {failed} failed");
+    assert!(
+        answered > 0 && failed > 0,
+        "{answered} answered, {failed} failed"
+    );
+    wait_for_health(&server, ServingStatus::Serving).await;
+    let mut client = server.client().await;
+    for _ in 0..20 {
+        remove(&mut client, &[1, 2, 3, 4, 5, 6], &["env"])
+            .await
+            .unwrap();
+    }
+    assert_eq!(tags_of(&mut client, &[1, 2, 3, 4, 5, 6]).await.unwrap(), []);
+}
