@@ -1,7 +1,8 @@
 //! The SQL. Each change is one statement in one round trip, with the account in every predicate.
 //!
 //! A change locks its targets in order of id, so that overlapping requests wait for each other and never deadlock, and
-//! updates only rows that really change. In READ COMMITTED the update sees each row as the lock found it.
+//! updates only rows that really change. What a change depends on it reads from the locked rows: the table itself is
+//! read in READ COMMITTED as it was when the statement began, which may be before a change that the lock waited for.
 
 /// Starts a change: the targets that exist, locked. `$1` the account, `$2` the ids or lower-case names, `$key` the
 /// expression that they are compared with.
@@ -29,9 +30,9 @@ macro_rules! untag_keys {
     ($key:literal) => {
         concat!(
             locked!($key),
-            ", changed AS (UPDATE resource r SET tags = r.tags - $4 FROM locked l WHERE ",
+            ", changed AS (UPDATE resource r SET tags = l.tags - $4 FROM locked l WHERE ",
             row!(),
-            " AND r.tags ?| $4 AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
+            " AND l.tags ?| $4 AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
             "SELECT array(SELECT key FROM locked), (SELECT count(*) FROM locked l, unnest($4) AS gone WHERE l.tags ? gone)"
         )
     };
@@ -44,7 +45,7 @@ macro_rules! untag_all {
             locked!($key),
             ", changed AS (UPDATE resource r SET tags = '{}' FROM locked l WHERE ",
             row!(),
-            " AND r.tags <> '{}' AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
+            " AND l.tags <> '{}' AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
             "SELECT array(SELECT key FROM locked), (SELECT count(*) FROM locked l, jsonb_object_keys(l.tags))"
         )
     };
@@ -58,9 +59,9 @@ macro_rules! tag {
             locked!($key),
             ", too_many AS (SELECT key FROM locked ",
             "WHERE (SELECT count(*) FROM jsonb_object_keys(tags || $3::jsonb)) > $4)",
-            ", changed AS (UPDATE resource r SET tags = r.tags || $3::jsonb FROM locked l WHERE ",
+            ", changed AS (UPDATE resource r SET tags = l.tags || $3::jsonb FROM locked l WHERE ",
             row!(),
-            " AND r.tags <> r.tags || $3::jsonb AND (SELECT count(*) FROM locked) = cardinality($2)",
+            " AND l.tags <> l.tags || $3::jsonb AND (SELECT count(*) FROM locked) = cardinality($2)",
             " AND NOT EXISTS (SELECT FROM too_many)) ",
             "SELECT array(SELECT key FROM locked), array(SELECT key FROM too_many)"
         )
