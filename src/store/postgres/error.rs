@@ -13,25 +13,26 @@ use crate::store::StoreError;
 #[derive(Debug, Error)]
 pub enum Failure {
     /// It was not sent.
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect: {}", with_causes(.0.as_ref()))]
     NoConnection(Box<dyn StdError + Send + Sync>),
     /// The server does not answer.
     #[error("the database has not answered in time")]
     Frozen,
     /// The server, or the connection to it.
-    #[error("{}", with_cause(.0))]
+    #[error("{}", with_causes(.0))]
     Postgres(#[from] tokio_postgres::Error),
     /// What is stored.
     #[error("the tags of a resource are not an object of texts")]
     CorruptTags,
 }
 
-/// tokio-postgres says only "db error" by itself.
-fn with_cause(error: &tokio_postgres::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+/// tokio-postgres says only "db error" or "error performing TLS handshake" by itself.
+fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    // Some errors repeat their cause.
+    texts.dedup();
+    texts.join(": ")
 }
 
 impl Failure {
