@@ -11,17 +11,18 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, Config};
 
+use super::config::CONNECT_TIMEOUT;
 use super::error::Failure;
 use super::tls::Tls;
 
 /// How long a statement may take before its connection is given up as frozen.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long connecting to all hosts may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A fixed number of connections, opened when they are needed.
 pub struct Lanes {
-    config: Config,
+    hosts: Vec<Config>,
+    /// The place of the host that was connected to last: it is tried first.
+    preferred: AtomicUsize,
     tls: Tls,
     all: Vec<Lane>,
 }
@@ -49,9 +50,10 @@ impl Drop for Load<'_> {
 }
 
 impl Lanes {
-    pub fn new(config: Config, tls: Tls, count: usize) -> Self {
+    pub fn new(hosts: Vec<Config>, tls: Tls, count: usize) -> Self {
         Self {
-            config,
+            hosts,
+            preferred: AtomicUsize::new(0),
             tls,
             all: std::iter::repeat_with(Lane::default).take(count).collect(),
         }
@@ -106,14 +108,29 @@ impl Lanes {
         Ok(client)
     }
 
-    /// Opens a connection of its own.
+    /// Opens a connection of its own, to the first host that takes it within its time.
     pub async fn connect(&self) -> Result<Client, Failure> {
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.tls.connect(&self.config)).await;
-        match connected {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(Failure::NoConnection(Box::new(error))),
-            Err(_) => Err(Failure::NoConnection("no connection within 5 s".into())),
+        let preferred = self.preferred.load(Ordering::Relaxed);
+        let mut failure = Failure::NoConnection("there is no host to connect to".into());
+        for turn in 0..self.hosts.len() {
+            let at = (preferred + turn) % self.hosts.len();
+            let host = &self.hosts[at];
+            let limit = host
+                .get_connect_timeout()
+                .copied()
+                .unwrap_or(CONNECT_TIMEOUT);
+            match tokio::time::timeout(limit, self.tls.connect(host)).await {
+                Ok(Ok(client)) => {
+                    self.preferred.store(at, Ordering::Relaxed);
+                    return Ok(client);
+                }
+                Ok(Err(error)) => failure = Failure::NoConnection(Box::new(error)),
+                Err(_) => {
+                    failure = Failure::NoConnection(format!("no answer within {limit:?}").into())
+                }
+            }
         }
+        Err(failure)
     }
 }
 

@@ -3,6 +3,7 @@
 mod bulk;
 mod config;
 mod error;
+mod hosts;
 mod lanes;
 mod migrations;
 mod statements;
@@ -83,7 +84,7 @@ impl PostgresStore {
 
     fn unchecked(connection: &ConnectionString, options: Options) -> Result<Self, OpenError> {
         let tls = tls::Tls::new(connection)?;
-        let lanes = Lanes::new(connection.config().clone(), tls, options.connections);
+        let lanes = Lanes::new(hosts::split(connection.config())?, tls, options.connections);
         Ok(Self {
             lanes: Arc::new(lanes),
             places: Arc::new(Semaphore::new(options.queue)),
