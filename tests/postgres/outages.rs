@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio_postgres::NoTls;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -48,6 +49,98 @@ async fn postgres_frozen_database_is_reported_and_comes_back() {
     wait_for_health(&server, ServingStatus::Serving).await;
     remove(&mut client, &[1], &["env", "team"]).await.unwrap();
     assert_eq!(tags_of(&mut client, &[1]).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_frozen_database_collects_no_more_work_than_the_queue_holds() {
+    let cluster = Cluster::start("");
+    let database = cluster.database();
+    fill(&database, &[&[("env", "prod")]]);
+    let server = serve(
+        &database.url(),
+        &["--request-timeout", "0.3", "--queue-depth", "4"],
+    );
+    let client = server.client().await;
+    cluster.signal("STOP");
+    let mut codes = Vec::new();
+    for _ in 0..6 {
+        // The answer has been given up, but not the work.
+        let failure = remove(&mut client.clone(), &[1], &["env"])
+            .await
+            .unwrap_err();
+        codes.push(failure.code());
+    }
+    assert_eq!(codes[..4], [Code::DeadlineExceeded; 4]);
+    assert_eq!(codes[4..], [Code::ResourceExhausted; 2]);
+    cluster.signal("CONT");
+    wait_for_health(&server, ServingStatus::Serving).await;
+    let start = Instant::now();
+    while let Err(failure) = remove(&mut client.clone(), &[1], &["env"]).await {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "the queue stays full: {failure:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_queue_that_is_full_is_not_a_database_that_is_down() {
+    let database = database_with(&[&[("env", "prod")]]);
+    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let server = serve(&database.url(), &["--queue-depth", "1"]);
+    // One request that waits for a lock fills the queue.
+    other
+        .batch_execute("BEGIN; SELECT FROM resource FOR UPDATE")
+        .await
+        .unwrap();
+    let mut client = server.client().await;
+    let waiting = tokio::spawn(async move { remove(&mut client, &[1], &["env"]).await });
+    let mut client = server.client().await;
+    let start = Instant::now();
+    while tags_of(&mut client, &[1])
+        .await
+        .map_err(|failure| failure.code())
+        != Err(Code::ResourceExhausted)
+    {
+        assert!(start.elapsed() < PATIENCE, "the queue does not fill");
+    }
+    // Several rounds of the check.
+    for _ in 0..30 {
+        assert_eq!(health(&server).await, ServingStatus::Serving);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    other.batch_execute("COMMIT").await.unwrap();
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_lock_timeout_of_the_database_is_an_answer() {
+    let database = database_with(&[&[("env", "prod")]]);
+    database.sql(&format!(
+        "ALTER DATABASE {} SET lock_timeout = '200ms'",
+        database.name
+    ));
+    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let server = serve(&database.url(), &[]);
+    let mut client = server.client().await;
+    other
+        .batch_execute("BEGIN; SELECT FROM resource FOR UPDATE")
+        .await
+        .unwrap();
+    let failure = remove(&mut client, &[1], &["env"]).await.unwrap_err();
+    assert_says_what_happened(&failure, &[Code::Unavailable]);
+    assert!(
+        failure.message().contains("nothing was changed"),
+        "{failure:?}"
+    );
+    other.batch_execute("COMMIT").await.unwrap();
+    remove(&mut client, &[1], &["env"]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

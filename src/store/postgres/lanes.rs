@@ -18,6 +18,9 @@ use super::tls::Tls;
 /// How long a statement may take before its connection is given up as frozen.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a statement waits for its connection, which others may be waiting for too.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// A fixed number of connections, opened when they are needed.
 pub struct Lanes {
     hosts: Vec<Config>,
@@ -79,7 +82,9 @@ impl Lanes {
                 return Err(Failure::NoConnection("the store has no connections".into()));
             };
             let _load = Load::new(&lane.load);
-            let client = lanes.client(lane).await?;
+            let client = tokio::time::timeout(CONNECTION_TIMEOUT, lanes.client(lane)).await;
+            let no_client = |_| Failure::NoConnection("no connection in time".into());
+            let client = client.map_err(no_client)??;
             let answer =
                 tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&client))).await;
             let failure = match answer {

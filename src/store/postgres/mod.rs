@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::types::{ToSql, Type};
 
 pub use bulk::{BulkError, export, import};
@@ -117,20 +117,34 @@ impl PostgresStore {
         Ok(migrations::migrate(&mut client, dry_run).await?)
     }
 
-    /// Sends a statement, again where the server asks for that and nothing was changed.
+    /// Sends a statement in a place of the queue, which it keeps until the database is done with it, also when the
+    /// caller has stopped waiting: a database that hangs must not collect more work than the queue may hold.
     async fn query(
         &self,
         sql: &'static str,
         parameters: Parameters,
         changes: bool,
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
-        let _place = self.places.try_acquire().map_err(|_| StoreError::Busy)?;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = Arc::new(place.map_err(|_| StoreError::Busy)?);
+        self.send(sql, parameters, changes, Some(place)).await
+    }
+
+    /// Sends a statement, again where the server asks for that and nothing was changed.
+    async fn send(
+        &self,
+        sql: &'static str,
+        parameters: Parameters,
+        changes: bool,
+        place: Option<Arc<OwnedSemaphorePermit>>,
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
         let parameters = Arc::new(parameters);
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let parameters = Arc::clone(&parameters);
+            let (parameters, place) = (Arc::clone(&parameters), place.clone());
             let answer = self.lanes.run(move |client| async move {
+                let _place = place;
                 let typed: Vec<(&(dyn ToSql + Sync), Type)> = parameters
                     .iter()
                     .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
@@ -376,7 +390,10 @@ impl Store for PostgresStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let rows = self.query(statements::CHECK, Vec::new(), false).await?;
+        // Without a place: a queue that is full for a moment is not a database that is down.
+        let rows = self
+            .send(statements::CHECK, Vec::new(), false, None)
+            .await?;
         match rows.first().map(|row| row.get(0)) {
             Some(false) => Ok(()),
             _ => Err(StoreError::Unavailable {
