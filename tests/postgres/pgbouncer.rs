@@ -5,9 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{ACCOUNT, import, ok_on, remove, serve, set, tags_of, user_line};
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::harness::{
+    ACCOUNT, assert_says_what_happened, fill, import, ok_on, remove, serve, set, tags_of,
+    user_line, wait_for_health,
+};
 use crate::postgres_server::{
-    Database, PASSWORD, USER, free_port, is_root, shared, succeed, unprivileged,
+    Cluster, Database, PASSWORD, USER, free_port, is_root, shared, succeed, unprivileged,
 };
 use crate::support::PATIENCE;
 
@@ -38,7 +44,8 @@ impl PgBouncer {
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\n\
-             pool_mode = transaction\ndefault_pool_size = 2\nlogfile = {}\n",
+             pool_mode = transaction\ndefault_pool_size = 2\n\
+             server_login_retry = 1\nlogfile = {}\n",
             path("users").display(),
             path("log").display()
         );
@@ -136,4 +143,34 @@ async fn postgres_behind_pgbouncer_in_transaction_mode() {
     let left =
         format!("SELECT count(*) FROM resource WHERE account_id = '{ACCOUNT}' AND tags <> '{{}}'");
     assert_eq!(behind.sql(&left), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_outage_behind_pgbouncer_is_reported_and_ends() {
+    let cluster = Cluster::start("");
+    let behind = cluster.database();
+    fill(&behind, &[&[("env", "prod")]]);
+    let bouncer = PgBouncer::start(behind.port);
+    let database = Database {
+        port: bouncer.port,
+        name: behind.name.clone(),
+    };
+    let server = serve(&database.url(), &["--request-timeout", "5"]);
+    let mut client = server.client().await;
+    set(&mut client, &[1], &[("team", "a")]).await.unwrap();
+    cluster.stop();
+    // PgBouncer has errors of its own for this.
+    for _ in 0..6 {
+        let failure = remove(&mut client, &[1], &["team"]).await.unwrap_err();
+        assert_says_what_happened(&failure, &[Code::Unavailable, Code::DeadlineExceeded]);
+    }
+    wait_for_health(&server, ServingStatus::NotServing).await;
+    cluster.resume();
+    wait_for_health(&server, ServingStatus::Serving).await;
+    let start = Instant::now();
+    while let Err(failure) = remove(&mut client, &[1], &["env", "team"]).await {
+        assert_says_what_happened(&failure, &[Code::Unavailable, Code::DeadlineExceeded]);
+        assert!(start.elapsed() < PATIENCE, "{failure:?}");
+    }
+    assert_eq!(tags_of(&mut client, &[1]).await.unwrap(), []);
 }

@@ -49,7 +49,7 @@ impl Failure {
             Self::NoConnection(_) | Self::CorruptTags => false,
             Self::Frozen => true,
             Self::Postgres(error) => match error.code() {
-                Some(code) => is_shutdown(code) || *code == SqlState::READ_ONLY_SQL_TRANSACTION,
+                Some(code) => is_lost(code) || *code == SqlState::READ_ONLY_SQL_TRANSACTION,
                 None => true,
             },
         }
@@ -76,8 +76,8 @@ impl Failure {
             Self::CorruptTags => return StoreError::Broken(Arc::new(self)),
             Self::Postgres(error) => match error.code() {
                 None => ("the connection to the database was lost", true),
-                Some(code) if is_shutdown(code) => ("the database is shutting down", true),
-                Some(code) if self.may_be_repeated() || is_overload(code) => {
+                Some(code) if is_lost(code) => ("the database has closed the connection", true),
+                Some(code) if self.may_be_repeated() || is_refusal(code) => {
                     ("the database can't take the change now", false)
                 }
                 Some(_) => return StoreError::Broken(Arc::new(self)),
@@ -97,11 +97,48 @@ impl Failure {
     }
 }
 
-fn is_shutdown(code: &SqlState) -> bool {
-    [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(code)
+/// Codes that end the connection: class 08, with which PgBouncer tells of its server, most of class 57P (the server shuts
+/// down, has crashed, or drops the database), and the one that says that not even the server knows the outcome.
+fn is_lost(code: &SqlState) -> bool {
+    let is_ending = code.code().starts_with("57P") && *code != SqlState::CANNOT_CONNECT_NOW;
+    let is_unknown = *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN;
+    code.code().starts_with("08") || is_ending || is_unknown
 }
 
-/// Class 53 (insufficient resources) and a statement that the server's own timeout has ended.
-fn is_overload(code: &SqlState) -> bool {
-    code.code().starts_with("53") || *code == SqlState::QUERY_CANCELED
+/// Codes that say that the statement was rolled back for a reason that may pass: class 53 (insufficient resources), class
+/// 58 (the server's own system calls), a lock or a statement that has taken longer than the server's settings allow.
+fn is_refusal(code: &SqlState) -> bool {
+    ["53", "58"]
+        .iter()
+        .any(|class| code.code().starts_with(class))
+        || [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_apart_by_what_became_of_the_statement() {
+        let all = |codes: &[&str], kind: fn(&SqlState) -> bool| {
+            codes.iter().all(|code| kind(&SqlState::from_code(code)))
+        };
+        let lost = ["08P01", "08006", "57P01", "57P02", "57P04", "40003"];
+        let refused = ["53100", "53300", "58030", "57014", "55P03"];
+        // To be repeated, or a fault of ours.
+        let neither = ["57P03", "40001", "40P01", "25006", "42P01", "23505"];
+        assert!(
+            all(&lost, is_lost)
+                && !lost
+                    .iter()
+                    .any(|code| is_refusal(&SqlState::from_code(code)))
+        );
+        assert!(
+            all(&refused, is_refusal)
+                && !refused
+                    .iter()
+                    .any(|code| is_lost(&SqlState::from_code(code)))
+        );
+        assert!(all(&neither, |code| !is_lost(code) && !is_refusal(code)));
+    }
 }
