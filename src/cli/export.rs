@@ -17,6 +17,11 @@ pub fn run(arguments: &ExportArguments) -> ExitCode {
     };
     let exported = if arguments.file == Path::new("-") {
         to_writer(&choice, io::stdout().lock())
+    } else if is_special(&arguments.file) {
+        // Renaming over a pipe or over /dev/null would put a file in its place.
+        let file = File::options().write(true).open(&arguments.file);
+        file.map_err(ExportError::Output)
+            .and_then(|file| to_writer(&choice, file))
     } else {
         to_file(&choice, &arguments.file)
     };
@@ -35,6 +40,11 @@ pub fn run(arguments: &ExportArguments) -> ExitCode {
         )),
         Err(ExportError::Store(error)) => fail(error),
     }
+}
+
+/// Whether something is there that is no regular file.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
 enum ExportError {

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::harness::{database_with, import, ok_on, run_on, stderr, user_line};
+use crate::postgres_server::succeed;
 use crate::support::untag;
 
 /// Many users, with what COPY and JSON have to escape in their values.
@@ -123,4 +126,27 @@ fn postgres_import_with_a_bad_line_changes_nothing() {
     let mut lines: String = (2..6_000).map(|id| user_line(id, &[("a", "b")])).collect();
     writeln!(lines, "{{\"account_id\":\"7\"").unwrap();
     assert_nothing_imported(&lines, "line 5999");
+}
+
+#[test]
+fn postgres_export_into_a_pipe_leaves_the_pipe() {
+    let database = database_with(&[&[("env", "prod")]]);
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    succeed(Command::new("mkfifo").arg(&pipe));
+    // Open for both, so that the test does not hang where nobody writes into it.
+    let mut reader = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .unwrap();
+    ok_on(&database.url(), &["export", pipe.to_str().unwrap()]);
+    assert!(
+        fs::metadata(&pipe).unwrap().file_type().is_fifo(),
+        "the pipe was replaced"
+    );
+    let expected = user_line(1, &[("env", "prod")]);
+    let mut read = vec![0; expected.len()];
+    reader.read_exact(&mut read).unwrap();
+    assert_eq!(String::from_utf8(read).unwrap(), expected);
 }
