@@ -43,11 +43,11 @@ async fn client_history(mut client: Client, number: usize, seed: u64, clock: Ins
                 (each(&users, &keys, |_, _| Action::Remove), now())
             }
             _ => {
-                let seen = tags_of(&mut client, &users).await.unwrap();
+                let listed = tags_of(&mut client, &users).await.unwrap();
                 let end = now();
                 let value = |user: usize, key: &str| {
                     let user = user.to_string();
-                    let found = seen
+                    let found = listed
                         .iter()
                         .find(|(id, found, _)| *id == user && found == key);
                     Action::Saw(found.map(|(_, _, value)| value.clone()))

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-/// How long one host may take to open a session, unless connect_timeout says otherwise.
+/// How long one host may take to open a session, unless `connect_timeout` says otherwise.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long sent data may stay unacknowledged before the connection counts as lost: bounds how long a host that is gone
 /// without a word is waited for.

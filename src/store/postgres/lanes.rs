@@ -131,7 +131,7 @@ impl Lanes {
                 }
                 Ok(Err(error)) => failure = Failure::NoConnection(Box::new(error)),
                 Err(_) => {
-                    failure = Failure::NoConnection(format!("no answer within {limit:?}").into())
+                    failure = Failure::NoConnection(format!("no answer within {limit:?}").into());
                 }
             }
         }
