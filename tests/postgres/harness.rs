@@ -197,3 +197,15 @@ pub async fn wait_for_health(server: &Server, wanted: ServingStatus) {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
+
+/// Waits until a request of the service waits for a lock in this database.
+pub async fn wait_for_lock_wait(database: &Database) {
+    // From a session of its own each time: within a transaction the view stays as it was at first.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'untag' \
+                   AND wait_event_type = 'Lock' AND datname = current_database()";
+    let start = Instant::now();
+    while database.sql(waiting) == "0" {
+        assert!(start.elapsed() < PATIENCE, "the request does not wait");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}

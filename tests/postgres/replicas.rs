@@ -12,7 +12,7 @@ use crate::history::{Action, Event, is_linearizable};
 
 const USERS: [usize; 3] = [1, 2, 3];
 const KEYS: [&str; 3] = ["env", "owner", "team"];
-const REQUESTS_OF_A_CLIENT: usize = 20;
+const REQUESTS_OF_A_CLIENT: usize = 34;
 
 /// The events of each tag, by user and key.
 type History = BTreeMap<(usize, &'static str), Vec<Event>>;

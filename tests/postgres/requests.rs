@@ -1,13 +1,11 @@
 //! Requests in good times, and requests that wait for each other.
 
-use std::time::{Duration, Instant};
-
 use tokio_postgres::NoTls;
 use tonic::Code;
 
-use crate::harness::{Client, database_with, remove, serve, set, tags_of};
+use crate::harness::{Client, database_with, remove, serve, set, tags_of, wait_for_lock_wait};
 use crate::postgres_server::Database;
-use crate::support::{ALICE, PATIENCE, Server};
+use crate::support::{ALICE, Server};
 
 fn tag(id: &str, key: &str, value: &str) -> (String, String, String) {
     (id.to_owned(), key.to_owned(), value.to_owned())
@@ -68,19 +66,7 @@ async fn waits_for<F: Future<Output = Result<(), tonic::Status>> + Send + 'stati
         .await
         .unwrap();
     let request = tokio::spawn(request(client.clone()));
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'untag' AND wait_event_type = 'Lock' \
-                   AND datname = current_database()";
-    let start = Instant::now();
-    while other
-        .query_one(waiting, &[])
-        .await
-        .unwrap()
-        .get::<_, i64>(0)
-        == 0
-    {
-        assert!(start.elapsed() < PATIENCE, "the request does not wait");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_for_lock_wait(database).await;
     other.batch_execute("COMMIT").await.unwrap();
     request.await.unwrap().unwrap();
     // The server ends here; what is left is in the database.
