@@ -118,6 +118,7 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
     primary.signal("KILL");
     let died = Instant::now();
     standby.promote();
+    println!("promoted {:?} after the primary died", died.elapsed());
     wait_for_answers(&progress, 1).await;
     println!(
         "answering again {:?} after the primary died",
