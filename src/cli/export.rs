@@ -27,7 +27,7 @@ pub fn run(arguments: &ExportArguments) -> ExitCode {
     };
     match exported {
         Ok(count) => {
-            eprintln!("exported {count} users");
+            eprintln!("exported {count} users from {choice}");
             ExitCode::SUCCESS
         }
         // The reader has seen enough: `untag export | head`.

@@ -13,6 +13,10 @@ use super::{fail, json_lines};
 use crate::store::{postgres, sqlite};
 
 pub fn run(arguments: &ImportArguments) -> ExitCode {
+    let choice = match arguments.store.choose() {
+        Ok(choice) => choice,
+        Err(error) => return fail(error),
+    };
     let (input, bytes): (Box<dyn Read>, Option<u64>) = if arguments.file == Path::new("-") {
         (Box::new(io::stdin()), None)
     } else {
@@ -36,17 +40,16 @@ pub fn run(arguments: &ImportArguments) -> ExitCode {
     // Shown on a terminal only.
     let progress = progress(bytes);
     let lines = json_lines::read(BufReader::with_capacity(1 << 20, progress.wrap_read(input)));
-    let imported = match arguments.store.choose() {
-        Ok(Choice::Sqlite(directory)) => {
-            sqlite::import(&directory, lines).map_err(|error| error.to_string())
+    let imported = match &choice {
+        Choice::Sqlite(directory) => {
+            sqlite::import(directory, lines).map_err(|error| error.to_string())
         }
-        Ok(Choice::Postgres(connection)) => store::block_on(postgres::import(&connection, lines)),
-        Err(error) => Err(error),
+        Choice::Postgres(connection) => store::block_on(postgres::import(connection, lines)),
     };
     progress.finish_and_clear();
     match imported {
         Ok(count) => {
-            println!("imported {count} users");
+            println!("imported {count} users into {choice}");
             ExitCode::SUCCESS
         }
         Err(error) => fail(format_args!("{error}; nothing was imported")),

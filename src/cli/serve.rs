@@ -56,7 +56,10 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
     let ended = runtime.block_on(async {
         match choice {
             Choice::Sqlite(directory) => {
-                let options = sqlite::Options { queue, batch, ..sqlite::Options::default()
+                let options = sqlite::Options {
+                    queue,
+                    batch,
+                    ..sqlite::Options::default()
                 };
                 let store = SqliteStore::open(&directory, options, sample);
                 serve(config, store.map_err(|error| error.to_string())?).await

@@ -1,6 +1,6 @@
 //! Which store a subcommand works on.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -41,6 +41,15 @@ pub enum Choice {
     Sqlite(PathBuf),
     /// The shared store behind this connection string.
     Postgres(Box<ConnectionString>),
+}
+
+impl Display for Choice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(directory) => directory.display().fmt(formatter),
+            Self::Postgres(_) => formatter.write_str("PostgreSQL"),
+        }
+    }
 }
 
 impl StoreArguments {

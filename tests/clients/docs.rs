@@ -38,7 +38,8 @@ fn the_readme_has_every_flag_of_serve_with_its_variable_and_default() {
             Some(default) => format!("`{default}`"),
             None => if takes_value { "none" } else { "off" }.to_owned(),
         };
-        let variable = between(flag, "[env: ", "=]")[0];
+        // "[env: NAME=]", or "[env: NAME]" where the value is not shown.
+        let variable = between(flag, "[env: ", "]")[0].trim_end_matches('=');
         [format!("`--{name}`"), format!("`{variable}`"), default]
     });
     let documented = table("Flags of `untag serve`");
