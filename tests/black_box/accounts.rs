@@ -2,7 +2,8 @@
 
 use tonic::Code;
 
-use crate::support::{ALICE, SAMPLE_ACCOUNT, Server};
+use crate::home::Home;
+use crate::support::{ALICE, SAMPLE_ACCOUNT};
 use crate::users::{
     ANN, ANN_NAME, BEN, OTHER_ACCOUNT, ask_as, filter_request, ids, list_as, list_request, names,
     server, tag_request, tags_of, untag_request,
@@ -77,9 +78,9 @@ async fn the_default_account_serves_requests_that_name_none() {
 
 #[tokio::test]
 async fn sample_data_is_the_default_account_and_is_there_again_at_each_start() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     for _ in 0..2 {
-        let server = Server::start(directory.path(), &["--sample-data"]);
+        let server = home.serve(&["--sample-data"]);
         let client = &mut server.client().await;
         let listed = client
             .list_tag_resources(list_request(ids([ALICE])))

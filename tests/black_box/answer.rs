@@ -1,5 +1,7 @@
 //! Reads what the service answers: its RequestId, and its errors as text for snapshots.
 
+#![allow(dead_code, reason = "each test crate uses its own part")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

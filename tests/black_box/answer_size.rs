@@ -5,8 +5,9 @@ use tonic_types::StatusExt as _;
 use untag::grpc::proto::UntagResourcesRequest;
 
 use crate::answer::alibaba_codes;
+use crate::home::Home;
 use crate::support::Server;
-use crate::users::{ACCOUNT, ANN, ids, import, line, names, server, tag_request, untag_request};
+use crate::users::{ACCOUNT, ANN, ids, line, names, server, tag_request, untag_request};
 use crate::wire::{UNTAG, Wire, frame};
 
 /// What gRPC libraries take of headers in all, where nobody has set it.
@@ -121,13 +122,13 @@ async fn twenty_long_invalid_keys_and_50_invalid_ids_fit_into_the_headers_of_an_
 
 #[tokio::test]
 async fn fifty_users_with_too_many_tags_fit_into_the_headers_of_an_answer() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let name = |number| format!("{number:02}{}@{}", "u".repeat(62), "d".repeat(63));
     let keys: Vec<String> = (0..20).map(|number| format!("key-{number}")).collect();
     let tags: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
     let user = |number: usize| line(ACCOUNT, &number.to_string(), &name(number), &tags);
-    import(directory.path(), &(0..50).map(user).collect::<String>());
-    let server = Server::start(directory.path(), &[]);
+    home.import(&(0..50).map(user).collect::<String>());
+    let server = home.serve(&[]);
     let request = tag_request(names((0..50).map(name)), &[("one-more", "")]);
     let path = "/ram.tag.v1.TagService/TagResources";
     let answer = Wire::open(server.address)

@@ -5,10 +5,10 @@ use tonic::Code;
 use untag::grpc::proto::Tag;
 
 use crate::answer::alibaba_codes;
-use crate::support::Server;
+use crate::home::Home;
 use crate::users::{
-    ACCOUNT, ANN, FULL, ask, filter_request, ids, import, line, list_as, list_request, names,
-    server, tag_request, tags_of, untag_request,
+    ACCOUNT, ANN, FULL, ask, filter_request, ids, line, list_as, list_request, names, server,
+    tag_request, tags_of, untag_request,
 };
 
 fn numbered(count: usize) -> Vec<String> {
@@ -21,10 +21,10 @@ fn texts(owned: &[String]) -> Vec<&str> {
 
 #[tokio::test]
 async fn fifty_resources_are_taken_and_51_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let user = |id: usize| line(ACCOUNT, &id.to_string(), &format!("u{id}@d"), &[("k", "v")]);
-    import(directory.path(), &(0..51).map(user).collect::<String>());
-    let server = Server::start(directory.path(), &[]);
+    home.import(&(0..51).map(user).collect::<String>());
+    let server = home.serve(&[]);
     let client = &mut server.client().await;
     let too_many = client
         .untag_resources(ask(untag_request(ids(0..51), &["k"])))
@@ -139,11 +139,11 @@ async fn keys_and_values_of_128_characters_of_any_width_are_taken_and_129_refuse
 
 #[tokio::test]
 async fn ids_of_32_digits_and_names_of_128_characters_are_taken_and_longer_ones_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let id = "7".repeat(32);
     let name = format!("{}@{}", "u".repeat(64), "d".repeat(63));
-    import(directory.path(), &line(ACCOUNT, &id, &name, &[("k", "v")]));
-    let server = Server::start(directory.path(), &[]);
+    home.import(&line(ACCOUNT, &id, &name, &[("k", "v")]));
+    let server = home.serve(&[]);
     let client = &mut server.client().await;
     client
         .tag_resources(ask(tag_request(ids([&id]), &[("by-id", "")])))

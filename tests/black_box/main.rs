@@ -5,6 +5,7 @@ mod support;
 
 mod answer;
 mod brief;
+mod home;
 mod slow_store;
 mod users;
 mod wire;

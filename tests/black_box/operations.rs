@@ -4,7 +4,6 @@ use tonic::Code;
 use untag::grpc::proto::{ListTagResourcesRequest, UntagResourcesRequest};
 
 use crate::answer::{REQUEST_ID_HEADER, assert_request_id};
-use crate::support::Server;
 use crate::users::{
     ACCOUNT, ANN, ANN_NAME, BEN, FULL, ask, filter_request, ids, list_as, list_request, names,
     server, tag_request, tags_of, untag_request,
@@ -287,9 +286,9 @@ async fn every_answer_has_its_request_id_in_the_message_and_the_header() {
 
 #[tokio::test]
 async fn a_restart_keeps_everything_that_was_answered() {
-    let directory = crate::users::directory();
+    let home = crate::users::directory();
     for ending in ["TERM", "KILL"] {
-        let mut server = Server::start(directory.path(), &[]);
+        let mut server = home.serve(&[]);
         let client = &mut server.client().await;
         let tag = tag_request(ids([BEN]), &[(ending, "set")]);
         client.tag_resources(ask(tag)).await.unwrap();
@@ -300,7 +299,7 @@ async fn a_restart_keeps_everything_that_was_answered() {
         server.signal(ending);
         server.wait(crate::support::PATIENCE);
     }
-    let server = Server::start(directory.path(), &[]);
+    let server = home.serve(&[]);
     let client = &mut server.client().await;
     assert_eq!(tags_of(client, ANN).await, ["501 Team=b", "501 team=a"]);
     assert_eq!(

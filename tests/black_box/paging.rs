@@ -6,10 +6,10 @@ use tonic::Code;
 use untag::grpc::proto::ListTagResourcesRequest;
 
 use crate::answer::alibaba_codes;
-use crate::support::Server;
+use crate::home::Home;
 use crate::users::{
-    ACCOUNT, ANN, Client, FULL, OTHER_ACCOUNT, ask, ask_as, filter_request, ids, import, line,
-    list_as, list_request, server, untag_request,
+    ACCOUNT, ANN, Client, FULL, OTHER_ACCOUNT, ask, ask_as, filter_request, ids, line, list_as,
+    list_request, server, untag_request,
 };
 
 /// The first page of a list, its number of tags and its token.
@@ -50,7 +50,7 @@ async fn pages_of_any_size_add_up_to_the_whole_list() {
 
 #[tokio::test]
 async fn a_page_has_100_tags_when_the_request_does_not_say() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let users: String = (0..101)
         .map(|id| {
             line(
@@ -61,8 +61,8 @@ async fn a_page_has_100_tags_when_the_request_does_not_say() {
             )
         })
         .collect();
-    import(directory.path(), &users);
-    let server = Server::start(directory.path(), &[]);
+    home.import(&users);
+    let server = home.serve(&[]);
     let client = &mut server.client().await;
     let (count, token) = page(client, filter_request(&[("k", None)])).await;
     assert_eq!(count, 100);
@@ -170,7 +170,7 @@ async fn a_token_serves_only_the_request_it_was_given_for() {
 
 #[tokio::test]
 async fn a_filter_that_matches_the_last_of_many_users_finds_it_over_empty_pages() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let mut users = String::new();
     for id in 0..20_500 {
         let tags: &[(&str, &str)] = if id == 20_499 {
@@ -187,8 +187,8 @@ async fn a_filter_that_matches_the_last_of_many_users_finds_it_over_empty_pages(
             ))
             .unwrap();
     }
-    import(directory.path(), &users);
-    let server = Server::start(directory.path(), &[]);
+    home.import(&users);
+    let server = home.serve(&[]);
     let client = &mut server.client().await;
     let (count, token) = page(client, filter_request(&[("rare", None)])).await;
     assert_eq!(count, 0, "one request looks at so many users only");

@@ -1,10 +1,8 @@
 //! Users to test with, and short ways to ask for their tags.
 
 use std::io::Write as _;
-use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use untag::grpc::proto::tag_service_client::TagServiceClient;
@@ -14,7 +12,8 @@ use untag::grpc::proto::{
     untag_resources_request,
 };
 
-use crate::support::{Server, untag};
+use crate::home::Home;
+use crate::support::Server;
 
 pub type Client = TagServiceClient<Channel>;
 
@@ -33,11 +32,9 @@ pub const FULL: &str = "503";
 /// Another account, which has a user with Ann's id and name, and the tag `env=other`.
 pub const OTHER_ACCOUNT: &str = "1002";
 
-/// Puts users, as JSON Lines, into the store of a directory.
-pub fn import(directory: &Path, lines: &str) {
-    let mut command = untag();
-    command.args(["import", "-", "--data-dir"]).arg(directory);
-    let mut import = command
+/// Runs an import that reads these lines from its stdin.
+pub fn feed(mut import: Command, lines: &str) {
+    let mut import = import
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -63,9 +60,9 @@ pub fn line(account: &str, id: &str, name: &str, tags: &[(&str, &str)]) -> Strin
     format!("{user}\n")
 }
 
-/// A directory with the users above.
-pub fn directory() -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
+/// A store with the users above.
+pub fn directory() -> Home {
+    let home = Home::new();
     let keys: Vec<String> = (1..=20).map(|number| format!("k{number:02}")).collect();
     let full: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
     let lines = [
@@ -79,14 +76,14 @@ pub fn directory() -> TempDir {
         line(ACCOUNT, FULL, "full@example.com", &full),
         line(OTHER_ACCOUNT, ANN, ANN_NAME, &[("env", "other")]),
     ];
-    import(directory.path(), &lines.concat());
-    directory
+    home.import(&lines.concat());
+    home
 }
 
-/// A server over the users above, and its directory.
-pub fn server(arguments: &[&str]) -> (Server, TempDir) {
-    let directory = directory();
-    (Server::start(directory.path(), arguments), directory)
+/// A server over the users above, and its store.
+pub fn server(arguments: &[&str]) -> (Server, Home) {
+    let home = directory();
+    (home.serve(arguments), home)
 }
 
 /// A request in the name of the account of the tests.

@@ -1,5 +1,7 @@
 //! A client that speaks gRPC frame by frame, for what a well-behaved library would never send or would hide.
 
+#![allow(dead_code, reason = "each test crate uses its own part")]
+
 use std::net::SocketAddr;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
