@@ -222,3 +222,44 @@ async fn postgres_lost_connections_are_reported_and_opened_again() {
     }
     assert_eq!(tags_of(&mut client, &[1, 2, 3, 4, 5, 6]).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn postgres_list_whose_connection_is_lost_is_sent_again_and_a_change_is_not() {
+    let database = database_with(&[&[("env", "prod")]]);
+    let server = serve(&database.url(), &[]);
+    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let (mut reader, mut writer) = (server.client().await, server.client().await);
+
+    for changes in [false, true] {
+        let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
+        other.batch_execute(lock).await.unwrap();
+        let (list, untag) = (
+            tags_of(&mut reader, &[1]),
+            remove(&mut writer, &[1], &["env"]),
+        );
+        let request = async {
+            if changes {
+                let error = untag.await.unwrap_err();
+                assert_says_what_happened(&error, &[Code::Unavailable]);
+            } else {
+                let tags = list.await.expect("the list is sent again");
+                assert_eq!(
+                    tags,
+                    [("1".to_owned(), "env".to_owned(), "prod".to_owned())]
+                );
+            }
+        };
+        let disturbance = async {
+            wait_for_lock_wait(&database).await;
+            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                       WHERE application_name = 'untag' AND datname = current_database() \
+                       AND wait_event_type = 'Lock'";
+            assert_eq!(database.sql(sql), "1");
+            other.batch_execute("COMMIT").await.unwrap();
+        };
+        tokio::join!(request, disturbance);
+    }
+}

@@ -55,8 +55,17 @@ impl Failure {
         }
     }
 
-    /// Whether the same statement may succeed when it is sent again, and has certainly not been applied.
-    pub fn may_be_repeated(&self) -> bool {
+    /// Whether the same statement may succeed when it is sent again, and can't be applied twice: because the server has
+    /// refused it, or because it only reads and its connection was lost.
+    pub fn may_be_repeated(&self, changes: bool) -> bool {
+        self.was_refused() || (!changes && self.has_lost_connection())
+    }
+
+    fn has_lost_connection(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code().is_none_or(is_lost))
+    }
+
+    fn was_refused(&self) -> bool {
         self.sql_state().is_some_and(|code| {
             [
                 SqlState::T_R_SERIALIZATION_FAILURE,
@@ -77,7 +86,7 @@ impl Failure {
             Self::Postgres(error) => match error.code() {
                 None => ("the connection to the database was lost", true),
                 Some(code) if is_lost(code) => ("the database has closed the connection", true),
-                Some(code) if self.may_be_repeated() || is_refusal(code) => {
+                Some(code) if self.was_refused() || is_refusal(code) => {
                     ("the database can't take the change now", false)
                 }
                 Some(_) => return StoreError::Broken(Arc::new(self)),

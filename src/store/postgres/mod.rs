@@ -130,7 +130,7 @@ impl PostgresStore {
         self.send(sql, parameters, changes, Some(place)).await
     }
 
-    /// Sends a statement, again where the server asks for that and nothing was changed.
+    /// Sends a statement, again where that may help and can't change anything twice.
     async fn send(
         &self,
         sql: &'static str,
@@ -153,7 +153,7 @@ impl PostgresStore {
             });
             match answer.await {
                 Ok(rows) => return Ok(rows),
-                Err(failure) if failure.may_be_repeated() && attempt < TRIES => {
+                Err(failure) if failure.may_be_repeated(changes) && attempt < TRIES => {
                     tracing::debug!(%failure, attempt, "sending a statement again");
                     // Up to twice the pause, so that those who collided do not meet again.
                     let jitter = pause.mul_f64(rand::random::<f64>());
