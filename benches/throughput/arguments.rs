@@ -21,8 +21,9 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_parser = workload)]
     workload: Vec<&'static Workload>,
 
-    /// How many users are in the store.
-    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u32).range(100..=100_000_000))]
+    /// How many users are in the store; 100000 when not given with --postgres.
+    #[arg(long, default_value = "1000000", default_value_if("postgres", "true", "100000"),
+        value_parser = clap::value_parser!(u32).range(100..=100_000_000))]
     pub population: u32,
 
     /// How many requests are in flight, with commas between several.
@@ -45,6 +46,10 @@ pub struct Arguments {
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 
+    /// Measure the store in PostgreSQL too, in a cluster of its own, for which the server's programs have to be there.
+    #[arg(long)]
+    pub postgres: bool,
+
     /// Another build of untag, which is then measured too.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
@@ -66,7 +71,7 @@ impl Arguments {
             let chosen = self.workload.clone();
             (chosen, self.in_flight.clone(), self.rounds, self.seconds)
         };
-        let servers = servers(self.against.as_deref());
+        let servers = servers(self.postgres, self.against.as_deref());
         let scenario = |workload, in_flight: usize| Scenario {
             workload,
             servers: servers.clone(),

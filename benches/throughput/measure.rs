@@ -141,7 +141,7 @@ fn slice(
     };
     let cpu = || -> Outcome<(f64, f64)> {
         Ok((
-            process::cpu_seconds(server.pid())?,
+            server.cpu_seconds()?,
             process::cpu_seconds(std::process::id())?,
         ))
     };

@@ -1,12 +1,16 @@
 //! The users in the store: made up, imported once, copied for each server.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
+use serde::Serialize;
+
 use crate::Outcome;
+use crate::postgres::Postgres;
 use crate::server::untag;
 
 /// The account of all of them.
@@ -29,53 +33,51 @@ pub fn key(number: usize) -> String {
     format!("k{number:02}")
 }
 
-/// A data directory with users, which is never served itself.
+/// How fast users came into a store and out of it again.
+#[derive(Serialize)]
+pub struct Bulk {
+    store: &'static str,
+    import_users_per_second: f64,
+    export_users_per_second: f64,
+}
+
+/// The variable that names a store to `untag`, and its value: a connection string is not for the list of processes.
+pub type Store<'a> = (&'static str, &'a OsStr);
+
+/// A data directory with users, which is never served itself, and a PostgreSQL with the same ones.
 pub struct Population {
     pub users: u32,
+    pub bulk: Vec<Bulk>,
     directory: PathBuf,
+    postgres: Option<Postgres>,
 }
 
 impl Population {
-    /// Has `untag import` read this many users.
-    pub fn import(users: u32, directory: &Path) -> Outcome<Self> {
-        let started = Instant::now();
-        let mut import = untag()
-            .arg("import")
-            .arg("--data-dir")
-            .arg(directory)
-            .arg("-")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()?;
-        let tags: Vec<_> = (0..KEYS)
-            .map(|number| format!(r#""{0}":"value of {0}""#, key(number)))
-            .collect();
-        let tags = tags.join(",");
-        if let Some(stdin) = import.stdin.take() {
-            let mut lines = BufWriter::with_capacity(1 << 20, stdin);
-            for user in 0..users {
-                writeln!(
-                    lines,
-                    r#"{{"account_id":"{ACCOUNT}","resource_type":"user","resource_id":"{}","principal_name":"{}","tags":{{{tags}}}}}"#,
-                    id(user),
-                    principal_name(user),
-                )?;
-            }
-            lines.flush()?;
+    /// Has `untag import` read this many users, into PostgreSQL as well where that is wanted.
+    pub fn import(users: u32, directory: &Path, postgres: bool) -> Outcome<Self> {
+        let data = directory.join("imported");
+        let mut bulk = vec![measure(
+            "sqlite",
+            ("UNTAG_DATA_DIR", data.as_os_str()),
+            users,
+        )?];
+        let postgres = postgres.then(|| Postgres::start(directory)).transpose()?;
+        if let Some(postgres) = &postgres {
+            let url = postgres.imported();
+            bulk.push(measure("postgres", ("UNTAG_STORE", url.as_ref()), users)?);
+            postgres.vacuum();
         }
-        let status = import.wait()?;
-        if !status.success() {
-            return Err(format!("untag import: {status}").into());
-        }
-        println!(
-            "imported {} users with {KEYS} tags each in {:.1} s",
-            count(users),
-            started.elapsed().as_secs_f64()
-        );
         Ok(Self {
             users,
-            directory: directory.to_path_buf(),
+            bulk,
+            directory: data,
+            postgres,
         })
+    }
+
+    /// The cluster, which is there when a server needs it.
+    pub fn postgres(&self) -> Outcome<&Postgres> {
+        Ok(self.postgres.as_ref().ok_or("no PostgreSQL was started")?)
     }
 
     /// Copies it for a server, and waits until the copy is on the disk.
@@ -90,6 +92,72 @@ impl Population {
         File::open(directory)?.sync_all()?;
         Ok(())
     }
+}
+
+/// Imports the users and exports them again.
+fn measure(name: &'static str, store: Store<'_>, users: u32) -> Outcome<Bulk> {
+    let started = Instant::now();
+    import(store, users)?;
+    let imported = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    export(store)?;
+    let exported = started.elapsed().as_secs_f64();
+    let bulk = Bulk {
+        store: name,
+        import_users_per_second: f64::from(users) / imported,
+        export_users_per_second: f64::from(users) / exported,
+    };
+    println!(
+        "{name}: imported {} users with {KEYS} tags each in {imported:.1} s ({:.0} users/s), exported them in {exported:.1} s ({:.0} users/s)",
+        count(users),
+        bulk.import_users_per_second,
+        bulk.export_users_per_second,
+    );
+    Ok(bulk)
+}
+
+fn import((variable, store): Store<'_>, users: u32) -> Outcome<()> {
+    let mut import = untag()
+        .args(["import", "-"])
+        .env(variable, store)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let tags: Vec<_> = (0..KEYS)
+        .map(|number| format!(r#""{0}":"value of {0}""#, key(number)))
+        .collect();
+    let tags = tags.join(",");
+    if let Some(stdin) = import.stdin.take() {
+        let mut lines = BufWriter::with_capacity(1 << 20, stdin);
+        for user in 0..users {
+            writeln!(
+                lines,
+                r#"{{"account_id":"{ACCOUNT}","resource_type":"user","resource_id":"{}","principal_name":"{}","tags":{{{tags}}}}}"#,
+                id(user),
+                principal_name(user),
+            )?;
+        }
+        lines.flush()?;
+    }
+    let status = import.wait()?;
+    if !status.success() {
+        return Err(format!("untag import: {status}").into());
+    }
+    Ok(())
+}
+
+fn export((variable, store): Store<'_>) -> Outcome<()> {
+    let exported = untag()
+        .args(["export", "-"])
+        .env(variable, store)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()?;
+    if !exported.status.success() {
+        let error = String::from_utf8_lossy(&exported.stderr);
+        return Err(format!("untag export: {error}").into());
+    }
+    Ok(())
 }
 
 /// A number of users, in short.

@@ -8,15 +8,31 @@ use crate::Outcome;
 const TICKS: f64 = 100.0;
 
 /// The processor time that a process has used, all its threads together, in seconds.
-#[expect(clippy::cast_precision_loss, reason = "centuries of ticks fit")]
 pub fn cpu_seconds(pid: u32) -> Outcome<f64> {
+    // utime and stime.
+    times(pid, 2)
+}
+
+/// The same of a process and its children, with those that have ended.
+pub fn cpu_seconds_of_family(pid: u32) -> Outcome<f64> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let children = children.split_whitespace().filter_map(|child| {
+        // One that ends meanwhile is among those that have ended, at the next look.
+        cpu_seconds(child.parse().ok()?).ok()
+    });
+    // utime and stime, cutime and cstime.
+    Ok(children.sum::<f64>() + times(pid, 4)?)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "centuries of ticks fit")]
+fn times(pid: u32, how_many: usize) -> Outcome<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may have spaces; utime and stime are the 12th and 13th fields after it.
+    // The name in parentheses may have spaces; the times are the 12th field after it and those that follow.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let times: Vec<u64> = fields
         .split_whitespace()
         .skip(11)
-        .take(2)
+        .take(how_many)
         .map(str::parse)
         .collect::<Result<_, _>>()?;
     Ok(times.iter().sum::<u64>() as f64 / TICKS)

@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use crate::measure::{Finished, Measured};
-use crate::server::{Program, SERVERS};
+use crate::population::Bulk;
+use crate::server::{Kind, Program};
 use crate::{Outcome, load};
 
 /// How many writes the disk is tried with.
@@ -50,7 +51,7 @@ impl Machine {
         })
     }
 
-    pub fn print(&self) {
+    pub fn print(&self, servers: &[&Kind]) {
         println!(
             "{} cores, which servers and load share; the load runs on {} of them at most",
             self.cores,
@@ -63,7 +64,7 @@ impl Machine {
         if self.file_system == "tmpfs" {
             println!("WARNING: this is memory and no disk: durability costs nothing here");
         }
-        for server in SERVERS {
+        for server in servers {
             println!("  {}: {}", server.name, server.what);
         }
     }
@@ -73,6 +74,7 @@ impl Machine {
 #[derive(Serialize)]
 pub struct Report {
     pub machine: Machine,
+    pub bulk: Vec<Bulk>,
     pub scenarios: Vec<Finished>,
 }
 

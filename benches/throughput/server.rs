@@ -1,5 +1,6 @@
 //! The servers under load: each a process of its own, and data.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -9,9 +10,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::population::{ACCOUNT, Population};
+use crate::population::{ACCOUNT, Population, Store};
 use crate::tally::Tally;
-use crate::{Outcome, empty};
+use crate::{Outcome, empty, process};
 
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +23,8 @@ pub enum Program {
     Untag(&'static [&'static str]),
     /// Another build of `untag`, as the first.
     Build(PathBuf),
+    /// `untag serve` on a copy of the users in PostgreSQL.
+    Postgres,
     /// The empty handler.
     Empty,
 }
@@ -35,8 +38,8 @@ pub struct Kind {
     pub decimals: usize,
 }
 
-/// Every server. The first is the one that the others are compared with.
-pub const SERVERS: &[Kind] = &[
+/// The servers of every run. The first is the one that the others are compared with.
+const SERVERS: &[Kind] = &[
     Kind {
         name: "durable",
         what: "untag serve with its defaults; stderr, the request log in JSON, goes to a file",
@@ -57,8 +60,16 @@ pub const SERVERS: &[Kind] = &[
     },
 ];
 
-/// The servers of a run: all, and another build where there is one to compare with.
-pub fn servers(other_build: Option<&Path>) -> Vec<&'static Kind> {
+/// The server of a run with `--postgres`.
+const POSTGRES: &Kind = &Kind {
+    name: "postgres",
+    what: "as durable, but on PostgreSQL with its default settings; its processes are in the CPU and not in the memory",
+    program: Program::Postgres,
+    decimals: 2,
+};
+
+/// The servers of a run: those of every run, PostgreSQL where it is wanted, and another build where there is one.
+pub fn servers(postgres: bool, other_build: Option<&Path>) -> Vec<&'static Kind> {
     let other = other_build.map(|path| {
         let program = Program::Build(path.to_path_buf());
         let what = "as durable, but the program that --against names";
@@ -70,7 +81,8 @@ pub fn servers(other_build: Option<&Path>) -> Vec<&'static Kind> {
             decimals: 2,
         }))
     });
-    SERVERS.iter().chain(other).collect()
+    let postgres = postgres.then_some(POSTGRES);
+    SERVERS.iter().chain(postgres).chain(other).collect()
 }
 
 /// The release binary of this build, whatever the environment says.
@@ -92,23 +104,35 @@ pub struct Server {
     pub address: SocketAddr,
     /// Of its store, where it has one.
     pub tally: Option<Arc<Tally>>,
+    /// The database that works for it, where there is one.
+    postmaster: Option<u32>,
     child: Child,
 }
 
 impl Server {
     /// Starts it, with a copy of the users below `directory` where it needs them, and waits until it is ready.
     pub fn start(kind: &'static Kind, population: &Population, directory: &Path) -> Outcome<Self> {
+        let directory = directory.join(kind.name);
+        let data = directory.join("data");
+        let embedded = ("UNTAG_DATA_DIR", data.as_os_str());
         match &kind.program {
             Program::Empty => Self::start_empty(kind),
-            Program::Build(path) => Self::start_untag(
-                kind,
-                clean(path),
-                &[],
-                population,
-                &directory.join(kind.name),
-            ),
+            Program::Build(path) => {
+                population.copy_to(&data)?;
+                Self::start_untag(kind, clean(path), &[], embedded, population, &directory)
+            }
             Program::Untag(flags) => {
-                Self::start_untag(kind, untag(), flags, population, &directory.join(kind.name))
+                population.copy_to(&data)?;
+                Self::start_untag(kind, untag(), flags, embedded, population, &directory)
+            }
+            Program::Postgres => {
+                let postgres = population.postgres()?;
+                let url = postgres.copy();
+                let store = ("UNTAG_STORE", OsStr::new(&url));
+                let mut server =
+                    Self::start_untag(kind, untag(), &[], store, population, &directory)?;
+                server.postmaster = Some(postgres.postmaster()?);
+                Ok(server)
             }
         }
     }
@@ -122,6 +146,7 @@ impl Server {
             kind,
             address: ([0; 4], 0).into(),
             tally: None,
+            postmaster: None,
             child,
         };
         let stdout = server.child.stdout.take().ok_or("no stdout")?;
@@ -135,19 +160,18 @@ impl Server {
         kind: &'static Kind,
         mut program: Command,
         flags: &[&str],
+        (variable, store): Store<'_>,
         population: &Population,
         directory: &Path,
     ) -> Outcome<Self> {
-        let data = directory.join("data");
-        population.copy_to(&data)?;
+        fs::create_dir_all(directory)?;
         let log = directory.join("stderr.log");
         let child = program
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--default-account", ACCOUNT])
-            .arg("--data-dir")
-            .arg(&data)
             .args(flags)
+            .env(variable, store)
             .stdin(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
@@ -156,6 +180,7 @@ impl Server {
             kind,
             address: ([0; 4], 0).into(),
             tally,
+            postmaster: None,
             child,
         };
         server.address = server.wait_until_ready(&log)?;
@@ -195,6 +220,12 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The processor time of the server and of its database.
+    pub fn cpu_seconds(&self) -> Outcome<f64> {
+        let database = self.postmaster.map(process::cpu_seconds_of_family);
+        Ok(process::cpu_seconds(self.pid())? + database.transpose()?.unwrap_or_default())
     }
 }
 

@@ -16,15 +16,27 @@ use tempfile::TempDir;
 pub const USER: &str = "untag";
 pub const PASSWORD: &str = "correct-horse-battery";
 
-/// What makes a cluster quick, and out of the way of others.
+/// What keeps a cluster out of the way of others.
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
+logging_collector = off
+";
+/// What makes it quick, and good for many tests at once.
+const QUICK: &str = "
 fsync = off
 max_connections = 300
 shared_buffers = 64MB
-logging_collector = off
 ";
+
+/// What a commit promises.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Durability {
+    /// Nothing that has to be there after a power failure: for tests.
+    None,
+    /// What PostgreSQL's defaults promise: the commit is on the disk.
+    Disk,
+}
 
 /// A running cluster. It is stopped and removed when this goes out of scope, and also when the test process dies.
 pub struct Cluster {
@@ -37,13 +49,23 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster; `settings` are more lines for postgresql.conf.
     pub fn start(settings: &str) -> Self {
-        let cluster = Self::prepare(|data| {
+        Self::start_in(&std::env::temp_dir(), Durability::None, settings)
+    }
+
+    /// Starts a cluster in a directory of its own below `parent`, which the user postgres has to reach.
+    pub fn start_in(parent: &Path, durability: Durability, settings: &str) -> Self {
+        let cluster = Self::prepare(parent, |data| {
             let password_file = data.with_file_name("password");
             fs::write(&password_file, PASSWORD).unwrap();
+            let sync: &[&str] = match durability {
+                Durability::None => &["--no-sync"],
+                Durability::Disk => &[],
+            };
             succeed(
                 as_postgres("initdb")
-                    .args(["--no-sync", "--auth=scram-sha-256"])
+                    .args(sync)
                     .args([
+                        "--auth=scram-sha-256",
                         "--encoding=UTF8",
                         "--locale=C.UTF-8",
                         "--username",
@@ -55,7 +77,7 @@ impl Cluster {
                     .arg(password_file),
             );
         });
-        cluster.configure(settings);
+        cluster.configure(durability, settings);
         cluster.resume();
         cluster
     }
@@ -63,7 +85,7 @@ impl Cluster {
     /// Starts a streaming standby of this cluster, which calls itself `name`.
     pub fn start_standby(&self, name: &str) -> Self {
         let source = format!("{} application_name={name}", self.conninfo());
-        let standby = Self::prepare(|data| {
+        let standby = Self::prepare(&std::env::temp_dir(), |data| {
             succeed(
                 as_postgres("pg_basebackup")
                     .args(["--no-sync", "--write-recovery-conf"])
@@ -77,14 +99,15 @@ impl Cluster {
                     .arg(data),
             );
         });
-        standby.configure("hot_standby = on\n");
+        standby.configure(Durability::None, "hot_standby = on\n");
         standby.resume();
         standby
     }
 
     /// Makes the files, and sets a watchdog on them.
-    fn prepare(fill: impl FnOnce(&Path)) -> Self {
-        let directory = TempDir::with_prefix("untag-postgres-").unwrap().keep();
+    fn prepare(parent: &Path, fill: impl FnOnce(&Path)) -> Self {
+        let directory = TempDir::with_prefix_in("untag-postgres-", parent);
+        let directory = directory.unwrap().keep();
         let port = free_port();
         let cluster = Self {
             watchdog: Some(watchdog(&directory)),
@@ -102,8 +125,12 @@ impl Cluster {
         cluster
     }
 
-    fn configure(&self, settings: &str) {
-        let settings = format!("{SETTINGS}port = {}\n{settings}", self.port);
+    fn configure(&self, durability: Durability, settings: &str) {
+        let quick = match durability {
+            Durability::None => QUICK,
+            Durability::Disk => "",
+        };
+        let settings = format!("{SETTINGS}{quick}port = {}\n{settings}", self.port);
         let path = self.data().join("postgresql.conf");
         let written = fs::read_to_string(&path).unwrap() + &settings;
         fs::write(path, written).unwrap();
