@@ -54,8 +54,27 @@ impl Handler {
         }
     }
 
-    /// Answers one request. Whatever happens, it is an answer with a RequestId.
-    pub async fn handle<B>(self, request: Request<B>) -> Response<Body>
+    /// Answers one request. Whatever happens, it is an answer with a RequestId. The request counts as in flight from this
+    /// call on, and not only when the future is first polled: a drain misses none that a connection has taken.
+    pub fn handle<B>(&self, request: Request<B>) -> impl Future<Output = Response<Body>> + use<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let is_tag_request = service_of(request.uri().path()) == TAG_SERVICE;
+        // Health watches and reflection streams last as long as their callers like, and hold up no drain.
+        let guard = is_tag_request.then(|| self.in_flight.enter());
+        let handler = self.clone();
+        async move {
+            let response = handler.answer(request, is_tag_request).await;
+            response.map(|body| match guard {
+                Some(guard) => Body::new(CountedBody::new(body, guard)),
+                None => body,
+            })
+        }
+    }
+
+    async fn answer<B>(self, request: Request<B>, is_tag_request: bool) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -64,10 +83,6 @@ impl Handler {
         let request_id = context.id();
         let span = tracing::error_span!("request", %request_id);
         let path = request.uri().path().to_owned();
-        let is_tag_request = service_of(&path) == TAG_SERVICE;
-        // Health watches and reflection streams last as long as their callers like, and hold up no drain.
-        let guard = is_tag_request.then(|| self.in_flight.enter());
-
         let line = LogLine::start(Arc::clone(&context), path.clone(), is_tag_request);
 
         let mut response = self
@@ -80,10 +95,7 @@ impl Handler {
             headers.insert(REQUEST_ID_HEADER, value);
         }
         line.finish(headers);
-        response.map(|body| match guard {
-            Some(guard) => Body::new(CountedBody::new(body, guard)),
-            None => body,
-        })
+        response
     }
 
     /// Runs the request until its deadline or the end of the drain.
