@@ -24,6 +24,21 @@ impl<'query> PageBuilder<'query> {
         }
     }
 
+    /// The page of a request that names its resources, whose records come in any order.
+    pub fn page_of(
+        query: &'query ListQuery,
+        mut records: Vec<(ResourceId, Vec<(TagKey, TagValue)>)>,
+    ) -> TagPage {
+        records.sort();
+        let mut page = Self::new(query);
+        for (id, tags) in &records {
+            if page.add(id, tags).is_break() {
+                break;
+            }
+        }
+        page.finish()
+    }
+
     /// Takes the next record, with its tags in order of key. `Break` when the page needs no more.
     pub fn add(
         &mut self,

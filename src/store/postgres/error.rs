@@ -45,14 +45,8 @@ impl Failure {
 
     /// Whether the connection is not to be used again.
     pub fn is_of_the_connection(&self) -> bool {
-        match self {
-            Self::NoConnection(_) | Self::CorruptTags => false,
-            Self::Frozen => true,
-            Self::Postgres(error) => match error.code() {
-                Some(code) => is_lost(code) || *code == SqlState::READ_ONLY_SQL_TRANSACTION,
-                None => true,
-            },
-        }
+        let is_read_only = self.sql_state() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
+        matches!(self, Self::Frozen) || self.has_lost_connection() || is_read_only
     }
 
     /// Whether the same statement may succeed when it is sent again, and can't be applied twice: because the server has

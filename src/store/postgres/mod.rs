@@ -347,17 +347,11 @@ impl Store for PostgresStore {
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
         let account = query.account.as_str();
-        let mut page = PageBuilder::new(&query);
         if let Some(targets) = &query.targets {
-            let mut records = self.find(account, targets).await?;
-            records.sort();
-            for (id, tags) in &records {
-                if page.add(id, tags).is_break() {
-                    break;
-                }
-            }
-            return Ok(page.finish());
+            let records = self.find(account, targets).await?;
+            return Ok(PageBuilder::page_of(&query, records));
         }
+        let mut page = PageBuilder::new(&query);
         let mut from = query
             .after
             .as_ref()

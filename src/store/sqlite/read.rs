@@ -102,14 +102,7 @@ fn list_targets(
     if !missing.is_empty() {
         return Ok(Err(StoreError::Missing(missing)));
     }
-    records.sort();
-    let mut page = PageBuilder::new(query);
-    for (id, tags) in &records {
-        if page.add(id, tags).is_break() {
-            break;
-        }
-    }
-    Ok(Ok(page.finish()))
+    Ok(Ok(PageBuilder::page_of(query, records)))
 }
 
 fn list_account(connection: &Connection, query: &ListQuery) -> Result<TagPage, ApplyError> {
