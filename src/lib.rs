@@ -2,6 +2,7 @@
 //!
 //! The rooms of the house and what each may know are in ARCHITECTURE.md.
 
+pub mod auth;
 pub mod cli;
 pub mod domain;
 pub mod grpc;

@@ -3,12 +3,14 @@
 //! Nothing here knows gRPC, a database or a clock. Constructors are the only way in, so no code below the parser
 //! checks a length or an empty string again.
 
+mod caller;
 mod command;
 mod error;
 mod identity;
 mod resource;
 mod tag;
 
+pub use caller::{Action, Caller};
 pub use command::{
     Changed, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter, TagPage,
     TagSelection, Targets, UntagCommand,

@@ -1,0 +1,82 @@
+//! Who calls, and what the call would do.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Who calls, by a name that says how it was proved. Policies and the audit log use this name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Caller(Arc<str>);
+
+impl Caller {
+    /// Somebody who proved nothing: `anonymous`.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self("anonymous".into())
+    }
+
+    /// The holder of a certificate with this SPIFFE ID, such as `spiffe://example.org/ns/billing/sa/cleaner`.
+    #[must_use]
+    pub fn spiffe(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    /// The holder of a certificate for this DNS name: `dns:cleaner.example.org`, in lower case.
+    #[must_use]
+    pub fn dns(name: &str) -> Self {
+        Self(format!("dns:{}", name.to_ascii_lowercase()).into())
+    }
+
+    /// The subject of a bearer token: `jwt:system:serviceaccount:billing:cleaner`.
+    #[must_use]
+    pub fn token_subject(subject: &str) -> Self {
+        Self(format!("jwt:{subject}").into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What a request would do, as RAM policies name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// `ram:UntagResources`
+    UntagResources,
+    /// `ram:TagResources`
+    TagResources,
+    /// `ram:ListTagResources`
+    ListTagResources,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::UntagResources,
+        Self::TagResources,
+        Self::ListTagResources,
+    ];
+
+    /// The name in a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UntagResources => "ram:UntagResources",
+            Self::TagResources => "ram:TagResources",
+            Self::ListTagResources => "ram:ListTagResources",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
