@@ -42,7 +42,7 @@ pub struct Kind {
 const SERVERS: &[Kind] = &[
     Kind {
         name: "durable",
-        what: "untag serve with its defaults; stderr, the request log in JSON, goes to a file",
+        what: "untag serve with its defaults, but no limit on a caller's rate; stderr, the request log in JSON, goes to a file",
         program: Program::Untag(&[]),
         decimals: 2,
     },
@@ -95,6 +95,8 @@ fn clean(program: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("UNTAG_")) {
         command.env_remove(name);
     }
+    // The load is one caller, and is to be answered in full.
+    command.env("UNTAG_MAX_CALLER_RATE", "0");
     command
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::limits::LimitArguments;
+use super::security::SecurityArguments;
 use super::store::StoreArguments;
 use crate::domain::AccountId;
 use crate::telemetry::LogFormat;
@@ -70,10 +72,6 @@ pub struct ServeArguments {
     #[arg(long, env = "UNTAG_DEFAULT_ACCOUNT", value_name = "ACCOUNT_ID", value_parser = AccountId::parse)]
     pub default_account: Option<AccountId>,
 
-    /// Serve whoever can connect, on an address other than loopback, with no authentication.
-    #[arg(long, env = "UNTAG_ALLOW_ANONYMOUS")]
-    pub allow_anonymous: bool,
-
     /// Put three users of account 1000000000000001 into the store at each start, and make that the default account.
     #[arg(long, env = "UNTAG_SAMPLE_DATA")]
     pub sample_data: bool,
@@ -118,6 +116,12 @@ pub struct ServeArguments {
         default_value = "info"
     )]
     pub log_level: String,
+
+    #[command(flatten)]
+    pub security: SecurityArguments,
+
+    #[command(flatten)]
+    pub limits: LimitArguments,
 }
 
 /// `untag import`.
@@ -173,7 +177,7 @@ pub struct CompletionsArguments {
 }
 
 /// A number of seconds, which may have a fraction: 0.001 to 86,400.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let valid = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
     let seconds = text.parse().ok().filter(valid);
     seconds

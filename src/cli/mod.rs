@@ -6,7 +6,9 @@ mod export;
 mod health;
 mod import;
 mod json_lines;
+mod limits;
 mod migrate;
+mod security;
 mod serve;
 mod store;
 

@@ -1,33 +1,48 @@
 //! `untag serve`.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::args::ServeArguments;
 use super::store::Choice;
 use super::{fail, json_lines};
+use crate::auth::Demand;
 use crate::domain::Resource;
 use crate::grpc::Settings;
-use crate::server::{self, Config, Ended};
+use crate::server::{self, Config, Ended, Security};
+use crate::service::Audit;
 use crate::store::Store;
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
-use crate::telemetry;
+use crate::telemetry::{self, LineWriter};
+
+/// How long the last lines of the audit may take to be written at the end.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Three users of one account.
 const SAMPLE_DATA: &str = include_str!("sample-data.jsonl");
 
 pub fn run(arguments: ServeArguments) -> ExitCode {
-    if let Err(error) = check_exposure(arguments.listen, arguments.allow_anonymous) {
-        return fail(error);
-    }
+    let demand = match demand(&arguments) {
+        Ok(demand) => demand,
+        Err(error) => return fail(error),
+    };
     let _logs = match telemetry::start_logging(arguments.log_format, &arguments.log_level) {
         Ok(logs) => logs,
         Err(error) => return fail(error),
     };
+    // Each connection takes a file descriptor, and the usual limit of 1,024 is meant for programs that use select().
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
     let sample = match sample(arguments.sample_data) {
         Ok(sample) => sample,
+        Err(error) => return fail(error),
+    };
+    let (audit, audit_writer) = match audit(arguments.security.audit_log.as_deref()) {
+        Ok(audit) => audit,
         Err(error) => return fail(error),
     };
     let sample_account = sample.first().map(|resource| resource.account.clone());
@@ -38,7 +53,17 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         settings: Settings {
             default_account: arguments.default_account.or(sample_account),
             request_timeout: arguments.request_timeout,
+            max_message_bytes: arguments.limits.max_message_bytes(),
+            reflection: !arguments.security.no_reflection,
         },
+        security: Security {
+            tls: arguments.security.tls(),
+            demand,
+            policy: arguments.security.policy,
+            audit,
+            reload_interval: arguments.security.reload_interval,
+        },
+        limits: arguments.limits.limits(),
     };
     let choice = match arguments.store.choose() {
         Ok(choice) => choice,
@@ -79,6 +104,9 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
     });
     // Connections of clients that hang are not waited for.
     runtime.shutdown_background();
+    if let Some(writer) = audit_writer {
+        writer.finish(AUDIT_PATIENCE);
+    }
     match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::CutShort(signal)) => ExitCode::from(signal.exit_code()),
@@ -92,15 +120,28 @@ async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Refuses to serve strangers by accident.
-fn check_exposure(listen: SocketAddr, allow_anonymous: bool) -> Result<(), String> {
-    if listen.ip().is_loopback() || allow_anonymous {
-        return Ok(());
+/// What callers have to show. Refuses to serve strangers by accident.
+fn demand(arguments: &ServeArguments) -> Result<Demand, String> {
+    let demand = arguments.security.demand()?;
+    let listen = arguments.listen;
+    if demand != Demand::Nothing || listen.ip().is_loopback() || arguments.security.allow_anonymous
+    {
+        return Ok(demand);
     }
     Err(format!(
-        "refusing to listen on {listen}, where whoever can connect could change tags; listen on 127.0.0.1, or give \
-         --allow-anonymous if the network around the service keeps strangers out"
+        "refusing to listen on {listen}, where whoever can connect could change tags; demand a certificate (--client-ca) \
+         or a token (--jwks), listen on 127.0.0.1, or give --allow-anonymous if the network around the service keeps \
+         strangers out"
     ))
+}
+
+fn audit(path: Option<&Path>) -> Result<(Audit, Option<LineWriter>), String> {
+    let Some(path) = path else {
+        return Ok((Audit::default(), None));
+    };
+    let (sender, writer) = telemetry::write_lines(path)
+        .map_err(|error| format!("cannot write the audit log {}: {error}", path.display()))?;
+    Ok((Audit::to(sender), Some(writer)))
 }
 
 fn sample(wanted: bool) -> Result<Vec<Resource>, json_lines::LineError> {

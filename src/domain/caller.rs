@@ -1,7 +1,11 @@
 //! Who calls, and what the call would do.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::RequestId;
 
 /// Who calls, by a name that says how it was proved. Policies and the audit log use this name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +47,21 @@ impl fmt::Display for Caller {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+/// Where a request comes from: what policies and the audit log are told of it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who calls.
+    pub caller: Caller,
+    /// From where. A proxy in between is what is seen here.
+    pub source_ip: IpAddr,
+    /// Whether it came over TLS.
+    pub secure_transport: bool,
+    /// When it came.
+    pub time: SystemTime,
 }
 
 /// What a request would do, as RAM policies name it.

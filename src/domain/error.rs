@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::{AccountId, Action, Caller};
+
 /// The Alibaba Cloud error code of a fault in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultCode {
@@ -126,9 +128,26 @@ pub enum Error {
     #[error("{}", resources_message("users that would carry more than 20 tags", .0))]
     TagLimit(Vec<NamedResource>),
 
-    /// Too much is waiting already.
-    #[error("too many requests are waiting for the store; nothing was changed; retry later")]
+    /// Nobody has proved to be the caller.
+    #[error("{0}")]
+    Unauthenticated(String),
+
+    /// The caller may not do this.
+    #[error("{caller} may not do {action} in account {account}; nothing was changed")]
+    NoPermission {
+        /// Who calls.
+        caller: Caller,
+        /// What it would do.
+        action: Action,
+        /// Where.
+        account: AccountId,
+    },
+
+    /// Too much at once.
+    #[error("{reason}; nothing was changed; retry later")]
     Throttled {
+        /// Too much of what.
+        reason: &'static str,
         /// When to try again.
         retry_after: Duration,
     },
@@ -163,6 +182,29 @@ pub enum Error {
     /// A fault of ours. What caused it is in the log only.
     #[error("internal error; the server's log has the cause under this RequestId")]
     Internal,
+}
+
+impl Error {
+    /// What the cloud API calls it, or would.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(faults) => faults
+                .first()
+                .map_or("InvalidParameter.Request", |fault| fault.code.as_str()),
+            Self::NotFound(_) => "EntityNotExist.User",
+            Self::TagLimit(_) => "LimitExceeded.User.Tag",
+            Self::Unauthenticated(_) => "Unauthenticated",
+            Self::NoPermission { .. } => "NoPermission",
+            Self::Throttled { .. } => "Throttling.User",
+            Self::Unavailable { .. } => "ServiceUnavailable",
+            Self::DeadlineExceeded(_) => "DeadlineExceeded",
+            Self::MessageTooLarge(_) => "InvalidParameter.Request",
+            Self::UnknownMethod(_) => "InvalidAction.NotFound",
+            Self::UnsupportedEncoding(_) => "UnsupportedEncoding",
+            Self::Internal => "InternalError",
+        }
+    }
 }
 
 fn invalid_message(faults: &[Fault]) -> String {

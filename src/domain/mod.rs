@@ -10,7 +10,7 @@ mod identity;
 mod resource;
 mod tag;
 
-pub use caller::{Action, Caller};
+pub use caller::{Action, Call, Caller};
 pub use command::{
     Changed, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter, TagPage,
     TagSelection, Targets, UntagCommand,

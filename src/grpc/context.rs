@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::{AccountId, Applied, Changed, Fault, RequestId};
+use crate::domain::{AccountId, Applied, Call, Caller, Changed, Fault, RequestId};
 
 /// The state of one request. Never holds a tag value, since all of it is logged.
 #[derive(Debug)]
@@ -11,6 +11,7 @@ pub struct RequestContext {
     id: RequestId,
     entered: AtomicBool,
     may_change: AtomicBool,
+    call: OnceLock<Call>,
     account: OnceLock<AccountId>,
     asked: OnceLock<Asked>,
     changed: OnceLock<Changed>,
@@ -31,6 +32,7 @@ impl RequestContext {
             id,
             entered: AtomicBool::new(false),
             may_change: AtomicBool::new(false),
+            call: OnceLock::new(),
             account: OnceLock::new(),
             asked: OnceLock::new(),
             changed: OnceLock::new(),
@@ -39,6 +41,22 @@ impl RequestContext {
 
     pub fn id(&self) -> RequestId {
         self.id
+    }
+
+    /// Notes who calls.
+    pub fn identify(&self, call: Call) {
+        let _ = self.call.set(call);
+    }
+
+    /// Who calls, of a request that has got past the door.
+    pub fn call(&self) -> Option<&Call> {
+        self.call.get()
+    }
+
+    pub fn caller(&self) -> &str {
+        self.call
+            .get()
+            .map_or("", |call| Caller::as_str(&call.caller))
     }
 
     /// Notes that the message was decoded: whatever fails from here on is not its encoding.

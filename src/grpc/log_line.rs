@@ -49,6 +49,7 @@ impl LogLine {
                     request_id = self.context.id().as_str(),
                     method = self.path,
                     code = status::code_name(code),
+                    caller = self.context.caller(),
                     account = self.context.account(),
                     resources,
                     tags,
@@ -62,7 +63,11 @@ impl LogLine {
         match code {
             _ if !self.is_tag_request => line!(debug),
             Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
-            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => line!(warn),
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Unauthenticated
+            | Code::PermissionDenied => line!(warn),
             _ => line!(info),
         }
     }

@@ -1,11 +1,16 @@
 //! Protobuf to domain and back, and the one place where an error becomes a gRPC status.
 
+mod admission;
+mod bearer;
+mod completion;
 mod context;
+mod deadline;
 mod handler;
 mod in_flight;
 mod log_line;
 mod page_token;
 mod parse;
+mod peer;
 mod status;
 mod tag_service;
 
@@ -14,9 +19,11 @@ use std::time::Duration;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::server::HealthReporter;
 
-pub use handler::Handler;
+pub use admission::Admission;
+pub use handler::{Handler, Parts as HandlerParts};
 pub use in_flight::InFlight;
 pub use parse::{list as parse_list, tag as parse_tag, untag as parse_untag};
+pub use peer::Peer;
 
 use crate::domain::AccountId;
 use crate::service::TagService;
@@ -36,8 +43,7 @@ pub const DESCRIPTORS: &[u8] =
 /// The name of the tag service, as health and reflection know it.
 pub const TAG_SERVICE: &str = "ram.tag.v1.TagService";
 
-/// The largest request message, in bytes. The largest valid one has a third of it.
-pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
 /// How requests are treated.
 #[derive(Debug, Clone)]
@@ -46,15 +52,20 @@ pub struct Settings {
     pub default_account: Option<AccountId>,
     /// The longest that a request may take; a caller's own deadline may be shorter.
     pub request_timeout: Duration,
+    /// The largest request message, in bytes.
+    pub max_message_bytes: usize,
+    /// Whether the contract can be asked for by reflection.
+    pub reflection: bool,
 }
 
-/// The services of the public port: tags, health and reflection.
+/// The services of the public port: tags, health and, where it is wanted, reflection.
 ///
 /// # Errors
 /// When the compiled contract can't be read back, which a test rules out.
 pub fn public_services<S: Store>(
     service: TagService<S>,
     settings: &Settings,
+    admission: Admission,
     health: HealthReporter,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
@@ -64,13 +75,16 @@ pub fn public_services<S: Store>(
             // The details of errors, so that grpcurl can print them.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let tags = tag_service::GrpcTagService::new(service, settings.default_account.clone());
+    let default_account = settings.default_account.clone();
+    let tags = tag_service::GrpcTagService::new(service, default_account, admission);
+    let tags = TagServiceServer::new(tags).max_decoding_message_size(settings.max_message_bytes);
     let mut routes = RoutesBuilder::default();
-    routes
-        .add_service(TagServiceServer::new(tags).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(health_service(health))
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+    routes.add_service(tags).add_service(health_service(health));
+    if settings.reflection {
+        routes
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+    }
     Ok(routes.routes().prepare())
 }
 

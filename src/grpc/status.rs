@@ -17,24 +17,19 @@ const DOMAIN: &str = "untag";
 /// clients take 8 KiB of headers in all (gRPC Java, gRPC C-core's soft limit): a longer status would be lost whole.
 const DETAILS_BYTES: usize = 4_900;
 
-/// What an error is called: in gRPC, in the cloud API's words, and the reason derived from those.
-fn names(error: &Error) -> (Code, &'static str) {
+/// What gRPC calls an error.
+fn grpc_code(error: &Error) -> Code {
     match error {
-        Error::Invalid(faults) => {
-            let code = faults
-                .first()
-                .map_or("InvalidParameter.Request", |fault| fault.code.as_str());
-            (Code::InvalidArgument, code)
-        }
-        Error::NotFound(_) => (Code::NotFound, "EntityNotExist.User"),
-        Error::TagLimit(_) => (Code::FailedPrecondition, "LimitExceeded.User.Tag"),
-        Error::Throttled { .. } => (Code::ResourceExhausted, "Throttling.User"),
-        Error::Unavailable { .. } => (Code::Unavailable, "ServiceUnavailable"),
-        Error::DeadlineExceeded(_) => (Code::DeadlineExceeded, "DeadlineExceeded"),
-        Error::MessageTooLarge(_) => (Code::ResourceExhausted, "InvalidParameter.Request"),
-        Error::UnknownMethod(_) => (Code::Unimplemented, "InvalidAction.NotFound"),
-        Error::UnsupportedEncoding(_) => (Code::Unimplemented, "UnsupportedEncoding"),
-        Error::Internal => (Code::Internal, "InternalError"),
+        Error::Invalid(_) => Code::InvalidArgument,
+        Error::NotFound(_) => Code::NotFound,
+        Error::TagLimit(_) => Code::FailedPrecondition,
+        Error::Unauthenticated(_) => Code::Unauthenticated,
+        Error::NoPermission { .. } => Code::PermissionDenied,
+        Error::Throttled { .. } | Error::MessageTooLarge(_) => Code::ResourceExhausted,
+        Error::Unavailable { .. } => Code::Unavailable,
+        Error::DeadlineExceeded(_) => Code::DeadlineExceeded,
+        Error::UnknownMethod(_) | Error::UnsupportedEncoding(_) => Code::Unimplemented,
+        Error::Internal => Code::Internal,
     }
 }
 
@@ -58,7 +53,7 @@ fn reason(code: &str) -> String {
 
 /// Builds the status of an error.
 pub fn from_error(error: &Error, request_id: RequestId) -> Status {
-    let (code, alibaba_code) = names(error);
+    let (code, alibaba_code) = (grpc_code(error), error.code());
     let mut metadata = HashMap::from([("code".to_owned(), alibaba_code.to_owned())]);
     let details = match error {
         Error::Invalid(faults) => vec![field_violations(faults).into()],
@@ -73,10 +68,16 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
             infos
         }
         Error::TagLimit(resources) => vec![quota_violations(resources).into()],
-        Error::Throttled { retry_after } | Error::Unavailable { retry_after, .. } => {
+        Error::Throttled { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
             vec![RetryInfo::new(Some(*retry_after)).into()]
         }
-        Error::DeadlineExceeded(_)
+        Error::NoPermission { caller, action, .. } => {
+            metadata.insert("action".to_owned(), action.to_string());
+            metadata.insert("caller".to_owned(), caller.to_string());
+            Vec::new()
+        }
+        Error::Unauthenticated(_)
+        | Error::DeadlineExceeded(_)
         | Error::MessageTooLarge(_)
         | Error::UnknownMethod(_)
         | Error::UnsupportedEncoding(_)

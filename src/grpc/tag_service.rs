@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::context::{Asked, RequestContext};
-use super::{page_token, parse, proto, status};
+use super::in_flight::InFlightGuard;
+use super::{Admission, page_token, parse, proto, status};
 use crate::domain::{
-    AccountId, Changed, Error, Fault, ListedTag, RESOURCE_TYPE_USER, TagPage, TagSelection, Targets,
+    AccountId, Call, Changed, Error, Fault, ListedTag, RESOURCE_TYPE_USER, TagPage, TagSelection,
+    Targets,
 };
 use crate::service::TagService;
 use crate::store::Store;
@@ -16,14 +18,29 @@ use crate::store::Store;
 pub struct GrpcTagService<S> {
     service: TagService<S>,
     default_account: Option<AccountId>,
+    admission: Admission,
 }
 
 impl<S: Store> GrpcTagService<S> {
-    pub fn new(service: TagService<S>, default_account: Option<AccountId>) -> Self {
+    pub fn new(
+        service: TagService<S>,
+        default_account: Option<AccountId>,
+        admission: Admission,
+    ) -> Self {
         Self {
             service,
             default_account,
+            admission,
         }
+    }
+
+    fn admit<'a>(&self, context: &'a RequestContext) -> Result<(InFlightGuard, &'a Call), Status> {
+        // Only a service that is not behind the handler has none.
+        let call = context.call();
+        let call = call.ok_or_else(|| Status::internal("the request has no caller"))?;
+        let admitted = self.admission.enter(&call.caller);
+        let guard = admitted.map_err(|error| status::from_error(&error, context.id()))?;
+        Ok((guard, call))
     }
 
     fn account<T>(
@@ -60,6 +77,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::UntagResourcesRequest>,
     ) -> Result<Response<proto::UntagResourcesResponse>, Status> {
         let context = context(&request)?;
+        let (_admitted, call) = self.admit(&context)?;
         let account = self.account(&request, &context);
         let command = parse::untag(request.into_inner(), account).map_err(Error::Invalid);
         let result = match command {
@@ -70,7 +88,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                 };
                 let changes = !command.validate_only;
                 context.ask(asked(&command.targets, keys), changes);
-                self.service.untag(command).await
+                self.service.untag(call, command).await
             }
             Err(error) => Err(error),
         };
@@ -83,13 +101,14 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::TagResourcesRequest>,
     ) -> Result<Response<proto::TagResourcesResponse>, Status> {
         let context = context(&request)?;
+        let (_admitted, call) = self.admit(&context)?;
         let account = self.account(&request, &context);
         let command = parse::tag(request.into_inner(), account).map_err(Error::Invalid);
         let result = match command {
             Ok(command) => {
                 let asked = asked(&command.targets, command.tags.len());
                 context.ask(asked, true);
-                self.service.tag(command).await
+                self.service.tag(call, command).await
             }
             Err(error) => Err(error),
         };
@@ -102,6 +121,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::ListTagResourcesRequest>,
     ) -> Result<Response<proto::ListTagResourcesResponse>, Status> {
         let context = context(&request)?;
+        let (_admitted, call) = self.admit(&context)?;
         let account = self.account(&request, &context);
         let query = parse::list(request.into_inner(), account).map_err(Error::Invalid);
         let result = match query {
@@ -113,7 +133,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                 };
                 context.ask(asked, false);
                 let query = Arc::new(query);
-                let page = self.service.list(Arc::clone(&query)).await;
+                let page = self.service.list(call, Arc::clone(&query)).await;
                 page.map(|page| (page, query))
             }
             Err(error) => Err(error),

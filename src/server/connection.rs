@@ -1,109 +1,135 @@
-//! A port: accepts connections and speaks HTTP/2 on each.
+//! One connection: TLS where it is wanted, then HTTP/2 until it ends or has to leave.
 //!
 //! hyper is driven directly, and not through tonic's server, which erases hyper's limits where they are not set again,
 //! does not pause when the process is out of file descriptors, and answers a passed deadline with CANCELLED.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::grpc::Handler;
+use super::identity;
+use super::lifetime::{Lifetime, Verdict};
+use super::limits::Limits;
+use super::spoken::Listening;
+use crate::grpc::{Handler, Peer};
 
-/// How many requests one connection may have in flight.
-const MAX_CONCURRENT_STREAMS: u32 = 1024;
-/// How many streams of one connection may be reset by us, or be reset before we saw them, before it is closed: a
-/// client that opens and resets streams without end costs a connection and not the service (CVE-2023-44487).
-const MAX_RESET_STREAMS: usize = 256;
-/// The headers of one request, in bytes: 16 KiB, as gRPC's own libraries have it.
-const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
-/// How often an open connection is asked whether its client is still there, and how long that may take to answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long to wait before the next try when the process can accept no connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What one request may send before it is read, in bytes: the largest message fits.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+/// What all requests of a connection may send before it is read, in bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// How much of one answer is kept for a client that does not take it, in bytes.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// A listener and what serves it.
-pub struct Port {
-    /// For the log.
-    pub name: &'static str,
-    pub listener: TcpListener,
+/// What connections of a port have in common.
+pub struct Common {
     pub handler: Handler,
-    pub connections: TaskTracker,
-    /// Cancelled when no more connections and requests are to be taken.
+    pub limits: Limits,
+    /// TLS, if the port speaks it: the newest configuration is taken for each connection.
+    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    /// Cancelled when no more requests are to be taken.
     pub closing: CancellationToken,
 }
 
-impl Port {
-    /// Accepts connections until `closing`; those that are open then finish their requests on their own.
-    pub async fn serve(self) {
-        match self.listener.local_addr() {
-            Ok(address) => tracing::info!(port = self.name, %address, "listening"),
-            Err(error) => {
-                tracing::warn!(port = self.name, %error, "listening on an unknown address");
-            }
+impl Common {
+    /// Serves a connection until it ends.
+    pub async fn serve(&self, stream: TcpStream, address: IpAddr) {
+        // Answers are small: waiting to fill a packet would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        loop {
-            let accepted = tokio::select! {
-                () = self.closing.cancelled() => return,
-                accepted = self.listener.accept() => accepted,
+        let Some(tls) = &self.tls else {
+            let peer = Peer::new(address, None, false);
+            return self.speak(stream, peer, Instant::now()).await;
+        };
+        let started = Instant::now();
+        let handshake = TlsAcceptor::from(tls.load_full()).accept(stream);
+        let handshake = tokio::select! {
+            () = self.closing.cancelled() => return,
+            handshake = tokio::time::timeout(self.limits.handshake_timeout, handshake) => handshake,
+        };
+        match handshake {
+            Ok(Ok(stream)) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                let caller = certificates
+                    .and_then(<[_]>::first)
+                    .and_then(identity::caller);
+                self.speak(stream, Peer::new(address, caller, true), started)
+                    .await;
+            }
+            Ok(Err(error)) => tracing::info!(%address, %error, "a TLS handshake has failed"),
+            Err(_) => tracing::info!(%address, "a TLS handshake has taken too long"),
+        }
+    }
+
+    /// Speaks HTTP/2 over a stream whose client has had since `started` to begin.
+    async fn speak<S>(&self, stream: S, peer: Peer, started: Instant)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = &self.limits;
+        let peer = Arc::new(peer);
+        let service = service_fn(|request| {
+            let answer = self.handler.handle(request, &peer);
+            answer.map(Ok::<_, Infallible>)
+        });
+        let (stream, spoken) = Listening::to(stream);
+        let served = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_local_error_reset_streams(limits.reset_streams)
+            .max_pending_accept_reset_streams(limits.reset_streams)
+            .max_header_list_size(limits.header_list_bytes)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut served = std::pin::pin!(served);
+
+        let handshake_left = limits.handshake_timeout.saturating_sub(started.elapsed());
+        let request_timeout = self.handler.request_timeout();
+        let lifetime = Lifetime::new(limits, handshake_left, request_timeout, rand::random());
+        let ended = loop {
+            let look = match lifetime.judge(&peer, spoken.is_begun(), Instant::now()) {
+                Verdict::Stay(next) => next,
+                Verdict::Cut(why) => {
+                    tracing::debug!(address = %peer.address, why, "a connection is cut");
+                    return;
+                }
+                Verdict::Leave(why) => {
+                    tracing::debug!(address = %peer.address, why, "a connection is told to leave");
+                    served.as_mut().graceful_shutdown();
+                    match tokio::time::timeout(lifetime.farewell(), served).await {
+                        Ok(ended) => break ended,
+                        Err(_) => return,
+                    }
+                }
             };
-            match accepted {
-                Ok((stream, _)) => {
-                    let connection = connection(stream, self.handler.clone(), self.closing.clone());
-                    self.connections.spawn(connection);
+            tokio::select! {
+                ended = served.as_mut() => break ended,
+                () = self.closing.cancelled() => {
+                    // GOAWAY: the client opens no more streams here, and those that are open are finished.
+                    served.as_mut().graceful_shutdown();
+                    break served.await;
                 }
-                Err(error) if is_of_one_connection(&error) => {
-                    tracing::debug!(%error, "a connection was gone before it was accepted");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                () = tokio::time::sleep_until(look.into()) => {}
             }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(address = %peer.address, %error, "a connection has ended early");
         }
-    }
-}
-
-fn is_of_one_connection(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    )
-}
-
-async fn connection(stream: TcpStream, handler: Handler, closing: CancellationToken) {
-    // Answers are small: waiting to fill a packet would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let service = service_fn(move |request| handler.handle(request).map(Ok::<_, Infallible>));
-    let served = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_local_error_reset_streams(MAX_RESET_STREAMS)
-        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST_BYTES)
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = closing.cancelled() => {
-            // GOAWAY: the client opens no more streams here, and those that are open are finished.
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection has ended early");
     }
 }

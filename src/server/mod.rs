@@ -1,8 +1,16 @@
-//! Listeners, readiness and drain.
+//! Listeners, TLS, limits, readiness and drain.
 
 mod connection;
+mod identity;
+mod lifetime;
+mod limits;
+mod port;
 mod readiness;
+mod reload;
+mod security;
 mod signals;
+mod spoken;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,19 +21,29 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::grpc::{self, Handler, InFlight, Settings};
+use crate::auth::Authenticator;
+use crate::grpc::{self, Admission, Handler, HandlerParts, InFlight, Settings};
 use crate::service::TagService;
 use crate::store::Store;
-use connection::Port;
+use connection::Common;
+pub use limits::Limits;
+use port::Port;
 use readiness::Readiness;
+pub use reload::LoadError;
+pub use security::Security;
+use security::Started;
 pub use signals::Signal;
 use signals::Signals;
+pub use tls::TlsFiles;
 
 /// How long connections get to send their last answers and close after the last request is done.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How often callers that have long sent nothing are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+
 /// Where and how to serve.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Config {
     /// The address of the tag service.
     pub listen: SocketAddr,
@@ -35,6 +53,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How requests are treated.
     pub settings: Settings,
+    /// Who may call.
+    pub security: Security,
+    /// What callers may take up.
+    pub limits: Limits,
 }
 
 /// Why the server could not run.
@@ -50,6 +72,9 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// Files that can't be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
@@ -82,29 +107,57 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
     let readiness = Readiness::new();
     let monitor = tokio::spawn(readiness.clone().follow(store.clone(), draining.clone()));
 
-    let timeout = config.settings.request_timeout;
-    let handler = |routes| Handler::new(routes, timeout, in_flight.clone(), cut_off.clone());
-    let service = TagService::new(store);
-    let public_routes = grpc::public_services(service, &config.settings, readiness.reporter())?;
+    let Started {
+        tls,
+        authenticator,
+        authority,
+        audit,
+    } = config.security.start()?;
+    let limits = config.limits;
+    let admission = Admission::new(limits.requests_in_flight, limits.caller_rate);
+    tokio::spawn(admission.clone().forget(FORGET_INTERVAL));
+
+    let settings = &config.settings;
+    let handler = |routes, authenticator| {
+        Handler::new(HandlerParts {
+            routes,
+            authenticator,
+            request_timeout: settings.request_timeout,
+            max_message_bytes: settings.max_message_bytes,
+            in_flight: in_flight.clone(),
+            cut_off: cut_off.clone(),
+        })
+    };
+    let service = TagService::new(store, authority, audit);
+    let public_routes = grpc::public_services(service, settings, admission, readiness.reporter())?;
     let connections = TaskTracker::new();
-    let port = |name, listener, routes, closing| Port {
-        name,
-        listener,
-        handler: handler(routes),
-        connections: connections.clone(),
-        closing,
-    };
-    let public = tokio::spawn(port("tags", public, public_routes, draining.clone()).serve());
-    // The admin port outlives the drain, so that probes see NOT_SERVING until the end.
     let admin = Port {
+        name: "admin",
+        listener: admin,
         connections: TaskTracker::new(),
-        ..port(
-            "admin",
-            admin,
-            grpc::admin_services(readiness.reporter()),
-            CancellationToken::new(),
-        )
+        common: Common {
+            handler: handler(
+                grpc::admin_services(readiness.reporter()),
+                Authenticator::open(),
+            ),
+            limits: limits.of_admin_port(),
+            tls: None,
+            // The admin port outlives the drain, so that probes see NOT_SERVING until the end.
+            closing: CancellationToken::new(),
+        },
     };
+    let public = Port {
+        name: "tags",
+        listener: public,
+        connections: connections.clone(),
+        common: Common {
+            handler: handler(public_routes, authenticator),
+            limits,
+            tls,
+            closing: draining.clone(),
+        },
+    };
+    let public = tokio::spawn(public.serve());
     tokio::spawn(admin.serve());
 
     let signal = signals.next().await;

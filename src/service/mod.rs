@@ -1,10 +1,16 @@
-//! The use case: apply a command through the store and say what came of it.
+//! The use case: see that the caller may, apply a command through the store and say what came of it.
+
+mod audit;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use audit::Audit;
+
+use crate::auth::Authority;
 use crate::domain::{
-    Changed, Error, ListQuery, NamedResource, TagCommand, TagPage, Targets, UntagCommand,
+    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, TagCommand, TagPage,
+    Targets, UntagCommand,
 };
 use crate::store::{Store, StoreError};
 
@@ -15,42 +21,74 @@ pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct TagService<S> {
     store: S,
+    authority: Authority,
+    audit: Audit,
 }
 
 impl<S: Store> TagService<S> {
-    /// A service over a store.
-    pub fn new(store: S) -> Self {
-        Self { store }
+    /// A service over a store, for whom the authority allows it.
+    pub fn new(store: S, authority: Authority, audit: Audit) -> Self {
+        Self {
+            store,
+            authority,
+            audit,
+        }
     }
 
     /// Removes tags. `Ok` means that the change is on durable storage.
     ///
     /// # Errors
-    /// [`Error::NotFound`] with every resource that does not exist, [`Error::Throttled`], [`Error::Unavailable`] or
-    /// [`Error::Internal`].
-    pub async fn untag(&self, command: UntagCommand) -> Result<Changed, Error> {
+    /// [`Error::NoPermission`], [`Error::NotFound`] with every resource that does not exist, [`Error::Throttled`],
+    /// [`Error::Unavailable`] or [`Error::Internal`].
+    pub async fn untag(&self, call: &Call, command: UntagCommand) -> Result<Changed, Error> {
         let command = Arc::new(command);
-        let result = self.store.untag(Arc::clone(&command)).await;
-        result.map_err(|error| explain(error, Some(&command.targets)))
+        let entry = self.audit.untag(call, &command);
+        let result = async {
+            self.authorise(call, Action::UntagResources, &command.account)?;
+            let result = self.store.untag(Arc::clone(&command)).await;
+            result.map_err(|error| explain(error, Some(&command.targets)))
+        };
+        let result = result.await;
+        entry.finish(&result).await;
+        result
     }
 
     /// Sets tags. `Ok` means that the change is on durable storage.
     ///
     /// # Errors
     /// As [`TagService::untag`], and [`Error::TagLimit`] with every resource that would carry too many tags.
-    pub async fn tag(&self, command: TagCommand) -> Result<Changed, Error> {
+    pub async fn tag(&self, call: &Call, command: TagCommand) -> Result<Changed, Error> {
         let command = Arc::new(command);
-        let result = self.store.tag(Arc::clone(&command)).await;
-        result.map_err(|error| explain(error, Some(&command.targets)))
+        let entry = self.audit.tag(call, &command);
+        let result = async {
+            self.authorise(call, Action::TagResources, &command.account)?;
+            let result = self.store.tag(Arc::clone(&command)).await;
+            result.map_err(|error| explain(error, Some(&command.targets)))
+        };
+        let result = result.await;
+        entry.finish(&result).await;
+        result
     }
 
     /// Reads a page of tags.
     ///
     /// # Errors
     /// As [`TagService::untag`].
-    pub async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, Error> {
+    pub async fn list(&self, call: &Call, query: Arc<ListQuery>) -> Result<TagPage, Error> {
+        self.authorise(call, Action::ListTagResources, &query.account)?;
         let result = self.store.list(Arc::clone(&query)).await;
         result.map_err(|error| explain(error, query.targets.as_ref()))
+    }
+
+    fn authorise(&self, call: &Call, action: Action, account: &AccountId) -> Result<(), Error> {
+        if self.authority.allows(call, action, account) {
+            return Ok(());
+        }
+        Err(Error::NoPermission {
+            caller: call.caller.clone(),
+            action,
+            account: account.clone(),
+        })
     }
 }
 
@@ -74,6 +112,7 @@ fn explain(error: StoreError, targets: Option<&Targets>) -> Error {
         StoreError::Missing(positions) => Error::NotFound(named(positions)),
         StoreError::TagLimit(positions) => Error::TagLimit(named(positions)),
         StoreError::Busy => Error::Throttled {
+            reason: "too many requests are waiting for the store",
             retry_after: RETRY_AFTER,
         },
         StoreError::Unavailable {

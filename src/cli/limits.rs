@@ -1,0 +1,103 @@
+//! The flags for what callers may take up.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::seconds;
+use crate::server::Limits;
+
+/// The limits of `untag serve`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArguments {
+    /// How many connections may be open; more are closed at once.
+    #[arg(long, env = "UNTAG_MAX_CONNECTIONS", value_name = "CONNECTIONS", default_value = "10000",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+
+    /// How many requests one connection may have open; clients queue more by themselves.
+    #[arg(long, env = "UNTAG_MAX_STREAMS", value_name = "REQUESTS", default_value = "1024",
+        value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    max_streams: u32,
+
+    /// How many reset streams of a connection are put up with before it is closed.
+    #[arg(long, env = "UNTAG_MAX_RESET_STREAMS", value_name = "STREAMS", default_value = "256",
+        value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    max_reset_streams: u32,
+
+    /// The largest headers of a request, in bytes.
+    #[arg(long, env = "UNTAG_MAX_HEADER_LIST_BYTES", value_name = "BYTES", default_value = "16384",
+        value_parser = clap::value_parser!(u32).range(4_096..=1_048_576))]
+    max_header_list_bytes: u32,
+
+    /// The largest request message, in bytes. The largest valid one has a third of the default.
+    #[arg(long, env = "UNTAG_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "65536",
+        value_parser = clap::value_parser!(u32).range(1_024..=65_536))]
+    max_message_bytes: u32,
+
+    /// How many requests are carried out at a time; more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "UNTAG_MAX_REQUESTS_IN_FLIGHT", value_name = "REQUESTS", default_value = "16384",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_requests_in_flight: u32,
+
+    /// How many requests a caller may send in a second, also at once; more are refused with RESOURCE_EXHAUSTED. All
+    /// anonymous callers are one. 0 is no limit.
+    #[arg(
+        long,
+        env = "UNTAG_MAX_CALLER_RATE",
+        value_name = "REQUESTS",
+        default_value = "10000"
+    )]
+    max_caller_rate: u32,
+
+    /// How long a client may take for the TLS handshake and the beginning of HTTP/2, in seconds.
+    #[arg(long, env = "UNTAG_HANDSHAKE_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    handshake_timeout: Duration,
+
+    /// How long a connection may be open without a request, in seconds.
+    #[arg(long, env = "UNTAG_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "900", value_parser = seconds)]
+    idle_timeout: Duration,
+
+    /// How old a connection may become, in seconds, a tenth more or less: then its client is told to open another one, which
+    /// may reach another replica and sees a newer certificate.
+    #[arg(long, env = "UNTAG_MAX_CONNECTION_AGE", value_name = "SECONDS", default_value = "1800", value_parser = seconds)]
+    max_connection_age: Duration,
+
+    /// How often a connection is asked whether its client is still there, in seconds.
+    #[arg(long, env = "UNTAG_KEEPALIVE_INTERVAL", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    keepalive_interval: Duration,
+
+    /// How long the client may take to answer that, in seconds.
+    #[arg(long, env = "UNTAG_KEEPALIVE_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    keepalive_timeout: Duration,
+}
+
+impl LimitArguments {
+    /// The largest request message, in bytes.
+    pub fn max_message_bytes(&self) -> usize {
+        count(self.max_message_bytes)
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connections: count(self.max_connections),
+            streams: self.max_streams,
+            reset_streams: count(self.max_reset_streams),
+            header_list_bytes: self.max_header_list_bytes,
+            handshake_timeout: self.handshake_timeout,
+            idle_timeout: self.idle_timeout,
+            connection_age: self.max_connection_age,
+            keepalive_interval: self.keepalive_interval,
+            keepalive_timeout: self.keepalive_timeout,
+            requests_in_flight: count(self.max_requests_in_flight),
+            caller_rate: NonZeroU32::new(self.max_caller_rate),
+        }
+    }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,118 @@
+//! The flags for who may call.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::args::seconds;
+use crate::auth::Demand;
+use crate::server::TlsFiles;
+
+/// Who may call `untag serve`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Who may call")]
+pub struct SecurityArguments {
+    /// The certificate of the tag service and those above it, a PEM file. With it the service speaks TLS 1.2 and 1.3.
+    #[arg(
+        long,
+        env = "UNTAG_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, a PEM file.
+    #[arg(
+        long,
+        env = "UNTAG_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+
+    /// The authorities that sign the certificates of callers, a PEM file. A caller is then known by the SPIFFE ID of its
+    /// certificate, or its first DNS name.
+    #[arg(
+        long,
+        env = "UNTAG_CLIENT_CA",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    client_ca: Option<PathBuf>,
+
+    /// What callers have to show: any of what the service can check (--client-ca, --jwks), a certificate, a token, or both.
+    #[arg(
+        long,
+        env = "UNTAG_REQUIRE_IDENTITY",
+        value_name = "WHAT",
+        default_value = "any"
+    )]
+    require_identity: Identity,
+
+    /// What callers may do: a file of RAM policies, see `untag check-policy`. Without it, whoever may call may do all.
+    #[arg(long, env = "UNTAG_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout.
+    #[arg(long, env = "UNTAG_AUDIT_LOG", value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
+
+    /// How often certificates, keys, the policy and the JWKS file are looked at for changes, in seconds.
+    #[arg(long, env = "UNTAG_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub reload_interval: Duration,
+
+    /// Do not tell callers the contract by server reflection.
+    #[arg(long, env = "UNTAG_NO_REFLECTION")]
+    pub no_reflection: bool,
+
+    /// Serve whoever can connect, on an address other than loopback, with no authentication.
+    #[arg(long, env = "UNTAG_ALLOW_ANONYMOUS")]
+    pub allow_anonymous: bool,
+}
+
+/// What callers have to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Identity {
+    Any,
+    Certificate,
+    Token,
+    Both,
+}
+
+impl SecurityArguments {
+    /// The files for TLS.
+    pub fn tls(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            certificate: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            client_ca: self.client_ca.clone(),
+        })
+    }
+
+    /// What callers have to show.
+    ///
+    /// # Errors
+    /// When the service could not check it.
+    pub fn demand(&self) -> Result<Demand, String> {
+        let (certificates, tokens) = (self.client_ca.is_some(), false);
+        let lacking = |what: &str, flag: &str| {
+            Err(format!(
+                "--require-identity demands a {what}, which can't be checked; give {flag}"
+            ))
+        };
+        match self.require_identity {
+            Identity::Any if certificates && tokens => Ok(Demand::Any),
+            Identity::Any if certificates => Ok(Demand::Certificate),
+            Identity::Any if tokens => Ok(Demand::Token),
+            Identity::Any => Ok(Demand::Nothing),
+            Identity::Certificate | Identity::Both if !certificates => {
+                lacking("certificate", "--client-ca")
+            }
+            Identity::Token | Identity::Both if !tokens => lacking("token", "--jwks"),
+            Identity::Certificate => Ok(Demand::Certificate),
+            Identity::Token => Ok(Demand::Token),
+            Identity::Both => Ok(Demand::Both),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! How long a connection may stay.
+
+use std::time::{Duration, Instant};
+
+use super::limits::Limits;
+use crate::grpc::Peer;
+
+/// How much longer than its longest request a connection gets to take an answer, or to end when it is told to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Until when a connection may stay.
+pub struct Lifetime {
+    handshake: Instant,
+    age: Instant,
+    idle: Duration,
+    waiting: Duration,
+}
+
+/// What to do with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Leave it, and look again then.
+    Stay(Instant),
+    /// Tell it to open no more requests, and close it when those that are open are done.
+    Leave(&'static str),
+    /// Close it.
+    Cut(&'static str),
+}
+
+impl Lifetime {
+    /// The lifetime of a connection that has `handshake_left` to speak. `jitter` is 0 to 1.
+    pub fn new(
+        limits: &Limits,
+        handshake_left: Duration,
+        request_timeout: Duration,
+        jitter: f64,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            handshake: now + handshake_left,
+            age: now + limits.connection_age.mul_f64(0.9 + 0.2 * jitter),
+            idle: limits.idle_timeout,
+            waiting: request_timeout + GRACE,
+        }
+    }
+
+    /// Judges a connection; `spoken` says whether it has begun HTTP/2.
+    pub fn judge(&self, peer: &Peer, spoken: bool, now: Instant) -> Verdict {
+        if !spoken && now >= self.handshake {
+            return Verdict::Cut("it did not begin HTTP/2 in time");
+        }
+        if now >= self.age {
+            return Verdict::Leave("it is old");
+        }
+        let idle = peer.idle_since().unwrap_or(now) + self.idle;
+        if now >= idle {
+            return Verdict::Leave("it had no request for long");
+        }
+        let waiting = peer.waiting_since().unwrap_or(now) + self.waiting;
+        if now >= waiting {
+            return Verdict::Cut("it does not take its answers");
+        }
+        let next = self.age.min(idle).min(waiting);
+        Verdict::Stay(if spoken {
+            next
+        } else {
+            next.min(self.handshake)
+        })
+    }
+
+    /// How long a connection gets after it was told to leave.
+    pub fn farewell(&self) -> Duration {
+        self.waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn lifetime(jitter: f64) -> (Lifetime, Peer) {
+        let limits = Limits {
+            connections: 1,
+            streams: 1,
+            reset_streams: 1,
+            header_list_bytes: 1,
+            handshake_timeout: SECOND,
+            idle_timeout: 20 * SECOND,
+            connection_age: 100 * SECOND,
+            keepalive_interval: SECOND,
+            keepalive_timeout: SECOND,
+            requests_in_flight: 1,
+            caller_rate: None,
+        };
+        let lifetime = Lifetime::new(&limits, SECOND, 5 * SECOND, jitter);
+        (lifetime, Peer::new(Ipv4Addr::LOCALHOST.into(), None, false))
+    }
+
+    #[test]
+    fn one_that_does_not_speak_is_cut() {
+        let (lifetime, peer) = lifetime(0.5);
+        let now = peer.connected();
+        assert!(
+            matches!(lifetime.judge(&peer, false, now), Verdict::Stay(next) if next < now + 2 * SECOND)
+        );
+        assert!(matches!(
+            lifetime.judge(&peer, false, now + 2 * SECOND),
+            Verdict::Cut(_)
+        ));
+        assert!(matches!(
+            lifetime.judge(&peer, true, now + 2 * SECOND),
+            Verdict::Stay(_)
+        ));
+    }
+
+    #[test]
+    fn an_idle_one_leaves() {
+        let (lifetime, peer) = lifetime(0.5);
+        let later = peer.connected() + 20 * SECOND;
+        assert_eq!(
+            lifetime.judge(&peer, true, later),
+            Verdict::Leave("it had no request for long")
+        );
+    }
+
+    #[test]
+    fn one_that_takes_no_answer_is_cut_and_one_with_a_stream_only_is_not() {
+        let (lifetime, peer) = lifetime(0.5);
+        let peer = std::sync::Arc::new(peer);
+        let later = peer.connected() + 20 * SECOND;
+        let watch = peer.enter(false);
+        assert!(matches!(
+            lifetime.judge(&peer, true, later),
+            Verdict::Stay(_)
+        ));
+        let _request = peer.enter(true);
+        assert!(matches!(
+            lifetime.judge(&peer, true, later),
+            Verdict::Cut(_)
+        ));
+        drop(watch);
+    }
+
+    #[test]
+    fn an_old_one_leaves_some_sooner_and_some_later() {
+        for (jitter, age) in [(0.0, 90), (1.0, 110)] {
+            let (lifetime, peer) = lifetime(jitter);
+            let peer = std::sync::Arc::new(peer);
+            let _watch = peer.enter(false);
+            let at = |seconds| lifetime.judge(&peer, true, peer.connected() + SECOND * seconds);
+            assert!(matches!(at(age - 1), Verdict::Stay(_)), "{jitter}");
+            assert_eq!(at(age + 1), Verdict::Leave("it is old"), "{jitter}");
+        }
+    }
+}

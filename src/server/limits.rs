@@ -1,0 +1,44 @@
+//! What callers may take up.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The limits of the public port.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Requests that one connection may have open.
+    pub streams: u32,
+    /// Streams of one connection that may be reset by us, or be reset before we saw them, before it is closed: a client
+    /// that opens and resets streams without end costs a connection and not the service (CVE-2023-44487).
+    pub reset_streams: usize,
+    /// The headers of one request, in bytes.
+    pub header_list_bytes: u32,
+    /// How long a client may take for the TLS handshake and the first bytes of HTTP/2.
+    pub handshake_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub idle_timeout: Duration,
+    /// How old a connection may become; each gets a tenth more or less, so that they do not all leave at once.
+    pub connection_age: Duration,
+    /// How often an open connection is asked whether its client is still there.
+    pub keepalive_interval: Duration,
+    /// How long the answer to that may take.
+    pub keepalive_timeout: Duration,
+    /// Requests that are carried out at a time.
+    pub requests_in_flight: usize,
+    /// Requests a second for each caller.
+    pub caller_rate: Option<NonZeroU32>,
+}
+
+impl Limits {
+    /// Those of the admin port, which only probes and operators use.
+    #[must_use]
+    pub fn of_admin_port(&self) -> Self {
+        Self {
+            connections: 256,
+            streams: 64,
+            ..self.clone()
+        }
+    }
+}

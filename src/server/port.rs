@@ -1,0 +1,82 @@
+//! A port: accepts connections, up to a number.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Common;
+
+/// How long to wait before the next try when the process can accept no connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the log says that connections are turned away.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A listener and what serves it.
+pub struct Port {
+    /// For the log.
+    pub name: &'static str,
+    pub listener: TcpListener,
+    pub connections: TaskTracker,
+    pub common: Common,
+}
+
+impl Port {
+    /// Accepts connections until closing; those that are open then finish their requests on their own.
+    pub async fn serve(self) {
+        match self.listener.local_addr() {
+            Ok(address) => tracing::info!(port = self.name, %address, "listening"),
+            Err(error) => {
+                tracing::warn!(port = self.name, %error, "listening on an unknown address");
+            }
+        }
+        let common = Arc::new(self.common);
+        let places = Arc::new(Semaphore::new(common.limits.connections));
+        let mut complained: Option<Instant> = None;
+        let mut complain = |message: &str| {
+            if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+                complained = Some(Instant::now());
+                tracing::warn!(port = self.name, "{message}");
+            }
+        };
+        loop {
+            let accepted = tokio::select! {
+                () = common.closing.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    // Closed at once, a client can go elsewhere; left in the queue, it would hang.
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        complain("connections are turned away: there are as many as may be open");
+                        continue;
+                    };
+                    let common = Arc::clone(&common);
+                    self.connections.spawn(async move {
+                        // An IPv4 client of an IPv6 listener is what it is.
+                        common.serve(stream, address.ip().to_canonical()).await;
+                        drop(place);
+                    });
+                }
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection was gone before it was accepted");
+                }
+                Err(error) => {
+                    complain(&format!("cannot accept connections; trying again: {error}"));
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}

@@ -1,0 +1,103 @@
+//! TLS for the public port: certificate, key and client CA from files that are followed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+use super::reload::{Follower, LoadError};
+
+/// The files of a server that speaks TLS.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate and those above it, PEM.
+    pub certificate: PathBuf,
+    /// The certificate's key, PEM.
+    pub key: PathBuf,
+    /// The authorities whose client certificates are believed, PEM.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Loads the files.
+///
+/// # Errors
+/// What is wrong with them: unreadable, no PEM, a key that is not the certificate's.
+pub fn load(
+    files: TlsFiles,
+    certificate_required: bool,
+) -> Result<Follower<ServerConfig>, LoadError> {
+    let paths = [Some(files.certificate), Some(files.key), files.client_ca];
+    let paths = paths.into_iter().flatten().collect();
+    Follower::load(
+        "TLS certificate, key and client CA",
+        paths,
+        move |contents| parse(contents, certificate_required),
+    )
+}
+
+fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfig, String> {
+    let (certificate, key, client_ca) = match contents {
+        [certificate, key] => (certificate, key, None),
+        [certificate, key, client_ca] => (certificate, key, Some(client_ca)),
+        _ => return Err("there must be a certificate and a key".to_owned()),
+    };
+    let provider = Arc::new(ring::default_provider());
+    let chain = certificates(certificate, "certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| format!("there is no private key in the key file: {error}"))?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        // TLS 1.3 and 1.2.
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let roots = roots(pem)?;
+            builder.with_client_cert_verifier(verifier(roots, provider, certificate_required)?)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| format!("the certificate and the key do not work together: {error}"))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn verifier(
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+    required: bool,
+) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, String> {
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = if required {
+        builder
+    } else {
+        builder.allow_unauthenticated()
+    };
+    builder
+        .build()
+        .map_err(|error| format!("the client CA can't be used: {error}"))
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, "client CA")? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("the client CA holds a certificate that is none: {error}"))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|error| format!("the {what} file is not PEM: {error}"))?;
+    if found.is_empty() {
+        return Err(format!("there is no certificate in the {what} file"));
+    }
+    Ok(found)
+}
