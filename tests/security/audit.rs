@@ -1,0 +1,120 @@
+//! The audit: a line for each change, allowed or denied.
+
+use tonic::{Code, Request};
+
+use crate::authority::spiffe;
+use crate::harness::{Files, lines, list, untag_alice};
+use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT};
+use untag::grpc::proto::{
+    ResourceIds, ResourcePrincipalNames, Tag, TagResourcesRequest, UntagResourcesRequest,
+    tag_resources_request, untag_resources_request,
+};
+
+#[tokio::test]
+async fn each_change_has_a_line_that_says_who_did_what() {
+    let files = Files::new();
+    let path = files.path("audit.jsonl");
+    let mut server = files.serve_callers(&["--audit-log", path.to_str().unwrap()]);
+    let cleaner = files.callers.issue(vec![spiffe("cleaner")]);
+    let mut client = files.client(&server, Some(&cleaner)).await;
+
+    let first = client.untag_resources(untag_alice()).await.unwrap();
+    let tag = TagResourcesRequest {
+        resources: Some(tag_resources_request::Resources::ResourceIds(ResourceIds {
+            values: vec![ALICE.to_owned()],
+        })),
+        tags: vec![Tag {
+            key: "tier".to_owned(),
+            value: "secret-value".to_owned(),
+        }],
+        ..TagResourcesRequest::default()
+    };
+    client.tag_resources(tag).await.unwrap();
+    let missing = UntagResourcesRequest {
+        resources: Some(untag_resources_request::Resources::ResourcePrincipalNames(
+            ResourcePrincipalNames {
+                values: vec!["nobody@example.com".to_owned()],
+            },
+        )),
+        all: true,
+        ..UntagResourcesRequest::default()
+    };
+    let error = client.untag_resources(missing).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    let dry = UntagResourcesRequest {
+        validate_only: true,
+        ..untag_alice()
+    };
+    client.untag_resources(dry).await.unwrap();
+    // Neither reads nor what is no change at all.
+    client.list_tag_resources(list()).await.unwrap();
+    client
+        .untag_resources(UntagResourcesRequest::default())
+        .await
+        .unwrap_err();
+
+    server.signal("TERM");
+    assert_eq!(server.wait(PATIENCE).code(), Some(0));
+    let lines = lines(&path);
+    let told = |name: &str| -> Vec<serde_json::Value> {
+        lines.iter().map(|line| line[name].clone()).collect()
+    };
+    assert_eq!(told("outcome"), ["OK", "OK", "EntityNotExist.User", "OK"]);
+    assert_eq!(told("affected_tags"), [1, 1, 0, 0]);
+    assert_eq!(told("validate_only"), [false, false, false, true]);
+    assert_eq!(told("all"), [false, false, true, false]);
+    let first_line = &lines[0];
+    assert_eq!(first_line["request_id"], first.into_inner().request_id);
+    assert_eq!(first_line["target"], "audit");
+    assert_eq!(
+        first_line["caller"],
+        "spiffe://example.org/ns/test/sa/cleaner"
+    );
+    assert_eq!(first_line["source_ip"], "127.0.0.1");
+    assert_eq!(first_line["secure_transport"], true);
+    assert_eq!(first_line["account"], SAMPLE_ACCOUNT);
+    assert_eq!(first_line["action"], "ram:UntagResources");
+    assert_eq!(first_line["resource_ids"], serde_json::json!([ALICE]));
+    assert_eq!(first_line["tag_keys"], serde_json::json!(["env"]));
+    assert_eq!(first_line["decision"], "allowed");
+    let time: jiff::Timestamp = first_line["time"].as_str().unwrap().parse().unwrap();
+    let age = jiff::Timestamp::now().duration_since(time);
+    assert!(age.as_secs() < 600, "{time}");
+    assert_eq!(
+        lines[2]["resource_principal_names"],
+        serde_json::json!(["nobody@example.com"])
+    );
+    let text = files.read("audit.jsonl");
+    assert!(!text.contains("secret-value"), "{text}");
+}
+
+#[tokio::test]
+async fn a_change_that_is_cut_off_has_a_line_too() {
+    let files = Files::new();
+    let path = files.path("audit.jsonl");
+    let server = files.serve(&["--audit-log", path.to_str().unwrap()]);
+    let mut client = files.client(&server, None).await;
+    let database = rusqlite::Connection::open(files.path("data/untag.db")).unwrap();
+    database.busy_timeout(PATIENCE).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut request = Request::new(untag_alice());
+    request.set_timeout(std::time::Duration::from_millis(300));
+    client.untag_resources(request).await.unwrap_err();
+    server.wait_for_log("request");
+    let started = std::time::Instant::now();
+    while lines(&path).is_empty() {
+        assert!(started.elapsed() < PATIENCE, "no line");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(lines(&path)[0]["outcome"], "Unknown");
+}
+
+#[test]
+fn an_audit_log_that_can_not_be_written_is_refused_at_the_start() {
+    let files = Files::new();
+    let output = crate::support::run(&["serve", "--audit-log", "/nowhere/audit.jsonl"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("/nowhere/audit.jsonl"), "{said}");
+    drop(files);
+}

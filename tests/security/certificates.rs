@@ -1,0 +1,131 @@
+//! Callers by certificate.
+
+use std::process::Command;
+
+use rcgen::SanType;
+use tonic::Code;
+
+use crate::authority::{Authority, Pair, dns, spiffe, uri};
+use crate::harness::{Client, Files, list, untag_alice};
+use crate::support::Server;
+
+async fn caller_of(files: &Files, server: &Server, names: Vec<SanType>) -> Result<String, Code> {
+    let pair = files.callers.issue(names);
+    let mut client = files.client(server, Some(&pair)).await;
+    let answer = client.list_tag_resources(list()).await;
+    let id = answer
+        .map_err(|status| status.code())?
+        .into_inner()
+        .request_id;
+    let line = server.wait_for_log_where("request", |line| line["request_id"] == id.as_str());
+    Ok(line["caller"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_caller_is_known_by_its_spiffe_id_or_its_first_dns_name() {
+    let files = Files::new();
+    let server = files.serve_callers(&[]);
+    for (names, wanted) in [
+        (
+            vec![spiffe("cleaner")],
+            "spiffe://example.org/ns/test/sa/cleaner",
+        ),
+        (
+            vec![dns("a.example.org"), spiffe("b")],
+            "spiffe://example.org/ns/test/sa/b",
+        ),
+        (
+            vec![dns("Cleaner.Example.org"), dns("b.example.org")],
+            "dns:cleaner.example.org",
+        ),
+        (
+            vec![uri("https://example.org"), dns("c.example.org")],
+            "dns:c.example.org",
+        ),
+    ] {
+        let caller = caller_of(&files, &server, names.clone()).await;
+        assert_eq!(caller.as_deref(), Ok(wanted), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_names_nobody_is_not_enough() {
+    let files = Files::new();
+    let server = files.serve_callers(&[]);
+    for names in [
+        vec![],
+        vec![uri("https://example.org")],
+        vec![spiffe("a"), spiffe("b"), dns("c.example.org")],
+        vec![spiffe("a"), uri("https://example.org")],
+        vec![uri("spiffe://")],
+    ] {
+        let caller = caller_of(&files, &server, names.clone()).await;
+        assert_eq!(caller, Err(Code::Unauthenticated), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_without_a_certificate_of_the_client_ca_gets_no_connection() {
+    let files = Files::new();
+    let server = files.serve_callers(&[]);
+    let stranger = Authority::new("callers").issue(vec![spiffe("cleaner")]);
+    // The server's own authority signs no callers.
+    let server_side = files.servers.issue(vec![spiffe("cleaner")]);
+    for identity in [None, Some(&stranger), Some(&server_side)] {
+        // TLS 1.3 tells a client of a refusal with the first answer only.
+        let client = Files::connect(&server, &files.servers, identity).await;
+        if let Ok(mut client) = client {
+            client.untag_resources(untag_alice()).await.unwrap_err();
+        }
+    }
+    assert!(
+        server
+            .log_lines()
+            .iter()
+            .all(|line| line["message"] != "request"),
+        "no request has got through"
+    );
+    server.wait_for_log("a TLS handshake has failed");
+}
+
+async fn untag(client: &mut Client) -> Result<(), tonic::Status> {
+    client.untag_resources(untag_alice()).await.map(drop)
+}
+
+#[tokio::test]
+async fn without_a_client_ca_nobody_is_asked_who_it_is() {
+    let files = Files::new();
+    let server = files.serve(&[]);
+    untag(&mut files.client(&server, None).await).await.unwrap();
+    let line = server.wait_for_log("request");
+    assert_eq!(line["caller"], "anonymous");
+}
+
+#[test]
+fn grpcurl_calls_with_a_certificate() {
+    let files = Files::new();
+    let server = files.serve_callers(&[]);
+    let Pair { certificate, key } = files.callers.issue(vec![spiffe("operator")]);
+    files.write("caller.pem", &certificate);
+    files.write("caller.key", &key);
+    files.write("ca.pem", &files.servers.pem());
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/target/venv/bin/grpcurl");
+    let call = |with_certificate: bool| {
+        let mut grpcurl = Command::new(tool);
+        grpcurl.arg("-cacert").arg(files.path("ca.pem"));
+        if with_certificate {
+            grpcurl.arg("-cert").arg(files.path("caller.pem"));
+            grpcurl.arg("-key").arg(files.path("caller.key"));
+        }
+        let data = r#"{"resource_ids":{"values":["2073290024939201"]},"tag_keys":["env"]}"#;
+        grpcurl
+            .args(["-d", data, &server.address.to_string()])
+            .arg("ram.tag.v1.TagService/UntagResources")
+            .output()
+            .expect("grpcurl is installed (scripts/setup)")
+    };
+    let answered = call(true);
+    assert!(answered.status.success(), "{answered:?}");
+    assert!(String::from_utf8_lossy(&answered.stdout).contains("requestId"));
+    assert!(!call(false).status.success());
+}

@@ -1,0 +1,145 @@
+//! A server that speaks TLS, with its files, and clients of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tonic::Request;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use untag::grpc::proto::tag_service_client::TagServiceClient;
+use untag::grpc::proto::{
+    ListTagResourcesRequest, ResourceIds, UntagResourcesRequest, untag_resources_request,
+};
+
+use crate::authority::{Authority, Pair};
+use crate::support::{ALICE, Server, untag};
+
+pub type Client = TagServiceClient<Channel>;
+
+/// Where a server finds its certificate, its key and the client CA, and where it keeps its tags.
+pub struct Files {
+    directory: TempDir,
+    /// Signs the server's certificates.
+    pub servers: Authority,
+    /// Signs the callers' certificates.
+    pub callers: Authority,
+}
+
+impl Files {
+    pub fn new() -> Self {
+        let files = Self {
+            directory: tempfile::tempdir().unwrap(),
+            servers: Authority::new("servers"),
+            callers: Authority::new("callers"),
+        };
+        files.write_pair(&files.servers.issue_for_server());
+        files.write("client-ca.pem", &files.callers.pem());
+        files
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub fn write_pair(&self, pair: &Pair) {
+        self.write("tls.crt", &pair.certificate);
+        self.write("tls.key", &pair.key);
+    }
+
+    /// Starts a server with the sample data that speaks TLS, and looks at its files often.
+    pub fn serve(&self, arguments: &[&str]) -> Server {
+        let mut command = untag();
+        command
+            .args(["serve", "--sample-data", "--reload-interval", "0.05"])
+            .arg("--data-dir")
+            .arg(self.path("data"))
+            .arg("--tls-cert")
+            .arg(self.path("tls.crt"))
+            .arg("--tls-key")
+            .arg(self.path("tls.key"))
+            .args(arguments);
+        Server::spawn(command)
+    }
+
+    /// As [`Files::serve`], and asks callers for certificates.
+    pub fn serve_callers(&self, arguments: &[&str]) -> Server {
+        let client_ca = self.path("client-ca.pem");
+        let client_ca = client_ca.to_str().unwrap();
+        self.serve(&[&["--client-ca", client_ca], arguments].concat())
+    }
+
+    /// A client that believes this authority and shows this certificate.
+    pub async fn connect(
+        server: &Server,
+        authority: &Authority,
+        identity: Option<&Pair>,
+    ) -> Result<Client, tonic::transport::Error> {
+        let channel = endpoint(server, authority, identity).connect().await?;
+        Ok(TagServiceClient::new(channel))
+    }
+
+    /// A client that the server believes, or one that shows nothing.
+    pub async fn client(&self, server: &Server, identity: Option<&Pair>) -> Client {
+        let client = Self::connect(server, &self.servers, identity).await;
+        client.expect("the server takes the connection")
+    }
+}
+
+pub fn endpoint(server: &Server, authority: &Authority, identity: Option<&Pair>) -> Endpoint {
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+    if let Some(Pair { certificate, key }) = identity {
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
+    Endpoint::from_shared(format!("https://{}", server.address))
+        .unwrap()
+        .tls_config(tls)
+        .unwrap()
+}
+
+/// To remove a tag from Alice of the sample data.
+pub fn untag_alice() -> UntagResourcesRequest {
+    UntagResourcesRequest {
+        resources: Some(untag_resources_request::Resources::ResourceIds(
+            ResourceIds {
+                values: vec![ALICE.to_owned()],
+            },
+        )),
+        tag_keys: vec!["env".to_owned()],
+        ..UntagResourcesRequest::default()
+    }
+}
+
+/// To list what has the tag `team`.
+pub fn list() -> ListTagResourcesRequest {
+    ListTagResourcesRequest {
+        tags: vec![untag::grpc::proto::TagFilter {
+            key: "team".to_owned(),
+            value: None,
+        }],
+        ..ListTagResourcesRequest::default()
+    }
+}
+
+/// A request with a bearer token.
+pub fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let entry = format!("Bearer {token}").parse().unwrap();
+    request.metadata_mut().insert("authorization", entry);
+    request
+}
+
+/// The lines of an audit file so far.
+pub fn lines(path: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}

@@ -1,0 +1,12 @@
+//! Who may call: TLS, certificates, tokens, policies and the audit, with the real binary and real clients.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod authority;
+mod harness;
+
+mod audit;
+mod certificates;
+mod reload;
+mod tls;
