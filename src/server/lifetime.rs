@@ -6,7 +6,7 @@ use super::limits::Limits;
 use crate::grpc::Peer;
 
 /// How much longer than its longest request a connection gets to take an answer, or to end when it is told to.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Until when a connection may stay.
 pub struct Lifetime {
@@ -68,9 +68,12 @@ impl Lifetime {
         })
     }
 
-    /// How long a connection gets after it was told to leave.
-    pub fn farewell(&self) -> Duration {
-        self.waiting
+    /// How long a connection gets after it was told to leave: enough for the requests that it has open.
+    pub fn farewell(&self, peer: &Peer) -> Duration {
+        match peer.idle_since() {
+            Some(_) => GRACE,
+            None => self.waiting,
+        }
     }
 }
 

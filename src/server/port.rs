@@ -15,6 +15,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the log says that connections are turned away.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
+const FULL: &str = "connections are turned away: there are as many as may be open";
+
 /// A listener and what serves it.
 pub struct Port {
     /// For the log.
@@ -36,10 +38,11 @@ impl Port {
         let common = Arc::new(self.common);
         let places = Arc::new(Semaphore::new(common.limits.connections));
         let mut complained: Option<Instant> = None;
-        let mut complain = |message: &str| {
+        let mut complain = |message: &str, error: Option<&io::Error>| {
             if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
                 complained = Some(Instant::now());
-                tracing::warn!(port = self.name, "{message}");
+                let error = error.map(tracing::field::display);
+                tracing::warn!(port = self.name, error, "{message}");
             }
         };
         loop {
@@ -51,7 +54,7 @@ impl Port {
                 Ok((stream, address)) => {
                     // Closed at once, a client can go elsewhere; left in the queue, it would hang.
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                        complain("connections are turned away: there are as many as may be open");
+                        complain(FULL, None);
                         continue;
                     };
                     let common = Arc::clone(&common);
@@ -65,7 +68,7 @@ impl Port {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
-                    complain(&format!("cannot accept connections; trying again: {error}"));
+                    complain("cannot accept connections; trying again", Some(&error));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -1,4 +1,4 @@
-//! Whether a client has begun to speak HTTP/2.
+//! What a client says, before it is understood: whether it has begun, and not too much of it at once.
 
 use std::io;
 use std::pin::Pin;
@@ -11,10 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The bytes that begin every HTTP/2 connection, and the header of the settings that follow them (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24 + 9;
 
-/// A stream that counts what it reads at its beginning.
+/// How many bytes one connection may have read before the others get their turn. A client that sends frames without a
+/// pause would keep a thread for as long as it takes to read what is there.
+const TURN_BYTES: usize = 32 * 1024;
+
+/// A stream that counts what it reads.
 pub struct Listening<S> {
     stream: S,
     spoken: Spoken,
+    turn: usize,
 }
 
 /// How much a client has said.
@@ -35,6 +40,7 @@ impl<S> Listening<S> {
         let listening = Self {
             stream,
             spoken: spoken.clone(),
+            turn: 0,
         };
         (listening, spoken)
     }
@@ -46,12 +52,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.turn >= TURN_BYTES {
+            self.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let count = buffer.filled().len() - before;
         if !self.spoken.is_begun() {
-            let count = buffer.filled().len() - before;
             self.spoken.0.fetch_add(count, Ordering::Relaxed);
         }
+        self.turn = if read.is_ready() {
+            self.turn + count
+        } else {
+            0
+        };
         read
     }
 }

@@ -1,0 +1,17 @@
+//! A hostile network: while an attack goes on, a well-behaved client on another connection is answered, the memory stays
+//! bounded and the process lives. And the limits, one by one.
+//!
+//! Attacks write their own HTTP/2 frames. `cargo test --test attacks -- --nocapture` prints what each came to;
+//! `UNTAG_ATTACK_SECONDS` makes them longer.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod frames;
+mod target;
+
+mod connections;
+mod floods;
+mod limits;
+mod memory;
+mod slowness;
