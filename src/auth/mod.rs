@@ -1,7 +1,14 @@
 //! Who calls, and what they may do.
+//!
+//! This room knows the domain alone: no request, no connection, no store and no clock. Whoever asks brings the time.
 
 mod authenticator;
 mod authority;
+mod policy;
 
 pub use authenticator::{Authenticator, Demand, Unauthenticated};
 pub use authority::Authority;
+pub use policy::{
+    Attempt, Decision, Denial, Explanation, InvalidTime, PolicyError, PolicySet, Warning,
+    parse_time,
+};
