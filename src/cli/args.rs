@@ -1,16 +1,18 @@
 //! The command line. Every flag is also an environment variable.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::check_policy;
 use super::limits::LimitArguments;
 use super::security::SecurityArguments;
 use super::store::StoreArguments;
-use crate::domain::AccountId;
+use crate::auth::parse_time;
+use crate::domain::{AccountId, Action, Caller};
 use crate::telemetry::LogFormat;
 
 /// Removes tags from Alibaba Cloud RAM users, atomically and durably, over gRPC.
@@ -34,6 +36,9 @@ pub enum Command {
     Export(ExportArguments),
     /// Bring the schema of a PostgreSQL up to date. Replicas of the version before go on working.
     Migrate(MigrateArguments),
+    /// Check a policy file, or explain what it decides for a caller and an action.
+    #[command(name = "check-policy", after_help = CHECK_POLICY_EXIT_CODES)]
+    CheckPolicy(CheckPolicyArguments),
     /// Ask a running service for its health: exit code 0 when it is serving, 1 when not. For probes.
     Health(HealthArguments),
     /// Print a completion script for a shell.
@@ -43,6 +48,10 @@ pub enum Command {
 const IMPORT_FORMAT: &str = "\
 FILE has JSON Lines, one user each; a user that is there already is replaced:
 {\"account_id\":\"1\",\"resource_type\":\"user\",\"resource_id\":\"2\",\"principal_name\":\"a@b.c\",\"tags\":{\"key\":\"value\"}}";
+
+const CHECK_POLICY_EXIT_CODES: &str = "\
+Without --caller and --action the file is checked, and warnings name what has no effect in it.
+Exit codes: 0 the file is valid, or the action is allowed; 1 denied; 2 the file or the command line is wrong.";
 
 /// `untag serve`.
 #[derive(Debug, Args)]
@@ -151,6 +160,44 @@ pub struct MigrateArguments {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `untag check-policy`.
+#[derive(Debug, Args)]
+pub struct CheckPolicyArguments {
+    /// The policy file.
+    pub file: PathBuf,
+
+    #[command(flatten)]
+    pub attempt: Option<AttemptArguments>,
+}
+
+/// What to decide on.
+#[derive(Debug, Args)]
+pub struct AttemptArguments {
+    /// The caller's name: spiffe://<id>, dns:<name>, jwt:<subject> or anonymous.
+    #[arg(long, value_name = "NAME", value_parser = check_policy::caller, required = false, requires = "action")]
+    pub caller: Caller,
+
+    /// The action: ram:UntagResources, ram:TagResources or ram:ListTagResources.
+    #[arg(long, value_name = "ACTION", value_parser = check_policy::action, required = false, requires = "caller")]
+    pub action: Action,
+
+    /// The account that the caller acts on. It may be left out when no binding names an account.
+    #[arg(long, value_name = "ACCOUNT_ID", value_parser = AccountId::parse, requires = "caller")]
+    pub account: Option<AccountId>,
+
+    /// The address that the caller comes from; without it none is known.
+    #[arg(long, value_name = "ADDRESS", requires = "caller")]
+    pub source_ip: Option<IpAddr>,
+
+    /// Whether the caller comes over TLS.
+    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set, requires = "caller")]
+    pub secure_transport: bool,
+
+    /// When the caller comes, in ISO 8601, such as 2026-08-12T17:00:00+08:00; now without it.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "caller")]
+    pub time: Option<SystemTime>,
 }
 
 /// `untag health`.

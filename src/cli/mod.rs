@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod args;
+mod check_policy;
 mod completions;
 mod export;
 mod health;
@@ -20,7 +21,7 @@ use clap::Parser as _;
 pub use args::{Arguments, Command};
 
 /// Parses the command line, runs the subcommand and returns the exit code: 0 for success, 1 for a failure, which stderr
-/// explains, 2 for a command line that is wrong.
+/// explains, 2 for a command line that is wrong. For `check-policy` denied is 1, and a policy file that is wrong is 2.
 #[must_use]
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
@@ -28,6 +29,7 @@ pub fn run() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::CheckPolicy(arguments) => check_policy::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }

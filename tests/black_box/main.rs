@@ -12,6 +12,7 @@ mod wire;
 
 mod accounts;
 mod answer_size;
+mod check_policy;
 mod deadlines;
 mod errors;
 mod health;

@@ -64,6 +64,7 @@ fn help_of_the_other_subcommands() {
         &["import"],
         &["export"],
         &["migrate"],
+        &["check-policy"],
         &["health"],
         &["completions"],
     ];
