@@ -1,15 +1,37 @@
-//! What callers may do.
+//! What callers may do, by the policies of the moment.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::policy::{Attempt, Decision, PolicySet};
 use crate::domain::{AccountId, Action, Call};
 
 /// Decides what callers may do.
-#[derive(Debug, Clone, Default)]
-pub struct Authority {}
+#[derive(Debug, Clone)]
+pub struct Authority(Option<Arc<ArcSwap<PolicySet>>>);
 
 impl Authority {
+    /// By these policies, which may be replaced at any time; without any, everybody may do everything.
+    #[must_use]
+    pub fn new(policies: Option<Arc<ArcSwap<PolicySet>>>) -> Self {
+        Self(policies)
+    }
+
     /// Whether a call may do this in this account.
     #[must_use]
-    pub fn allows(&self, _call: &Call, _action: Action, _account: &AccountId) -> bool {
-        true
+    pub fn allows(&self, call: &Call, action: Action, account: &AccountId) -> bool {
+        let Some(policies) = &self.0 else {
+            return true;
+        };
+        let attempt = Attempt {
+            caller: &call.caller,
+            account,
+            action,
+            source_ip: Some(call.source_ip),
+            secure_transport: call.secure_transport,
+            time: call.time,
+        };
+        policies.load().decide(&attempt) == Decision::Allowed
     }
 }

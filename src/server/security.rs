@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 
 use super::reload::{Follower, LoadError};
 use super::tls::{self, TlsFiles};
-use crate::auth::{Authenticator, Authority, Demand};
+use crate::auth::{Authenticator, Authority, Demand, PolicyError, PolicySet};
 use crate::service::Audit;
 
 /// Who may call.
@@ -44,13 +44,29 @@ impl Security {
         let interval = self.reload_interval;
         let certificate_required = matches!(self.demand, Demand::Certificate | Demand::Both);
         let tls = self.tls.map(|files| tls::load(files, certificate_required));
+        let policies = self.policy.map(load_policy);
         Ok(Started {
             tls: tls.transpose()?.map(|tls| follow(tls, interval)),
             authenticator: Authenticator::new(self.demand),
-            authority: Authority::default(),
+            authority: Authority::new(
+                policies
+                    .transpose()?
+                    .map(|policies| follow(policies, interval)),
+            ),
             audit: self.audit,
         })
     }
+}
+
+fn load_policy(path: PathBuf) -> Result<Follower<PolicySet>, LoadError> {
+    Follower::load("policy file", vec![path], |contents| {
+        let policies = PolicySet::parse(&contents.concat())?;
+        tracing::info!(has = policies.summary(), "the policy file is read");
+        for warning in policies.warnings() {
+            tracing::warn!(%warning, "a part of the policy file is of no use");
+        }
+        Ok::<_, PolicyError>(policies)
+    })
 }
 
 fn follow<T: Send + Sync + 'static>(follower: Follower<T>, interval: Duration) -> Arc<ArcSwap<T>> {

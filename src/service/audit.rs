@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
     Action, Call, Changed, Error, TagCommand, TagKey, TagSelection, Targets, UntagCommand,
@@ -99,7 +100,7 @@ impl Line {
             Targets::Ids(ids) => (ids.iter().map(ToString::to_string).collect(), Vec::new()),
             Targets::Names(names) => (Vec::new(), names.iter().map(ToString::to_string).collect()),
         };
-        let time = Timestamp::try_from(call.time).map(|time| format!("{time:.6}"));
+        let time = OffsetDateTime::from(call.time).format(&Rfc3339);
         Self {
             time: time.unwrap_or_default(),
             target: "audit",

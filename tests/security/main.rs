@@ -8,5 +8,6 @@ mod harness;
 
 mod audit;
 mod certificates;
+mod policies;
 mod reload;
 mod tls;

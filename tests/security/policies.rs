@@ -1,0 +1,216 @@
+//! What callers may do: RAM policies from a file that is followed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::authority::spiffe;
+use crate::harness::{Client, Files, lines, list, untag_alice};
+use crate::support::{PATIENCE, SAMPLE_ACCOUNT, Server, run};
+
+/// A file that binds these statements to callers.
+fn policy(bindings: &[(&str, &Value)]) -> String {
+    let names = (0..).map(|number| format!("p{number}"));
+    let (mut policies, mut bound) = (serde_json::Map::new(), Vec::new());
+    for ((caller, statements), name) in bindings.iter().zip(names) {
+        policies.insert(
+            name.clone(),
+            json!({"Version": "1", "Statement": statements}),
+        );
+        bound.push(json!({"Callers": [caller], "Accounts": ["*"], "Policies": [name]}));
+    }
+    json!({"Policies": policies, "Bindings": bound}).to_string()
+}
+
+fn allow(action: &str) -> Value {
+    json!({"Effect": "Allow", "Action": action, "Resource": "*"})
+}
+
+const CLEANER: &str = "spiffe://example.org/ns/test/sa/cleaner";
+
+/// A server with a policy file and an audit.
+struct Guarded {
+    files: Files,
+    server: Server,
+}
+
+impl Guarded {
+    fn start(policy: &str) -> Self {
+        let files = Files::new();
+        files.write("policy.json", policy);
+        let (policy, audit) = (files.path("policy.json"), files.path("audit.jsonl"));
+        let server = files.serve_callers(&[
+            "--policy",
+            policy.to_str().unwrap(),
+            "--audit-log",
+            audit.to_str().unwrap(),
+        ]);
+        Self { files, server }
+    }
+
+    async fn client(&self, name: &str) -> Client {
+        let pair = self.files.callers.issue(vec![spiffe(name)]);
+        self.files.client(&self.server, Some(&pair)).await
+    }
+}
+
+async fn untag(client: &mut Client) -> Result<(), Status> {
+    client.untag_resources(untag_alice()).await.map(drop)
+}
+
+#[tokio::test]
+async fn who_is_not_allowed_is_told_what_and_not_why_and_changes_nothing() {
+    let policy = policy(&[
+        (CLEANER, &allow("ram:UntagResources")),
+        ("spiffe://*/reader", &allow("ram:List*")),
+    ]);
+    let guarded = Guarded::start(&policy);
+    let (mut cleaner, mut reader) = (
+        guarded.client("cleaner").await,
+        guarded.client("reader").await,
+    );
+    let before = reader
+        .list_tag_resources(list())
+        .await
+        .unwrap()
+        .into_inner();
+
+    let denied = untag(&mut reader).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let info = denied.get_details_error_info().unwrap();
+    assert_eq!(info.reason, "NO_PERMISSION");
+    assert_eq!(info.metadata["code"], "NoPermission");
+    assert_eq!(info.metadata["action"], "ram:UntagResources");
+    assert_eq!(
+        info.metadata["caller"],
+        "spiffe://example.org/ns/test/sa/reader"
+    );
+    assert!(denied.get_details_request_info().is_some());
+    let said = format!("{denied:?}");
+    assert!(
+        !said.contains("List*") && !said.contains("Effect"),
+        "{said}"
+    );
+    let after = reader
+        .list_tag_resources(list())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(before.tag_resources, after.tag_resources);
+
+    let denied = cleaner.list_tag_resources(list()).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    untag(&mut cleaner).await.unwrap();
+
+    let started = Instant::now();
+    let audit = guarded.files.path("audit.jsonl");
+    while lines(&audit).len() < 2 {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let told: Vec<_> = lines(&audit)
+        .iter()
+        .map(|line| (line["decision"].clone(), line["outcome"].clone()))
+        .collect();
+    let wanted = [("denied", "NoPermission"), ("allowed", "OK")];
+    assert_eq!(
+        told,
+        wanted.map(|(decision, outcome)| (json!(decision), json!(outcome)))
+    );
+}
+
+#[tokio::test]
+async fn the_service_decides_as_check_policy_explains() {
+    let statements = [
+        allow("ram:UntagResources"),
+        json!([allow("*"), {"Effect": "Deny", "Action": "ram:UntagResources", "Resource": "*"}]),
+        json!({"Effect": "Allow", "Action": "ram:UntagResources", "Resource": "acs:ram:*:*:user/1"}),
+        json!([allow("ram:*"), {"Effect": "Deny", "Action": "*", "Resource": "acs:ram:*:*:user/1"}]),
+        json!({"Effect": "Allow", "NotAction": "ram:TagResources", "Resource": "*"}),
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*",
+            "Condition": {"IpAddress": {"acs:SourceIp": "127.0.0.0/8"}}}),
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*",
+            "Condition": {"IpAddress": {"acs:SourceIp": "10.0.0.0/8"}}}),
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*",
+            "Condition": {"Bool": {"acs:SecureTransport": "true"}}}),
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*",
+            "Condition": {"Bool": {"acs:SecureTransport": "false"}}}),
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*",
+            "Condition": {"DateLessThan": {"acs:CurrentTime": "2020-01-01T00:00:00Z"}}}),
+    ];
+    let wanted = [
+        true, false, false, true, true, true, false, true, false, false,
+    ];
+    for (statement, wanted) in statements.iter().zip(wanted) {
+        let guarded = Guarded::start(&policy(&[(CLEANER, statement)]));
+        let allowed = untag(&mut guarded.client("cleaner").await).await.is_ok();
+        assert_eq!(allowed, wanted, "{statement}");
+        let file = guarded.files.path("policy.json");
+        let file = file.to_str().unwrap();
+        let checked = run(&[
+            &["check-policy", file, "--caller", CLEANER][..],
+            &[
+                "--action",
+                "ram:UntagResources",
+                "--account",
+                SAMPLE_ACCOUNT,
+            ],
+            &["--source-ip", "127.0.0.1"],
+        ]
+        .concat());
+        assert_eq!(
+            checked.status.code(),
+            Some(i32::from(!wanted)),
+            "{statement}: {checked:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_counts_at_once_and_a_broken_one_does_not() {
+    let guarded = Guarded::start(&policy(&[(CLEANER, &allow("ram:UntagResources"))]));
+    let mut cleaner = guarded.client("cleaner").await;
+    untag(&mut cleaner).await.unwrap();
+    guarded
+        .files
+        .write("policy.json", "{\n  \"Policies\": 1\n}");
+    let line = guarded
+        .server
+        .wait_for_log("not reloaded; the old one stays in use");
+    assert!(line["error"].as_str().unwrap().contains("line 2"), "{line}");
+    untag(&mut cleaner).await.unwrap();
+    let next = policy(&[("spiffe://example.org/other", &allow("*"))]);
+    guarded.files.write("policy.json", &next);
+    let started = Instant::now();
+    while untag(&mut cleaner).await.is_ok() {
+        assert!(started.elapsed() < PATIENCE, "still allowed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_broken_file_is_refused_at_the_start_with_line_and_reason() {
+    let files = Files::new();
+    files.write(
+        "policy.json",
+        "{\n  \"Policies\": {},\n  \"Binding\": []\n}",
+    );
+    let policy = files.path("policy.json");
+    let policy = policy.to_str().unwrap();
+    let data = files.path("data");
+    let output = run(&[
+        "serve",
+        "--policy",
+        policy,
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("line ") && said.contains("policy.json"),
+        "{said}"
+    );
+}
