@@ -5,6 +5,7 @@
 mod authenticator;
 mod authority;
 mod policy;
+pub mod token;
 
 pub use authenticator::{Authenticator, Demand, Unauthenticated};
 pub use authority::Authority;

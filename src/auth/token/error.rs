@@ -1,0 +1,119 @@
+//! Why a token is refused.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::public_key::Algorithm;
+
+/// A token that proves nothing. No message repeats the token or a claim of it; what is shown of its header is cut and
+/// quoted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TokenError {
+    /// Longer than any token should be. It was not looked into.
+    #[error("the token has {length} bytes, over {limit}; ask the issuer for one with fewer claims")]
+    TooLarge {
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// No signed JWT.
+    #[error("the token is no signed JWT: {0}; send the issuer's token unchanged")]
+    Malformed(&'static str),
+    /// Signed with an algorithm that is not allowed, `none` and HMAC among them.
+    #[error("the token names the algorithm {0}; have it signed with RS256, ES256 or EdDSA")]
+    Algorithm(Quoted),
+    /// The header names an algorithm that no key of this id (or no key at all) is for.
+    #[error("the token names the algorithm {0}, and the issuer's key is not for that one")]
+    KeyAlgorithm(Algorithm),
+    /// A header with extensions that have to be understood (`crit`). None is.
+    #[error("the token has a crit header, and its extensions are not supported here")]
+    Critical,
+    /// A JWT for another purpose, by its `typ`.
+    #[error("the token is of type {0}; send an access token, with typ JWT, at+jwt or none")]
+    Type(Quoted),
+    /// Signed with a key that the issuer does not publish, or did not when the keys were read.
+    #[error(
+        "the issuer publishes no key {0}; get a new token, or wait for the keys to be read again"
+    )]
+    UnknownKey(Quoted),
+    /// No key id, and too many keys to try.
+    #[error(
+        "the token names no key (kid) and too many keys could be meant; let the issuer add kid"
+    )]
+    AmbiguousKey,
+    /// There are no keys yet: a failure of this service or of the issuer, and none of the caller.
+    #[error("the issuer's keys have not been read yet; try again later")]
+    NoKeys,
+    /// Not signed by the issuer, or changed since.
+    #[error("the token's signature is not the issuer's")]
+    Signature,
+    /// A claim that has to be there is missing.
+    #[error("the token has no claim {0}; let the issuer add it")]
+    MissingClaim(&'static str),
+    /// A claim is there, but can't be what it says.
+    #[error("the token's claim {claim} is not {wanted}")]
+    InvalidClaim {
+        /// Its name.
+        claim: &'static str,
+        /// What it has to be.
+        wanted: &'static str,
+    },
+    /// From somebody else.
+    #[error("the token is from another issuer than the one that is trusted here")]
+    Issuer,
+    /// For somebody else.
+    #[error("the token is for another audience than this service")]
+    Audience,
+    /// Too old.
+    #[error("the token expired {0} s ago; get a new one")]
+    Expired(u64),
+    /// Too young.
+    #[error("the token is valid only in {0} s; check the clocks of this host and of the issuer")]
+    NotYetValid(u64),
+}
+
+/// The most characters of a quotation.
+const SHOWN: usize = 64;
+
+/// Text from a token or a JWKS, in quotation marks, with escapes for what is not printable, and cut after 64 characters.
+/// So it can neither forge a line in a log nor fill it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Quoted(Box<str>);
+
+impl Quoted {
+    pub(super) fn new(text: &str) -> Self {
+        let shown: String = text.chars().take(SHOWN).collect();
+        let more = if shown.len() < text.len() { "…" } else { "" };
+        Self(format!("{shown:?}{more}").into())
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Quoted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quoted;
+
+    #[test]
+    fn text_of_strangers_is_escaped_and_cut() {
+        assert_eq!(Quoted::new("key-1").to_string(), r#""key-1""#);
+        assert_eq!(
+            Quoted::new("a\nb\u{202e}\"").to_string(),
+            r#""a\nb\u{202e}\"""#
+        );
+        let long = Quoted::new(&"ä".repeat(65)).to_string();
+        assert_eq!(long, format!("\"{}\"…", "ä".repeat(64)));
+    }
+}

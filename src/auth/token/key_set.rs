@@ -1,0 +1,190 @@
+//! The keys that an issuer publishes, as a JSON Web Key Set (RFC 7517).
+
+use std::fmt;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::error::{Quoted, TokenError};
+use super::public_key::{Algorithm, Jwk, PublicKey};
+
+/// The most bytes of a JWKS. Sets in the field have a few keys, of under 1 KiB each.
+pub const LARGEST_JWKS: usize = 256 * 1024;
+
+/// The most keys that one token is tried with, since each try costs a verification.
+const MOST_TRIES: usize = 8;
+
+/// Public keys to verify tokens with. At least one is there.
+#[derive(Debug)]
+pub struct KeySet {
+    keys: Vec<Key>,
+    skipped: Vec<Skipped>,
+}
+
+#[derive(Debug)]
+struct Key {
+    id: Option<String>,
+    public: PublicKey,
+}
+
+/// A JWKS that can't be used.
+#[derive(Debug, Error)]
+pub enum KeySetError {
+    /// Over [`LARGEST_JWKS`].
+    #[error("the JWKS has {0} bytes, over {LARGEST_JWKS}; keep only the keys of the token issuer")]
+    TooLarge(usize),
+    /// No JWKS.
+    #[error("this is no JWKS: {0}; it has to be JSON such as {{\"keys\": [{{\"kty\": …}}]}}")]
+    Unreadable(serde_json::Error),
+    /// No key.
+    #[error("the JWKS has no key; add the public keys of the token issuer")]
+    Empty,
+    /// Only keys that no token can be verified with.
+    #[error(
+        "the JWKS has no usable key; publish one for RS256 (at least 2048 bits), ES256 or EdDSA: {}",
+        listed(.0)
+    )]
+    NothingUsable(Vec<Skipped>),
+}
+
+#[derive(Deserialize)]
+struct Jwks {
+    keys: Vec<serde_json::Value>,
+}
+
+impl KeySet {
+    /// Reads a JWKS. Entries that no token can be verified with are [skipped](Self::skipped).
+    ///
+    /// # Errors
+    ///
+    /// If this is no JWKS, or one without any usable key.
+    pub fn parse(jwks: &[u8]) -> Result<Self, KeySetError> {
+        if jwks.len() > LARGEST_JWKS {
+            return Err(KeySetError::TooLarge(jwks.len()));
+        }
+        let entries: Jwks = serde_json::from_slice(jwks).map_err(KeySetError::Unreadable)?;
+        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+        for (index, entry) in entries.keys.iter().enumerate() {
+            match read_key(entry) {
+                Ok(key) => keys.push(key),
+                Err(reason) => skipped.push(Skipped {
+                    position: index + 1,
+                    key_id: entry["kid"].as_str().map(Quoted::new),
+                    reason,
+                }),
+            }
+        }
+        match (keys.is_empty(), skipped.is_empty()) {
+            (true, true) => Err(KeySetError::Empty),
+            (true, false) => Err(KeySetError::NothingUsable(skipped)),
+            (false, _) => Ok(Self { keys, skipped }),
+        }
+    }
+
+    /// How many keys can be used.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The entries that can't be used. Each deserves a warning in the log.
+    #[must_use]
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// The keys that may have signed a token with this header: of the algorithm, and with the key id if the token names one.
+    pub(super) fn candidates(
+        &self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Vec<&PublicKey>, TokenError> {
+        let named = |key: &&Key| key_id.is_none() || key.id.as_deref() == key_id;
+        let keys: Vec<&PublicKey> = self
+            .keys
+            .iter()
+            .filter(named)
+            .map(|key| &key.public)
+            .filter(|key| key.algorithm() == algorithm)
+            .collect();
+        match (keys.len(), key_id) {
+            (1..=MOST_TRIES, _) => Ok(keys),
+            (0, Some(key_id)) if !self.keys.iter().any(|key| named(&key)) => {
+                Err(TokenError::UnknownKey(Quoted::new(key_id)))
+            }
+            (0, _) => Err(TokenError::KeyAlgorithm(algorithm)),
+            _ => Err(TokenError::AmbiguousKey),
+        }
+    }
+}
+
+fn read_key(entry: &serde_json::Value) -> Result<Key, Reason> {
+    let jwk = Jwk::deserialize(entry).map_err(|_| Reason::Unreadable)?;
+    let public = PublicKey::try_from(&jwk)?;
+    Ok(Key {
+        id: jwk.kid,
+        public,
+    })
+}
+
+/// The first few, since an error is one line.
+fn listed(skipped: &[Skipped]) -> String {
+    const SHOWN: usize = 5;
+    let mut text: Vec<String> = skipped
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if skipped.len() > SHOWN {
+        text.push(format!("and {} more", skipped.len() - SHOWN));
+    }
+    text.join("; ")
+}
+
+/// An entry of a JWKS that no token is verified with. It is worth a warning and no error: RFC 7517 (section 5) wants keys
+/// of unknown kinds to be ignored, and an issuer may publish keys for other purposes beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    position: usize,
+    key_id: Option<Quoted>,
+    reason: Reason,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "key {}", self.position)?;
+        if let Some(key_id) = &self.key_id {
+            write!(formatter, " (kid {key_id})")?;
+        }
+        write!(formatter, " {}", self.reason)
+    }
+}
+
+/// Why an entry is skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Reason {
+    #[error("is no object with members of the right types")]
+    Unreadable,
+    #[error("is of kind {}, not RSA, EC P-256 or OKP Ed25519", Quoted::new(.0))]
+    Kind(String),
+    #[error("holds a private key; withdraw it, and publish only the public part of a new one")]
+    Private,
+    #[error("is for use {}, not sig", Quoted::new(.0))]
+    Use(String),
+    #[error("has key_ops without verify")]
+    Operations,
+    #[error("is for algorithm {}, which is not RS256, ES256 or EdDSA, or does not fit its kind", Quoted::new(.0))]
+    Algorithm(String),
+    #[error("is an RSA key of {0} bits, not of 2048 to 8192")]
+    RsaSize(usize),
+    #[error("has no valid member {0}")]
+    Member(&'static str),
+}
+
+impl Reason {
+    /// `EC P-521` or `oct`, as the entry says it.
+    pub(super) fn name_of_kind(kty: Option<&str>, crv: Option<&str>) -> String {
+        let words: Vec<&str> = [kty, crv].into_iter().flatten().collect();
+        words.join(" ")
+    }
+}

@@ -1,0 +1,216 @@
+//! Public keys, made from the entries of a JWKS, and the three algorithms that they verify.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    UnparsedPublicKey,
+};
+use serde::Deserialize;
+
+use super::key_set::Reason;
+
+/// An algorithm that a token may be signed with.
+///
+/// `none` and the HMAC family are missing, so that no code path leads to them: a token that names one is refused where its
+/// header is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// `RS256`: RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// `ES256`: ECDSA on P-256 with SHA-256.
+    Es256,
+    /// `EdDSA` on Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rs256, Self::Es256, Self::EdDsa];
+
+    /// The algorithm with this name in a header or a key. Names are compared with case, as RFC 7515 wants it. `Ed25519` is
+    /// what RFC 9864 calls `EdDSA` on that curve.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "RS256" => Some(Self::Rs256),
+            "ES256" => Some(Self::Es256),
+            "EdDSA" | "Ed25519" => Some(Self::EdDsa),
+            _ => None,
+        }
+    }
+
+    /// The name in a header or a key.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The sizes of RSA keys, in bits, that ring verifies with. Below 2,048 a key can be broken (RFC 8725, section 3.5).
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
+
+/// Exponents that ring verifies with; 1 would let anybody sign.
+const RSA_EXPONENTS: std::ops::Range<u64> = 3..1 << 33;
+
+/// One entry of a JWKS, as far as it matters here. Everything is optional, so that an entry of another kind is skipped and
+/// does not make the whole set unreadable.
+#[derive(Deserialize)]
+pub(super) struct Jwk {
+    kty: Option<String>,
+    crv: Option<String>,
+    pub(super) kid: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    purpose: Option<String>,
+    key_ops: Option<Vec<String>>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    d: Option<serde::de::IgnoredAny>,
+}
+
+/// A public key. What it is decides the algorithm, never what a token says: a public RSA key cannot become the secret of an
+/// HMAC, since there is no code that would use it so.
+pub(super) enum PublicKey {
+    /// Modulus and exponent, without leading zeros.
+    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    /// An uncompressed point: 4, x, y.
+    P256([u8; 65]),
+    /// An encoded point.
+    Ed25519([u8; 32]),
+}
+
+impl PublicKey {
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Rsa { .. } => Algorithm::Rs256,
+            Self::P256(_) => Algorithm::Es256,
+            Self::Ed25519(_) => Algorithm::EdDsa,
+        }
+    }
+
+    /// Whether the holder of the private key signed this message.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let verified = match self {
+            Self::Rsa { modulus, exponent } => {
+                let (n, e) = (modulus, exponent);
+                RsaPublicKeyComponents { n, e }.verify(
+                    &RSA_PKCS1_2048_8192_SHA256,
+                    message,
+                    signature,
+                )
+            }
+            Self::P256(point) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
+            }
+            Self::Ed25519(point) => {
+                UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
+            }
+        };
+        verified.is_ok()
+    }
+}
+
+impl TryFrom<&Jwk> for PublicKey {
+    type Error = Reason;
+
+    fn try_from(jwk: &Jwk) -> Result<Self, Reason> {
+        let key = match (jwk.kty.as_deref(), jwk.crv.as_deref()) {
+            (Some("RSA"), _) => rsa(jwk)?,
+            (Some("EC"), Some("P-256")) => p256(jwk)?,
+            (Some("OKP"), Some("Ed25519")) => Self::Ed25519(member("x", jwk.x.as_deref())?),
+            (kty, crv) => return Err(Reason::Kind(Reason::name_of_kind(kty, crv))),
+        };
+        if jwk.d.is_some() {
+            return Err(Reason::Private);
+        }
+        if let Some(purpose) = jwk.purpose.as_deref().filter(|purpose| *purpose != "sig") {
+            return Err(Reason::Use(purpose.to_owned()));
+        }
+        if let Some(operations) = &jwk.key_ops
+            && !operations.iter().any(|operation| operation == "verify")
+        {
+            return Err(Reason::Operations);
+        }
+        match jwk.alg.as_deref() {
+            Some(name) if Algorithm::from_name(name) != Some(key.algorithm()) => {
+                Err(Reason::Algorithm(name.to_owned()))
+            }
+            _ => Ok(key),
+        }
+    }
+}
+
+fn rsa(jwk: &Jwk) -> Result<PublicKey, Reason> {
+    let modulus = number("n", jwk.n.as_deref())?;
+    let exponent = number("e", jwk.e.as_deref())?;
+    let leading_zero_bits = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    let bits = modulus.len() * 8 - leading_zero_bits as usize;
+    if !RSA_BITS.contains(&bits) {
+        return Err(Reason::RsaSize(bits));
+    }
+    let value = exponent.iter().try_fold(0_u64, |value, byte| {
+        Some(value.checked_mul(256)? + u64::from(*byte))
+    });
+    match value {
+        Some(value) if RSA_EXPONENTS.contains(&value) && value % 2 == 1 => {
+            Ok(PublicKey::Rsa { modulus, exponent })
+        }
+        _ => Err(Reason::Member("e")),
+    }
+}
+
+fn p256(jwk: &Jwk) -> Result<PublicKey, Reason> {
+    let (x, y): ([u8; 32], [u8; 32]) = (
+        member("x", jwk.x.as_deref())?,
+        member("y", jwk.y.as_deref())?,
+    );
+    let mut point = [4; 65];
+    point[1..33].copy_from_slice(&x);
+    point[33..].copy_from_slice(&y);
+    Ok(PublicKey::P256(point))
+}
+
+/// A member of exactly `LENGTH` bytes.
+fn member<const LENGTH: usize>(
+    name: &'static str,
+    text: Option<&str>,
+) -> Result<[u8; LENGTH], Reason> {
+    bytes(name, text)?
+        .try_into()
+        .map_err(|_| Reason::Member(name))
+}
+
+/// An unsigned big-endian number. Leading zeros are against RFC 7518 but common, and ring refuses them.
+fn number(name: &'static str, text: Option<&str>) -> Result<Vec<u8>, Reason> {
+    let mut bytes = bytes(name, text)?;
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.drain(..zeros);
+    Ok(bytes)
+}
+
+fn bytes(name: &'static str, text: Option<&str>) -> Result<Vec<u8>, Reason> {
+    let text = text.ok_or(Reason::Member(name))?;
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| Reason::Member(name))
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "PublicKey({})", self.algorithm())
+    }
+}

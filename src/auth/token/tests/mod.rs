@@ -1,0 +1,9 @@
+//! Real keys, made here, sign real tokens.
+
+mod claims;
+mod forgeries;
+mod key_sets;
+mod published_vectors;
+mod secrecy;
+mod shape;
+mod signer;
