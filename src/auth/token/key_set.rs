@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::error::{Quoted, TokenError};
@@ -19,6 +20,7 @@ const MOST_TRIES: usize = 8;
 pub struct KeySet {
     keys: Vec<Key>,
     skipped: Vec<Skipped>,
+    fingerprint: [u8; 32],
 }
 
 #[derive(Debug)]
@@ -77,7 +79,11 @@ impl KeySet {
         match (keys.is_empty(), skipped.is_empty()) {
             (true, true) => Err(KeySetError::Empty),
             (true, false) => Err(KeySetError::NothingUsable(skipped)),
-            (false, _) => Ok(Self { keys, skipped }),
+            (false, _) => Ok(Self {
+                keys,
+                skipped,
+                fingerprint: Sha256::digest(jwks).into(),
+            }),
         }
     }
 
@@ -91,6 +97,11 @@ impl KeySet {
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
+    }
+
+    /// SHA-256 of the JWKS: sets with the same one have the same keys.
+    pub(super) fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
     }
 
     /// The keys that may have signed a token with this header: of the algorithm, and with the key id if the token names one.

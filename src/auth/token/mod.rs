@@ -7,16 +7,22 @@
 
 mod claims;
 mod error;
+mod fetch;
 mod jws;
 mod key_set;
 mod public_key;
+mod remote;
+mod source;
 #[cfg(test)]
 mod tests;
 mod verifier;
 
 pub use claims::{LEEWAY, RulesError, TokenRules, Verified};
 pub use error::{Quoted, TokenError};
+pub use fetch::RemoteKeysError;
 pub use jws::LARGEST_TOKEN;
 pub use key_set::{KeySet, KeySetError, LARGEST_JWKS, Skipped};
 pub use public_key::Algorithm;
+pub use remote::RemoteKeys;
+pub use source::{JwksUrl, KeySource, KeySourceError};
 pub use verifier::Verifier;

@@ -4,6 +4,8 @@ mod claims;
 mod forgeries;
 mod key_sets;
 mod published_vectors;
+mod remote;
 mod secrecy;
+mod server;
 mod shape;
 mod signer;

@@ -1,0 +1,206 @@
+//! One fetch of a JWKS.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Response};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+
+use super::key_set::{KeySet, KeySetError, LARGEST_JWKS};
+use super::source::JwksUrl;
+
+/// The most redirects that are followed.
+const MOST_REDIRECTS: usize = 3;
+
+/// A client that can't be set up.
+#[derive(Debug, Error)]
+pub enum RemoteKeysError {
+    /// The file with the authorities can't be read.
+    #[error("cannot read the certificate authorities in {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It, or the system, has none in it.
+    #[error("{place} has no certificate authority to trust the JWKS URL by: {problem}")]
+    Authorities {
+        /// The file, or the system.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The HTTP client refuses to start.
+    #[error("cannot set up the HTTP client for the JWKS URL: {0}")]
+    Client(String),
+}
+
+/// A fetch that brought no keys.
+#[derive(Debug, Error)]
+pub(super) enum FetchError {
+    #[error("{0}")]
+    Request(String),
+    #[error("the server answers with HTTP status {0}")]
+    Status(u16),
+    #[error("the answer has over {LARGEST_JWKS} bytes; this is no set of an issuer's keys")]
+    TooLarge,
+    #[error(transparent)]
+    Keys(#[from] KeySetError),
+}
+
+/// Keys, and for how long the server says that they are fresh.
+pub(super) struct Fetched {
+    pub(super) keys: KeySet,
+    pub(super) fresh_for: Option<Duration>,
+}
+
+/// Fetches a JWKS, again and again.
+pub(super) struct Fetcher {
+    client: Client,
+    url: JwksUrl,
+}
+
+impl Fetcher {
+    /// Trusts the authorities in this file alone, or those of the system.
+    pub(super) fn new(
+        url: JwksUrl,
+        authorities: Option<&Path>,
+        timeout: Duration,
+    ) -> Result<Self, RemoteKeysError> {
+        let failed = |error: &dyn Error| RemoteKeysError::Client(with_causes(error));
+        let roots = if url.is_https() {
+            roots(authorities)?
+        } else {
+            RootCertStore::empty()
+        };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .timeout(timeout)
+            .redirect(Policy::custom(follow))
+            .referer(false)
+            .user_agent(concat!("untag/", env!("CARGO_PKG_VERSION")));
+        if !url.is_https() {
+            // HTTPS_PROXY may be needed to reach an issuer. What is on this host never leaves it.
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| failed(&error))?;
+        Ok(Self { client, url })
+    }
+
+    pub(super) fn url(&self) -> &JwksUrl {
+        &self.url
+    }
+
+    pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
+        let response = self
+            .client
+            .get(self.url.url().clone())
+            .header(ACCEPT, "application/jwk-set+json, application/json")
+            .send()
+            .await
+            .map_err(failed)?;
+        if response.status().as_u16() != 200 {
+            return Err(FetchError::Status(response.status().as_u16()));
+        }
+        let fresh_for = max_age(response.headers());
+        let keys = KeySet::parse(&body(response).await?)?;
+        Ok(Fetched { keys, fresh_for })
+    }
+}
+
+/// Reads no more than a JWKS may have, whatever the server says or sends.
+async fn body(mut response: Response) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > LARGEST_JWKS {
+            return Err(FetchError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Follows a few redirects, to URLs that would be taken in the first place, and never from HTTPS to HTTP.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let was_https = attempt.previous().iter().any(|url| url.scheme() == "https");
+    let next = JwksUrl::parse(attempt.url().as_str());
+    match next {
+        _ if attempt.previous().len() > MOST_REDIRECTS => attempt.error("too many redirects"),
+        Ok(url) if was_https && !url.is_https() => attempt.error("a redirect from https to http"),
+        Ok(_) => attempt.follow(),
+        Err(error) => attempt.error(error),
+    }
+}
+
+/// The seconds of `Cache-Control: max-age`.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(CACHE_CONTROL).into_iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok())
+        .map(Duration::from_secs)
+}
+
+fn roots(authorities: Option<&Path>) -> Result<RootCertStore, RemoteKeysError> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = authorities else {
+        let found = rustls_native_certs::load_native_certs();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            let problem = "install ca-certificates, or name a file with the issuer's".to_owned();
+            let place = "the system".to_owned();
+            return Err(RemoteKeysError::Authorities { place, problem });
+        }
+        return Ok(roots);
+    };
+    let refused = |problem: String| RemoteKeysError::Authorities {
+        place: path.display().to_string(),
+        problem,
+    };
+    let pem = fs::read(path).map_err(|source| {
+        let path = path.to_path_buf();
+        RemoteKeysError::File { path, source }
+    })?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| refused(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(refused("it holds no PEM certificate".to_owned()));
+    }
+    Ok(roots)
+}
+
+fn failed(error: reqwest::Error) -> FetchError {
+    // Without the URL, whose query may hold a key.
+    FetchError::Request(with_causes(&error.without_url()))
+}
+
+/// An error of reqwest says little; its causes say what happened.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
