@@ -8,4 +8,4 @@ mod remote;
 mod secrecy;
 mod server;
 mod shape;
-mod signer;
+pub mod signer;
