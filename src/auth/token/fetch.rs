@@ -153,7 +153,8 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .find_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok())
+        .map(|directive| directive.trim().to_ascii_lowercase())
+        .find_map(|directive| directive.strip_prefix("max-age=")?.parse().ok())
         .map(Duration::from_secs)
 }
 
@@ -203,4 +204,32 @@ fn with_causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{CACHE_CONTROL, HeaderMap, max_age};
+
+    #[test]
+    fn max_age_is_found_among_other_directives() {
+        for (value, seconds) in [
+            ("max-age=60", Some(60)),
+            ("public, Max-Age=60, must-revalidate", Some(60)),
+            ("no-store", None),
+            ("s-maxage=60", None),
+            ("max-age=-1", None),
+            ("max-age=99999999999999999999", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, value.parse().unwrap());
+            assert_eq!(
+                max_age(&headers),
+                seconds.map(Duration::from_secs),
+                "{value}"
+            );
+        }
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
 }

@@ -18,7 +18,7 @@ const REMEMBERED: usize = 10_000;
 ///
 /// It remembers tokens that passed, since a client sends the same one again and again, and a signature costs more than all
 /// the rest of a small request. A token is remembered by a hash of it and of the keys: it is forgotten when the keys
-/// change, and it is in no memory dump.
+/// change, and is not kept itself.
 pub struct Verifier {
     rules: TokenRules,
     passed: Cache<[u8; 32], Verified>,

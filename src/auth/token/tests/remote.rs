@@ -15,7 +15,7 @@ fn schedule() -> Schedule {
         unknown_key: Duration::from_secs(20),
         first_retry: Duration::from_millis(20),
         longest_retry: Duration::from_millis(50),
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(2),
     }
 }
 
