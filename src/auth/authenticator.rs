@@ -1,9 +1,12 @@
 //! Who calls: by the certificate of the connection, by the token of the request, or both.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use thiserror::Error;
 
+use super::token::{KeySet, RemoteKeys, TokenError, TokenRules, Verifier};
 use crate::domain::Caller;
 
 /// What callers have to show.
@@ -36,12 +39,51 @@ pub enum Unauthenticated {
     /// A token where none can be checked.
     #[error("the server takes no tokens; call without the authorization entry")]
     TokenNotTaken,
+    /// A token that proves nothing.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// Where the keys that tokens are signed with come from.
+#[derive(Debug)]
+pub enum Keys {
+    /// From a file that somebody follows.
+    File(Arc<ArcSwap<KeySet>>),
+    /// From a URL.
+    Url(RemoteKeys),
+}
+
+/// Verifies the tokens of one issuer.
+#[derive(Debug)]
+pub struct Tokens {
+    verifier: Verifier,
+    keys: Keys,
+}
+
+impl Tokens {
+    /// Tokens that keep these rules and are signed with these keys.
+    #[must_use]
+    pub fn new(rules: TokenRules, keys: Keys) -> Self {
+        Self {
+            verifier: Verifier::new(rules),
+            keys,
+        }
+    }
+
+    fn subject(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
+        let verified = match &self.keys {
+            Keys::File(keys) => self.verifier.verify(token, &keys.load(), now),
+            Keys::Url(keys) => keys.verify(&self.verifier, token, now),
+        };
+        verified.map(|verified| verified.caller)
+    }
 }
 
 /// Finds out who calls.
 #[derive(Debug)]
 pub struct Authenticator {
     demand: Demand,
+    tokens: Option<Tokens>,
 }
 
 impl Authenticator {
@@ -50,13 +92,14 @@ impl Authenticator {
     pub fn open() -> Self {
         Self {
             demand: Demand::Nothing,
+            tokens: None,
         }
     }
 
-    /// One with demands.
+    /// One with demands, which can verify these tokens.
     #[must_use]
-    pub fn new(demand: Demand) -> Self {
-        Self { demand }
+    pub fn new(demand: Demand, tokens: Option<Tokens>) -> Self {
+        Self { demand, tokens }
     }
 
     /// The caller where none has to be proved.
@@ -76,12 +119,13 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<Caller, Unauthenticated> {
         // A token that is shown is looked at, whatever else is shown.
-        let subject = match token {
-            None => None,
-            Some(_) if self.demand == Demand::Nothing => None,
-            Some(_) => return Err(Unauthenticated::TokenNotTaken),
+        let subject = match (token, &self.tokens) {
+            (None, _) => None,
+            (Some(token), Some(tokens)) => Some(tokens.subject(token, now)?),
+            // What nobody asks for is nobody's business: a proxy may send it along.
+            (Some(_), None) if self.demand == Demand::Nothing => None,
+            (Some(_), None) => return Err(Unauthenticated::TokenNotTaken),
         };
-        let _ = now;
         match (self.demand, certificate, subject) {
             (Demand::Nothing, certificate, _) => Ok(self.whoever(certificate)),
             (Demand::Certificate | Demand::Both, None, _) | (Demand::Any, None, None) => {

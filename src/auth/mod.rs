@@ -1,13 +1,14 @@
 //! Who calls, and what they may do.
 //!
-//! This room knows the domain alone: no request, no connection, no store and no clock. Whoever asks brings the time.
+//! This room knows the domain alone: no request, no connection, no store and no clock. Whoever asks brings the time. The one
+//! thing that it does by itself is to fetch the keys of tokens.
 
 mod authenticator;
 mod authority;
 mod policy;
 pub mod token;
 
-pub use authenticator::{Authenticator, Demand, Unauthenticated};
+pub use authenticator::{Authenticator, Demand, Keys, Tokens, Unauthenticated};
 pub use authority::Authority;
 pub use policy::{
     Attempt, Decision, Denial, Explanation, InvalidTime, PolicyError, PolicySet, Warning,

@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 
 use super::args::seconds;
 use crate::auth::Demand;
-use crate::server::TlsFiles;
+use crate::auth::token::{KeySource, TokenRules};
+use crate::server::{TlsFiles, TokenIssuer};
 
 /// Who may call `untag serve`.
 #[derive(Debug, Args)]
@@ -40,6 +41,32 @@ pub struct SecurityArguments {
         requires = "tls_cert"
     )]
     client_ca: Option<PathBuf>,
+
+    /// The keys that callers' bearer tokens are signed with: a JWKS file, or an https:// URL of one.
+    #[arg(long, env = "UNTAG_JWKS", value_name = "FILE|URL", requires_all = ["jwt_issuer", "jwt_audience"])]
+    jwks: Option<KeySource>,
+
+    /// The issuer that tokens must name: their claim `iss`.
+    #[arg(
+        long,
+        env = "UNTAG_JWT_ISSUER",
+        value_name = "ISSUER",
+        requires = "jwks"
+    )]
+    jwt_issuer: Option<String>,
+
+    /// The audience that tokens must name: in their claim `aud`.
+    #[arg(
+        long,
+        env = "UNTAG_JWT_AUDIENCE",
+        value_name = "AUDIENCE",
+        requires = "jwks"
+    )]
+    jwt_audience: Option<String>,
+
+    /// The authorities that the URL's certificate is checked with, a PEM file. Without it: the system's.
+    #[arg(long, env = "UNTAG_JWKS_CA", value_name = "FILE", requires = "jwks")]
+    jwks_ca: Option<PathBuf>,
 
     /// What callers have to show: any of what the service can check (--client-ca, --jwks), a certificate, a token, or both.
     #[arg(
@@ -90,12 +117,30 @@ impl SecurityArguments {
         })
     }
 
+    /// Whose tokens are believed.
+    ///
+    /// # Errors
+    /// For an issuer or an audience that no token could name.
+    pub fn tokens(&self) -> Result<Option<TokenIssuer>, String> {
+        let Some(keys) = &self.jwks else {
+            return Ok(None);
+        };
+        let issuer = self.jwt_issuer.as_deref().unwrap_or_default();
+        let audience = self.jwt_audience.as_deref().unwrap_or_default();
+        let rules = TokenRules::new(issuer, audience).map_err(|error| error.to_string())?;
+        Ok(Some(TokenIssuer {
+            rules,
+            keys: keys.clone(),
+            authorities: self.jwks_ca.clone(),
+        }))
+    }
+
     /// What callers have to show.
     ///
     /// # Errors
     /// When the service could not check it.
     pub fn demand(&self) -> Result<Demand, String> {
-        let (certificates, tokens) = (self.client_ca.is_some(), false);
+        let (certificates, tokens) = (self.client_ca.is_some(), self.jwks.is_some());
         let lacking = |what: &str, flag: &str| {
             Err(format!(
                 "--require-identity demands a {what}, which can't be checked; give {flag}"

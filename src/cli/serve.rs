@@ -29,6 +29,18 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         Ok(demand) => demand,
         Err(error) => return fail(error),
     };
+    let tokens = match arguments.security.tokens() {
+        Ok(tokens) => tokens,
+        Err(error) => return fail(error),
+    };
+    if tokens.is_some()
+        && arguments.security.tls().is_none()
+        && !arguments.listen.ip().is_loopback()
+    {
+        eprintln!(
+            "untag: tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
+        );
+    }
     let _logs = match telemetry::start_logging(arguments.log_format, &arguments.log_level) {
         Ok(logs) => logs,
         Err(error) => return fail(error),
@@ -59,6 +71,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         security: Security {
             tls: arguments.security.tls(),
             demand,
+            tokens,
             policy: arguments.security.policy,
             audit,
             reload_interval: arguments.security.reload_interval,

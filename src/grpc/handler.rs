@@ -20,8 +20,9 @@ use super::in_flight::InFlight;
 use super::log_line::LogLine;
 use super::peer::{CountedBody, Peer};
 use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, status};
-use crate::auth::Authenticator;
-use crate::domain::{Call, Error, RequestId};
+use crate::auth::token::TokenError;
+use crate::auth::{Authenticator, Unauthenticated};
+use crate::domain::{Applied, Call, Error, RequestId};
 use crate::service::RETRY_AFTER;
 
 const REQUEST_ID_HEADER: &str = "x-request-id";
@@ -180,7 +181,7 @@ impl Handler {
         } else {
             let token = bearer::token(request.headers())?;
             let identified = authenticator.identify(certificate, token, time);
-            identified.map_err(|error| Error::Unauthenticated(error.to_string()))?
+            identified.map_err(refusal)?
         };
         Ok(Call {
             request_id,
@@ -189,6 +190,18 @@ impl Handler {
             secure_transport: peer.secure,
             time,
         })
+    }
+}
+
+fn refusal(error: Unauthenticated) -> Error {
+    match error {
+        // Not the caller's fault.
+        Unauthenticated::Token(TokenError::NoKeys) => Error::Unavailable {
+            reason: "the keys that tokens are signed with have not been read yet",
+            applied: Applied::No,
+            retry_after: RETRY_AFTER,
+        },
+        error => Error::Unauthenticated(error.to_string()),
     }
 }
 

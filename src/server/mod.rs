@@ -30,8 +30,8 @@ pub use limits::Limits;
 use port::Port;
 use readiness::Readiness;
 pub use reload::LoadError;
-pub use security::Security;
 use security::Started;
+pub use security::{Security, SecurityError, TokenIssuer};
 pub use signals::Signal;
 use signals::Signals;
 pub use tls::TlsFiles;
@@ -72,9 +72,9 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
-    /// Files that can't be used.
+    /// What says who may call can't be used.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Security(#[from] SecurityError),
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),

@@ -7,10 +7,24 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
+use thiserror::Error;
+
 use super::reload::{Follower, LoadError};
 use super::tls::{self, TlsFiles};
-use crate::auth::{Authenticator, Authority, Demand, PolicyError, PolicySet};
+use crate::auth::token::{KeySet, KeySetError, KeySource, RemoteKeys, RemoteKeysError, TokenRules};
+use crate::auth::{Authenticator, Authority, Demand, Keys, PolicyError, PolicySet, Tokens};
 use crate::service::Audit;
+
+/// Why nobody could be let in safely.
+#[derive(Debug, Error)]
+pub enum SecurityError {
+    /// Files that can't be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Keys that can't be fetched.
+    #[error("cannot fetch the keys for tokens: {0}")]
+    Keys(#[from] RemoteKeysError),
+}
 
 /// Who may call.
 #[derive(Debug)]
@@ -19,12 +33,25 @@ pub struct Security {
     pub tls: Option<TlsFiles>,
     /// What callers have to show.
     pub demand: Demand,
+    /// Which tokens can be shown.
+    pub tokens: Option<TokenIssuer>,
     /// The file that says what they may do; without it, everything.
     pub policy: Option<PathBuf>,
     /// Where changes are noted.
     pub audit: Audit,
     /// How often the files are looked at.
     pub reload_interval: Duration,
+}
+
+/// Whose tokens are believed.
+#[derive(Debug)]
+pub struct TokenIssuer {
+    /// What has to be in a token.
+    pub rules: TokenRules,
+    /// Where the issuer's keys are.
+    pub keys: KeySource,
+    /// The authorities that are believed when the keys are fetched; without them the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 /// What of it requests meet.
@@ -40,14 +67,15 @@ impl Security {
     ///
     /// # Errors
     /// A file that can't be used: there is nothing safe to go on with.
-    pub fn start(self) -> Result<Started, LoadError> {
+    pub fn start(self) -> Result<Started, SecurityError> {
         let interval = self.reload_interval;
         let certificate_required = matches!(self.demand, Demand::Certificate | Demand::Both);
         let tls = self.tls.map(|files| tls::load(files, certificate_required));
         let policies = self.policy.map(load_policy);
+        let tokens = self.tokens.map(|issuer| issuer.start(interval));
         Ok(Started {
             tls: tls.transpose()?.map(|tls| follow(tls, interval)),
-            authenticator: Authenticator::new(self.demand),
+            authenticator: Authenticator::new(self.demand, tokens.transpose()?),
             authority: Authority::new(
                 policies
                     .transpose()?
@@ -56,6 +84,27 @@ impl Security {
             audit: self.audit,
         })
     }
+}
+
+impl TokenIssuer {
+    fn start(self, interval: Duration) -> Result<Tokens, SecurityError> {
+        let keys = match self.keys {
+            KeySource::File(path) => Keys::File(follow(load_keys(path)?, interval)),
+            KeySource::Url(url) => Keys::Url(RemoteKeys::start(url, self.authorities.as_deref())?),
+        };
+        Ok(Tokens::new(self.rules, keys))
+    }
+}
+
+fn load_keys(path: PathBuf) -> Result<Follower<KeySet>, LoadError> {
+    Follower::load("JWKS file", vec![path], |contents| {
+        let keys = KeySet::parse(&contents.concat())?;
+        tracing::info!(usable = keys.usable(), "the JWKS file is read");
+        for skipped in keys.skipped() {
+            tracing::warn!(%skipped, "a key of the JWKS file is of no use");
+        }
+        Ok::<_, KeySetError>(keys)
+    })
 }
 
 fn load_policy(path: PathBuf) -> Result<Follower<PolicySet>, LoadError> {

@@ -11,3 +11,4 @@ mod certificates;
 mod policies;
 mod reload;
 mod tls;
+mod tokens;
