@@ -9,6 +9,17 @@ use tonic::Status;
 use tonic_types::{ErrorDetail, StatusExt as _};
 use uuid::Uuid;
 
+/// Compares a text with the snapshot that has the name of the test, and no store's or crate's: every store answers alike.
+macro_rules! assert_shared_snapshot {
+    ($text:expr) => {{
+        let mut settings = insta::Settings::clone_current();
+        settings.set_prepend_module_to_snapshot(false);
+        let _scope = settings.bind_to_scope();
+        insta::assert_snapshot!($text);
+    }};
+}
+pub(crate) use assert_shared_snapshot;
+
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// Checks that a text is a RequestId: an upper-case UUID of version 4.

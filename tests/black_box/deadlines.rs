@@ -5,31 +5,27 @@ use std::time::{Duration, Instant};
 
 use tonic::Code;
 
-use crate::answer::describe;
-use crate::slow_store::SlowDisk;
+use crate::answer::{assert_shared_snapshot, describe};
 use crate::support::PATIENCE;
 use crate::users::{ANN, ids, server, tags_of, untag_request};
 use crate::wire::{UNTAG, Wire, frame};
 
-/// Longer than any test waits: what does not end before it is held up.
-const FOREVER: Duration = Duration::from_mins(10);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passed_deadline_is_answered_by_the_server_and_the_change_is_not_lost_half_way() {
-    let (server, _directory) = server(&[]);
+    let (server, home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
-    let slow = SlowDisk::attach(&server, FOREVER);
+    let held = home.hold_changes(&server);
     let body = frame(&untag_request(ids([ANN]), &["env", "team"]));
     let call = wire.call(UNTAG, &[("grpc-timeout", "300m")], body);
     let answer = tokio::time::timeout(PATIENCE, call)
         .await
         .expect("the server answers by itself");
-    insta::assert_snapshot!(describe(&answer.status()));
+    assert_shared_snapshot!(describe(&answer.status()));
     let line = server.wait_for_log_where("request", |line| line["code"] == "DEADLINE_EXCEEDED");
     assert_eq!(line["resources"], 1);
 
-    // The answer says that the change may have been made: once the disk works again, it is made, as a whole.
-    drop(slow);
+    // The answer says that the change may have been made: once the store works again, it is made, as a whole.
+    drop(held);
     let client = &mut server.client().await;
     let started = Instant::now();
     while tags_of(client, ANN).await != ["501 Team=b"] {
@@ -44,9 +40,9 @@ async fn a_passed_deadline_is_answered_by_the_server_and_the_change_is_not_lost_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waits_behind_a_slow_one_keeps_its_own_deadline() {
-    let (server, _directory) = server(&[]);
+    let (server, home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
-    let slow = SlowDisk::attach(&server, FOREVER);
+    let held = home.hold_changes(&server);
     let body = frame(&untag_request(ids([ANN]), &["env"]));
     let mut patient = wire.start(UNTAG, &[]).await;
     patient.send(body.clone());
@@ -55,7 +51,7 @@ async fn a_request_that_waits_behind_a_slow_one_keeps_its_own_deadline() {
         .await
         .expect("the server answers by itself");
     assert_eq!(hasty.status().code(), Code::DeadlineExceeded);
-    drop(slow);
+    drop(held);
     let patient = tokio::time::timeout(PATIENCE, patient.answer())
         .await
         .unwrap();
@@ -64,9 +60,9 @@ async fn a_request_that_waits_behind_a_slow_one_keeps_its_own_deadline() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_own_limit_holds_for_callers_with_a_longer_deadline_or_none() {
-    let (server, _directory) = server(&["--request-timeout", "0.5"]);
+    let (server, home) = server(&["--request-timeout", "0.5"]);
     let mut wire = Wire::open(server.address).await;
-    let _slow = SlowDisk::attach(&server, FOREVER);
+    let _held = home.hold_changes(&server);
     for headers in [&[][..], &[("grpc-timeout", "1H")]] {
         let body = frame(&untag_request(ids([ANN]), &["env"]));
         let call = wire.call(UNTAG, headers, body);
@@ -83,7 +79,7 @@ async fn the_servers_own_limit_holds_for_callers_with_a_longer_deadline_or_none(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_body_that_never_ends_is_ended_by_the_servers_limit() {
-    let (server, _directory) = server(&["--request-timeout", "0.5"]);
+    let (server, _home) = server(&["--request-timeout", "0.5"]);
     let mut wire = Wire::open(server.address).await;
     let body = frame(&untag_request(ids([ANN]), &["env"]));
     // Nothing at all, a part of the frame, and a whole message without the end of the stream.
@@ -105,7 +101,7 @@ async fn a_request_body_that_never_ends_is_ended_by_the_servers_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_unit_of_a_deadline_is_understood() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
     for timeout in ["1S", "200m", "200000u", "99999999n", "0S"] {
         // The body does not end, so the deadline is what ends the call.

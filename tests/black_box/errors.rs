@@ -4,7 +4,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use untag::grpc::proto::{ListTagResourcesRequest, TagResourcesRequest, UntagResourcesRequest};
 
-use crate::answer::{alibaba_codes, case};
+use crate::answer::{alibaba_codes, assert_shared_snapshot, case};
 use crate::users::{
     ACCOUNT_METADATA, ANN, Client, Users, ask, filter_request, ids, list_request, names, server,
     tag_request, untag_request,
@@ -21,7 +21,7 @@ async fn untag_error(client: &mut Client, request: UntagResourcesRequest) -> Sta
 
 #[tokio::test]
 async fn untag_names_each_fault() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let good = || untag_request(ids([ANN]), &["env"]);
     let of = |users: Users| untag_request(users, &["env"]);
@@ -67,12 +67,12 @@ async fn untag_names_each_fault() {
     for (what, request) in cases {
         case(&mut text, what, &untag_error(client, request).await);
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
 }
 
 #[tokio::test]
 async fn tag_names_each_fault() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let good = || tag_request(ids([ANN]), &[("env", "x")]);
     let tags = |tags: &[(&str, &str)]| tag_request(ids([ANN]), tags);
@@ -124,12 +124,12 @@ async fn tag_names_each_fault() {
             &client.tag_resources(ask(request)).await.unwrap_err(),
         );
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
 }
 
 #[tokio::test]
 async fn list_names_each_fault() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let good = || list_request(ids([ANN]));
     let cases = [
@@ -196,12 +196,12 @@ async fn list_names_each_fault() {
             &client.list_tag_resources(ask(request)).await.unwrap_err(),
         );
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
 }
 
 #[tokio::test]
 async fn every_fault_is_reported_at_once() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let untag = UntagResourcesRequest {
         resource_type: "group".into(),
@@ -234,12 +234,12 @@ async fn every_fault_is_reported_at_once() {
         "list",
         &client.list_tag_resources(list).await.unwrap_err(),
     );
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
 }
 
 #[tokio::test]
 async fn the_account_must_be_named_once_and_be_digits() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let named = |accounts: &[&str]| {
         let mut request = Request::new(untag_request(ids([ANN]), &["env"]));
@@ -264,7 +264,7 @@ async fn the_account_must_be_named_once_and_be_digits() {
         let error = client.untag_resources(named(accounts)).await.unwrap_err();
         case(&mut text, &format!("{accounts:?}"), &error);
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
     let of_longest = client
         .untag_resources(named(&[&longest]))
         .await
@@ -278,7 +278,7 @@ async fn the_account_must_be_named_once_and_be_digits() {
 
 #[tokio::test]
 async fn the_reason_of_an_error_is_its_code_in_upper_case() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let error = untag_error(client, untag_request(ids([ANN]), &["env", "env"])).await;
     assert_eq!(alibaba_codes(&error), ["Duplicate.TagKey"]);

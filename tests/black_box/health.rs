@@ -4,26 +4,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::Output;
 
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 
 use crate::answer::request_id;
-use crate::shutdown::open_request;
-use crate::support::{PATIENCE, run, untag};
+use crate::support::{PATIENCE, health_client, run, untag};
 use crate::users::server;
 use crate::wire::{UNTAG, Wire};
-
-/// A client of the health of a port.
-pub async fn client_of(address: SocketAddr) -> HealthClient<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    HealthClient::new(
-        endpoint
-            .connect()
-            .await
-            .expect("the port accepts connections"),
-    )
-}
 
 fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
@@ -41,9 +27,9 @@ fn stderr(output: &Output) -> String {
 
 #[tokio::test]
 async fn both_ports_serve_the_health_of_the_server_and_of_the_tag_service() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     for address in [server.address, server.admin_address] {
-        let mut health = client_of(address).await;
+        let mut health = health_client(address).await;
         for service in ["", "ram.tag.v1.TagService"] {
             let answer = health.check(of(service)).await.unwrap().into_inner();
             assert_eq!(
@@ -60,7 +46,7 @@ async fn both_ports_serve_the_health_of_the_server_and_of_the_tag_service() {
 
 #[tokio::test]
 async fn the_admin_port_serves_health_only() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let answer = Wire::open(server.admin_address)
         .await
         .call(UNTAG, &[], bytes::Bytes::new())
@@ -70,10 +56,10 @@ async fn the_admin_port_serves_health_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_on_either_port_sees_not_serving_when_the_drain_starts() {
-    let (server, _directory) = server(&["--drain-timeout", "600"]);
+    let (server, _home) = server(&["--drain-timeout", "600"]);
     let mut watches = Vec::new();
     for address in [server.address, server.admin_address] {
-        let mut health = client_of(address).await;
+        let mut health = health_client(address).await;
         for service in ["", "ram.tag.v1.TagService"] {
             let mut watch = health.watch(of(service)).await.unwrap().into_inner();
             let first = watch.message().await.unwrap().unwrap();
@@ -83,7 +69,7 @@ async fn a_watch_on_either_port_sees_not_serving_when_the_drain_starts() {
     }
     // A request that does not end keeps the drain going for as long as the watches are read.
     let mut wire = Wire::open(server.address).await;
-    let _open = open_request(&mut wire).await;
+    let _open = wire.open_request().await;
     server.signal("TERM");
     for mut watch in watches {
         let next = tokio::time::timeout(PATIENCE, watch.message())
@@ -95,7 +81,7 @@ async fn a_watch_on_either_port_sees_not_serving_when_the_drain_starts() {
 
 #[test]
 fn untag_health_exits_with_0_for_a_service_that_serves() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let by_flag = ask(server.admin_address, &[]);
     assert_eq!(
         (by_flag.status.code(), by_flag.stdout.as_slice()),
@@ -118,10 +104,10 @@ fn untag_health_exits_with_0_for_a_service_that_serves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn untag_health_exits_with_1_for_a_service_that_drains() {
-    let (server, _directory) = server(&["--drain-timeout", "600"]);
+    let (server, _home) = server(&["--drain-timeout", "600"]);
     let mut wire = Wire::open(server.address).await;
-    let _open = open_request(&mut wire).await;
-    let mut watch = client_of(server.admin_address).await;
+    let _open = wire.open_request().await;
+    let mut watch = health_client(server.admin_address).await;
     let mut watch = watch.watch(of("")).await.unwrap().into_inner();
     watch.message().await.unwrap();
     server.signal("TERM");

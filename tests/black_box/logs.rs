@@ -4,12 +4,10 @@ use serde_json::Value;
 use untag::grpc::proto::ListTagResourcesRequest;
 
 use crate::answer::request_id;
-use crate::brief::serve_briefly;
-use crate::slow_store;
-use crate::support::{Server, run, untag};
+use crate::support::{Server, run};
 use crate::users::{
-    ACCOUNT, ANN, BEN, Client, ask, filter_request, ids, list_request, server, tag_request,
-    untag_request,
+    ACCOUNT, ANN, BEN, Client, ask, directory, filter_request, ids, list_request, server,
+    tag_request, untag_request,
 };
 
 /// The line of a request by its RequestId. There is exactly one.
@@ -22,7 +20,7 @@ fn line_of(server: &Server, request_id: &str) -> Value {
 
 #[tokio::test]
 async fn each_request_has_one_line_that_tells_what_it_asked_for_and_what_came_of_it() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let untag = untag_request(ids([ANN, BEN]), &["env", "team", "not-there"]);
     let untag = client
@@ -94,9 +92,11 @@ async fn each_request_has_one_line_that_tells_what_it_asked_for_and_what_came_of
 
 #[tokio::test]
 async fn a_failure_of_the_store_is_logged_under_the_request_id_that_the_caller_got() {
-    let (server, directory) = server(&[]);
+    let home = directory();
+    home.limit_lock_waits();
+    let server = home.serve(&[]);
     let client = &mut server.client().await;
-    let _lock = slow_store::lock(directory.path());
+    let _lock = home.lock();
     let refused = client
         .untag_resources(ask(untag_request(ids([ANN]), &["env"])))
         .await
@@ -104,10 +104,7 @@ async fn a_failure_of_the_store_is_logged_under_the_request_id_that_the_caller_g
     let request_id = request_id(&refused);
     let of_request = |line: &Value| line["span"]["request_id"] == request_id.as_str();
     let cause = server.wait_for_log_where("the store is unavailable", of_request);
-    assert!(
-        cause["cause"].as_str().unwrap().contains("locked"),
-        "{cause}"
-    );
+    assert!(cause["cause"].as_str().unwrap().contains("lock"), "{cause}");
     let line = line_of(&server, &request_id);
     assert_eq!(
         (line["code"].as_str(), line["level"].as_str()),
@@ -155,20 +152,20 @@ async fn send_values(client: &mut Client, value: &str) {
 
 #[tokio::test]
 async fn no_tag_value_is_ever_logged_at_any_level() {
-    let (server, directory) = server(&["--log-level", "trace"]);
+    let home = directory();
+    home.limit_lock_waits();
+    let server = home.serve(&["--log-level", "trace"]);
     let client = &mut server.client().await;
     let value = "Zq7-unmistakable-Xw3";
     send_values(client, value).await;
     // A store that fails has the most to tell.
-    let lock = slow_store::lock(directory.path());
+    let lock = home.lock();
     client
         .tag_resources(ask(tag_request(ids([ANN]), &[("secret", value)])))
         .await
         .unwrap_err();
     drop(lock);
-    let damage = "UPDATE resource SET tags = CAST(?1 AS BLOB) WHERE resource_id = ?2";
-    let database = slow_store::database(directory.path());
-    assert!(database.execute(damage, [value, ANN]).unwrap() > 0);
+    home.damage(ANN, value);
     let broken = client
         .list_tag_resources(ask(list_request(ids([ANN]))))
         .await
@@ -193,7 +190,7 @@ async fn no_tag_value_is_ever_logged_at_any_level() {
 #[tokio::test]
 async fn health_checks_are_logged_at_level_debug_only() {
     for (level, logged) in [("info", false), ("info,untag=debug", true)] {
-        let (server, _directory) = server(&["--log-level", level]);
+        let (server, _home) = server(&["--log-level", level]);
         let health = run(&[
             "health",
             "--admin-listen",
@@ -214,83 +211,18 @@ async fn health_checks_are_logged_at_level_debug_only() {
     }
 }
 
-/// The log of a server that serves for a moment.
-fn log_of(arguments: &[&str]) -> String {
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = untag();
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--data-dir",
-    ]);
-    let (code, log) = serve_briefly(command.arg(directory.path()).args(arguments));
-    assert_eq!(code, Some(0), "{log}");
-    log
-}
-
-#[test]
-fn text_lines_are_readable_and_without_colours_where_nobody_sees_them() {
-    let log = log_of(&["--log-format", "text"]);
-    let line = log.lines().find(|line| line.contains("listening")).unwrap();
-    assert!(
-        line.contains(" INFO ") && line.contains("address=127.0.0.1:"),
-        "{line}"
-    );
-    assert!(!log.contains('\u{1b}'), "{log}");
-}
-
-#[test]
-fn lines_are_json_where_stderr_is_no_terminal() {
-    for line in log_of(&["--log-format", "auto"]).lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
-        assert!(
-            line["message"].is_string() && line["level"].is_string(),
-            "{line}"
-        );
-    }
-}
-
-#[test]
-fn the_log_level_decides_which_lines_are_written() {
-    // Only the lines that tell of the readiness, and nothing of the ports.
-    let log = log_of(&["--log-level", "warn,untag::server::readiness=info"]);
-    assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("\"ready\""), "{log}");
-    let log = log_of(&["--log-level", "debug"]);
-    assert!(
-        log.contains("listening") && log.contains("drained"),
-        "{log}"
-    );
-}
-
-#[test]
-fn a_log_level_that_is_none_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().to_str().unwrap();
-    let output = run(&["serve", "--data-dir", data, "--log-level", "untag=loud"]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.contains("untag=loud") && said.contains("write a level such as info"),
-        "{said}"
-    );
-}
-
 // The client's connection works on while the test waits for the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_caller_goes_away_has_its_line_too() {
-    let (server, directory) = server(&[]);
+    let (server, home) = server(&[]);
     let mut client = server.client().await;
-    let lock = slow_store::lock(directory.path());
+    let held = home.hold_changes(&server);
     let request = untag_request(ids([ANN]), &["env"]);
     let given_up = client.untag_resources(ask(request));
     let waited = tokio::time::timeout(std::time::Duration::from_millis(300), given_up).await;
-    assert!(waited.is_err(), "the locked store holds the request");
+    assert!(waited.is_err(), "the store holds the request");
     let line = server.wait_for_log_where("request", |line| line["code"] == "CANCELLED");
     assert_eq!(line["account"], ACCOUNT, "{line}");
     assert_eq!(line["resources"], 1, "{line}");
-    drop(lock);
+    drop(held);
 }

@@ -5,8 +5,9 @@ mod support;
 
 mod answer;
 mod brief;
+mod bulk;
 mod home;
-mod slow_store;
+mod slow_disk;
 mod users;
 mod wire;
 
@@ -14,10 +15,13 @@ mod accounts;
 mod answer_size;
 mod check_policy;
 mod deadlines;
+mod embedded;
 mod errors;
 mod health;
 mod import_export;
+mod import_refusals;
 mod limits;
+mod log_format;
 mod logs;
 mod operations;
 mod paging;

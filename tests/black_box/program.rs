@@ -5,7 +5,6 @@ use std::process::{Command, Output};
 
 use crate::brief::serve_briefly;
 use crate::support::{run, untag};
-use crate::users;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -180,23 +179,4 @@ fn a_port_in_use_is_named_with_what_to_do() {
         );
         assert!(said.contains("give another address"), "{said}");
     }
-}
-
-#[test]
-fn a_data_directory_has_one_server() {
-    let (server, directory) = users::server(&[]);
-    let mut second = untag();
-    second.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--data-dir",
-    ]);
-    let output = second.arg(directory.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = text(&output.stderr);
-    assert!(said.contains("in use by another untag process"), "{said}");
-    drop(server);
 }

@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::Code;
 use untag::grpc::proto::UntagResourcesResponse;
 
-use crate::answer::{REQUEST_ID_HEADER, assert_request_id, case, describe};
+use crate::answer::{REQUEST_ID_HEADER, assert_request_id, assert_shared_snapshot, case, describe};
 use crate::users::{ANN, ids, server, untag_request};
 use crate::wire::{LIST, UNTAG, Wire, frame, frame_of_bytes};
 
@@ -16,7 +16,7 @@ fn valid() -> Bytes {
 
 #[tokio::test]
 async fn a_message_that_is_none_is_an_invalid_request() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
     let good = untag_request(ids([ANN]), &["env"]).encode_to_vec();
     let cases = [
@@ -44,12 +44,12 @@ async fn a_message_that_is_none_is_an_invalid_request() {
         assert_ne!(answer.status().code(), Code::Ok, "{what}");
         case(&mut text, what, &answer.status());
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
 }
 
 #[tokio::test]
 async fn unknown_fields_are_ignored() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut message = untag_request(ids([ANN]), &["env"]).encode_to_vec();
     // Field 1000, a varint.
     message.extend([0xc0, 0x3e, 0x01]);
@@ -62,7 +62,7 @@ async fn unknown_fields_are_ignored() {
 
 #[tokio::test]
 async fn a_message_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
     // An unknown field with as many bytes as are wanted: its tag and its length take four.
     let sized = |bytes: usize| {
@@ -77,7 +77,7 @@ async fn a_message_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
     let largest = wire.call(UNTAG, &[], sized(64 * 1024)).await;
     assert_eq!(largest.status().code(), Code::Ok, "{:?}", largest.status());
     let too_large = wire.call(UNTAG, &[], sized(64 * 1024 + 1)).await;
-    insta::assert_snapshot!(describe(&too_large.status()));
+    assert_shared_snapshot!(describe(&too_large.status()));
     // Its length alone is enough: nobody has to send 4 GiB.
     let claimed = wire
         .call(
@@ -96,7 +96,7 @@ async fn a_message_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
 
 #[tokio::test]
 async fn compressed_messages_are_not_supported_and_the_answer_says_so() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
     let mut text = String::new();
     for encoding in ["gzip", "zstd", "made-up"] {
@@ -104,7 +104,7 @@ async fn compressed_messages_are_not_supported_and_the_answer_says_so() {
         let answer = wire.call(UNTAG, &[("grpc-encoding", encoding)], body).await;
         case(&mut text, encoding, &answer.status());
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
     let identity = wire
         .call(UNTAG, &[("grpc-encoding", "identity")], valid())
         .await;
@@ -113,7 +113,7 @@ async fn compressed_messages_are_not_supported_and_the_answer_says_so() {
 
 #[tokio::test]
 async fn a_method_that_is_not_there_is_unimplemented() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
     let mut text = String::new();
     for path in [
@@ -125,12 +125,12 @@ async fn a_method_that_is_not_there_is_unimplemented() {
         let answer = wire.call(path, &[], valid()).await;
         case(&mut text, path, &answer.status());
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
 }
 
 #[tokio::test]
 async fn a_timeout_that_is_none_is_an_invalid_request() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
     let mut text = String::new();
     for timeout in [
@@ -150,7 +150,7 @@ async fn a_timeout_that_is_none_is_an_invalid_request() {
             .await;
         case(&mut text, &format!("{timeout:?}"), &answer.status());
     }
-    insta::assert_snapshot!(text);
+    assert_shared_snapshot!(text);
     for timeout in ["99999999H", "60M", "60S", "60000m", "60000000u"] {
         let answer = wire
             .call(UNTAG, &[("grpc-timeout", timeout)], valid())
@@ -161,7 +161,7 @@ async fn a_timeout_that_is_none_is_an_invalid_request() {
 
 #[tokio::test]
 async fn the_account_is_read_from_the_headers_as_they_come() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let mut wire = Wire::open(server.address).await;
     for account in [" 1001", "1001 ", "+1001", "1001\t", "\u{0661}"] {
         let answer = wire
@@ -174,7 +174,7 @@ async fn the_account_is_read_from_the_headers_as_they_come() {
 
 #[tokio::test]
 async fn an_answer_is_one_message_with_its_status_and_its_request_id() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let answer = Wire::open(server.address)
         .await
         .call(UNTAG, &[], valid())
@@ -192,7 +192,7 @@ async fn an_answer_is_one_message_with_its_status_and_its_request_id() {
 
 #[tokio::test]
 async fn a_request_id_or_a_status_of_the_callers_is_not_taken_over() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let theirs = "AAAAAAAA-AAAA-4AAA-8AAA-AAAAAAAAAAAA";
     let headers = [(REQUEST_ID_HEADER, theirs), ("grpc-status", "13")];
     let answer = Wire::open(server.address)
@@ -205,7 +205,7 @@ async fn a_request_id_or_a_status_of_the_callers_is_not_taken_over() {
 
 #[tokio::test]
 async fn a_request_that_is_not_grpc_is_refused_with_a_request_id() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let stream = tokio::net::TcpStream::connect(server.address)
         .await
         .unwrap();

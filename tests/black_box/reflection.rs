@@ -116,7 +116,7 @@ async fn tag_service(server: &Server) -> ServiceDescriptor {
 
 #[tokio::test]
 async fn both_versions_list_the_tag_service_and_health() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let channel = server.channel().await;
     for services in [
         v1::services(&channel).await,
@@ -133,7 +133,7 @@ async fn both_versions_list_the_tag_service_and_health() {
 
 #[tokio::test]
 async fn both_versions_serve_the_same_contract() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let channel = server.channel().await;
     let rules = "buf/validate/validate.proto";
     let file = v1::file_named(&channel, rules).await;
@@ -152,7 +152,7 @@ async fn both_versions_serve_the_same_contract() {
 
 #[tokio::test]
 async fn the_details_of_errors_can_be_described() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let channel = server.channel().await;
     for message in [
         "ErrorInfo",
@@ -170,7 +170,7 @@ async fn the_details_of_errors_can_be_described() {
 
 #[tokio::test]
 async fn the_methods_and_their_comments_are_served() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let service = tag_service(&server).await;
     let methods: Vec<String> = service
         .methods()
@@ -214,7 +214,7 @@ async fn the_methods_and_their_comments_are_served() {
 
 #[tokio::test]
 async fn the_buf_validate_rules_are_served_with_their_values() {
-    let (server, _directory) = server(&[]);
+    let (server, _home) = server(&[]);
     let service = tag_service(&server).await;
     let pool = service.parent_pool();
     let rules_of_field = pool

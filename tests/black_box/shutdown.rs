@@ -12,12 +12,10 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
-use crate::answer::describe;
-use crate::health::client_of;
-use crate::slow_store::SlowDisk;
-use crate::support::{PATIENCE, Server};
+use crate::answer::{assert_shared_snapshot, describe};
+use crate::support::{PATIENCE, Server, health_client};
 use crate::users::{ANN, ids, list_request, server, tags_of, untag_request};
-use crate::wire::{Call, LIST, UNTAG, Wire, frame};
+use crate::wire::{LIST, UNTAG, Wire, frame};
 
 /// A drain timeout that no test waits for.
 const LONG_DRAIN: [&str; 2] = ["--drain-timeout", "600"];
@@ -25,19 +23,6 @@ const SHORT_DRAIN: [&str; 2] = ["--drain-timeout", "0.5"];
 
 fn untag_ann() -> Bytes {
     frame(&untag_request(ids([ANN]), &["env"]))
-}
-
-/// Returns once the server has taken up every request that the connection has sent before: it takes them in order.
-async fn barrier(wire: &mut Wire) {
-    let answer = wire.call(LIST, &[], frame(&list_request(ids([ANN])))).await;
-    assert_eq!(answer.status().code(), Code::Ok);
-}
-
-/// A request in flight whose body has not ended.
-pub async fn open_request(wire: &mut Wire) -> Call {
-    let call = wire.start(UNTAG, &[]).await;
-    barrier(wire).await;
-    call
 }
 
 /// Starts the drain, and checks how many requests it waits for.
@@ -50,7 +35,7 @@ fn drain(server: &Server, in_flight: u64) {
 #[test]
 fn either_signal_ends_an_idle_server_with_exit_code_0() {
     for (name, shown) in [("TERM", "SIGTERM"), ("INT", "SIGINT")] {
-        let (mut server, _directory) = server(&LONG_DRAIN);
+        let (mut server, _home) = server(&LONG_DRAIN);
         server.signal(name);
         assert_eq!(server.wait(PATIENCE).code(), Some(0), "{name}");
         assert_eq!(server.wait_for_log("draining")["signal"], shown);
@@ -60,18 +45,18 @@ fn either_signal_ends_an_idle_server_with_exit_code_0() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_finish_and_their_change_is_kept() {
-    let (mut server, directory) = server(&LONG_DRAIN);
+    let (mut server, home) = server(&LONG_DRAIN);
     let mut wire = Wire::open(server.address).await;
-    let slow = SlowDisk::attach(&server, Duration::from_mins(10));
+    let held = home.hold_changes(&server);
     let mut call = wire.start(UNTAG, &[]).await;
     call.send(untag_ann());
-    barrier(&mut wire).await;
+    wire.barrier().await;
     drain(&server, 1);
-    drop(slow);
+    drop(held);
     assert_eq!(call.answer().await.status().code(), Code::Ok);
     assert_eq!(server.wait(PATIENCE).code(), Some(0));
 
-    let again = Server::start(directory.path(), &[]);
+    let again = home.serve(&[]);
     assert_eq!(
         tags_of(&mut again.client().await, ANN).await,
         ["501 Team=b", "501 team=a"]
@@ -80,13 +65,13 @@ async fn requests_in_flight_finish_and_their_change_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn during_the_drain_health_says_not_serving_and_no_connection_is_taken() {
-    let (mut server, _directory) = server(&LONG_DRAIN);
+    let (mut server, _home) = server(&LONG_DRAIN);
     let mut wire = Wire::open(server.address).await;
-    let mut call = open_request(&mut wire).await;
+    let mut call = wire.open_request().await;
     drain(&server, 1);
 
     // The admin port outlives the drain.
-    let mut health = client_of(server.admin_address).await;
+    let mut health = health_client(server.admin_address).await;
     let started = Instant::now();
     loop {
         let answer = health
@@ -118,34 +103,34 @@ async fn during_the_drain_health_says_not_serving_and_no_connection_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_keeps_its_request_open_is_told_that_nothing_was_changed() {
-    let (mut server, _directory) = server(&SHORT_DRAIN);
+    let (mut server, _home) = server(&SHORT_DRAIN);
     let mut wire = Wire::open(server.address).await;
-    let call = open_request(&mut wire).await;
+    let call = wire.open_request().await;
     drain(&server, 1);
-    insta::assert_snapshot!(describe(&call.answer().await.status()));
+    assert_shared_snapshot!(describe(&call.answer().await.status()));
     assert_eq!(server.wait(PATIENCE).code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_is_cut_off_is_answered_that_it_may_have_been_made() {
-    let (mut server, _directory) = server(&SHORT_DRAIN);
+    let (mut server, home) = server(&SHORT_DRAIN);
     let mut wire = Wire::open(server.address).await;
-    let slow = SlowDisk::attach(&server, Duration::from_mins(10));
+    let held = home.hold_changes(&server);
     let mut call = wire.start(UNTAG, &[]).await;
     call.send(untag_ann());
-    barrier(&mut wire).await;
+    wire.barrier().await;
     drain(&server, 1);
-    insta::assert_snapshot!(describe(&call.answer().await.status()));
+    assert_shared_snapshot!(describe(&call.answer().await.status()));
     server.wait_for_log("the drain has timed out; cutting off what is left");
     server.wait_for_log("drained");
-    // A thread that strace holds up can't exit, and is no longer waited for by the server.
-    drop(slow);
+    // Where strace holds up a thread it can't exit; the server no longer waits for it.
+    drop(held);
     assert_eq!(server.wait(PATIENCE).code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_takes_no_answer_is_waited_for_until_the_drain_timeout_only() {
-    let (mut server, _directory) = server(&SHORT_DRAIN);
+    let (mut server, _home) = server(&SHORT_DRAIN);
     let mut settings = h2::client::Builder::new();
     settings.initial_window_size(0);
     let mut wire = Wire::open_with(server.address, &settings).await;
@@ -162,10 +147,10 @@ async fn a_client_that_takes_no_answer_is_waited_for_until_the_drain_timeout_onl
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_without_a_request_do_not_hold_the_drain() {
-    let (mut server, _directory) = server(&LONG_DRAIN);
+    let (mut server, _home) = server(&LONG_DRAIN);
     let silent = TcpStream::connect(server.address).await.unwrap();
     let mut idle = Wire::open(server.address).await;
-    barrier(&mut idle).await;
+    idle.barrier().await;
     let unread = TcpStream::connect(server.address).await.unwrap();
     let (requests, connection) = h2::client::handshake(unread).await.unwrap();
     drain(&server, 0);
@@ -176,7 +161,7 @@ async fn connections_without_a_request_do_not_hold_the_drain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_health_watch_does_not_hold_the_drain() {
-    let (mut server, _directory) = server(&LONG_DRAIN);
+    let (mut server, _home) = server(&LONG_DRAIN);
     let mut health = HealthClient::new(server.channel().await);
     let mut watch = health
         .watch(HealthCheckRequest::default())
@@ -209,7 +194,7 @@ async fn an_open_health_watch_does_not_hold_the_drain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_reflection_stream_does_not_hold_the_drain() {
-    let (mut server, _directory) = server(&LONG_DRAIN);
+    let (mut server, _home) = server(&LONG_DRAIN);
     let mut reflection = ServerReflectionClient::new(server.channel().await);
     let request = tonic_reflection::pb::v1::ServerReflectionRequest {
         host: String::new(),
@@ -233,9 +218,9 @@ async fn an_open_reflection_stream_does_not_hold_the_drain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once_with_128_and_its_number() {
     for (name, code) in [("TERM", 143), ("INT", 130)] {
-        let (mut server, _directory) = server(&LONG_DRAIN);
+        let (mut server, _home) = server(&LONG_DRAIN);
         let mut wire = Wire::open(server.address).await;
-        let call = open_request(&mut wire).await;
+        let call = wire.open_request().await;
         drain(&server, 1);
         server.signal(name);
         assert_eq!(server.wait(PATIENCE).code(), Some(code));

@@ -10,9 +10,9 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use prost::Message;
 use tokio::net::TcpStream;
-use tonic::Status;
+use tonic::{Code, Status};
 
-use crate::users::{ACCOUNT, ACCOUNT_METADATA};
+use crate::users::{ACCOUNT, ACCOUNT_METADATA, ANN, ids, list_request};
 
 pub const UNTAG: &str = "/ram.tag.v1.TagService/UntagResources";
 pub const LIST: &str = "/ram.tag.v1.TagService/ListTagResources";
@@ -87,6 +87,19 @@ impl Wire {
         let mut call = self.start(path, headers).await;
         call.send(body);
         call.answer().await
+    }
+
+    /// Returns once the server has taken up every request that the connection has sent before: it takes them in order.
+    pub async fn barrier(&mut self) {
+        let answer = self.call(LIST, &[], frame(&list_request(ids([ANN])))).await;
+        assert_eq!(answer.status().code(), Code::Ok);
+    }
+
+    /// A request in flight whose body has not ended.
+    pub async fn open_request(&mut self) -> Call {
+        let call = self.start(UNTAG, &[]).await;
+        self.barrier().await;
+        call
     }
 }
 

@@ -1,4 +1,4 @@
-//! The tests of the black box whose subject is what the service promises, and no store: the same, on PostgreSQL.
+//! The tests of the black box, on PostgreSQL: all but those of the command line and of what only the embedded store has.
 
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -9,6 +9,10 @@ mod home;
 
 #[path = "../black_box/answer.rs"]
 mod answer;
+#[path = "../black_box/brief.rs"]
+mod brief;
+#[path = "../black_box/bulk.rs"]
+mod bulk;
 #[path = "../black_box/users.rs"]
 mod users;
 #[path = "../black_box/wire.rs"]
@@ -18,9 +22,29 @@ mod wire;
 mod postgres_accounts;
 #[path = "../black_box/answer_size.rs"]
 mod postgres_answer_size;
+#[path = "../black_box/deadlines.rs"]
+mod postgres_deadlines;
+#[path = "../black_box/errors.rs"]
+mod postgres_errors;
+#[path = "../black_box/health.rs"]
+mod postgres_health;
+#[path = "../black_box/import_export.rs"]
+mod postgres_import_export;
+#[path = "../black_box/import_refusals.rs"]
+mod postgres_import_refusals;
 #[path = "../black_box/limits.rs"]
 mod postgres_limits;
+#[path = "../black_box/log_format.rs"]
+mod postgres_log_format;
+#[path = "../black_box/logs.rs"]
+mod postgres_logs;
 #[path = "../black_box/operations.rs"]
 mod postgres_operations;
 #[path = "../black_box/paging.rs"]
 mod postgres_paging;
+#[path = "../black_box/protocol.rs"]
+mod postgres_protocol;
+#[path = "../black_box/reflection.rs"]
+mod postgres_reflection;
+#[path = "../black_box/shutdown.rs"]
+mod postgres_shutdown;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::health_client::HealthClient;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 /// How long anything that should happen soon may take on a busy machine.
@@ -34,6 +35,13 @@ pub fn untag() -> Command {
 /// Runs a subcommand to its end.
 pub fn run(arguments: &[&str]) -> Output {
     untag().args(arguments).output().expect("untag runs")
+}
+
+/// A client of the health of a port.
+pub async fn health_client(address: SocketAddr) -> HealthClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = endpoint.connect().await;
+    HealthClient::new(channel.expect("the port accepts connections"))
 }
 
 /// A running `untag serve`; killed when it goes out of scope.

@@ -1,11 +1,8 @@
-//! Makes the store of a running server slow, or locks it.
+//! Makes the disk of a running server slow.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
-
-use rusqlite::Connection;
 
 use crate::support::Server;
 
@@ -56,17 +53,4 @@ impl Drop for SlowDisk {
         let _ = self.strace.kill();
         let _ = self.strace.wait();
     }
-}
-
-/// The database of a data directory, opened as another program would.
-pub fn database(directory: &Path) -> Connection {
-    Connection::open(directory.join("untag.db")).unwrap()
-}
-
-/// The database with its write lock held, until it is dropped.
-pub fn lock(directory: &Path) -> Connection {
-    let connection = database(directory);
-    connection.busy_timeout(Duration::from_secs(10)).unwrap();
-    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-    connection
 }

@@ -1,0 +1,38 @@
+//! Runs imports and exports.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use crate::home::Home;
+
+/// Imports a file.
+pub fn import_file(home: &Home, file: &Path) -> Output {
+    home.command("import").arg(file).output().unwrap()
+}
+
+/// Imports lines from stdin.
+pub fn import_stdin(home: &Home, lines: &[u8]) -> Output {
+    let mut command = home.command("import");
+    command
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // An import that has refused an earlier line reads no more.
+    let _ = child.stdin.take().unwrap().write_all(lines);
+    child.wait_with_output().unwrap()
+}
+
+/// All that is in a store, as text.
+pub fn export(home: &Home) -> String {
+    let output = home.command("export").arg("-").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a program that has ended wrote to stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
