@@ -171,6 +171,11 @@ async fn no_tag_value_is_ever_logged_at_any_level() {
         .await
         .unwrap_err();
     line_of(&server, &request_id(&broken));
+    let broken = client
+        .untag_resources(ask(untag_request(ids([ANN]), &["secret"])))
+        .await
+        .unwrap_err();
+    line_of(&server, &request_id(&broken));
 
     let lines = server.log_lines();
     assert!(

@@ -1,4 +1,4 @@
-//! The tests of the black box, on PostgreSQL: all but those of the command line and of what only the embedded store has.
+//! The tests of the black box, on PostgreSQL: all but the command line, and what only the embedded store has.
 
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -48,3 +48,5 @@ mod postgres_protocol;
 mod postgres_reflection;
 #[path = "../black_box/shutdown.rs"]
 mod postgres_shutdown;
+#[path = "../black_box/store_failures.rs"]
+mod postgres_store_failures;

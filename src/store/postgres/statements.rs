@@ -26,6 +26,8 @@ macro_rules! row {
 }
 
 /// `$3` whether missing targets are skipped, `$4` the keys. Returns the keys of the targets found, and how many tags go.
+/// That count reads the tags as an object, and so fails the change where they are something else: `?|` and `-` would find
+/// no key in a text or an array, or remove it from there.
 macro_rules! untag_keys {
     ($key:literal) => {
         concat!(
@@ -33,7 +35,8 @@ macro_rules! untag_keys {
             ", changed AS (UPDATE resource r SET tags = l.tags - $4 FROM locked l WHERE ",
             row!(),
             " AND l.tags ?| $4 AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
-            "SELECT array(SELECT key FROM locked), (SELECT count(*) FROM locked l, unnest($4) AS gone WHERE l.tags ? gone)"
+            "SELECT array(SELECT key FROM locked), ",
+            "(SELECT count(*) FROM locked l, jsonb_object_keys(l.tags) AS gone WHERE gone = ANY ($4))"
         )
     };
 }
