@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::{database_with, import, ok_on, run_on, stderr, user_line};
+use crate::harness::{database_with, import, ok_on, run_on, serve, stderr, tags_of, user_line};
 use crate::postgres_server::succeed;
 use crate::support::untag;
 
@@ -95,6 +95,18 @@ fn postgres_import_replaces_a_user_and_takes_the_last_line_of_each() {
         ok_on(&database.url(), &["export"]),
         user_line(1, &[("env", "last")])
     );
+}
+
+#[tokio::test]
+async fn postgres_import_beside_a_server_is_served_by_it() {
+    let database = database_with(&[&[("env", "old")]]);
+    let server = serve(&database.url(), &[]);
+    let mut client = server.client().await;
+    assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
+    let users = user_line(1, &[("env", "new")]) + &user_line(2, &[]);
+    import(&database.url(), &users);
+    let tag = ("1".to_owned(), "env".to_owned(), "new".to_owned());
+    assert_eq!(tags_of(&mut client, &[1, 2]).await.unwrap(), [tag]);
 }
 
 /// An import that has to fail and to leave what was there.
