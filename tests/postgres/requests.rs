@@ -128,3 +128,20 @@ async fn postgres_tag_that_waits_for_an_untag_comes_after_it_for_every_user() {
         expected
     );
 }
+
+#[tokio::test]
+async fn postgres_untag_of_a_record_that_is_no_object_is_refused_and_leaves_it() {
+    let database = database_with(&[&[("env", "prod")], &[]]);
+    let server = serve(&database.url(), &[]);
+    let mut client = server.client().await;
+    // An array, from which jsonb's operators would remove the key, and a text that is the key.
+    for damaged in [r#"["env", "x"]"#, r#""env""#, r#""x""#, "1"] {
+        database.sql(&format!(
+            "UPDATE resource SET tags = '{damaged}' WHERE resource_id = '2'"
+        ));
+        let refused = remove(&mut client, &[1, 2], &["env"]).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Internal, "{damaged}");
+        let left = database.sql("SELECT tags FROM resource ORDER BY resource_id");
+        assert_eq!(left, format!("{{\"env\": \"prod\"}}\n{damaged}"));
+    }
+}
