@@ -62,7 +62,7 @@ async fn header_bomb_is_refused() {
             // Literal with incremental indexing: it becomes entry 62, the newest of the dynamic table.
             block.extend([0x40, 1, b'x', 127, 0xe1, 0x1e]);
             block.extend([b'y'; 4000]);
-            block.extend([0x80 | 62; 12_000]);
+            block.extend([0x80 | 0x3e; 12_000]);
             let open = frame(HEADERS, END_HEADERS, stream, &block);
             if !attack.is_on() || raw.send(&open).is_err() {
                 return;

@@ -39,13 +39,6 @@ struct Lane {
 /// Counts a statement on its lane.
 struct Load<'lane>(&'lane AtomicUsize);
 
-impl<'lane> Load<'lane> {
-    fn new(load: &'lane AtomicUsize) -> Self {
-        load.fetch_add(1, Ordering::Relaxed);
-        Self(load)
-    }
-}
-
 impl Drop for Load<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -74,14 +67,9 @@ impl Lanes {
     {
         let lanes = Arc::clone(self);
         let work = async move {
-            let Some(lane) = lanes
-                .all
-                .iter()
-                .min_by_key(|lane| lane.load.load(Ordering::Relaxed))
-            else {
+            let Some((lane, _load)) = lanes.least_loaded() else {
                 return Err(Failure::NoConnection("the store has no connections".into()));
             };
-            let _load = Load::new(&lane.load);
             let client = tokio::time::timeout(CONNECTION_TIMEOUT, lanes.client(lane)).await;
             let no_client = |_| Failure::NoConnection("no connection in time".into());
             let client = client.map_err(no_client)??;
@@ -100,6 +88,24 @@ impl Lanes {
         tokio::spawn(work)
             .await
             .unwrap_or_else(|error| Err(Failure::NoConnection(error.into())))
+    }
+
+    /// The lane with the least to do, which has one more to do now. Chosen and counted at once, so that two statements
+    /// never take the last idle lane together.
+    fn least_loaded(&self) -> Option<(&Lane, Load<'_>)> {
+        loop {
+            let loads = self
+                .all
+                .iter()
+                .map(|lane| (lane.load.load(Ordering::Relaxed), lane));
+            let (load, lane) = loads.min_by_key(|(load, _)| *load)?;
+            let counted =
+                lane.load
+                    .compare_exchange(load, load + 1, Ordering::Relaxed, Ordering::Relaxed);
+            if counted.is_ok() {
+                return Some((lane, Load(&lane.load)));
+            }
+        }
     }
 
     /// The lane's connection, opened when there is none that works.
