@@ -1,6 +1,7 @@
-//! Callers by bearer token. The tokens are PyJWT's.
+//! Callers by bearer token. The tokens are made by `PyJWT`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
@@ -110,10 +111,10 @@ async fn a_bad_token_or_none_is_refused_and_repeated_nowhere() {
     for (what, token) in &MADE.bad {
         let refused = call(&mut client, token).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated, "{what}: {refused:?}");
-        said += &format!("{what}: {}\n", refused.message());
+        writeln!(said, "{what}: {}", refused.message()).unwrap();
     }
     let refused = client.list_tag_resources(list()).await.unwrap_err();
-    said += &format!("none: {}\n", refused.message());
+    writeln!(said, "none: {}", refused.message()).unwrap();
     for entry in ["", "Bearer", "Basic dXNlcjpwYXNzd29yZA=="] {
         let mut request = Request::new(list());
         request
@@ -121,13 +122,13 @@ async fn a_bad_token_or_none_is_refused_and_repeated_nowhere() {
             .insert("authorization", entry.parse().unwrap());
         let refused = client.list_tag_resources(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated, "{entry}");
-        said += &format!("{entry:?}: {}\n", refused.message());
+        writeln!(said, "{entry:?}: {}", refused.message()).unwrap();
     }
     let mut twice = with_token(list(), any_good());
     let entry = format!("Bearer {}", any_good()).parse().unwrap();
     twice.metadata_mut().append("authorization", entry);
     let refused = client.list_tag_resources(twice).await.unwrap_err();
-    said += &format!("two: {}\n", refused.message());
+    writeln!(said, "two: {}", refused.message()).unwrap();
     insta::assert_snapshot!(without_numbers(&said));
 
     call(&mut client, any_good()).await.unwrap();
@@ -196,7 +197,7 @@ async fn a_certificate_a_token_or_both_can_be_demanded() {
             &files,
             &[&client_ca[..], &["--require-identity", demand]].concat(),
         );
-        let mut served = Vec::new();
+        let mut outcomes = Vec::new();
         for (identity, token) in [
             (Some(&pair), true),
             (Some(&pair), false),
@@ -205,7 +206,7 @@ async fn a_certificate_a_token_or_both_can_be_demanded() {
         ] {
             let client = Files::connect(&server, &files.servers, identity).await;
             let Ok(mut client) = client else {
-                served.push(false);
+                outcomes.push(false);
                 continue;
             };
             let answer = if token {
@@ -213,9 +214,9 @@ async fn a_certificate_a_token_or_both_can_be_demanded() {
             } else {
                 client.list_tag_resources(list()).await.map(drop)
             };
-            served.push(answer.is_ok());
+            outcomes.push(answer.is_ok());
         }
-        assert_eq!(served, wanted, "{demand}");
+        assert_eq!(outcomes, wanted, "{demand}");
         // Nobody falls back to the certificate with a token that is not good.
         let mut client = files.client(&server, Some(&pair)).await;
         call(&mut client, &MADE.bad["expired"]).await.unwrap_err();
