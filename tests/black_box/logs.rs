@@ -154,7 +154,7 @@ async fn send_values(client: &mut Client, value: &str) {
 async fn no_tag_value_is_ever_logged_at_any_level() {
     let home = directory();
     home.limit_lock_waits();
-    let server = home.serve(&["--log-level", "trace"]);
+    let server = home.serve(&["--log-level", "trace,h2=trace"]);
     let client = &mut server.client().await;
     let value = "Zq7-unmistakable-Xw3";
     send_values(client, value).await;

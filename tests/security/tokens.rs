@@ -104,7 +104,7 @@ async fn a_token_of_each_algorithm_names_its_subject() {
 #[tokio::test]
 async fn a_bad_token_or_none_is_refused_and_repeated_nowhere() {
     let files = files();
-    let server = serve_file(&files, &["--log-level", "trace"]);
+    let server = serve_file(&files, &["--log-level", "trace,h2=trace"]);
     let mut client = files.client(&server, None).await;
     assert_eq!(MADE.bad.len(), 19);
     let mut said = String::new();
