@@ -17,6 +17,11 @@ pub struct LimitArguments {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
 
+    /// How many connections may be in their TLS handshake; more are closed at once.
+    #[arg(long, env = "UNTAG_MAX_HANDSHAKES", value_name = "CONNECTIONS", default_value = "2000",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_handshakes: u32,
+
     /// How many requests one connection may have open; clients queue more by themselves.
     #[arg(long, env = "UNTAG_MAX_STREAMS", value_name = "REQUESTS", default_value = "1024",
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -84,6 +89,7 @@ impl LimitArguments {
     pub fn limits(&self) -> Limits {
         Limits {
             connections: count(self.max_connections),
+            handshakes: count(self.max_handshakes),
             streams: self.max_streams,
             reset_streams: count(self.max_reset_streams),
             header_list_bytes: self.max_header_list_bytes,

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +37,28 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 pub struct Common {
     pub handler: Handler,
     pub limits: Limits,
-    /// TLS, if the port speaks it: the newest configuration is taken for each connection.
-    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    /// TLS, if the port speaks it.
+    pub tls: Option<Tls>,
     /// Cancelled when no more requests are to be taken.
     pub closing: CancellationToken,
+}
+
+/// TLS for the connections of a port.
+pub struct Tls {
+    /// The newest configuration is taken for each connection.
+    config: Arc<ArcSwap<ServerConfig>>,
+    /// A handshake costs more than a request, and nobody is known before it: so they have a bound of their own.
+    handshakes: Semaphore,
+}
+
+impl Tls {
+    /// TLS by this configuration, with so many handshakes at a time.
+    pub fn new(config: Arc<ArcSwap<ServerConfig>>, handshakes: usize) -> Self {
+        Self {
+            config,
+            handshakes: Semaphore::new(handshakes),
+        }
+    }
 }
 
 impl Common {
@@ -53,12 +72,17 @@ impl Common {
             let peer = Peer::new(address, None, false);
             return self.speak(stream, peer, Instant::now()).await;
         };
+        let Ok(place) = tls.handshakes.try_acquire() else {
+            tracing::info!(%address, "a connection is turned away: too many are in their TLS handshake");
+            return;
+        };
         let started = Instant::now();
-        let handshake = TlsAcceptor::from(tls.load_full()).accept(stream);
+        let handshake = TlsAcceptor::from(tls.config.load_full()).accept(stream);
         let handshake = tokio::select! {
             () = self.closing.cancelled() => return,
             handshake = tokio::time::timeout(self.limits.handshake_timeout, handshake) => handshake,
         };
+        drop(place);
         match handshake {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates();

@@ -88,6 +88,7 @@ mod tests {
     fn lifetime(jitter: f64) -> (Lifetime, Peer) {
         let limits = Limits {
             connections: 1,
+            handshakes: 1,
             streams: 1,
             reset_streams: 1,
             header_list_bytes: 1,

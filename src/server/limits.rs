@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
+    /// TLS handshakes at a time.
+    pub handshakes: usize,
     /// Requests that one connection may have open.
     pub streams: u32,
     /// Streams of one connection that may be reset by us, or be reset before we saw them, before it is closed: a client

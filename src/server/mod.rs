@@ -25,7 +25,7 @@ use crate::auth::Authenticator;
 use crate::grpc::{self, Admission, Handler, HandlerParts, InFlight, Settings};
 use crate::service::TagService;
 use crate::store::Store;
-use connection::Common;
+use connection::{Common, Tls};
 pub use limits::Limits;
 use port::Port;
 use readiness::Readiness;
@@ -152,8 +152,8 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
         connections: connections.clone(),
         common: Common {
             handler: handler(public_routes, authenticator),
+            tls: tls.map(|config| Tls::new(config, limits.handshakes)),
             limits,
-            tls,
             closing: draining.clone(),
         },
     };

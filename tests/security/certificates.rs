@@ -101,6 +101,27 @@ async fn without_a_client_ca_nobody_is_asked_who_it_is() {
     assert_eq!(line["caller"], "anonymous");
 }
 
+#[tokio::test]
+async fn a_caller_that_sends_too_much_leaves_room_for_the_others() {
+    let files = Files::new();
+    let server = files.serve_callers(&["--max-caller-rate", "5"]);
+    let (loud, quiet) = (
+        files.callers.issue(vec![spiffe("loud")]),
+        files.callers.issue(vec![spiffe("quiet")]),
+    );
+    let mut loud = files.client(&server, Some(&loud)).await;
+    let mut quiet = files.client(&server, Some(&quiet)).await;
+    let mut refused = 0;
+    for _ in 0..50 {
+        if let Err(status) = loud.list_tag_resources(list()).await {
+            assert_eq!(status.code(), Code::ResourceExhausted);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "fifty at once are too many");
+    quiet.list_tag_resources(list()).await.unwrap();
+}
+
 #[test]
 fn grpcurl_calls_with_a_certificate() {
     let files = Files::new();

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -97,6 +98,25 @@ fn a_handshake_that_stalls_is_given_up() {
     silent.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(silent.read(&mut [0]).unwrap(), 0, "the server closes it");
     server.wait_for_log("a TLS handshake has taken too long");
+}
+
+#[test]
+fn max_handshakes_are_under_way_and_no_more() {
+    let files = Files::new();
+    let server = files.serve(&["--max-handshakes", "1", "--handshake-timeout", "0.5"]);
+    let version = &rustls::version::TLS13;
+    let started = Instant::now();
+    // Until the silent one is accepted, the other may get in.
+    let silent = TcpStream::connect(server.address).unwrap();
+    while handshake(&server, &files.servers, version, b"h2").is_ok() {
+        assert!(started.elapsed() < PATIENCE, "both are in their handshake");
+    }
+    server.wait_for_log("a connection is turned away: too many are in their TLS handshake");
+    // The silent one is given up, and there is room.
+    while handshake(&server, &files.servers, version, b"h2").is_err() {
+        assert!(started.elapsed() < PATIENCE, "nobody gets in");
+    }
+    drop(silent);
 }
 
 #[tokio::test]
