@@ -134,7 +134,7 @@ fn a_variable_that_is_wrong_is_refused_as_its_flag_is() {
 }
 
 #[test]
-fn an_address_that_strangers_can_reach_needs_allow_anonymous() {
+fn an_address_that_strangers_can_reach_needs_identities_or_allow_anonymous() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let output = refused_serve(|command| {
             command.args(["--listen", address]);
@@ -146,18 +146,27 @@ fn an_address_that_strangers_can_reach_needs_allow_anonymous() {
             "{said}"
         );
     }
+    // Either the network keeps strangers out, or the service does.
     let directory = tempfile::tempdir().unwrap();
-    let mut command = untag();
-    command.args([
-        "serve",
-        "--listen",
-        "0.0.0.0:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--allow-anonymous",
-    ]);
-    let (code, log) = serve_briefly(command.arg("--data-dir").arg(directory.path()));
-    assert_eq!(code, Some(0), "{log}");
+    let jwks = directory.path().join("jwks.json");
+    let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    std::fs::write(&jwks, format!(r#"{{"keys":[{key}]}}"#)).unwrap();
+    let jwks = jwks.to_str().unwrap();
+    let tokens = ["--jwks", jwks, "--jwt-issuer", "i", "--jwt-audience", "a"];
+    for who in [&["--allow-anonymous"][..], &tokens] {
+        let mut command = untag();
+        command
+            .args([
+                "serve",
+                "--listen",
+                "0.0.0.0:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+            ])
+            .args(who);
+        let (code, log) = serve_briefly(command.arg("--data-dir").arg(directory.path()));
+        assert_eq!(code, Some(0), "{log}");
+    }
 }
 
 #[test]

@@ -64,6 +64,27 @@ fn grpcurl_lists_services_and_methods() {
 }
 
 #[test]
+fn grpcurl_learns_nothing_where_reflection_is_off_and_calls_by_the_proto_file() {
+    let sample = Sample::start(&["--no-reflection"]);
+    let Printed { code, stderr, .. } = grpcurl(&sample.server, &[], &["list"]);
+    assert_ne!(code, Some(0));
+    assert_has(&stderr, &["does not support the reflection API"]);
+    let proto = [
+        "-import-path",
+        "proto",
+        "-proto",
+        "ram/tag/v1/tag_service.proto",
+    ];
+    let request = json!({"tags": [{"key": "team"}]}).to_string();
+    let listed = grpcurl(
+        &sample.server,
+        &[&proto[..], &["-d", &request]].concat(),
+        &[LIST],
+    );
+    assert_has(&listed.success(), &["requestId"]);
+}
+
+#[test]
 fn grpcurl_describes_methods_and_fields_with_comments_and_limits() {
     let sample = Sample::start(&[]);
     let describe = |what| grpcurl(&sample.server, &[], &["describe", what]).success();
