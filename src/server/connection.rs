@@ -136,9 +136,9 @@ impl Common {
                 Verdict::Leave(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is told to leave");
                     served.as_mut().graceful_shutdown();
-                    match tokio::time::timeout(lifetime.farewell(&peer), served.as_mut()).await {
-                        Ok(ended) => break ended,
-                        Err(_) => return,
+                    match lifetime.farewell(&peer, served.as_mut()).await {
+                        Some(ended) => break ended,
+                        None => return,
                     }
                 }
             };

@@ -1,5 +1,6 @@
 //! How long a connection may stay.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use super::limits::Limits;
@@ -68,12 +69,22 @@ impl Lifetime {
         })
     }
 
-    /// How long a connection gets after it was told to leave: enough for the requests that it has open.
-    pub fn farewell(&self, peer: &Peer) -> Duration {
-        match peer.idle_since() {
-            Some(_) => GRACE,
-            None => self.waiting,
+    /// Waits for the end of a connection that was told to leave: not for long when it has no request open, and else for as
+    /// long as its requests may take.
+    pub async fn farewell<T>(
+        &self,
+        peer: &Peer,
+        mut connection: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        for patience in [GRACE, self.waiting] {
+            if let Ok(ended) = tokio::time::timeout(patience, connection.as_mut()).await {
+                return Some(ended);
+            }
+            if peer.idle_since().is_some() {
+                return None;
+            }
         }
+        None
     }
 }
 
