@@ -47,6 +47,8 @@ pub struct Follower<T> {
     value: Arc<ArcSwap<T>>,
     /// The last complaint, so that it is logged once and not at every look.
     complaint: String,
+    /// How many different complaints there have been.
+    failures: u64,
 }
 
 impl<T: Send + Sync + 'static> Follower<T> {
@@ -69,6 +71,7 @@ impl<T: Send + Sync + 'static> Follower<T> {
             seen,
             value: Arc::new(ArcSwap::from_pointee(value)),
             complaint: String::new(),
+            failures: 0,
         })
     }
 
@@ -114,7 +117,9 @@ impl<T: Send + Sync + 'static> Follower<T> {
             Err(error) => {
                 let complaint = error.to_string();
                 if complaint != self.complaint {
-                    tracing::error!(what = self.what, %error, "not reloaded; the old one stays in use");
+                    self.failures += 1;
+                    let failures = self.failures;
+                    tracing::error!(what = self.what, %error, failures, "not reloaded; the old one stays in use");
                     self.complaint = complaint;
                 }
             }
