@@ -65,7 +65,7 @@ pub struct ServeArguments {
     )]
     pub listen: SocketAddr,
 
-    /// The address of gRPC health for probes, without TLS.
+    /// The address of probes, metrics and the log level, without TLS.
     #[arg(
         long,
         env = "UNTAG_ADMIN_LISTEN",

@@ -41,10 +41,11 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
             "untag: tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
         );
     }
-    let _logs = match telemetry::start_logging(arguments.log_format, &arguments.log_level) {
-        Ok(logs) => logs,
-        Err(error) => return fail(error),
-    };
+    let (log_level, _logs) =
+        match telemetry::start_logging(arguments.log_format, &arguments.log_level) {
+            Ok(logs) => logs,
+            Err(error) => return fail(error),
+        };
     // Each connection takes a file descriptor, and the usual limit of 1,024 is meant for programs that use select().
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
@@ -77,6 +78,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
             reload_interval: arguments.security.reload_interval,
         },
         limits: arguments.limits.limits(),
+        log_level,
     };
     let choice = match arguments.store.choose() {
         Ok(choice) => choice,

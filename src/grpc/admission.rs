@@ -12,6 +12,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use super::in_flight::{InFlight, InFlightGuard};
 use crate::domain::{Caller, Error};
 use crate::service::RETRY_AFTER;
+use crate::telemetry::metrics::{Throttle, metrics};
 
 /// Lets requests in, up to a number at a time and a rate for each caller.
 #[derive(Debug, Clone)]
@@ -39,15 +40,17 @@ impl Admission {
     /// Lets a request in until the guard goes.
     pub(super) fn enter(&self, caller: &Caller) -> Result<InFlightGuard, Error> {
         if let Some(rates) = &self.rates {
-            rates
-                .check_key(caller)
-                .map_err(|too_early| Error::Throttled {
+            rates.check_key(caller).map_err(|too_early| {
+                metrics().server.throttled(Throttle::CallerRate);
+                Error::Throttled {
                     reason: "the caller has sent more requests a second than the server allows",
                     retry_after: too_early.wait_time_from(rates.clock().now()),
-                })?;
+                }
+            })?;
         }
         let guard = self.running.enter();
         if self.running.count() > self.most {
+            metrics().server.throttled(Throttle::RequestsInFlight);
             return Err(Error::Throttled {
                 reason: "the server carries out as many requests as it may",
                 retry_after: RETRY_AFTER,

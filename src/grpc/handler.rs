@@ -24,6 +24,7 @@ use crate::auth::token::TokenError;
 use crate::auth::{Authenticator, Unauthenticated};
 use crate::domain::{Applied, Call, Error, RequestId};
 use crate::service::RETRY_AFTER;
+use crate::telemetry::metrics::metrics;
 
 const REQUEST_ID_HEADER: &str = "x-request-id";
 
@@ -76,11 +77,15 @@ impl Handler {
         // Health watches and reflection streams last as long as their callers like, and hold up no drain.
         let guard = is_tag_request.then(|| self.0.in_flight.enter());
         let guards = (guard, peer.enter(is_tag_request));
+        let mut call = metrics().calls.start(request.uri().path());
         let handler = self.clone();
         let peer = Arc::clone(peer);
         async move {
             let response = handler.answer(request, &peer, is_tag_request).await;
-            response.map(|body| Body::new(CountedBody::new(body, guards)))
+            if let Some(code) = status::code_in(response.headers()) {
+                call.finish(code);
+            }
+            response.map(|body| Body::new(CountedBody::new(body, guards, call)))
         }
     }
 

@@ -43,6 +43,9 @@ pub const DESCRIPTORS: &[u8] =
 /// The name of the tag service, as health and reflection know it.
 pub const TAG_SERVICE: &str = "ram.tag.v1.TagService";
 
+/// The name under which health tells whether the process lives, on the admin port.
+pub const LIVENESS: &str = "liveness";
+
 const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
 /// How requests are treated.

@@ -13,7 +13,9 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::in_flight::InFlightGuard;
+use super::status;
 use crate::domain::Caller;
+use crate::telemetry::metrics::Call;
 
 /// The other end of a connection.
 #[derive(Debug)]
@@ -117,13 +119,16 @@ type Guards = (Option<InFlightGuard>, PeerGuard);
 /// A body that keeps its request counted until it is sent or given up.
 pub(super) struct CountedBody {
     body: Body,
+    /// Its end is in the trailers, unless the headers have had it.
+    call: Call,
     _guards: Guards,
 }
 
 impl CountedBody {
-    pub(super) fn new(body: Body, guards: Guards) -> Self {
+    pub(super) fn new(body: Body, guards: Guards, call: Call) -> Self {
         Self {
             body,
+            call,
             _guards: guards,
         }
     }
@@ -137,7 +142,13 @@ impl http_body::Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(code) = frame.trailers_ref().and_then(status::code_in)
+        {
+            self.call.finish(code);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

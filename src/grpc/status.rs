@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{
     BadRequest, ErrorDetail, ErrorInfo, FieldViolation, QuotaFailure, QuotaViolation, RequestInfo,
@@ -89,6 +90,12 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
     ];
     all.extend(details);
     Status::with_error_details_vec(code, shortened(error.to_string()), all)
+}
+
+/// The number of the code in headers or trailers that have one.
+pub fn code_in(headers: &HeaderMap) -> Option<i32> {
+    let code = headers.get("grpc-status")?;
+    Some(Code::from_bytes(code.as_bytes()).into())
 }
 
 /// The name of a code as the gRPC specification writes it, for the log.

@@ -1,4 +1,4 @@
-//! One connection: TLS where it is wanted, then HTTP/2 until it ends or has to leave.
+//! One connection: TLS where it is wanted, then HTTP until it ends or has to leave. The public port speaks HTTP/2 only.
 //!
 //! hyper is driven directly, and not through tonic's server, which erases hyper's limits where they are not set again,
 //! does not pause when the process is out of file descriptors, and answers a passed deadline with CANCELLED.
@@ -10,21 +10,26 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use hyper::server::conn::http2;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 
+use super::admin::{self, Admin};
 use super::identity;
 use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
 use super::spoken::Listening;
 use crate::grpc::{Handler, Peer};
+use crate::telemetry::metrics::metrics;
 
 /// What one request may send before it is read, in bytes: the largest message fits.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
@@ -32,10 +37,14 @@ const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// How much of one answer is kept for a client that does not take it, in bytes.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// The least that hyper's reader of HTTP/1.1 can work with, in bytes.
+const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
 
 /// What connections of a port have in common.
 pub struct Common {
     pub handler: Handler,
+    /// Answers what is not gRPC, on the admin port. Such a port speaks HTTP/1.1 too, as curl and Prometheus do.
+    pub admin: Option<Admin>,
     pub limits: Limits,
     /// TLS, if the port speaks it.
     pub tls: Option<Tls>,
@@ -73,6 +82,7 @@ impl Common {
             return self.speak(stream, peer, Instant::now()).await;
         };
         let Ok(place) = tls.handshakes.try_acquire() else {
+            metrics().server.tls_handshakes_failed.inc();
             tracing::info!(%address, "a connection is turned away: too many are in their TLS handshake");
             return;
         };
@@ -92,12 +102,18 @@ impl Common {
                 self.speak(stream, Peer::new(address, caller, true), started)
                     .await;
             }
-            Ok(Err(error)) => tracing::info!(%address, %error, "a TLS handshake has failed"),
-            Err(_) => tracing::info!(%address, "a TLS handshake has taken too long"),
+            Ok(Err(error)) => {
+                metrics().server.tls_handshakes_failed.inc();
+                tracing::info!(%address, %error, "a TLS handshake has failed");
+            }
+            Err(_) => {
+                metrics().server.tls_handshakes_failed.inc();
+                tracing::info!(%address, "a TLS handshake has taken too long");
+            }
         }
     }
 
-    /// Speaks HTTP/2 over a stream whose client has had since `started` to begin.
+    /// Speaks over a stream whose client has had since `started` to begin.
     async fn speak<S>(&self, stream: S, peer: Peer, started: Instant)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -105,22 +121,12 @@ impl Common {
         let limits = &self.limits;
         let peer = Arc::new(peer);
         let service = service_fn(|request| {
-            let answer = self.handler.handle(request, &peer);
+            let answer = self.answer(request, &peer);
             answer.map(Ok::<_, Infallible>)
         });
         let (stream, spoken) = Listening::to(stream);
-        let served = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.streams)
-            .max_local_error_reset_streams(limits.reset_streams)
-            .max_pending_accept_reset_streams(limits.reset_streams)
-            .max_header_list_size(limits.header_list_bytes)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(SEND_BUFFER_BYTES)
-            .keep_alive_interval(limits.keepalive_interval)
-            .keep_alive_timeout(limits.keepalive_timeout)
-            .serve_connection(TokioIo::new(stream), service);
+        let http = self.http();
+        let served = http.serve_connection(TokioIo::new(stream), service);
         let mut served = std::pin::pin!(served);
 
         let handshake_left = limits.handshake_timeout.saturating_sub(started.elapsed());
@@ -155,5 +161,47 @@ impl Common {
         if let Err(error) = ended {
             tracing::debug!(address = %peer.address, %error, "a connection has ended early");
         }
+    }
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Arc<Peer>,
+    ) -> impl Future<Output = Response<Body>> + use<> {
+        let Some(admin) = self.admin.as_ref().filter(|_| !admin::is_grpc(&request)) else {
+            return self.handler.handle(request, peer).left_future();
+        };
+        let (admin, counted) = (admin.clone(), peer.enter(false));
+        let answer = async move {
+            let response = admin.answer(request).await;
+            drop(counted);
+            response
+        };
+        answer.right_future()
+    }
+
+    /// HTTP/2, and on the admin port HTTP/1.1 too.
+    fn http(&self) -> auto::Builder<TokioExecutor> {
+        let limits = &self.limits;
+        let header_bytes = usize::try_from(limits.header_list_bytes).unwrap_or(usize::MAX);
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        if self.admin.is_none() {
+            http = http.http2_only();
+        }
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.handshake_timeout)
+            .max_buf_size(header_bytes.max(LEAST_HEADER_BUFFER_BYTES));
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_local_error_reset_streams(limits.reset_streams)
+            .max_pending_accept_reset_streams(limits.reset_streams)
+            .max_header_list_size(limits.header_list_bytes)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout);
+        http
     }
 }

@@ -1,5 +1,6 @@
 //! Listeners, TLS, limits, readiness and drain.
 
+mod admin;
 mod connection;
 mod identity;
 mod lifetime;
@@ -25,6 +26,9 @@ use crate::auth::Authenticator;
 use crate::grpc::{self, Admission, Handler, HandlerParts, InFlight, Settings};
 use crate::service::TagService;
 use crate::store::Store;
+use crate::telemetry::LogLevel;
+use crate::telemetry::metrics::metrics;
+use admin::Admin;
 use connection::{Common, Tls};
 pub use limits::Limits;
 use port::Port;
@@ -47,7 +51,7 @@ const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 pub struct Config {
     /// The address of the tag service.
     pub listen: SocketAddr,
-    /// The address of health for probes.
+    /// The address of probes, metrics and the log level.
     pub admin_listen: SocketAddr,
     /// How long requests in flight get to finish after SIGTERM or SIGINT.
     pub drain_timeout: Duration,
@@ -57,6 +61,8 @@ pub struct Config {
     pub security: Security,
     /// What callers may take up.
     pub limits: Limits,
+    /// What is logged, which the admin port can change.
+    pub log_level: LogLevel,
 }
 
 /// Why the server could not run.
@@ -104,7 +110,9 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
     let draining = CancellationToken::new();
     let cut_off = CancellationToken::new();
     let in_flight = InFlight::default();
-    let readiness = Readiness::new();
+    let counted = in_flight.clone();
+    metrics().server.in_flight.of(move || counted.count());
+    let readiness = Readiness::new().await;
     let monitor = tokio::spawn(readiness.clone().follow(store.clone(), draining.clone()));
 
     let Started {
@@ -129,7 +137,8 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
         })
     };
     let service = TagService::new(store, authority, audit);
-    let public_routes = grpc::public_services(service, settings, admission, readiness.reporter())?;
+    let public_routes =
+        grpc::public_services(service, settings, admission, readiness.public_reporter())?;
     let connections = TaskTracker::new();
     let admin = Port {
         name: "admin",
@@ -137,9 +146,13 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
         connections: TaskTracker::new(),
         common: Common {
             handler: handler(
-                grpc::admin_services(readiness.reporter()),
+                grpc::admin_services(readiness.admin_reporter()),
                 Authenticator::open(),
             ),
+            admin: Some(Admin {
+                not_ready: readiness.not_ready(),
+                log_level: config.log_level,
+            }),
             limits: limits.of_admin_port(),
             tls: None,
             // The admin port outlives the drain, so that probes see NOT_SERVING until the end.
@@ -153,6 +166,7 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
         common: Common {
             handler: handler(public_routes, authenticator),
             tls: tls.map(|config| Tls::new(config, limits.handshakes)),
+            admin: None,
             limits,
             closing: draining.clone(),
         },

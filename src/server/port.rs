@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Common;
+use crate::telemetry::metrics::metrics;
 
 /// How long to wait before the next try when the process can accept no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -37,6 +38,7 @@ impl Port {
         }
         let common = Arc::new(self.common);
         let places = Arc::new(Semaphore::new(common.limits.connections));
+        let counted = metrics().server.connections(self.name);
         let mut complained: Option<Instant> = None;
         let mut complain = |message: &str, error: Option<&io::Error>| {
             if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
@@ -54,20 +56,23 @@ impl Port {
                 Ok((stream, address)) => {
                     // Closed at once, a client can go elsewhere; left in the queue, it would hang.
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        counted.refused_at_limit.inc();
                         complain(FULL, None);
                         continue;
                     };
                     let common = Arc::clone(&common);
+                    let open = counted.open();
                     self.connections.spawn(async move {
                         // An IPv4 client of an IPv6 listener is what it is.
                         common.serve(stream, address.ip().to_canonical()).await;
-                        drop(place);
+                        drop((place, open));
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
+                    counted.refused_by_system.inc();
                     complain("cannot accept connections; trying again", Some(&error));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

@@ -1,13 +1,16 @@
-//! Whether the service can do its work, as gRPC health tells it.
+//! Whether the service can do its work, as gRPC health and `/ready` tell it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::grpc::TAG_SERVICE;
+use super::admin::NotReady;
+use crate::grpc::{LIVENESS, TAG_SERVICE};
 use crate::store::Store;
+use crate::telemetry::metrics::metrics;
 
 /// How often the store is asked, and how long it may take to answer: together the longest that health is behind.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -16,26 +19,44 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The state behind the health service.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    reporter: HealthReporter,
+    public: HealthReporter,
+    admin: HealthReporter,
+    not_ready: NotReady,
 }
 
 impl Readiness {
     /// Not ready, until the store has answered.
-    pub fn new() -> Self {
-        Self {
-            reporter: HealthReporter::new(),
-        }
+    pub async fn new() -> Self {
+        let readiness = Self {
+            public: HealthReporter::new(),
+            admin: HealthReporter::new(),
+            not_ready: Arc::new(Some(Arc::new("the store has not answered yet".to_owned())).into()),
+        };
+        // The overall status starts as SERVING in tonic-health.
+        readiness.set(ServingStatus::NotServing).await;
+        // From here to the end of the process, whatever the store does: a restart would not mend that.
+        let alive = ServingStatus::Serving;
+        readiness.admin.set_service_status(LIVENESS, alive).await;
+        readiness
     }
 
-    /// For the health services.
-    pub fn reporter(&self) -> HealthReporter {
-        self.reporter.clone()
+    /// For the health service of the public port.
+    pub fn public_reporter(&self) -> HealthReporter {
+        self.public.clone()
+    }
+
+    /// For the health service of the admin port, which knows of the process's life too.
+    pub fn admin_reporter(&self) -> HealthReporter {
+        self.admin.clone()
+    }
+
+    /// For `/ready`.
+    pub fn not_ready(&self) -> NotReady {
+        Arc::clone(&self.not_ready)
     }
 
     /// Follows the store until the drain starts, and ends with NOT_SERVING.
     pub async fn follow<S: Store>(self, store: S, draining: CancellationToken) {
-        // The overall status starts as SERVING in tonic-health.
-        self.set(ServingStatus::NotServing).await;
         let mut ready = false;
         let follow = async {
             loop {
@@ -45,8 +66,11 @@ impl Readiness {
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some(format!("the store has not answered for {CHECK_TIMEOUT:?}")),
                 };
-                if failure.is_none() != ready {
-                    ready = failure.is_none();
+                let changed = failure.is_none() != ready;
+                ready = failure.is_none();
+                metrics().store.set_ready(ready);
+                self.not_ready.store(failure.clone().map(Arc::new));
+                if changed {
                     match &failure {
                         None => tracing::info!("ready"),
                         Some(reason) => tracing::warn!(reason, "not ready"),
@@ -65,12 +89,16 @@ impl Readiness {
             () = draining.cancelled() => {}
             () = follow => {}
         }
+        let reason = Arc::new("the server is shutting down".to_owned());
+        self.not_ready.store(Some(reason));
         self.set(ServingStatus::NotServing).await;
     }
 
     async fn set(&self, status: ServingStatus) {
         for service in ["", TAG_SERVICE] {
-            self.reporter.set_service_status(service, status).await;
+            for reporter in [&self.public, &self.admin] {
+                reporter.set_service_status(service, status).await;
+            }
         }
     }
 }

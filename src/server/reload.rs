@@ -10,6 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 
+use crate::telemetry::metrics::{Reload, metrics};
+
 /// Files that can't be used.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -40,6 +42,7 @@ type Parse<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send>;
 /// Follows files for a value. Files are read, and not watched: so a Kubernetes volume, whose links are swapped, and a
 /// network file system are followed like any other.
 pub struct Follower<T> {
+    counted: Reload,
     what: &'static str,
     paths: Vec<PathBuf>,
     parse: Parse<T>,
@@ -47,8 +50,6 @@ pub struct Follower<T> {
     value: Arc<ArcSwap<T>>,
     /// The last complaint, so that it is logged once and not at every look.
     complaint: String,
-    /// How many different complaints there have been.
-    failures: u64,
 }
 
 impl<T: Send + Sync + 'static> Follower<T> {
@@ -57,6 +58,7 @@ impl<T: Send + Sync + 'static> Follower<T> {
     /// # Errors
     /// [`LoadError`]: there is no value to go on with.
     pub fn load<E: Display>(
+        counted: Reload,
         what: &'static str,
         paths: Vec<PathBuf>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, E> + Send + 'static,
@@ -65,13 +67,13 @@ impl<T: Send + Sync + 'static> Follower<T> {
         let seen = read(what, &paths)?;
         let value = parse(&seen).map_err(|reason| content_error(what, &paths, reason))?;
         Ok(Self {
+            counted,
             what,
             paths,
             parse: Box::new(parse),
             seen,
             value: Arc::new(ArcSwap::from_pointee(value)),
             complaint: String::new(),
-            failures: 0,
         })
     }
 
@@ -111,15 +113,16 @@ impl<T: Send + Sync + 'static> Follower<T> {
             Ok(changed) => {
                 self.complaint.clear();
                 if changed {
+                    metrics().server.reloaded(self.counted, true);
                     tracing::info!(what = self.what, "reloaded");
                 }
             }
             Err(error) => {
+                // At each look, so that the rate of failures shows until it is mended.
+                metrics().server.reloaded(self.counted, false);
                 let complaint = error.to_string();
                 if complaint != self.complaint {
-                    self.failures += 1;
-                    let failures = self.failures;
-                    tracing::error!(what = self.what, %error, failures, "not reloaded; the old one stays in use");
+                    tracing::error!(what = self.what, %error, "not reloaded; the old one stays in use");
                     self.complaint = complaint;
                 }
             }

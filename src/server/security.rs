@@ -14,6 +14,7 @@ use super::tls::{self, TlsFiles};
 use crate::auth::token::{KeySet, KeySetError, KeySource, RemoteKeys, RemoteKeysError, TokenRules};
 use crate::auth::{Authenticator, Authority, Demand, Keys, PolicyError, PolicySet, Tokens};
 use crate::service::Audit;
+use crate::telemetry::metrics::Reload;
 
 /// Why nobody could be let in safely.
 #[derive(Debug, Error)]
@@ -97,7 +98,7 @@ impl TokenIssuer {
 }
 
 fn load_keys(path: PathBuf) -> Result<Follower<KeySet>, LoadError> {
-    Follower::load("JWKS file", vec![path], |contents| {
+    Follower::load(Reload::Jwks, "JWKS file", vec![path], |contents| {
         let keys = KeySet::parse(&contents.concat())?;
         tracing::info!(usable = keys.usable(), "the JWKS file is read");
         for skipped in keys.skipped() {
@@ -108,7 +109,7 @@ fn load_keys(path: PathBuf) -> Result<Follower<KeySet>, LoadError> {
 }
 
 fn load_policy(path: PathBuf) -> Result<Follower<PolicySet>, LoadError> {
-    Follower::load("policy file", vec![path], |contents| {
+    Follower::load(Reload::Policy, "policy file", vec![path], |contents| {
         let policies = PolicySet::parse(&contents.concat())?;
         tracing::info!(has = policies.summary(), "the policy file is read");
         for warning in policies.warnings() {

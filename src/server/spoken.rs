@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The bytes that begin every HTTP/2 connection, and the header of the settings that follow them (RFC 9113, section 3.4).
-const PREFACE_BYTES: usize = 24 + 9;
+/// The bytes that begin every HTTP/2 connection (RFC 9113, section 3.4). No request of HTTP/1.1 is shorter.
+const PREFACE_BYTES: usize = 24;
 
 /// How many bytes one connection may have read before the others get their turn. A client that sends frames without a
 /// pause would keep a thread for as long as it takes to read what is there.

@@ -8,8 +8,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::reload::{Follower, LoadError};
+use crate::telemetry::metrics::{Reload, metrics};
 
 /// The files of a server that speaks TLS.
 #[derive(Debug, Clone)]
@@ -33,6 +35,7 @@ pub fn load(
     let paths = [Some(files.certificate), Some(files.key), files.client_ca];
     let paths = paths.into_iter().flatten().collect();
     Follower::load(
+        Reload::Tls,
         "TLS certificate, key and client CA",
         paths,
         move |contents| parse(contents, certificate_required),
@@ -47,6 +50,7 @@ fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfi
     };
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(certificate, "certificate")?;
+    let expiry = expiry(&chain);
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| format!("there is no private key in the key file: {error}"))?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -64,7 +68,17 @@ fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfi
         .with_single_cert(chain, key)
         .map_err(|error| format!("the certificate and the key do not work together: {error}"))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    // Only of a pair that is good, and so served from now on.
+    if let Some(expiry) = expiry {
+        metrics().server.certificate_expires(expiry);
+    }
     Ok(config)
+}
+
+/// When the first certificate of a chain, which is the server's own, expires: seconds since 1970.
+fn expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let (_, leaf) = X509Certificate::from_der(chain.first()?).ok()?;
+    Some(leaf.validity().not_after.timestamp())
 }
 
 fn verifier(

@@ -13,6 +13,7 @@ use crate::domain::{
     Targets, UntagCommand,
 };
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::{Throttle, metrics};
 
 /// When to repeat a request that found no place or no store.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -81,7 +82,9 @@ impl<S: Store> TagService<S> {
     }
 
     fn authorise(&self, call: &Call, action: Action, account: &AccountId) -> Result<(), Error> {
-        if self.authority.allows(call, action, account) {
+        let is_allowed = self.authority.allows(call, action, account);
+        metrics().server.decided(action as usize, is_allowed);
+        if is_allowed {
             return Ok(());
         }
         Err(Error::NoPermission {
@@ -111,10 +114,13 @@ fn explain(error: StoreError, targets: Option<&Targets>) -> Error {
     match error {
         StoreError::Missing(positions) => Error::NotFound(named(positions)),
         StoreError::TagLimit(positions) => Error::TagLimit(named(positions)),
-        StoreError::Busy => Error::Throttled {
-            reason: "too many requests are waiting for the store",
-            retry_after: RETRY_AFTER,
-        },
+        StoreError::Busy => {
+            metrics().server.throttled(Throttle::StoreQueue);
+            Error::Throttled {
+                reason: "too many requests are waiting for the store",
+                retry_after: RETRY_AFTER,
+            }
+        }
         StoreError::Unavailable {
             reason,
             applied,

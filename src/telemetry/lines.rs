@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use super::metrics::metrics;
+
 /// How many lines may wait. Who writes then waits too: a service that can't be audited does not run ahead.
 const WAITING: usize = 8192;
 
@@ -29,6 +31,7 @@ impl LineSender {
     /// Sends a line where waiting is not possible; without room it is lost, and the log says so.
     pub fn send_now(&self, line: String) {
         if self.0.try_send(line).is_err() {
+            metrics().server.audit_lines_lost.inc();
             tracing::error!("an audit line is lost: too many are waiting to be written");
         }
     }
@@ -69,6 +72,9 @@ fn run(mut lines: Receiver<String>, output: &mut impl Write) {
         // A line is on its way to the reader as soon as none follows at once.
         if result.is_ok() && lines.is_empty() {
             result = output.flush();
+        }
+        if result.is_err() {
+            metrics().server.audit_lines_lost.inc();
         }
         match result {
             Ok(()) => failing = false,

@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../observability/http.rs"]
+mod http;
+
 mod authority;
 mod harness;
 

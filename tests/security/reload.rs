@@ -1,5 +1,10 @@
 //! Certificates that change while the service runs.
 
+#![allow(
+    clippy::float_cmp,
+    reason = "counts are whole numbers, which floats hold exactly"
+)]
+
 use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::authority::{Authority, Pair, spiffe};
 use crate::harness::{Files, endpoint, list};
+use crate::http::scrape;
 use crate::support::{PATIENCE, Server};
 
 async fn is_served(server: &Server, authority: &Authority, identity: Option<&Pair>) -> bool {
@@ -38,6 +44,17 @@ async fn a_new_pair_is_served_to_new_connections_and_old_ones_go_on() {
     assert!(!is_served(&server, &files.servers, None).await);
     old.list_tag_resources(list()).await.unwrap();
     server.wait_for_log("reloaded");
+    let series = scrape(&server);
+    assert_eq!(series[&reloads("ok")], 1.0);
+    assert_eq!(series[&reloads("failed")], 0.0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    assert!(
+        series["untag_tls_certificate_expiry_timestamp_seconds{}"] > now.unwrap().as_secs_f64()
+    );
+}
+
+fn reloads(outcome: &str) -> String {
+    format!("untag_reloads_total{{what=\"tls\",outcome=\"{outcome}\"}}")
 }
 
 #[tokio::test]
@@ -70,6 +87,7 @@ async fn a_pair_that_does_not_match_or_is_broken_keeps_the_old_one() {
             "{complaint}"
         );
     }
+    assert!(scrape(&server)[&reloads("failed")] >= 3.0);
     files.write_pair(&pair);
     until_served(&server, &next, None).await;
 }

@@ -18,6 +18,7 @@ use super::fetch::{Fetched, Fetcher, RemoteKeysError};
 use super::key_set::KeySet;
 use super::source::JwksUrl;
 use super::verifier::Verifier;
+use crate::telemetry::metrics::{Reload, metrics};
 
 /// When keys are fetched.
 #[derive(Debug, Clone, Copy)]
@@ -136,13 +137,16 @@ async fn keep_fresh(fetcher: Fetcher, shared: Arc<Shared>, schedule: Schedule) {
         let pause = match fetcher.fetch().await {
             Ok(answer) => {
                 let pause = schedule.after_success(answer.fresh_for);
-                shared.accept(answer, fetcher.url(), failures);
+                if shared.accept(answer, fetcher.url(), failures) {
+                    metrics().server.reloaded(Reload::Jwks, true);
+                }
                 failures = 0;
                 pause
             }
             Err(error) => {
                 let pause = schedule.after_failures(failures);
                 failures += 1;
+                metrics().server.reloaded(Reload::Jwks, false);
                 let (url, have_keys) = (fetcher.url(), shared.keys.load().is_some());
                 warn!(%url, %error, failures, have_keys, ?pause, "cannot fetch the JWKS; will try again");
                 pause
@@ -159,7 +163,8 @@ async fn keep_fresh(fetcher: Fetcher, shared: Arc<Shared>, schedule: Schedule) {
 }
 
 impl Shared {
-    fn accept(&self, answer: Fetched, url: &JwksUrl, failures: u32) {
+    /// Takes fetched keys; says whether they are others than before.
+    fn accept(&self, answer: Fetched, url: &JwksUrl, failures: u32) -> bool {
         let keys = answer.keys;
         let old = self.keys.load();
         if old
@@ -169,13 +174,14 @@ impl Shared {
             if failures > 0 {
                 info!(%url, failures, "the JWKS can be fetched again");
             }
-            return;
+            return false;
         }
         info!(%url, usable = keys.usable(), skipped = keys.skipped().len(), "read new keys for tokens");
         for skipped in keys.skipped() {
             warn!(%url, "no token is verified with a key of the JWKS: {skipped}");
         }
         self.keys.store(Some(Arc::new(keys)));
+        true
     }
 
     async fn wait_for_unknown_key(&self, not_before: Instant) {

@@ -11,7 +11,7 @@ mod tls;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,6 +27,7 @@ use crate::domain::{
 };
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::metrics;
 use error::Failure;
 use lanes::Lanes;
 use statements::{BY_ID, BY_NAME, ByTarget};
@@ -79,6 +80,14 @@ impl PostgresStore {
         let store = Self::unchecked(connection, options)?;
         let mut client = store.connect().await?;
         migrations::check(&mut client).await?;
+        let metrics = &metrics().store;
+        metrics
+            .queue_capacity
+            .set(i64::try_from(options.queue).unwrap_or(i64::MAX));
+        let places = Arc::clone(&store.places);
+        metrics
+            .queue_depth
+            .of(move || options.queue.saturating_sub(places.available_permits()));
         Ok(store)
     }
 
@@ -142,6 +151,7 @@ impl PostgresStore {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
+            let begun = Instant::now();
             let (parameters, place) = (Arc::clone(&parameters), place.clone());
             let answer = self.lanes.run(move |client| async move {
                 let _place = place;
@@ -151,9 +161,14 @@ impl PostgresStore {
                     .collect();
                 client.query_typed(sql, &typed).await
             });
-            match answer.await {
+            let answer = answer.await;
+            if changes {
+                metrics().store.committed(begun.elapsed());
+            }
+            match answer {
                 Ok(rows) => return Ok(rows),
                 Err(failure) if failure.may_be_repeated(changes) && attempt < TRIES => {
+                    metrics().store.retries.inc();
                     tracing::debug!(%failure, attempt, "sending a statement again");
                     // Up to twice the pause, so that those who collided do not meet again.
                     let jitter = pause.mul_f64(rand::random::<f64>());

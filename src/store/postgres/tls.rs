@@ -11,6 +11,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::telemetry::metrics::metrics;
+
 use super::config::{ConfigError, ConnectionString, Verification};
 
 /// How to connect.
@@ -44,16 +46,23 @@ impl Tls {
         match self {
             Self::Off => {
                 let (client, connection) = config.connect(NoTls).await?;
-                tokio::spawn(connection);
+                tokio::spawn(counted(connection));
                 Ok(client)
             }
             Self::On(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await?;
-                tokio::spawn(connection);
+                tokio::spawn(counted(connection));
                 Ok(client)
             }
         }
     }
+}
+
+/// Runs a connection, and counts it as open meanwhile. How it ends is seen by the statements on it.
+async fn counted<E>(connection: impl Future<Output = Result<(), E>>) {
+    let open = metrics().store.connection();
+    let _ = connection.await;
+    drop(open);
 }
 
 fn roots(connection: &ConnectionString) -> Result<RootCertStore, ConfigError> {

@@ -19,6 +19,7 @@ pub use error::OpenError;
 
 use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::{StoreConnection, metrics};
 use apply::Lookup;
 use read::Readers;
 use schema::DataDirectory;
@@ -51,6 +52,7 @@ impl Default for Options {
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
     readers: Arc<Readers>,
+    _counted: Arc<Vec<StoreConnection>>,
 }
 
 impl SqliteStore {
@@ -78,7 +80,23 @@ impl SqliteStore {
                 source,
             },
         )?;
-        Ok(Self { jobs, readers })
+        let metrics = &metrics().store;
+        metrics
+            .queue_capacity
+            .set(i64::try_from(options.queue).unwrap_or(i64::MAX));
+        // Weak: whoever reads metrics keeps no store open.
+        let waiting = jobs.downgrade();
+        metrics.queue_depth.of(move || {
+            let jobs = waiting.upgrade();
+            jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
+        });
+        // The writer's, the checkpointer's and those that read.
+        let connections = std::iter::repeat_with(|| metrics.connection()).take(options.readers + 2);
+        Ok(Self {
+            jobs,
+            readers,
+            _counted: Arc::new(connections.collect()),
+        })
     }
 
     async fn write(&self, work: Work) -> Result<Changed, StoreError> {

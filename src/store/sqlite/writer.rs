@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ use super::error::ApplyError;
 use super::schema::{self, DataDirectory};
 use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
 use crate::store::StoreError;
+use crate::telemetry::metrics::metrics;
 
 /// Something for the writer to do, and where the answer goes.
 pub struct Job {
@@ -105,13 +107,24 @@ impl Writer<'_> {
         if batch.is_empty() {
             return;
         }
+        let changes = batch.iter().filter(|job| !matches!(job.work, Work::Check));
+        let changes = changes.count();
+        let begun = Instant::now();
         if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
             // No job is at fault, and one by one each would wait for another program's lock again.
             self.refuse(batch, &error.into(), Applied::No);
             return;
         }
-        match self.transact(&batch) {
+        let result = self.transact(&batch);
+        let metrics = &metrics().store;
+        if changes > 0 {
+            metrics.committed(begun.elapsed());
+        }
+        match result {
             Ok(outcomes) => {
+                if changes > 0 {
+                    metrics.shared_commit(changes);
+                }
                 self.last_commit_failed = false;
                 for (job, outcome) in batch.into_iter().zip(outcomes) {
                     // Whoever has gone meanwhile needs no answer.
@@ -122,6 +135,7 @@ impl Writer<'_> {
             }
             Err((error, Applied::No)) if batch.len() > 1 => {
                 let jobs = batch.len();
+                metrics.retries.inc_by(changes as u64);
                 tracing::warn!(%error, jobs, "a shared commit has failed; committing one by one");
                 for job in batch {
                     self.commit(vec![job]);

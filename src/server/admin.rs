@@ -1,0 +1,121 @@
+//! The HTTP part of the admin port: metrics, probes and the log level, for operators and the tools that watch.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use tonic::body::Body;
+
+use crate::telemetry::LogLevel;
+use crate::telemetry::metrics::{Format, metrics};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const ENDPOINTS: &str = "there are /metrics, /live, /ready and /log-level";
+/// The longest filter of the log, in bytes.
+const LONGEST_FILTER: usize = 4096;
+/// How long a client may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the service is not ready; nothing when it is.
+pub type NotReady = Arc<ArcSwapOption<String>>;
+
+/// Answers what is not gRPC.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub not_ready: NotReady,
+    pub log_level: LogLevel,
+}
+
+/// Whether a request is one of gRPC.
+pub fn is_grpc<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+impl Admin {
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let method = request.method().clone();
+        let is_get = method == Method::GET || method == Method::HEAD;
+        match request.uri().path() {
+            "/live" if is_get => text(StatusCode::OK, "live"),
+            "/ready" if is_get => match &*self.not_ready.load() {
+                None => text(StatusCode::OK, "ready"),
+                Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            },
+            "/metrics" if is_get => {
+                let accept = request.headers().get(ACCEPT);
+                let accept = accept.and_then(|accept| accept.to_str().ok());
+                scrape(Format::accepted(accept.unwrap_or_default()))
+            }
+            "/log-level" if is_get => text(StatusCode::OK, &self.log_level.get()),
+            "/log-level" if method == Method::PUT => self.change_log_level(request).await,
+            "/log-level" => not_allowed("GET, HEAD, PUT"),
+            "/live" | "/ready" | "/metrics" => not_allowed("GET, HEAD"),
+            _ => text(StatusCode::NOT_FOUND, ENDPOINTS),
+        }
+    }
+
+    async fn change_log_level<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let body = Limited::new(request.into_body(), LONGEST_FILTER).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => {
+                return text(StatusCode::BAD_REQUEST, &format!("no filter: {error}"));
+            }
+            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the filter did not arrive"),
+        };
+        let Ok(filter) = std::str::from_utf8(&body) else {
+            return text(StatusCode::BAD_REQUEST, "the filter is not UTF-8");
+        };
+        let filter = filter.trim();
+        match self.log_level.set(filter) {
+            Ok(()) => {
+                // A warning, so that it is seen by the new filter too as far as that lets warnings through.
+                tracing::warn!(filter, "the log level has changed");
+                text(StatusCode::OK, filter)
+            }
+            Err(error) => text(StatusCode::BAD_REQUEST, &error.to_string()),
+        }
+    }
+}
+
+fn scrape(format: Format) -> Response<Body> {
+    match metrics().render(format) {
+        Ok(rendered) => respond(StatusCode::OK, format.content_type(), rendered),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allowed}"));
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn text(status: StatusCode, line: &str) -> Response<Body> {
+    respond(status, TEXT, format!("{line}\n"))
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let body = Full::new(Bytes::from(body)).map_err(|never: Infallible| match never {});
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

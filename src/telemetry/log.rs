@@ -1,0 +1,172 @@
+//! The log, and its level, which can be changed while the service runs.
+
+use std::fmt;
+use std::io::{IsTerminal as _, stderr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::ValueEnum;
+use thiserror::Error;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::reload;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text where stderr is a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A filter that can't be read.
+#[derive(Debug, Error)]
+#[error(
+    "cannot read the log level {filter:?}: {reason}; write a level such as info, or target=level pairs"
+)]
+pub struct InvalidFilter {
+    filter: String,
+    reason: String,
+}
+
+type Reload = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
+
+/// What is logged, to be looked at and changed.
+#[derive(Clone)]
+pub struct LogLevel {
+    filter: Arc<Mutex<String>>,
+    reload: Arc<Reload>,
+}
+
+impl LogLevel {
+    fn new(
+        filter: &str,
+        reload: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            filter: Arc::new(Mutex::new(filter.to_owned())),
+            reload: Arc::new(reload),
+        }
+    }
+
+    /// The filter that is in use.
+    #[must_use]
+    pub fn get(&self) -> String {
+        let filter = self.filter.lock();
+        filter.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs by another filter from now on.
+    ///
+    /// # Errors
+    /// [`InvalidFilter`] for one that can't be read; the old one stays in use.
+    pub fn set(&self, filter: &str) -> Result<(), InvalidFilter> {
+        let parsed = parse(filter)?;
+        // Held while the log changes: of two that change it at once, the one that is told of is the one in use.
+        let mut current = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.reload)(parsed).map_err(|error| InvalidFilter::new(filter, error))?;
+        filter.clone_into(&mut current);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LogLevel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("LogLevel")
+            .field(&self.get())
+            .finish()
+    }
+}
+
+impl InvalidFilter {
+    fn new(filter: &str, reason: impl fmt::Display) -> Self {
+        Self {
+            filter: filter.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Sends log lines to stderr. A reader that stalls never stalls the service: lines that don't fit the buffer are
+/// dropped. What is buffered is written when the guard goes.
+///
+/// # Errors
+/// [`InvalidFilter`] for a filter that can't be read.
+pub fn start_logging(
+    format: LogFormat,
+    filter: &str,
+) -> Result<(LogLevel, WorkerGuard), InvalidFilter> {
+    let parsed = parse(filter)?;
+    let (writer, guard) = tracing_appender::non_blocking(stderr());
+    let is_terminal = stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_ansi(is_terminal && std::env::var_os("NO_COLOR").is_none())
+        .with_writer(writer);
+    let level = if format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal) {
+        let builder = builder.json().flatten_event(true).with_span_list(false);
+        let builder = builder.with_filter_reloading();
+        let handle = builder.reload_handle();
+        builder.init();
+        LogLevel::new(filter, move |filter| handle.reload(filter))
+    } else {
+        let builder = builder.with_filter_reloading();
+        let handle = builder.reload_handle();
+        builder.init();
+        LogLevel::new(filter, move |filter| handle.reload(filter))
+    };
+    Ok((level, guard))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
+    if filter.trim().is_empty() {
+        return Err(InvalidFilter::new(filter, "it is empty"));
+    }
+    let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
+    for directive in &directives {
+        // The library takes a lone word that is no level, such as "inof", as a target, and silences all others.
+        let is_pair = directive.contains(['=', '[', ']', '{', '}', '"']) || directive.is_empty();
+        if !is_pair && directive.parse::<LevelFilter>().is_err() {
+            let reason = format!("{directive:?} is no level");
+            return Err(InvalidFilter::new(filter, reason));
+        }
+    }
+    EnvFilter::builder()
+        // h2 warns of each odd frame, and a client can send them without end.
+        .parse(format!("h2=error,{}", directives.join(",")))
+        .map_err(|error: ParseError| InvalidFilter::new(filter, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_levels_and_pairs() {
+        for good in [
+            "info",
+            "OFF",
+            "warn,untag=debug",
+            "info, h2=trace",
+            "[request{code=\"OK\"}]=debug",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "inof",
+            "untag",
+            "info,untag=loud",
+            "untag=info=warn",
+            "[=debug",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

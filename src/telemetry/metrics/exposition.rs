@@ -1,0 +1,99 @@
+//! The text that Prometheus reads.
+
+use std::fmt;
+
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+/// The two forms of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The one that every tool reads, promtool among them.
+    Prometheus,
+    /// The standard, which Prometheus asks for.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The one to answer a request with that accepts these.
+    #[must_use]
+    pub fn accepted(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// As a content type.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+pub(super) fn render(registry: &Registry, format: Format) -> Result<String, fmt::Error> {
+    let mut text = String::with_capacity(32 * 1024);
+    text::encode(&mut text, registry)?;
+    Ok(match format {
+        Format::OpenMetrics => text,
+        Format::Prometheus => to_prometheus(&text),
+    })
+}
+
+/// `OpenMetrics` describes a counter by its name without `_total`, and ends with a mark; else the two are the same here.
+fn to_prometheus(text: &str) -> String {
+    let mut result = String::with_capacity(text.len() + 1024);
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let described = line.strip_prefix("# HELP ");
+        let described = described.and_then(|described| described.split_once(' '));
+        if let Some((name, help)) = described {
+            let counter = format!("# TYPE {name} counter");
+            if lines.next_if_eq(&counter.as_str()).is_some() {
+                for part in [
+                    "# HELP ",
+                    name,
+                    "_total ",
+                    help,
+                    "\n# TYPE ",
+                    name,
+                    "_total counter\n",
+                ] {
+                    result += part;
+                }
+                continue;
+            }
+        }
+        if line != "# EOF" {
+            result += line;
+            result.push('\n');
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_described_by_the_name_of_their_series() {
+        let open = "# HELP a Of a.\n# TYPE a counter\na_total{x=\"y\"} 1\n# HELP b Of b.\n# TYPE b gauge\nb 2\n# EOF\n";
+        let plain = "# HELP a_total Of a.\n# TYPE a_total counter\na_total{x=\"y\"} 1\n# HELP b Of b.\n# TYPE b gauge\nb 2\n";
+        assert_eq!(to_prometheus(open), plain);
+    }
+
+    #[test]
+    fn openmetrics_is_for_those_who_ask_for_it() {
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+        assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
+        for other in ["", "*/*", "text/plain"] {
+            assert_eq!(Format::accepted(other), Format::Prometheus);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What becomes of gRPC calls, under the names that gRPC dashboards know (go-grpc-prometheus).
+
+use std::array;
+use std::time::Instant;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::Labels;
+
+/// Seconds: from a list in memory to a change that waits for its deadline.
+const BUCKETS: [f64; 17] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0,
+];
+
+/// The label of what is not known: callers can name services and methods without end, and labels must end.
+const UNKNOWN: &str = "unknown";
+
+/// The names of the codes, as gRPC for Go writes them and dashboards expect them, in the order of their numbers.
+const CODES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+const CANCELLED: usize = 1;
+const UNKNOWN_CODE: usize = 2;
+
+struct Method {
+    service: &'static str,
+    name: &'static str,
+    kind: &'static str,
+}
+
+const fn method(service: &'static str, name: &'static str, kind: &'static str) -> Method {
+    Method {
+        service,
+        name,
+        kind,
+    }
+}
+
+const TAGS: &str = "ram.tag.v1.TagService";
+const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+
+/// All that is told apart: the methods of a service, and behind them its unknown ones; the most frequent first.
+const METHODS: [Method; 12] = [
+    method(TAGS, "UntagResources", "unary"),
+    method(TAGS, "TagResources", "unary"),
+    method(TAGS, "ListTagResources", "unary"),
+    method(TAGS, UNKNOWN, "unary"),
+    method(HEALTH, "Check", "unary"),
+    method(HEALTH, "Watch", "server_stream"),
+    method(HEALTH, UNKNOWN, "unary"),
+    method(REFLECTION, "ServerReflectionInfo", "bidi_stream"),
+    method(REFLECTION, UNKNOWN, "unary"),
+    method(REFLECTION_ALPHA, "ServerReflectionInfo", "bidi_stream"),
+    method(REFLECTION_ALPHA, UNKNOWN, "unary"),
+    method(UNKNOWN, UNKNOWN, "unary"),
+];
+
+impl Method {
+    fn labels(&self) -> Labels {
+        vec![
+            ("grpc_service", self.service),
+            ("grpc_method", self.name),
+            ("grpc_type", self.kind),
+        ]
+    }
+}
+
+/// The place in [`METHODS`] of a request's path.
+fn place(path: &str) -> usize {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (service, name) = path.split_once('/').unwrap_or_default();
+    METHODS
+        .iter()
+        .position(|known| known.service == service && (known.name == name || known.name == UNKNOWN))
+        .unwrap_or(METHODS.len() - 1)
+}
+
+/// The series of one method, found once: a request looks no name up.
+#[derive(Debug)]
+struct Series {
+    started: Counter,
+    handled: [Counter; CODES.len()],
+    seconds: Histogram,
+}
+
+/// Counts and times calls.
+#[derive(Debug)]
+pub struct Calls([Series; METHODS.len()]);
+
+impl Calls {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let started = Family::<Labels, Counter>::default();
+        let handled = Family::<Labels, Counter>::default();
+        let seconds =
+            Family::<Labels, Histogram, _>::new_with_constructor(|| Histogram::new(BUCKETS));
+        registry.register(
+            "grpc_server_started",
+            "Calls that have begun",
+            started.clone(),
+        );
+        registry.register(
+            "grpc_server_handled",
+            "Calls that have ended, by their code",
+            handled.clone(),
+        );
+        registry.register(
+            "grpc_server_handling_seconds",
+            "How long calls took, up to the end of the answer",
+            seconds.clone(),
+        );
+        Self(array::from_fn(|place| {
+            let labels = METHODS[place].labels();
+            Series {
+                started: started.get_or_create_owned(&labels),
+                handled: array::from_fn(|code| {
+                    let mut labels = labels.clone();
+                    labels.push(("grpc_code", CODES[code]));
+                    handled.get_or_create_owned(&labels)
+                }),
+                seconds: seconds.get_or_create_owned(&labels),
+            }
+        }))
+    }
+
+    /// Counts a call that begins now.
+    #[must_use]
+    pub fn start(&'static self, path: &str) -> Call {
+        let series = &self.0[place(path)];
+        series.started.inc();
+        Call(Some((series, Instant::now())))
+    }
+}
+
+/// A call that goes on. One that is dropped was cancelled.
+#[derive(Debug)]
+pub struct Call(Option<(&'static Series, Instant)>);
+
+impl Call {
+    /// Counts its end, by the number of the code. Only the first end counts.
+    pub fn finish(&mut self, code: i32) {
+        let code = usize::try_from(code).unwrap_or(UNKNOWN_CODE);
+        self.end(code);
+    }
+
+    fn end(&mut self, code: usize) {
+        let Some((series, started)) = self.0.take() else {
+            return;
+        };
+        let code = if code < CODES.len() {
+            code
+        } else {
+            UNKNOWN_CODE
+        };
+        series.handled[code].inc();
+        series.seconds.observe(started.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(CANCELLED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_its_place_and_what_is_unknown_shares_one() {
+        let name = |path: &str| {
+            let Method { service, name, .. } = &METHODS[place(path)];
+            format!("{service}/{name}")
+        };
+        for known in METHODS.iter().filter(|method| method.name != UNKNOWN) {
+            let path = format!("/{}/{}", known.service, known.name);
+            assert_eq!(format!("/{}", name(&path)), path);
+        }
+        assert_eq!(
+            name("/ram.tag.v1.TagService/Nope"),
+            format!("{TAGS}/unknown")
+        );
+        assert_eq!(
+            name("/ram.tag.v1.TagService/UntagResources/x"),
+            format!("{TAGS}/unknown")
+        );
+        for path in [
+            "",
+            "/",
+            "//",
+            "/x",
+            "/ram.tag.v1.TagService",
+            "/a/b/c",
+            "/\u{1f600}/x",
+        ] {
+            assert_eq!(name(path), "unknown/unknown", "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Metrics: every name stands in this folder, and docs/metrics.md says what each means.
+//!
+//! A process has one set of them, as it has one log. All series are made at the start: whoever counts holds a handle
+//! or an index and looks no name up, a rate has a zero to start from, and no caller can make labels without end.
+
+mod exposition;
+mod grpc;
+mod process;
+mod server;
+mod store;
+
+use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+pub use exposition::Format;
+pub use grpc::{Call, Calls};
+use process::Process;
+pub use server::{Connections, OpenConnection, Reload, Server, Throttle};
+pub use store::{Store, StoreConnection};
+
+type Labels = Vec<(&'static str, &'static str)>;
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Of calls.
+    pub calls: Calls,
+    /// Of the server.
+    pub server: Server,
+    /// Of the store.
+    pub store: Store,
+}
+
+/// Those of this process.
+#[must_use]
+pub fn metrics() -> &'static Metrics {
+    static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+    &METRICS
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let mut registry = Registry::default();
+        let build = Family::<Labels, Gauge>::default();
+        let version = ("version", env!("CARGO_PKG_VERSION"));
+        build.get_or_create(&vec![version]).set(1);
+        registry.register("untag_build_info", "The program: always 1", build);
+        let calls = Calls::register(&mut registry);
+        let server = Server::register(&mut registry);
+        let store = Store::register(&mut registry);
+        registry.register_collector(Box::new(Process));
+        Self {
+            registry,
+            calls,
+            server,
+            store,
+        }
+    }
+
+    /// All of them, as they are now.
+    ///
+    /// # Errors
+    /// None that a text in memory has.
+    pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
+        exposition::render(&self.registry, format)
+    }
+}
+
+/// A gauge that is read where it is kept, when somebody asks.
+#[derive(Clone, Default)]
+pub struct Reading(Arc<OnceLock<Source>>);
+
+type Source = Box<dyn Fn() -> usize + Send + Sync>;
+
+impl Reading {
+    /// Says where to read. The first source stays: a process has one server and one store.
+    pub fn of(&self, source: impl Fn() -> usize + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(source));
+    }
+
+    fn now(&self) -> i64 {
+        let value = self.0.get().map_or(0, |source| source());
+        i64::try_from(value).unwrap_or(i64::MAX)
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Reading").field(&self.now()).finish()
+    }
+}
+
+impl EncodeMetric for Reading {
+    fn encode(&self, encoder: MetricEncoder) -> fmt::Result {
+        ConstGauge::new(self.now()).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}

@@ -1,0 +1,212 @@
+//! Connections, certificates and files, decisions and refusals.
+
+use std::array;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::{Labels, Reading};
+
+/// What is followed in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// Certificate, key and client CA.
+    Tls,
+    /// The policies.
+    Policy,
+    /// The keys of tokens.
+    Jwks,
+}
+
+/// Why a request found no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Throttle {
+    /// Its caller sends too many a second.
+    CallerRate,
+    /// Too many run.
+    RequestsInFlight,
+    /// Too many wait for the store.
+    StoreQueue,
+}
+
+const RELOADS: [&str; 3] = ["tls", "policy", "jwks"];
+const OUTCOMES: [&str; 2] = ["ok", "failed"];
+const THROTTLES: [&str; 3] = ["caller_rate", "requests_in_flight", "store_queue"];
+/// In the order of the actions of the domain.
+const ACTIONS: [&str; 3] = [
+    "ram:UntagResources",
+    "ram:TagResources",
+    "ram:ListTagResources",
+];
+const DECISIONS: [&str; 2] = ["allowed", "denied"];
+
+/// The server's own.
+#[derive(Debug)]
+pub struct Server {
+    /// Requests of the tag service that are being carried out or answered.
+    pub in_flight: Reading,
+    /// Handshakes that came to nothing.
+    pub tls_handshakes_failed: Counter,
+    /// Lines of the audit that could not be written.
+    pub audit_lines_lost: Counter,
+    connections: Family<Labels, Gauge>,
+    refused: Family<Labels, Counter>,
+    reloads: [[Counter; OUTCOMES.len()]; RELOADS.len()],
+    decisions: [[Counter; DECISIONS.len()]; ACTIONS.len()],
+    throttled: [Counter; THROTTLES.len()],
+    /// A family, since without TLS there is no certificate and nothing to say of it.
+    certificate_expiry: Family<Labels, Gauge>,
+}
+
+/// The connections of a port.
+#[derive(Debug)]
+pub struct Connections {
+    open: Gauge,
+    /// Turned away, since as many are open as may be.
+    pub refused_at_limit: Counter,
+    /// Not accepted, for want of file descriptors as a rule.
+    pub refused_by_system: Counter,
+}
+
+/// Counts a connection as open while it lives.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge);
+
+impl Server {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let reloads = Family::<Labels, Counter>::default();
+        let decisions = Family::<Labels, Counter>::default();
+        let throttled = Family::<Labels, Counter>::default();
+        let server = Self {
+            in_flight: Reading::default(),
+            tls_handshakes_failed: Counter::default(),
+            audit_lines_lost: Counter::default(),
+            connections: Family::default(),
+            refused: Family::default(),
+            reloads: array::from_fn(|what| {
+                array::from_fn(|outcome| {
+                    let outcome = ("outcome", OUTCOMES[outcome]);
+                    reloads.get_or_create_owned(&vec![("what", RELOADS[what]), outcome])
+                })
+            }),
+            decisions: array::from_fn(|action| {
+                array::from_fn(|decision| {
+                    let decision = ("decision", DECISIONS[decision]);
+                    decisions.get_or_create_owned(&vec![("action", ACTIONS[action]), decision])
+                })
+            }),
+            throttled: array::from_fn(|reason| {
+                throttled.get_or_create_owned(&vec![("reason", THROTTLES[reason])])
+            }),
+            certificate_expiry: Family::default(),
+        };
+        registry.register(
+            "untag_requests_in_flight",
+            "Calls of the tag service that are carried out or answered now",
+            server.in_flight.clone(),
+        );
+        registry.register(
+            "untag_connections",
+            "Open connections of a port",
+            server.connections.clone(),
+        );
+        registry.register(
+            "untag_connections_refused",
+            "Connections that a port did not take",
+            server.refused.clone(),
+        );
+        registry.register(
+            "untag_tls_handshakes_failed",
+            "TLS handshakes that failed or took too long",
+            server.tls_handshakes_failed.clone(),
+        );
+        registry.register(
+            "untag_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate that is served expires",
+            server.certificate_expiry.clone(),
+        );
+        registry.register(
+            "untag_reloads",
+            "Looks at files or a URL that brought something new, or failed",
+            reloads,
+        );
+        registry.register(
+            "untag_policy_decisions",
+            "What callers were allowed and denied",
+            decisions,
+        );
+        registry.register("untag_throttled", "Calls that found no place", throttled);
+        registry.register(
+            "untag_audit_lines_lost",
+            "Lines of the audit that could not be written",
+            server.audit_lines_lost.clone(),
+        );
+        server
+    }
+
+    /// Those of a port, by its name.
+    #[must_use]
+    pub fn connections(&self, port: &'static str) -> Connections {
+        let labels = vec![("port", port)];
+        let refused = |reason| {
+            let labels = vec![("port", port), ("reason", reason)];
+            self.refused.get_or_create_owned(&labels)
+        };
+        Connections {
+            open: self.connections.get_or_create_owned(&labels),
+            refused_at_limit: refused("limit"),
+            refused_by_system: refused("system"),
+        }
+    }
+
+    /// Counts a look at files that brought something new, or failed.
+    pub fn reloaded(&self, what: Reload, is_ok: bool) {
+        self.reloads[what as usize][usize::from(!is_ok)].inc();
+    }
+
+    /// Counts a decision on an action, by its place in the domain's list.
+    pub fn decided(&self, action: usize, is_allowed: bool) {
+        if let Some(decisions) = self.decisions.get(action) {
+            decisions[usize::from(!is_allowed)].inc();
+        }
+    }
+
+    /// Counts a request that found no place.
+    pub fn throttled(&self, reason: Throttle) {
+        self.throttled[reason as usize].inc();
+    }
+
+    /// Says when the certificate that is served from now on expires, in seconds since 1970.
+    pub fn certificate_expires(&self, at: i64) {
+        self.certificate_expiry.get_or_create(&Vec::new()).set(at);
+    }
+}
+
+impl Connections {
+    /// Counts one that opens, until it is dropped.
+    #[must_use]
+    pub fn open(&self) -> OpenConnection {
+        self.open.inc();
+        OpenConnection(self.open.clone())
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Action;
+
+    #[test]
+    fn the_actions_are_those_of_the_domain() {
+        assert_eq!(Action::ALL.map(Action::as_str), ACTIONS);
+        assert_eq!(Action::ALL.map(|action| action as usize), [0, 1, 2]);
+    }
+}

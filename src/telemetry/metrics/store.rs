@@ -1,0 +1,118 @@
+//! What stores do.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::Reading;
+
+/// Seconds: from a disk with a cache that survives power loss to one that is about to fail.
+const COMMIT_BUCKETS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+const BATCH_BUCKETS: [f64; 11] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
+];
+
+/// The store's.
+#[derive(Debug)]
+pub struct Store {
+    /// How many requests wait for the store, or are at it.
+    pub queue_depth: Reading,
+    /// How many there is room for.
+    pub queue_capacity: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+    /// What was sent or committed again.
+    pub retries: Counter,
+    commit_seconds: Histogram,
+    batch_requests: Histogram,
+    ready: Gauge,
+}
+
+/// Counts a connection as open while it lives.
+#[derive(Debug)]
+pub struct StoreConnection(Gauge);
+
+impl Store {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let store = Self {
+            queue_depth: Reading::default(),
+            queue_capacity: Gauge::default(),
+            connections: Gauge::default(),
+            retries: Counter::default(),
+            commit_seconds: Histogram::new(COMMIT_BUCKETS),
+            batch_requests: Histogram::new(BATCH_BUCKETS),
+            ready: Gauge::default(),
+        };
+        registry.register(
+            "untag_store_ready",
+            "Whether the store takes changes: 1 or 0",
+            store.ready.clone(),
+        );
+        registry.register(
+            "untag_store_commit_seconds",
+            "How long changes took to be durable, from their transaction's begin",
+            store.commit_seconds.clone(),
+        );
+        registry.register(
+            "untag_store_batch_requests",
+            "Changes that shared a commit of the embedded store",
+            store.batch_requests.clone(),
+        );
+        registry.register(
+            "untag_store_queue_depth",
+            "Requests that have a place in the store's queue",
+            store.queue_depth.clone(),
+        );
+        registry.register(
+            "untag_store_queue_capacity",
+            "Places in the store's queue",
+            store.queue_capacity.clone(),
+        );
+        registry.register(
+            "untag_store_connections",
+            "Open connections to the store",
+            store.connections.clone(),
+        );
+        registry.register(
+            "untag_store_retries",
+            "Statements sent again, and changes of a failed shared commit committed one by one",
+            store.retries.clone(),
+        );
+        store
+    }
+
+    /// Notes whether the store takes changes.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.ready.set(i64::from(is_ready));
+    }
+
+    /// Notes how long a commit took, and failed ones too: a disk that fails is slow first.
+    pub fn committed(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how many changes shared a commit.
+    pub fn shared_commit(&self, changes: usize) {
+        let changes = u32::try_from(changes).unwrap_or(u32::MAX);
+        self.batch_requests.observe(f64::from(changes));
+    }
+
+    /// Counts a connection that opens, until it is dropped.
+    #[must_use]
+    pub fn connection(&self) -> StoreConnection {
+        self.connections.inc();
+        StoreConnection(self.connections.clone())
+    }
+}
+
+impl Drop for StoreConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
