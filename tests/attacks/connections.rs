@@ -45,7 +45,7 @@ async fn emfile_is_survived() {
     let target = Target::start_with_few_files(64);
     let mut client = target.server.client().await;
     client
-        .list_tag_resources(crate::target::list())
+        .list_tag_resources(crate::support::list())
         .await
         .unwrap();
     let mut raws: Vec<Raw> = (0..200)
@@ -60,7 +60,7 @@ async fn emfile_is_survived() {
     );
     for _ in 0..100 {
         client
-            .list_tag_resources(crate::target::list())
+            .list_tag_resources(crate::support::list())
             .await
             .unwrap();
     }

@@ -10,7 +10,8 @@ use crate::frames::{
     frame,
 };
 use crate::support::PATIENCE;
-use crate::target::{Target, list};
+use crate::support::list;
+use crate::target::Target;
 
 const ENHANCE_YOUR_CALM: u32 = 11;
 const NO_ERROR: u32 = 0;

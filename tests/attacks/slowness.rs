@@ -10,7 +10,8 @@ use crate::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, LIST, Raw, UNTAG, call_headers,
     frame, setting,
 };
-use crate::target::{Attack, Target, list};
+use crate::support::list;
+use crate::target::{Attack, Target};
 
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
-use untag::grpc::proto::{ListTagResourcesRequest, TagFilter};
 
-use crate::support::{Server, untag};
+use crate::support::{Server, list, untag};
 
 /// The most memory that the service may ever have had, in MiB. It has 20 to 30 when nobody attacks it.
 const MOST_MEMORY: u64 = 192;
@@ -38,17 +37,6 @@ impl Attack {
     /// Counts what was sent.
     pub fn count(&self, load: u64) {
         self.load.fetch_add(load, Ordering::Relaxed);
-    }
-}
-
-/// To list what has the tag `team`.
-pub fn list() -> ListTagResourcesRequest {
-    ListTagResourcesRequest {
-        tags: vec![TagFilter {
-            key: "team".to_owned(),
-            value: None,
-        }],
-        ..ListTagResourcesRequest::default()
     }
 }
 

@@ -7,7 +7,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use tempfile::TempDir;
-use untag::grpc::proto::{ListTagResourcesRequest, TagFilter};
 
 use crate::support::{PATIENCE, Server};
 
@@ -51,15 +50,4 @@ pub fn sample(arguments: &[&str]) -> (Server, TempDir) {
     let arguments: Vec<&str> = [&["--sample-data"], arguments].concat();
     let server = Server::start(directory.path(), &arguments);
     (server, directory)
-}
-
-/// To list what has the tag `team`.
-pub fn list() -> ListTagResourcesRequest {
-    ListTagResourcesRequest {
-        tags: vec![TagFilter {
-            key: "team".to_owned(),
-            value: None,
-        }],
-        ..ListTagResourcesRequest::default()
-    }
 }

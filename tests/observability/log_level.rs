@@ -1,6 +1,7 @@
 //! The log level, changed while the service runs.
 
-use crate::http::{ask, get, list, sample};
+use crate::http::{ask, get, sample};
+use crate::support::list;
 
 #[tokio::test]
 async fn the_log_level_changes_at_run_time_and_a_bad_one_changes_nothing() {

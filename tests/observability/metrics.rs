@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 use untag::grpc::proto::{ResourceIds, UntagResourcesRequest, untag_resources_request};
 
-use crate::http::{get, list, sample, scrape};
+use crate::http::{get, sample, scrape};
+use crate::support::list;
 use crate::support::{ALICE, PATIENCE};
 
 fn untag_of(id: &str) -> UntagResourcesRequest {

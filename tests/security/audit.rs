@@ -4,7 +4,8 @@ use time::format_description::well_known::Rfc3339;
 use tonic::{Code, Request};
 
 use crate::authority::spiffe;
-use crate::harness::{Files, lines, list, untag_alice};
+use crate::harness::{Files, lines, untag_alice};
+use crate::support::list;
 use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT};
 use untag::grpc::proto::{
     ResourceIds, ResourcePrincipalNames, Tag, TagResourcesRequest, UntagResourcesRequest,

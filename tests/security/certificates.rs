@@ -6,8 +6,9 @@ use rcgen::SanType;
 use tonic::Code;
 
 use crate::authority::{Authority, Pair, dns, spiffe, uri};
-use crate::harness::{Client, Files, list, untag_alice};
+use crate::harness::{Client, Files, untag_alice};
 use crate::support::Server;
+use crate::support::list;
 
 async fn caller_of(files: &Files, server: &Server, names: Vec<SanType>) -> Result<String, Code> {
     let pair = files.callers.issue(names);

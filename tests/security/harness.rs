@@ -7,9 +7,7 @@ use tempfile::TempDir;
 use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use untag::grpc::proto::tag_service_client::TagServiceClient;
-use untag::grpc::proto::{
-    ListTagResourcesRequest, ResourceIds, UntagResourcesRequest, untag_resources_request,
-};
+use untag::grpc::proto::{ResourceIds, UntagResourcesRequest, untag_resources_request};
 
 use crate::authority::{Authority, Pair};
 use crate::support::{ALICE, Server, untag};
@@ -114,17 +112,6 @@ pub fn untag_alice() -> UntagResourcesRequest {
         )),
         tag_keys: vec!["env".to_owned()],
         ..UntagResourcesRequest::default()
-    }
-}
-
-/// To list what has the tag `team`.
-pub fn list() -> ListTagResourcesRequest {
-    ListTagResourcesRequest {
-        tags: vec![untag::grpc::proto::TagFilter {
-            key: "team".to_owned(),
-            value: None,
-        }],
-        ..ListTagResourcesRequest::default()
     }
 }
 

@@ -7,7 +7,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::authority::spiffe;
-use crate::harness::{Client, Files, lines, list, untag_alice};
+use crate::harness::{Client, Files, lines, untag_alice};
+use crate::support::list;
 use crate::support::{PATIENCE, SAMPLE_ACCOUNT, Server, run};
 
 /// A file that binds these statements to callers.

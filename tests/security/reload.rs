@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::authority::{Authority, Pair, spiffe};
-use crate::harness::{Files, endpoint, list};
+use crate::harness::{Files, endpoint};
 use crate::http::scrape;
+use crate::support::list;
 use crate::support::{PATIENCE, Server};
 
 async fn is_served(server: &Server, authority: &Authority, identity: Option<&Pair>) -> bool {

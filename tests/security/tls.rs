@@ -13,7 +13,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::authority::Authority;
-use crate::harness::{Files, list};
+use crate::harness::Files;
+use crate::support::list;
 use crate::support::{PATIENCE, Server, run};
 
 fn handshake(

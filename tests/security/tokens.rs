@@ -13,7 +13,8 @@ use serde_json::Value;
 use tonic::{Code, Request, Status};
 
 use crate::authority::spiffe;
-use crate::harness::{Client, Files, list, with_token};
+use crate::harness::{Client, Files, with_token};
+use crate::support::list;
 use crate::support::{PATIENCE, Server};
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::health_client::HealthClient;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
+use untag::grpc::proto::{ListTagResourcesRequest, TagFilter};
 
 /// How long anything that should happen soon may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +31,17 @@ pub fn untag() -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// To list what has the tag `team`.
+pub fn list() -> ListTagResourcesRequest {
+    ListTagResourcesRequest {
+        tags: vec![TagFilter {
+            key: "team".to_owned(),
+            value: None,
+        }],
+        ..ListTagResourcesRequest::default()
+    }
 }
 
 /// Runs a subcommand to its end.
