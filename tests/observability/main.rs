@@ -8,3 +8,4 @@ mod http;
 mod log_level;
 mod metrics;
 mod probes;
+mod rules;
