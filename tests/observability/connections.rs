@@ -1,0 +1,66 @@
+//! HTTP/1.1 and HTTP/2 side by side on the admin port, and its limits.
+
+use crate::http::get;
+use crate::http1::Http1;
+use crate::scrape::{health, readiness};
+use crate::users::server;
+use crate::wire::Wire;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_takes_many_requests_and_grpc_works_beside_it() {
+    let (server, _home) = server(&[]);
+    let mut http = Http1::open(server.admin_address);
+    for _ in 0..3 {
+        let answer = http.ask("GET", "/live", "", "");
+        assert_eq!((answer.code, answer.body.as_str()), (200, "live\n"));
+        assert_eq!(health(&server, "").await, "SERVING");
+    }
+    let head = http.ask("HEAD", "/ready", "", "");
+    assert_eq!((head.code, head.body.as_str()), (200, ""));
+    let refused = http.ask("POST", "/metrics", "", "");
+    assert!(
+        refused.headers.contains("allow: get, head\r\n"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn openmetrics_is_served_to_those_who_accept_it() {
+    let (server, _home) = server(&[]);
+    let mut http = Http1::open(server.admin_address);
+    let accept =
+        "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n";
+    let answer = http.ask("GET", "/metrics", accept, "");
+    let content_type = "content-type: application/openmetrics-text; version=1.0.0";
+    assert!(answer.headers.contains(content_type), "{}", answer.headers);
+    assert!(answer.body.ends_with("# EOF\n"));
+    assert!(answer.body.contains("# TYPE grpc_server_started counter\n"));
+    let plain = http.ask("GET", "/metrics", "", "");
+    let content_type = "content-type: text/plain; version=0.0.4";
+    assert!(plain.headers.contains(content_type), "{}", plain.headers);
+}
+
+#[test]
+fn slow_and_silent_clients_of_the_admin_port_are_cut() {
+    let (server, _home) = server(&["--handshake-timeout", "0.3"]);
+    let silent = Http1::open(server.admin_address);
+    let mut slow = Http1::open(server.admin_address);
+    slow.send(b"GET /metrics HTTP/1.1\r\nHost: untag\r\nX-Never-Ending: ");
+    // Both return when the server closes.
+    assert!(silent.rest().is_empty());
+    assert!(!slow.rest().starts_with(b"HTTP/1.1 200"));
+    assert_eq!(get(&server, "/live").0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_is_not_ready_and_live() {
+    let (server, _home) = server(&["--drain-timeout", "600"]);
+    let mut wire = Wire::open(server.address).await;
+    let _open = wire.open_request().await;
+    server.signal("TERM");
+    let reason = readiness(&server, 503).await;
+    assert_eq!(reason, "the server is shutting down\n");
+    assert_eq!(get(&server, "/live").0, 200);
+    assert_eq!(health(&server, "liveness").await, "SERVING");
+    assert_eq!(get(&server, "/metrics").0, 200);
+}

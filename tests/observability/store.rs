@@ -1,0 +1,85 @@
+//! What the store does, and what finds no place at it.
+
+use tonic::Code;
+
+use crate::scrape::Scrape;
+use crate::users::{ANN, BEN, ask, directory, ids, server, untag_request};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_and_their_commits_are_counted() {
+    let (server, _home) = server(&["--queue-depth", "77"]);
+    let client = &mut server.client().await;
+    for _ in 0..5 {
+        client
+            .untag_resources(ask(untag_request(ids([ANN, BEN]), &["env"])))
+            .await
+            .unwrap();
+    }
+    let scrape = Scrape::of(&server);
+    assert_eq!(scrape.sum("untag_store_batch_requests_sum", &[]), 5.0);
+    assert_eq!(scrape.sum("untag_store_batch_requests_count", &[]), 5.0);
+    assert_eq!(scrape.sum("untag_store_commit_seconds_count", &[]), 5.0);
+    assert!(scrape.sum("untag_store_commit_seconds_sum", &[]) > 0.0);
+    assert_eq!(scrape.sum("untag_store_queue_capacity", &[]), 77.0);
+    assert!(scrape.sum("untag_store_connections", &[]) >= 3.0);
+    let allowed = &["action=\"ram:UntagResources\"", "decision=\"allowed\""];
+    assert_eq!(scrape.sum("untag_policy_decisions_total", allowed), 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_shows_and_each_refusal_counts() {
+    let home = directory();
+    let server = home.serve(&["--queue-depth", "1"]);
+    let client = server.client().await;
+    let lock = home.lock();
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut client = client.clone();
+        requests.spawn(async move {
+            let untag = client.untag_resources(ask(untag_request(ids([ANN]), &["env"])));
+            untag.await.unwrap_err().code()
+        });
+    }
+    let codes = requests.join_all().await;
+    drop(lock);
+    let scrape = Scrape::of(&server);
+    for (code, name) in [
+        (Code::ResourceExhausted, "ResourceExhausted"),
+        (Code::Unavailable, "Unavailable"),
+    ] {
+        let count = codes.iter().filter(|found| **found == code).count();
+        assert!(count > 0, "{codes:?}");
+        let count = f64::from(u32::try_from(count).unwrap());
+        let labels = &[
+            "grpc_method=\"UntagResources\"",
+            &format!("grpc_code=\"{name}\""),
+        ];
+        assert_eq!(scrape.sum("grpc_server_handled_total", labels), count);
+        if code == Code::ResourceExhausted {
+            let throttled = scrape.sum("untag_throttled_total", &["reason=\"store_queue\""]);
+            assert_eq!(throttled, count);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_is_too_fast_counts_as_throttled() {
+    let (server, _home) = server(&["--max-caller-rate", "1"]);
+    let client = &mut server.client().await;
+    let mut refused = 0.0;
+    for _ in 0..5 {
+        let untag = client.untag_resources(ask(untag_request(ids([ANN]), &["env"])));
+        if untag
+            .await
+            .is_err_and(|error| error.code() == Code::ResourceExhausted)
+        {
+            refused += 1.0;
+        }
+    }
+    assert!(refused > 0.0);
+    let scrape = Scrape::of(&server);
+    assert_eq!(
+        scrape.sum("untag_throttled_total", &["reason=\"caller_rate\""]),
+        refused
+    );
+}
