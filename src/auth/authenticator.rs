@@ -90,10 +90,7 @@ impl Authenticator {
     /// One that lets everybody through as who they say they are, or as anonymous.
     #[must_use]
     pub fn open() -> Self {
-        Self {
-            demand: Demand::Nothing,
-            tokens: None,
-        }
+        Self::new(Demand::Nothing, None)
     }
 
     /// One with demands, which can verify these tokens.

@@ -104,6 +104,7 @@ impl LimitArguments {
     }
 }
 
-fn count(number: u32) -> usize {
+/// A number of the command line as a size.
+pub fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::ServeArguments;
+use super::limits::count;
 use super::store::Choice;
 use super::{fail, json_lines};
 use crate::auth::Demand;
@@ -33,10 +34,8 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         Ok(tokens) => tokens,
         Err(error) => return fail(error),
     };
-    if tokens.is_some()
-        && arguments.security.tls().is_none()
-        && !arguments.listen.ip().is_loopback()
-    {
+    let tls = arguments.security.tls();
+    if tokens.is_some() && tls.is_none() && !arguments.listen.ip().is_loopback() {
         eprintln!(
             "untag: tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
         );
@@ -70,7 +69,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
             reflection: !arguments.security.no_reflection,
         },
         security: Security {
-            tls: arguments.security.tls(),
+            tls,
             demand,
             tokens,
             policy: arguments.security.policy,
@@ -91,8 +90,8 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(format_args!("cannot start the runtime: {error}")),
     };
-    let queue = usize::try_from(arguments.queue_depth).unwrap_or(usize::MAX);
-    let batch = usize::try_from(arguments.commit_batch).unwrap_or(usize::MAX);
+    let queue = count(arguments.queue_depth);
+    let batch = count(arguments.commit_batch);
     let ended = runtime.block_on(async {
         match choice {
             Choice::Sqlite(directory) => {

@@ -1,7 +1,5 @@
 //! Who and what: accounts, users, and the name of a request.
 
-use std::fmt;
-
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -146,15 +144,6 @@ impl RequestId {
     }
 }
 
-macro_rules! display_as_str {
-    ($($name:ty),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(self.as_str())
-            }
-        }
-    )*};
-}
 display_as_str!(AccountId, ResourceId, PrincipalName, RequestId);
 
 #[cfg(test)]

@@ -3,6 +3,17 @@
 //! Nothing here knows gRPC, a database or a clock. Constructors are the only way in, so no code below the parser
 //! checks a length or an empty string again.
 
+/// Shows values as their text. Stands before the modules that use it.
+macro_rules! display_as_str {
+    ($($name:ty),*) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+
 mod caller;
 mod command;
 mod error;

@@ -110,11 +110,7 @@ impl TagValue {
     }
 }
 
-impl fmt::Display for TagKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
+display_as_str!(TagKey);
 
 impl fmt::Debug for TagValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

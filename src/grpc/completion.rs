@@ -9,7 +9,6 @@ use super::handler::service_of;
 use super::{TAG_SERVICE, status};
 use crate::domain::{Error, Fault, FaultCode};
 
-const STATUS_HEADER: &str = "grpc-status";
 const MESSAGE_HEADER: &str = "grpc-message";
 const STATUS_DETAILS_HEADER: &str = "grpc-status-details-bin";
 
@@ -29,7 +28,7 @@ pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &
     };
     let (mut parts, _) = std::mem::take(response).into_parts();
     // What else the library says stays, such as the encodings that it takes.
-    parts.headers.remove(STATUS_HEADER);
+    parts.headers.remove(status::STATUS_HEADER);
     parts.headers.remove(MESSAGE_HEADER);
     *response = completed.into_http();
     for (name, value) in parts

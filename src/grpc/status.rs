@@ -18,6 +18,9 @@ const DOMAIN: &str = "untag";
 /// clients take 8 KiB of headers in all (gRPC Java, gRPC C-core's soft limit): a longer status would be lost whole.
 const DETAILS_BYTES: usize = 4_900;
 
+/// The header, or trailer, with the number of the code.
+pub const STATUS_HEADER: &str = "grpc-status";
+
 /// What gRPC calls an error.
 fn grpc_code(error: &Error) -> Code {
     match error {
@@ -94,7 +97,7 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
 
 /// The number of the code in headers or trailers that have one.
 pub fn code_in(headers: &HeaderMap) -> Option<i32> {
-    let code = headers.get("grpc-status")?;
+    let code = headers.get(STATUS_HEADER)?;
     Some(Code::from_bytes(code.as_bytes()).into())
 }
 

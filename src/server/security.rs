@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-
 use thiserror::Error;
 
 use super::reload::{Follower, LoadError};

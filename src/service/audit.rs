@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    Action, Call, Changed, Error, TagCommand, TagKey, TagSelection, Targets, UntagCommand,
+    AccountId, Action, Call, Changed, Error, TagCommand, TagKey, TagSelection, Targets,
+    UntagCommand,
 };
 use crate::telemetry::LineSender;
 
@@ -66,8 +67,13 @@ impl Audit {
                 all: command.selection == TagSelection::All,
                 allow_missing: command.allow_missing,
                 validate_only: command.validate_only,
-                account: command.account.to_string(),
-                ..Line::new(call, Action::UntagResources, &command.targets, keys)
+                ..Line::new(
+                    call,
+                    Action::UntagResources,
+                    &command.account,
+                    &command.targets,
+                    keys,
+                )
             }
         })
     }
@@ -77,10 +83,13 @@ impl Audit {
     pub fn tag(&self, call: &Call, command: &TagCommand) -> Entry {
         self.begin(|| {
             let keys = command.tags.iter().map(|(key, _)| key);
-            Line {
-                account: command.account.to_string(),
-                ..Line::new(call, Action::TagResources, &command.targets, keys)
-            }
+            Line::new(
+                call,
+                Action::TagResources,
+                &command.account,
+                &command.targets,
+                keys,
+            )
         })
     }
 
@@ -93,6 +102,7 @@ impl Line {
     fn new<'a>(
         call: &Call,
         action: Action,
+        account: &AccountId,
         targets: &Targets,
         keys: impl IntoIterator<Item = &'a TagKey>,
     ) -> Self {
@@ -108,7 +118,7 @@ impl Line {
             caller: call.caller.to_string(),
             source_ip: call.source_ip,
             secure_transport: call.secure_transport,
-            account: String::new(),
+            account: account.to_string(),
             action: action.as_str(),
             resource_ids,
             resource_principal_names,
@@ -120,6 +130,11 @@ impl Line {
             outcome: "Unknown",
             affected_tags: 0,
         }
+    }
+
+    fn text(&self) -> String {
+        // Texts and numbers in a struct: it has a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -150,12 +165,5 @@ impl Drop for Entry {
         if let Some((line, lines)) = self.0.take() {
             lines.send_now(line.text());
         }
-    }
-}
-
-impl Line {
-    fn text(&self) -> String {
-        // Texts and numbers in a struct: it has a JSON form.
-        serde_json::to_string(self).unwrap_or_default()
     }
 }

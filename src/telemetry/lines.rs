@@ -73,17 +73,13 @@ fn run(mut lines: Receiver<String>, output: &mut impl Write) {
         if result.is_ok() && lines.is_empty() {
             result = output.flush();
         }
-        if result.is_err() {
+        if let Err(error) = &result {
             metrics().server.audit_lines_lost.inc();
-        }
-        match result {
-            Ok(()) => failing = false,
-            Err(error) if !failing => {
-                failing = true;
+            if !failing {
                 tracing::error!(%error, "audit lines can't be written and are lost");
             }
-            Err(_) => {}
         }
+        failing = result.is_err();
     }
     let _ = output.flush();
 }

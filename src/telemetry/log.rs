@@ -8,9 +8,10 @@ use clap::ValueEnum;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::reload;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,26 +34,14 @@ pub struct InvalidFilter {
     reason: String,
 }
 
-type Reload = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
-
 /// What is logged, to be looked at and changed.
 #[derive(Clone)]
 pub struct LogLevel {
     filter: Arc<Mutex<String>>,
-    reload: Arc<Reload>,
+    handle: reload::Handle<EnvFilter, Registry>,
 }
 
 impl LogLevel {
-    fn new(
-        filter: &str,
-        reload: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            filter: Arc::new(Mutex::new(filter.to_owned())),
-            reload: Arc::new(reload),
-        }
-    }
-
     /// The filter that is in use.
     #[must_use]
     pub fn get(&self) -> String {
@@ -68,7 +57,9 @@ impl LogLevel {
         let parsed = parse(filter)?;
         // Held while the log changes: of two that change it at once, the one that is told of is the one in use.
         let mut current = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.reload)(parsed).map_err(|error| InvalidFilter::new(filter, error))?;
+        self.handle
+            .reload(parsed)
+            .map_err(|error| InvalidFilter::new(filter, error))?;
         filter.clone_into(&mut current);
         Ok(())
     }
@@ -104,21 +95,27 @@ pub fn start_logging(
     let parsed = parse(filter)?;
     let (writer, guard) = tracing_appender::non_blocking(stderr());
     let is_terminal = stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(is_terminal && std::env::var_os("NO_COLOR").is_none())
         .with_writer(writer);
-    let level = if format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal) {
-        let builder = builder.json().flatten_event(true).with_span_list(false);
-        let builder = builder.with_filter_reloading();
-        let handle = builder.reload_handle();
-        builder.init();
-        LogLevel::new(filter, move |filter| handle.reload(filter))
+    let is_json = format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal);
+    let lines = if is_json {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed()
     } else {
-        let builder = builder.with_filter_reloading();
-        let handle = builder.reload_handle();
-        builder.init();
-        LogLevel::new(filter, move |filter| handle.reload(filter))
+        lines.boxed()
+    };
+    let (parsed, handle) = reload::Layer::new(parsed);
+    tracing_subscriber::registry()
+        .with(parsed)
+        .with(lines)
+        .init();
+    let level = LogLevel {
+        filter: Arc::new(Mutex::new(filter.to_owned())),
+        handle,
     };
     Ok((level, guard))
 }

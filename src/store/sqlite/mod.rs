@@ -19,7 +19,7 @@ pub use error::OpenError;
 
 use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::{StoreConnection, metrics};
+use crate::telemetry::metrics::{Open, metrics};
 use apply::Lookup;
 use read::Readers;
 use schema::DataDirectory;
@@ -52,7 +52,7 @@ impl Default for Options {
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
     readers: Arc<Readers>,
-    _counted: Arc<Vec<StoreConnection>>,
+    _counted: Arc<Vec<Open>>,
 }
 
 impl SqliteStore {

@@ -21,8 +21,8 @@ use prometheus_client::registry::Registry;
 pub use exposition::Format;
 pub use grpc::{Call, Calls};
 use process::Process;
-pub use server::{Connections, OpenConnection, Reload, Server, Throttle};
-pub use store::{Store, StoreConnection};
+pub use server::{Connections, Reload, Server, Throttle};
+pub use store::Store;
 
 type Labels = Vec<(&'static str, &'static str)>;
 
@@ -70,6 +70,23 @@ impl Metrics {
     /// None that a text in memory has.
     pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
         exposition::render(&self.registry, format)
+    }
+}
+
+/// Counts something as open while it lives.
+#[derive(Debug)]
+pub struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -21,19 +21,19 @@ impl Collector for Process {
         if let Some((cpu_ticks, start_ticks)) = ticks(&stat) {
             let cpu = ConstCounter::new(cpu_ticks / TICKS);
             let help = "Processor time that the process has taken";
-            counter(&mut encoder, "process_cpu_seconds", help, &cpu)?;
+            write(&mut encoder, "process_cpu_seconds", help, &cpu)?;
             let system = fs::read_to_string("/proc/stat").unwrap_or_default();
             if let Some(boot) = number_after(&system, "btime ") {
                 let begun = ConstGauge::new(boot + start_ticks / TICKS);
                 let help = "When the process started, since 1970";
-                gauge(&mut encoder, "process_start_time_seconds", help, &begun)?;
+                write(&mut encoder, "process_start_time_seconds", help, &begun)?;
             }
         }
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(kilobytes) = number_after(&status, "VmRSS:") {
             let resident = ConstGauge::new(kilobytes * 1024.0);
             let help = "Memory of the process that is in RAM";
-            gauge(
+            write(
                 &mut encoder,
                 "process_resident_memory_bytes",
                 help,
@@ -44,7 +44,7 @@ impl Collector for Process {
             // The directory itself is open while it is read.
             let open = entries.count().saturating_sub(1);
             let open = ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX));
-            gauge(
+            write(
                 &mut encoder,
                 "process_open_fds",
                 "Open file descriptors",
@@ -54,28 +54,19 @@ impl Collector for Process {
         if let Ok((limit, _)) = rlimit::getrlimit(rlimit::Resource::NOFILE) {
             let limit = ConstGauge::new(i64::try_from(limit).unwrap_or(i64::MAX));
             let help = "File descriptors that may be open";
-            gauge(&mut encoder, "process_max_fds", help, &limit)?;
+            write(&mut encoder, "process_max_fds", help, &limit)?;
         }
         Ok(())
     }
 }
 
-fn counter(
+fn write(
     encoder: &mut DescriptorEncoder,
     name: &str,
     help: &str,
     value: &impl EncodeMetric,
 ) -> fmt::Result {
     value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)
-}
-
-fn gauge(
-    encoder: &mut DescriptorEncoder,
-    name: &str,
-    help: &str,
-    value: &impl EncodeMetric,
-) -> fmt::Result {
-    counter(encoder, name, help, value)
 }
 
 /// The processor time, and the start after the boot, of a line of /proc/PID/stat (proc(5)). The program's name, which

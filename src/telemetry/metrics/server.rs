@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::{Labels, Reading};
+use super::{Labels, Open, Reading};
 
 /// What is followed in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +69,6 @@ pub struct Connections {
     /// Not accepted, for want of file descriptors as a rule.
     pub refused_by_system: Counter,
 }
-
-/// Counts a connection as open while it lives.
-#[derive(Debug)]
-pub struct OpenConnection(Gauge);
 
 impl Server {
     pub(super) fn register(registry: &mut Registry) -> Self {
@@ -187,15 +183,8 @@ impl Server {
 impl Connections {
     /// Counts one that opens, until it is dropped.
     #[must_use]
-    pub fn open(&self) -> OpenConnection {
-        self.open.inc();
-        OpenConnection(self.open.clone())
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.dec();
+    pub fn open(&self) -> Open {
+        Open::new(&self.open)
     }
 }
 

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::Reading;
+use super::{Open, Reading};
 
 /// Seconds: from a disk with a cache that survives power loss to one that is about to fail.
 const COMMIT_BUCKETS: [f64; 16] = [
@@ -33,10 +33,6 @@ pub struct Store {
     batch_requests: Histogram,
     ready: Gauge,
 }
-
-/// Counts a connection as open while it lives.
-#[derive(Debug)]
-pub struct StoreConnection(Gauge);
 
 impl Store {
     pub(super) fn register(registry: &mut Registry) -> Self {
@@ -105,14 +101,7 @@ impl Store {
 
     /// Counts a connection that opens, until it is dropped.
     #[must_use]
-    pub fn connection(&self) -> StoreConnection {
-        self.connections.inc();
-        StoreConnection(self.connections.clone())
-    }
-}
-
-impl Drop for StoreConnection {
-    fn drop(&mut self) {
-        self.0.dec();
+    pub fn connection(&self) -> Open {
+        Open::new(&self.connections)
     }
 }
