@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cli;
 pub mod domain;
 pub mod grpc;
+mod roots;
 pub mod server;
 pub mod service;
 pub mod store;

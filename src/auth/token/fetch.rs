@@ -1,22 +1,21 @@
 //! One fetch of a JWKS.
 
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Response};
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use super::key_set::{KeySet, KeySetError, LARGEST_JWKS};
 use super::source::JwksUrl;
+use crate::roots::{self, RootsError};
 
 /// The most redirects that are followed.
 const MOST_REDIRECTS: usize = 3;
@@ -159,35 +158,21 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn roots(authorities: Option<&Path>) -> Result<RootCertStore, RemoteKeysError> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = authorities else {
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            let problem = "install ca-certificates, or name a file with the issuer's".to_owned();
-            let place = "the system".to_owned();
-            return Err(RemoteKeysError::Authorities { place, problem });
-        }
-        return Ok(roots);
-    };
-    let refused = |problem: String| RemoteKeysError::Authorities {
-        place: path.display().to_string(),
-        problem,
-    };
-    let pem = fs::read(path).map_err(|source| {
-        let path = path.to_path_buf();
-        RemoteKeysError::File { path, source }
-    })?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| refused(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(refused("it holds no PEM certificate".to_owned()));
-    }
-    Ok(roots)
+    roots::load(authorities).map_err(|error| {
+        let place = authorities.map_or("the system".to_owned(), |path| path.display().to_string());
+        let problem = match (error, authorities) {
+            (RootsError::Read(source), Some(path)) => {
+                let path = path.to_path_buf();
+                return RemoteKeysError::File { path, source };
+            }
+            (RootsError::Empty, None) => {
+                "install ca-certificates, or name a file with the issuer's".to_owned()
+            }
+            (RootsError::Empty, Some(_)) => "it holds no PEM certificate".to_owned(),
+            (error, _) => error.to_string(),
+        };
+        RemoteKeysError::Authorities { place, problem }
+    })
 }
 
 fn failed(error: reqwest::Error) -> FetchError {

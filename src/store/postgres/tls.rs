@@ -1,19 +1,18 @@
 //! TLS to the database, by rustls.
 
-use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::telemetry::metrics::metrics;
-
 use super::config::{ConfigError, ConnectionString, Verification};
+use crate::roots::{self, RootsError};
+use crate::telemetry::metrics::metrics;
 
 /// How to connect.
 pub enum Tls {
@@ -66,34 +65,25 @@ async fn counted<E>(connection: impl Future<Output = Result<(), E>>) {
 }
 
 fn roots(connection: &ConnectionString) -> Result<RootCertStore, ConfigError> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = connection.root_certificates() else {
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            let what = "the system has none; name a file with sslrootcert=";
-            return Err(ConfigError::Certificates(what.to_owned()));
+    let file = connection.root_certificates();
+    roots::load(file).map_err(|error| match (error, file) {
+        (RootsError::Read(source), Some(path)) => ConfigError::File {
+            what: "the root certificates",
+            path: path.to_path_buf(),
+            source,
+        },
+        (RootsError::Empty, Some(path)) => {
+            ConfigError::Certificates(format!("{} holds none", path.display()))
         }
-        return Ok(roots);
-    };
-    let pem = fs::read(path).map_err(|source| ConfigError::File {
-        what: "the root certificates",
-        path: path.to_path_buf(),
-        source,
-    })?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-        added.map_err(|error| ConfigError::Certificates(format!("{}: {error}", path.display())))?;
-    }
-    if roots.is_empty() {
-        return Err(ConfigError::Certificates(format!(
-            "{} holds none",
-            path.display()
-        )));
-    }
-    Ok(roots)
+        (RootsError::Empty, None) => {
+            let what = "the system has none; name a file with sslrootcert=";
+            ConfigError::Certificates(what.to_owned())
+        }
+        (error, path) => {
+            let path = path.unwrap_or(Path::new("the system")).display();
+            ConfigError::Certificates(format!("{path}: {error}"))
+        }
+    })
 }
 
 /// `sslmode=prefer` and `require` keep eavesdroppers out, and, as libpq's, ask nobody who he is.
