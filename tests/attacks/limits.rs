@@ -9,8 +9,7 @@ use crate::frames::{
     END_HEADERS, END_STREAM, GOAWAY, HEADERS, LIST, RST_STREAM, Raw, SETTINGS, UNTAG, call_headers,
     frame,
 };
-use crate::support::PATIENCE;
-use crate::support::list;
+use crate::support::{ALICE, PATIENCE, hold_store, list, untag_of};
 use crate::target::Target;
 
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -152,24 +151,12 @@ fn keepalive_ends_a_connection_whose_client_is_gone() {
 #[tokio::test]
 async fn max_requests_in_flight_are_carried_out_and_health_is_not_shed() {
     let target = Target::start(&["--max-requests-in-flight", "2"]);
-    let database = rusqlite::Connection::open(target.directory.path().join("untag.db")).unwrap();
-    database.busy_timeout(PATIENCE).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let database = hold_store(target.directory.path());
     let client = target.server.client().await;
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let mut client = client.clone();
-        let mut request = Request::new(untag::grpc::proto::UntagResourcesRequest {
-            resources: Some(
-                untag::grpc::proto::untag_resources_request::Resources::ResourceIds(
-                    untag::grpc::proto::ResourceIds {
-                        values: vec![crate::support::ALICE.to_owned()],
-                    },
-                ),
-            ),
-            tag_keys: vec!["env".to_owned()],
-            ..Default::default()
-        });
+        let mut request = Request::new(untag_of(ALICE));
         request.set_timeout(PATIENCE);
         requests.spawn(async move { client.untag_resources(request).await.map(drop) });
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
 
-use crate::support::{Server, list, untag};
+use crate::support::{Server, list, sample, untag};
 
 /// The most memory that the service may ever have had, in MiB. It has 20 to 30 when nobody attacks it.
 const MOST_MEMORY: u64 = 192;
@@ -42,9 +42,7 @@ impl Attack {
 
 impl Target {
     pub fn start(arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let arguments: Vec<&str> = [&["--sample-data"], arguments].concat();
-        let server = Server::start(directory.path(), &arguments);
+        let (server, directory) = sample(arguments);
         Self { server, directory }
     }
 

@@ -41,18 +41,13 @@ struct Sample {
 
 impl Sample {
     fn start(arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let arguments: Vec<&str> = [&["--sample-data"], arguments].concat();
-        let server = Server::start(directory.path(), &arguments);
+        let (server, directory) = support::sample(arguments);
         Self { server, directory }
     }
 
     /// Keeps the service from writing for as long as the connection lives.
     fn hold_store(&self) -> Connection {
-        let connection = Connection::open(self.directory.path().join("untag.db")).unwrap();
-        connection.busy_timeout(support::PATIENCE).unwrap();
-        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        connection
+        support::hold_store(self.directory.path())
     }
 }
 

@@ -1,7 +1,6 @@
 //! HTTP/1.1 and HTTP/2 side by side on the admin port, and its limits.
 
-use crate::http::get;
-use crate::http1::Http1;
+use crate::http::{Http1, get};
 use crate::scrape::{health, readiness};
 use crate::users::server;
 use crate::wire::Wire;

@@ -1,7 +1,8 @@
 //! The log level, changed while the service runs.
 
-use crate::http::{ask, get, sample};
+use crate::http::{ask, get};
 use crate::support::list;
+use crate::support::sample;
 
 #[tokio::test]
 async fn the_log_level_changes_at_run_time_and_a_bad_one_changes_nothing() {

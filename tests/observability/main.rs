@@ -28,7 +28,6 @@ mod users;
 mod wire;
 
 mod http;
-mod http1;
 mod scrape;
 
 mod calls;

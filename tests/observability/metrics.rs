@@ -1,31 +1,13 @@
 //! `/metrics`: exact counts, bounded labels, and the documentation of each name.
 
-#![allow(
-    clippy::float_cmp,
-    reason = "counts are whole numbers, which floats hold exactly"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tonic::Code;
-use untag::grpc::proto::{ResourceIds, UntagResourcesRequest, untag_resources_request};
+use untag::grpc::proto::UntagResourcesRequest;
 
-use crate::http::{get, sample, scrape};
-use crate::support::list;
-use crate::support::{ALICE, PATIENCE};
-
-fn untag_of(id: &str) -> UntagResourcesRequest {
-    UntagResourcesRequest {
-        resources: Some(untag_resources_request::Resources::ResourceIds(
-            ResourceIds {
-                values: vec![id.to_owned()],
-            },
-        )),
-        tag_keys: vec!["env".to_owned()],
-        ..UntagResourcesRequest::default()
-    }
-}
+use crate::http::{get, scrape};
+use crate::support::{ALICE, PATIENCE, list, sample, untag_of};
 
 fn handled(method: &str, code: &str) -> String {
     format!(

@@ -1,11 +1,8 @@
 //! `/live`, `/ready`, and gRPC health beside them.
 
-use std::time::{Duration, Instant};
-
-use tonic_health::pb::HealthCheckRequest;
-
-use crate::http::{ask, get, sample};
-use crate::support::{PATIENCE, health_client};
+use crate::http::{Http1, ask, get};
+use crate::scrape::{health, readiness};
+use crate::support::{hold_store, sample};
 
 #[tokio::test]
 async fn ready_follows_the_store_and_live_does_not() {
@@ -13,45 +10,23 @@ async fn ready_follows_the_store_and_live_does_not() {
     assert_eq!(get(&server, "/ready"), (200, "ready\n".to_owned()));
     assert_eq!(get(&server, "/live"), (200, "live\n".to_owned()));
 
-    let database = rusqlite::Connection::open(directory.path().join("untag.db")).unwrap();
-    database.busy_timeout(PATIENCE).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let started = Instant::now();
-    let reason = loop {
-        let (status, reason) = get(&server, "/ready");
-        if status == 503 {
-            break reason;
-        }
-        assert!(started.elapsed() < PATIENCE, "still ready");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let held = hold_store(directory.path());
+    let reason = readiness(&server, 503).await;
     assert!(reason.len() > 10, "it says why: {reason:?}");
     assert_eq!(get(&server, "/live").0, 200);
-    let mut health = health_client(server.admin_address).await;
     for (service, wanted) in [("", "NOT_SERVING"), ("liveness", "SERVING")] {
-        let service = service.to_owned();
-        let answer = health.check(HealthCheckRequest { service }).await.unwrap();
-        assert_eq!(answer.into_inner().status().as_str_name(), wanted);
+        assert_eq!(health(&server, service).await, wanted);
     }
-    database.execute_batch("ROLLBACK").unwrap();
-    while get(&server, "/ready").0 != 200 {
-        assert!(started.elapsed() < 2 * PATIENCE, "not ready again");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    drop(held);
+    readiness(&server, 200).await;
 }
 
 #[test]
 fn the_public_port_speaks_no_http_1_and_has_no_endpoints() {
-    use std::io::{Read as _, Write as _};
     let (server, _directory) = sample(&[]);
-    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = Vec::new();
-    // It may be reset.
-    let _ = stream.read_to_end(&mut answer);
+    let mut stranger = Http1::open(server.address);
+    stranger.send(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let answer = stranger.rest();
     assert!(!answer.starts_with(b"HTTP/1.1"), "{answer:?}");
 }
 

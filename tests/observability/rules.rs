@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::http::{get, sample};
+use crate::http::get;
+use crate::support::sample;
 
 const RULES: &str = include_str!("../../deploy/prometheus/rules.yaml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/dashboard.json");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::http::get;
+use crate::http::{get, series};
 use crate::support::{PATIENCE, Server, health_client};
 
 /// The metrics of a server at one moment.
@@ -19,12 +19,8 @@ impl Scrape {
     pub fn of(server: &Server) -> Self {
         let (status, text) = get(server, "/metrics");
         assert_eq!(status, 200);
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let series = lines.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            (in_order(name), value.parse().unwrap())
-        });
-        let series: BTreeMap<String, f64> = series.collect();
+        let series = series(&text).map(|(name, value)| (in_order(&name), value));
+        let series = series.collect();
         Self { text, series }
     }
 

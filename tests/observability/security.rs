@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use crate::harness::{Files, untag_alice};
-use crate::http1::Http1;
+use crate::http::Http1;
 use crate::scrape::{Scrape, scrape_until};
 use crate::support::list;
 

@@ -5,8 +5,7 @@ use tonic::{Code, Request};
 
 use crate::authority::spiffe;
 use crate::harness::{Files, lines, untag_alice};
-use crate::support::list;
-use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT};
+use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT, hold_store, list};
 use untag::grpc::proto::{
     ResourceIds, ResourcePrincipalNames, Tag, TagResourcesRequest, UntagResourcesRequest,
     tag_resources_request, untag_resources_request,
@@ -97,9 +96,7 @@ async fn a_change_that_is_cut_off_has_a_line_too() {
     let path = files.path("audit.jsonl");
     let server = files.serve(&["--audit-log", path.to_str().unwrap()]);
     let mut client = files.client(&server, None).await;
-    let database = rusqlite::Connection::open(files.path("data/untag.db")).unwrap();
-    database.busy_timeout(PATIENCE).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let _held = hold_store(&files.path("data"));
     let mut request = Request::new(untag_alice());
     request.set_timeout(std::time::Duration::from_millis(300));
     client.untag_resources(request).await.unwrap_err();

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use untag::grpc::proto::UntagResourcesRequest;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
-use untag::grpc::proto::{ResourceIds, UntagResourcesRequest, untag_resources_request};
 
 use crate::authority::{Authority, Pair};
-use crate::support::{ALICE, Server, untag};
+use crate::support::{ALICE, Server, untag, untag_of};
 
 pub type Client = TagServiceClient<Channel>;
 
@@ -104,15 +104,7 @@ pub fn endpoint(server: &Server, authority: &Authority, identity: Option<&Pair>)
 
 /// To remove a tag from Alice of the sample data.
 pub fn untag_alice() -> UntagResourcesRequest {
-    UntagResourcesRequest {
-        resources: Some(untag_resources_request::Resources::ResourceIds(
-            ResourceIds {
-                values: vec![ALICE.to_owned()],
-            },
-        )),
-        tag_keys: vec!["env".to_owned()],
-        ..UntagResourcesRequest::default()
-    }
+    untag_of(ALICE)
 }
 
 /// A request with a bearer token.

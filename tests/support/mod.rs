@@ -10,11 +10,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use serde_json::Value;
+use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::health_client::HealthClient;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
-use untag::grpc::proto::{ListTagResourcesRequest, TagFilter};
+use untag::grpc::proto::{
+    ListTagResourcesRequest, ResourceIds, TagFilter, UntagResourcesRequest, untag_resources_request,
+};
 
 /// How long anything that should happen soon may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,6 +46,34 @@ pub fn list() -> ListTagResourcesRequest {
         }],
         ..ListTagResourcesRequest::default()
     }
+}
+
+/// To remove the tag `env` from a user.
+pub fn untag_of(id: &str) -> UntagResourcesRequest {
+    let values = vec![id.to_owned()];
+    UntagResourcesRequest {
+        resources: Some(untag_resources_request::Resources::ResourceIds(
+            ResourceIds { values },
+        )),
+        tag_keys: vec!["env".to_owned()],
+        ..UntagResourcesRequest::default()
+    }
+}
+
+/// A service with the sample data, and the directory that it keeps.
+pub fn sample(arguments: &[&str]) -> (Server, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments: Vec<&str> = [&["--sample-data"], arguments].concat();
+    let server = Server::start(directory.path(), &arguments);
+    (server, directory)
+}
+
+/// Keeps a service from writing to its directory for as long as the connection lives.
+pub fn hold_store(directory: &Path) -> Connection {
+    let connection = Connection::open(directory.join("untag.db")).unwrap();
+    connection.busy_timeout(PATIENCE).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    connection
 }
 
 /// Runs a subcommand to its end.
