@@ -126,6 +126,12 @@ pub struct ServeArguments {
     )]
     pub log_level: String,
 
+    /// Send traces to an OpenTelemetry collector at this http or https URL, by OTLP over gRPC, such as
+    /// `http://127.0.0.1:4317`. Only in builds with the feature otlp, as in the container image.
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
+    pub otlp_endpoint: Option<http::Uri>,
+
     #[command(flatten)]
     pub security: SecurityArguments,
 
@@ -232,6 +238,17 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "give 0.001 to 86400 seconds".to_owned())
 }
 
+/// Where a collector is: a scheme and a host.
+#[cfg(feature = "otlp")]
+fn collector(text: &str) -> Result<http::Uri, String> {
+    let uri: Option<http::Uri> = text.parse().ok();
+    let is_url = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    };
+    uri.filter(is_url)
+        .ok_or_else(|| "give a URL such as http://127.0.0.1:4317".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -252,10 +269,12 @@ mod tests {
             .filter(|argument| argument.get_long() != Some("help"));
         for flag in flags.filter(|argument| argument.get_long() != Some("version")) {
             let name = flag.get_long().unwrap().to_uppercase().replace('-', "_");
-            assert_eq!(
-                flag.get_env().unwrap().to_str(),
-                Some(format!("UNTAG_{name}").as_str())
-            );
+            let variable = match name.as_str() {
+                // OpenTelemetry's own, which operators set for all programs.
+                "OTLP_ENDPOINT" => "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+                name => format!("UNTAG_{name}"),
+            };
+            assert_eq!(flag.get_env().unwrap().to_str(), Some(variable.as_str()));
         }
     }
 }

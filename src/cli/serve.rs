@@ -1,9 +1,13 @@
 //! `untag serve`.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+
+#[cfg(feature = "otlp")]
+use tokio::runtime::Runtime;
 
 use super::args::ServeArguments;
 use super::limits::count;
@@ -17,6 +21,8 @@ use crate::service::Audit;
 use crate::store::Store;
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
+#[cfg(feature = "otlp")]
+use crate::telemetry::Traces;
 use crate::telemetry::{self, LineWriter};
 
 /// How long the last lines of the audit may take to be written at the end.
@@ -26,37 +32,36 @@ const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 const SAMPLE_DATA: &str = include_str!("sample-data.jsonl");
 
 pub fn run(arguments: ServeArguments) -> ExitCode {
-    let demand = match demand(&arguments) {
-        Ok(demand) => demand,
-        Err(error) => return fail(error),
-    };
-    let tokens = match arguments.security.tokens() {
-        Ok(tokens) => tokens,
-        Err(error) => return fail(error),
-    };
+    run_until_signal(arguments).unwrap_or_else(fail)
+}
+
+fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error>> {
+    let demand = demand(&arguments)?;
+    let tokens = arguments.security.tokens()?;
     let tls = arguments.security.tls();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    #[cfg(feature = "otlp")]
+    let traces = traces(arguments.otlp_endpoint.as_ref(), &runtime)?;
+    #[cfg(feature = "otlp")]
+    let beside = traces.as_ref().map(Traces::layer);
+    #[cfg(not(feature = "otlp"))]
+    let beside = None;
+    let logs = telemetry::start_logging(arguments.log_format, &arguments.log_level, beside);
+    let (log_level, _logs) = logs?;
     if tokens.is_some() && tls.is_none() && !arguments.listen.ip().is_loopback() {
-        eprintln!(
-            "untag: tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
+        tracing::warn!(
+            "tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
         );
     }
-    let (log_level, _logs) =
-        match telemetry::start_logging(arguments.log_format, &arguments.log_level) {
-            Ok(logs) => logs,
-            Err(error) => return fail(error),
-        };
     // Each connection takes a file descriptor, and the usual limit of 1,024 is meant for programs that use select().
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let sample = match sample(arguments.sample_data) {
-        Ok(sample) => sample,
-        Err(error) => return fail(error),
-    };
-    let (audit, audit_writer) = match audit(arguments.security.audit_log.as_deref()) {
-        Ok(audit) => audit,
-        Err(error) => return fail(error),
-    };
+    let sample = sample(arguments.sample_data)?;
+    let (audit, audit_writer) = audit(arguments.security.audit_log.as_deref())?;
     let sample_account = sample.first().map(|resource| resource.account.clone());
     let config = Config {
         listen: arguments.listen,
@@ -79,17 +84,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         limits: arguments.limits.limits(),
         log_level,
     };
-    let choice = match arguments.store.choose() {
-        Ok(choice) => choice,
-        Err(error) => return fail(error),
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(format_args!("cannot start the runtime: {error}")),
-    };
+    let choice = arguments.store.choose()?;
     let queue = count(arguments.queue_depth);
     let batch = count(arguments.commit_batch);
     let ended = runtime.block_on(async {
@@ -116,15 +111,32 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
             }
         }
     });
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        traces.finish();
+    }
     // Connections of clients that hang are not waited for.
     runtime.shutdown_background();
     if let Some(writer) = audit_writer {
         writer.finish(AUDIT_PATIENCE);
     }
     match ended {
-        Ok(Ended::Drained) => ExitCode::SUCCESS,
-        Ok(Ended::CutShort(signal)) => ExitCode::from(signal.exit_code()),
-        Err(error) => fail(error),
+        Ok(Ended::Drained) => Ok(ExitCode::SUCCESS),
+        Ok(Ended::CutShort(signal)) => Ok(ExitCode::from(signal.exit_code())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(feature = "otlp")]
+fn traces(endpoint: Option<&http::Uri>, runtime: &Runtime) -> Result<Option<Traces>, String> {
+    let Some(endpoint) = endpoint else {
+        return Ok(None);
+    };
+    // The exporter's connection lives on the runtime.
+    let _entered = runtime.enter();
+    match Traces::start(endpoint) {
+        Ok(traces) => Ok(Some(traces)),
+        Err(error) => Err(format!("cannot send traces to {endpoint}: {error}")),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::auth::{Authenticator, Unauthenticated};
 use crate::domain::{Applied, Call, Error, RequestId};
 use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::metrics;
+use crate::telemetry::trace::CallSpan;
 
 const REQUEST_ID_HEADER: &str = "x-request-id";
 
@@ -103,11 +104,18 @@ impl Handler {
         let request_id = context.id();
         let span = tracing::error_span!("request", %request_id);
         let path = request.uri().path().to_owned();
-        let line = LogLine::start(Arc::clone(&context), path.clone(), is_tag_request);
+        let call = if is_tag_request {
+            CallSpan::start(&path, request.headers(), request_id.as_str())
+        } else {
+            CallSpan::none()
+        };
+        let stages = call.span();
+        let line = LogLine::start(Arc::clone(&context), path.clone(), is_tag_request, call);
 
         let max_message_bytes = self.0.max_message_bytes;
         let mut response = self
             .bounded(request, peer, Arc::clone(&context))
+            .instrument(stages)
             .instrument(span)
             .await;
         complete(&mut response, &context, &path, max_message_bytes);

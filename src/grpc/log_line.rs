@@ -1,4 +1,4 @@
-//! One line in the log for each request.
+//! One line in the log for each request, and the end of its span.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,23 +9,31 @@ use tonic::{Code, Status};
 use super::context::{Asked, RequestContext};
 use super::status;
 use crate::domain::Changed;
+use crate::telemetry::trace::CallSpan;
 
 /// The line that each request has in the log; of health and reflection only where debug lines are wanted.
 pub struct LogLine {
     context: Arc<RequestContext>,
     path: String,
     is_tag_request: bool,
+    call: CallSpan,
     started: Instant,
     is_written: bool,
 }
 
 impl LogLine {
     /// Starts the clock of a request.
-    pub fn start(context: Arc<RequestContext>, path: String, is_tag_request: bool) -> Self {
+    pub fn start(
+        context: Arc<RequestContext>,
+        path: String,
+        is_tag_request: bool,
+        call: CallSpan,
+    ) -> Self {
         Self {
             context,
             path,
             is_tag_request,
+            call,
             started: Instant::now(),
             is_written: false,
         }
@@ -43,10 +51,12 @@ impl LogLine {
         let Asked { resources, tags } = self.context.asked();
         let Changed { tags: affected, .. } = self.context.changed();
         let elapsed = self.started.elapsed().as_micros();
+        self.call.finish(status::code_name(code), is_failure(code));
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = self.context.id().as_str(),
+                    trace_id = self.call.trace_id(),
                     method = self.path,
                     code = status::code_name(code),
                     caller = self.context.caller(),
@@ -71,6 +81,19 @@ impl LogLine {
             _ => line!(info),
         }
     }
+}
+
+/// Whether a code is the service's fault, and not the caller's (OpenTelemetry's conventions for gRPC servers).
+fn is_failure(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }
 
 impl Drop for LogLine {

@@ -13,6 +13,7 @@ use crate::domain::{
 };
 use crate::service::TagService;
 use crate::store::Store;
+use crate::telemetry::trace;
 
 /// The service behind gRPC.
 pub struct GrpcTagService<S> {
@@ -79,7 +80,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         let context = context(&request)?;
         let (_admitted, call) = self.admit(&context)?;
         let account = self.account(&request, &context);
-        let command = parse::untag(request.into_inner(), account).map_err(Error::Invalid);
+        let command = trace::parse().in_scope(|| parse::untag(request.into_inner(), account));
         let result = match command {
             Ok(command) => {
                 let keys = match &command.selection {
@@ -90,7 +91,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                 context.ask(asked(&command.targets, keys), changes);
                 self.service.untag(call, command).await
             }
-            Err(error) => Err(error),
+            Err(faults) => Err(Error::Invalid(faults)),
         };
         let request_id = answer(&context, result)?;
         Ok(Response::new(proto::UntagResourcesResponse { request_id }))
@@ -103,14 +104,14 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         let context = context(&request)?;
         let (_admitted, call) = self.admit(&context)?;
         let account = self.account(&request, &context);
-        let command = parse::tag(request.into_inner(), account).map_err(Error::Invalid);
+        let command = trace::parse().in_scope(|| parse::tag(request.into_inner(), account));
         let result = match command {
             Ok(command) => {
                 let asked = asked(&command.targets, command.tags.len());
                 context.ask(asked, true);
                 self.service.tag(call, command).await
             }
-            Err(error) => Err(error),
+            Err(faults) => Err(Error::Invalid(faults)),
         };
         let request_id = answer(&context, result)?;
         Ok(Response::new(proto::TagResourcesResponse { request_id }))
@@ -123,7 +124,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         let context = context(&request)?;
         let (_admitted, call) = self.admit(&context)?;
         let account = self.account(&request, &context);
-        let query = parse::list(request.into_inner(), account).map_err(Error::Invalid);
+        let query = trace::parse().in_scope(|| parse::list(request.into_inner(), account));
         let result = match query {
             Ok(query) => {
                 let resources = query.targets.as_ref().map_or(0, Targets::count);
@@ -136,7 +137,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                 let page = self.service.list(call, Arc::clone(&query)).await;
                 page.map(|page| (page, query))
             }
-            Err(error) => Err(error),
+            Err(faults) => Err(Error::Invalid(faults)),
         };
         let (TagPage { tags, next }, query) =
             result.map_err(|error| status::from_error(&error, context.id()))?;

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tracing::Instrument as _;
 
 use crate::domain::{
     AccountId, Action, Call, Changed, Error, TagCommand, TagKey, TagSelection, Targets,
     UntagCommand,
 };
-use crate::telemetry::LineSender;
+use crate::telemetry::{LineSender, trace};
 
 /// Writes the lines, where they are wanted.
 #[derive(Debug, Clone, Default)]
@@ -156,7 +157,7 @@ impl Entry {
                 }
             }
         }
-        lines.send(line.text()).await;
+        lines.send(line.text()).instrument(trace::audit()).await;
     }
 }
 

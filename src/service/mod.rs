@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
+use crate::telemetry::trace;
 
 /// When to repeat a request that found no place or no store.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -82,7 +83,8 @@ impl<S: Store> TagService<S> {
     }
 
     fn authorise(&self, call: &Call, action: Action, account: &AccountId) -> Result<(), Error> {
-        let is_allowed = self.authority.allows(call, action, account);
+        let is_allowed =
+            trace::authorise().in_scope(|| self.authority.allows(call, action, account));
         metrics().server.decided(action as usize, is_allowed);
         if is_allowed {
             return Ok(());

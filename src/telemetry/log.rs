@@ -1,4 +1,4 @@
-//! The log, and its level, which can be changed while the service runs.
+//! The log, and its level, which can be changed while the service runs. Traces, where they are wanted, start with it.
 
 use std::fmt;
 use std::io::{IsTerminal as _, stderr};
@@ -11,7 +11,9 @@ use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+
+use super::trace;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,14 +85,18 @@ impl InvalidFilter {
     }
 }
 
+/// Something beside the log that wants to hear of spans and events.
+pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Sends log lines to stderr. A reader that stalls never stalls the service: lines that don't fit the buffer are
-/// dropped. What is buffered is written when the guard goes.
+/// dropped. What is buffered is written when the guard goes. What `beside` hears does not depend on the log's level.
 ///
 /// # Errors
 /// [`InvalidFilter`] for a filter that can't be read.
 pub fn start_logging(
     format: LogFormat,
     filter: &str,
+    beside: Option<Listener>,
 ) -> Result<(LogLevel, WorkerGuard), InvalidFilter> {
     let parsed = parse(filter)?;
     let (writer, guard) = tracing_appender::non_blocking(stderr());
@@ -99,20 +105,15 @@ pub fn start_logging(
         .with_ansi(is_terminal && std::env::var_os("NO_COLOR").is_none())
         .with_writer(writer);
     let is_json = format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal);
-    let lines = if is_json {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .boxed()
-    } else {
-        lines.boxed()
-    };
     let (parsed, handle) = reload::Layer::new(parsed);
-    tracing_subscriber::registry()
-        .with(parsed)
-        .with(lines)
-        .init();
+    let lines = if is_json {
+        let lines = lines.json().flatten_event(true).with_span_list(false);
+        lines.with_filter(parsed).boxed()
+    } else {
+        lines.with_filter(parsed).boxed()
+    };
+    let layers: Vec<_> = [lines].into_iter().chain(beside).collect();
+    tracing_subscriber::registry().with(layers).init();
     let level = LogLevel {
         filter: Arc::new(Mutex::new(filter.to_owned())),
         handle,
@@ -134,8 +135,13 @@ fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
         }
     }
     EnvFilter::builder()
-        // h2 warns of each odd frame, and a client can send them without end.
-        .parse(format!("h2=error,{}", directives.join(",")))
+        // h2 warns of each odd frame, and a client can send them without end. Spans of traces are not for the log, whose
+        // lines would name the stage and no longer the request.
+        .parse(format!(
+            "h2=error,{}=off,{}",
+            trace::TARGET,
+            directives.join(",")
+        ))
         .map_err(|error: ParseError| InvalidFilter::new(filter, error))
 }
 

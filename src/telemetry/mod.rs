@@ -1,8 +1,13 @@
-//! Logs, metrics, and the lines of the audit.
+//! Logs, metrics, traces, and the lines of the audit.
 
 mod lines;
 mod log;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+pub mod trace;
 
 pub use lines::{LineSender, LineWriter, write_lines};
-pub use log::{InvalidFilter, LogFormat, LogLevel, start_logging};
+pub use log::{InvalidFilter, Listener, LogFormat, LogLevel, start_logging};
+#[cfg(feature = "otlp")]
+pub use otlp::Traces;

@@ -1,4 +1,4 @@
-//! What an operator sees: metrics, probes and the log level, on the admin port.
+//! What an operator sees: metrics, probes and the log level, on the admin port, and traces.
 
 #![allow(
     clippy::float_cmp,
@@ -27,6 +27,7 @@ mod users;
 #[path = "../black_box/wire.rs"]
 mod wire;
 
+mod collector;
 mod http;
 mod scrape;
 
@@ -39,3 +40,4 @@ mod rules;
 mod security;
 mod shared_store;
 mod store;
+mod traces;

@@ -31,7 +31,9 @@ pub const ALICE: &str = "2073290024939201";
 /// The program under test.
 pub fn untag() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_untag"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("UNTAG_")) {
+    for (name, _) in std::env::vars()
+        .filter(|(name, _)| ["UNTAG_", "OTEL_"].iter().any(|own| name.starts_with(own)))
+    {
         command.env_remove(name);
     }
     command

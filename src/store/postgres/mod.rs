@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::types::{ToSql, Type};
+use tracing::{Instrument as _, Span};
 
 pub use bulk::{BulkError, export, import};
 pub use config::{ConfigError, ConnectionString};
@@ -28,6 +29,7 @@ use crate::domain::{
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
+use crate::telemetry::trace::{self, Change};
 use error::Failure;
 use lanes::Lanes;
 use statements::{BY_ID, BY_NAME, ByTarget};
@@ -153,15 +155,18 @@ impl PostgresStore {
         loop {
             let begun = Instant::now();
             let (parameters, place) = (Arc::clone(&parameters), place.clone());
+            let mut change = changes.then(Change::queue);
             let answer = self.lanes.run(move |client| async move {
                 let _place = place;
+                let _span = change.as_mut().and_then(|change| change.commit(1));
                 let typed: Vec<(&(dyn ToSql + Sync), Type)> = parameters
                     .iter()
                     .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
                     .collect();
                 client.query_typed(sql, &typed).await
             });
-            let answer = answer.await;
+            let reading = if changes { Span::none() } else { trace::read() };
+            let answer = answer.instrument(reading).await;
             if changes {
                 metrics().store.committed(begun.elapsed());
             }

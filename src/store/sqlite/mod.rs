@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 pub use bulk::{BulkError, export, import};
 pub use error::OpenError;
@@ -20,6 +21,7 @@ pub use error::OpenError;
 use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
+use crate::telemetry::trace::{self, Change};
 use apply::Lookup;
 use read::Readers;
 use schema::DataDirectory;
@@ -101,8 +103,9 @@ impl SqliteStore {
 
     async fn write(&self, work: Work) -> Result<Changed, StoreError> {
         let (reply, outcome) = oneshot::channel();
+        let trace = Some(Change::queue());
         self.jobs
-            .try_send(Job { work, reply })
+            .try_send(Job { work, reply, trace })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => StoreError::Busy,
                 mpsc::error::TrySendError::Closed(_) => stopped(Applied::No),
@@ -128,6 +131,7 @@ impl Store for SqliteStore {
         }
         self.readers
             .run(move |connection| Ok(Lookup::new(connection)?.plan_untag(&command)?.answer))
+            .instrument(trace::read())
             .await?
     }
 
@@ -138,6 +142,7 @@ impl Store for SqliteStore {
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
         self.readers
             .run(move |connection| read::list(connection, &query))
+            .instrument(trace::read())
             .await?
     }
 
@@ -147,6 +152,7 @@ impl Store for SqliteStore {
         let job = Job {
             work: Work::Check,
             reply,
+            trace: None,
         };
         self.jobs
             .send(job)

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use super::apply::{Lookup, Rewriter};
 use super::checkpoint::{self, Checkpointer};
@@ -16,11 +17,14 @@ use super::schema::{self, DataDirectory};
 use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
 use crate::store::StoreError;
 use crate::telemetry::metrics::metrics;
+use crate::telemetry::trace::Change;
 
 /// Something for the writer to do, and where the answer goes.
 pub struct Job {
     pub work: Work,
     pub reply: oneshot::Sender<Outcome>,
+    /// Where the job stands, for whoever traces it. A check has none.
+    pub trace: Option<Change>,
 }
 
 /// What came of a job.
@@ -103,12 +107,14 @@ struct Writer<'connection> {
 impl Writer<'_> {
     /// Applies a batch in one transaction and answers. Where that fails, each job gets a transaction of its own, so
     /// that one that can't be written does not fail its neighbours.
-    fn commit(&mut self, batch: Vec<Job>) {
+    fn commit(&mut self, mut batch: Vec<Job>) {
         if batch.is_empty() {
             return;
         }
         let changes = batch.iter().filter(|job| !matches!(job.work, Work::Check));
         let changes = changes.count();
+        let traced = batch.iter_mut().filter_map(|job| job.trace.as_mut());
+        let spans: Vec<Span> = traced.filter_map(|change| change.commit(changes)).collect();
         let begun = Instant::now();
         if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
             // No job is at fault, and one by one each would wait for another program's lock again.
@@ -116,6 +122,7 @@ impl Writer<'_> {
             return;
         }
         let result = self.transact(&batch);
+        drop(spans);
         let metrics = &metrics().store;
         if changes > 0 {
             metrics.committed(begun.elapsed());

@@ -97,6 +97,12 @@ fn place(path: &str) -> usize {
         .unwrap_or(METHODS.len() - 1)
 }
 
+/// Whether a request's path is that of a method which is told apart.
+#[must_use]
+pub fn is_known_method(path: &str) -> bool {
+    METHODS[place(path)].name != UNKNOWN
+}
+
 /// The series of one method, found once: a request looks no name up.
 #[derive(Debug)]
 struct Series {
