@@ -9,5 +9,6 @@ pub mod grpc;
 mod roots;
 pub mod server;
 pub mod service;
+pub mod signature;
 pub mod store;
 pub mod telemetry;
