@@ -7,6 +7,7 @@ pub mod cli;
 pub mod domain;
 pub mod grpc;
 mod roots;
+pub mod rpc;
 pub mod server;
 pub mod service;
 pub mod signature;

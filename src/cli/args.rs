@@ -74,6 +74,15 @@ pub struct ServeArguments {
     )]
     pub admin_listen: SocketAddr,
 
+    /// The address of the same service in the cloud API's own RPC style, for programs that were written for Alibaba Cloud.
+    #[arg(
+        long,
+        env = "UNTAG_LISTEN_RPC",
+        value_name = "ADDRESS:PORT",
+        requires = "access_keys"
+    )]
+    pub listen_rpc: Option<SocketAddr>,
+
     #[command(flatten)]
     pub store: StoreArguments,
 
@@ -181,7 +190,7 @@ pub struct CheckPolicyArguments {
 /// What to decide on.
 #[derive(Debug, Args)]
 pub struct AttemptArguments {
-    /// The caller's name: spiffe://<id>, dns:<name>, jwt:<subject> or anonymous.
+    /// The caller's name: spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous.
     #[arg(long, value_name = "NAME", value_parser = check_policy::caller, required = false, requires = "action")]
     pub caller: Caller,
 

@@ -87,8 +87,10 @@ pub fn caller(text: &str) -> Result<Caller, String> {
         Ok(Caller::dns(name))
     } else if let Some(subject) = named("jwt:") {
         Ok(Caller::token_subject(subject))
+    } else if let Some(name) = named("key:") {
+        Ok(Caller::access_key(name))
     } else {
-        Err("give spiffe://<id>, dns:<name>, jwt:<subject> or anonymous".to_owned())
+        Err("give spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous".to_owned())
     }
 }
 

@@ -68,6 +68,15 @@ pub struct SecurityArguments {
     #[arg(long, env = "UNTAG_JWKS_CA", value_name = "FILE", requires = "jwks")]
     jwks_ca: Option<PathBuf>,
 
+    /// The access keys of those who call at --listen-rpc, a JSON file.
+    #[arg(
+        long,
+        env = "UNTAG_ACCESS_KEYS",
+        value_name = "FILE",
+        requires = "listen_rpc"
+    )]
+    pub access_keys: Option<PathBuf>,
+
     /// What callers have to show: any of what the service can check (--client-ca, --jwks), a certificate, a token, or both.
     #[arg(
         long,

@@ -65,6 +65,7 @@ fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error
     let sample_account = sample.first().map(|resource| resource.account.clone());
     let config = Config {
         listen: arguments.listen,
+        listen_rpc: arguments.listen_rpc,
         admin_listen: arguments.admin_listen,
         drain_timeout: arguments.drain_timeout,
         settings: Settings {
@@ -78,6 +79,7 @@ fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error
             demand,
             tokens,
             policy: arguments.security.policy,
+            access_keys: arguments.security.access_keys,
             audit,
             reload_interval: arguments.security.reload_interval,
         },

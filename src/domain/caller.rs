@@ -35,6 +35,12 @@ impl Caller {
         Self(format!("jwt:{subject}").into())
     }
 
+    /// Whose access key has signed the request: `key:cleaner`.
+    #[must_use]
+    pub fn access_key(name: &str) -> Self {
+        Self(format!("key:{name}").into())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

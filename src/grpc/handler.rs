@@ -22,12 +22,17 @@ use super::peer::{CountedBody, Peer};
 use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, status};
 use crate::auth::token::TokenError;
 use crate::auth::{Authenticator, Unauthenticated};
-use crate::domain::{Applied, Call, Error, RequestId};
+use crate::domain::{Applied, Call, Caller, Error, RequestId};
 use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::CallSpan;
 
-const REQUEST_ID_HEADER: &str = "x-request-id";
+/// The header of every answer with its RequestId.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Put into a request whose caller is known already: no header can say so.
+#[derive(Debug, Clone)]
+pub struct Authenticated(pub Caller);
 
 /// Carries out requests on a set of services.
 #[derive(Debug, Clone)]
@@ -189,7 +194,9 @@ impl Handler {
         let Parts { authenticator, .. } = &*self.0;
         let time = SystemTime::now();
         let certificate = peer.certificate.as_ref();
-        let caller = if service_of(request.uri().path()) == HEALTH_SERVICE {
+        let caller = if let Some(Authenticated(caller)) = request.extensions().get() {
+            caller.clone()
+        } else if service_of(request.uri().path()) == HEALTH_SERVICE {
             authenticator.whoever(certificate)
         } else {
             let token = bearer::token(request.headers())?;

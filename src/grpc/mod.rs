@@ -20,9 +20,9 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::server::HealthReporter;
 
 pub use admission::Admission;
-pub use handler::{Handler, Parts as HandlerParts};
+pub use handler::{Authenticated, Handler, Parts as HandlerParts, REQUEST_ID_HEADER};
 pub use in_flight::InFlight;
-pub use parse::{list as parse_list, tag as parse_tag, untag as parse_untag};
+pub use parse::{ACCOUNT_METADATA, list as parse_list, tag as parse_tag, untag as parse_untag};
 pub use peer::Peer;
 
 use crate::domain::AccountId;

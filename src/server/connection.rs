@@ -29,6 +29,7 @@ use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
 use super::spoken::Listening;
 use crate::grpc::{Handler, Peer};
+use crate::rpc::Gateway;
 use crate::telemetry::metrics::metrics;
 
 /// What one request may send before it is read, in bytes: the largest message fits.
@@ -43,8 +44,8 @@ const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
 /// What connections of a port have in common.
 pub struct Common {
     pub handler: Handler,
-    /// Answers what is not gRPC, on the admin port. Such a port speaks HTTP/1.1 too, as curl and Prometheus do.
-    pub admin: Option<Admin>,
+    /// What the port speaks.
+    pub speech: Speech,
     pub limits: Limits,
     /// TLS, if the port speaks it.
     pub tls: Option<Tls>,
@@ -52,19 +53,36 @@ pub struct Common {
     pub closing: CancellationToken,
 }
 
+/// What a port speaks.
+#[derive(Clone)]
+pub enum Speech {
+    /// gRPC, over HTTP/2.
+    Grpc,
+    /// gRPC, and what operators ask over HTTP/1.1 too, as curl and Prometheus do.
+    Admin(Admin),
+    /// The cloud's RPC style, over HTTP/1.1.
+    Rpc(Gateway),
+}
+
 /// TLS for the connections of a port.
 pub struct Tls {
     /// The newest configuration is taken for each connection.
     config: Arc<ArcSwap<ServerConfig>>,
+    /// What is spoken after the handshake, by its name in ALPN.
+    protocol: &'static [u8],
     /// A handshake costs more than a request, and nobody is known before it: so they have a bound of their own.
     handshakes: Semaphore,
 }
 
 impl Tls {
-    /// TLS by this configuration, with so many handshakes at a time.
-    pub fn new(config: Arc<ArcSwap<ServerConfig>>, handshakes: usize) -> Self {
+    /// TLS by this configuration, with so many handshakes at a time, for connections that will speak this.
+    pub fn new(config: Arc<ArcSwap<ServerConfig>>, handshakes: usize, speech: &Speech) -> Self {
         Self {
             config,
+            protocol: match speech {
+                Speech::Grpc | Speech::Admin(_) => b"h2",
+                Speech::Rpc(_) => b"http/1.1",
+            },
             handshakes: Semaphore::new(handshakes),
         }
     }
@@ -87,7 +105,10 @@ impl Common {
             return;
         };
         let started = Instant::now();
-        let handshake = TlsAcceptor::from(tls.config.load_full()).accept(stream);
+        // A copy is a few counts of references, and little beside a handshake.
+        let mut config = ServerConfig::clone(&tls.config.load());
+        config.alpn_protocols = vec![tls.protocol.to_vec()];
+        let handshake = TlsAcceptor::from(Arc::new(config)).accept(stream);
         let handshake = tokio::select! {
             () = self.closing.cancelled() => return,
             handshake = tokio::time::timeout(self.limits.handshake_timeout, handshake) => handshake,
@@ -167,26 +188,35 @@ impl Common {
         request: Request<Incoming>,
         peer: &Arc<Peer>,
     ) -> impl Future<Output = Response<Body>> + use<> {
-        let Some(admin) = self.admin.as_ref().filter(|_| !admin::is_grpc(&request)) else {
-            return self.handler.handle(request, peer).left_future();
-        };
-        let (admin, counted) = (admin.clone(), peer.enter(false));
-        let answer = async move {
-            let response = admin.answer(request).await;
-            drop(counted);
-            response
-        };
-        answer.right_future()
+        match &self.speech {
+            Speech::Rpc(gateway) => {
+                let (gateway, peer) = (gateway.clone(), Arc::clone(peer));
+                let answer = async move { gateway.answer(request, &peer).await };
+                answer.left_future().right_future()
+            }
+            Speech::Admin(admin) if !admin::is_grpc(&request) => {
+                let (admin, counted) = (admin.clone(), peer.enter(false));
+                let answer = async move {
+                    let response = admin.answer(request).await;
+                    drop(counted);
+                    response
+                };
+                answer.right_future().right_future()
+            }
+            _ => self.handler.handle(request, peer).left_future(),
+        }
     }
 
-    /// HTTP/2, and on the admin port HTTP/1.1 too.
+    /// HTTP in the versions that the port speaks.
     fn http(&self) -> auto::Builder<TokioExecutor> {
         let limits = &self.limits;
         let header_bytes = usize::try_from(limits.header_list_bytes).unwrap_or(usize::MAX);
         let mut http = auto::Builder::new(TokioExecutor::new());
-        if self.admin.is_none() {
-            http = http.http2_only();
-        }
+        http = match self.speech {
+            Speech::Grpc => http.http2_only(),
+            Speech::Admin(_) => http,
+            Speech::Rpc(_) => http.http1_only(),
+        };
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.handshake_timeout)

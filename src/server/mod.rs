@@ -24,12 +24,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::grpc::{self, Admission, Handler, HandlerParts, InFlight, Settings};
+use crate::rpc::Gateway;
 use crate::service::TagService;
 use crate::store::Store;
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::metrics;
 use admin::Admin;
-use connection::{Common, Tls};
+use connection::{Common, Speech, Tls};
 pub use limits::Limits;
 use port::Port;
 use readiness::Readiness;
@@ -51,6 +52,8 @@ const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 pub struct Config {
     /// The address of the tag service.
     pub listen: SocketAddr,
+    /// The address of the cloud's RPC style, where it is wanted.
+    pub listen_rpc: Option<SocketAddr>,
     /// The address of probes, metrics and the log level.
     pub admin_listen: SocketAddr,
     /// How long requests in flight get to finish after SIGTERM or SIGINT.
@@ -106,6 +109,10 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
     let mut signals = Signals::listen().map_err(ServeError::Signals)?;
     let public = bind(config.listen).await?;
     let admin = bind(config.admin_listen).await?;
+    let rpc = match config.listen_rpc {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
 
     let draining = CancellationToken::new();
     let cut_off = CancellationToken::new();
@@ -119,6 +126,7 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
         tls,
         authenticator,
         authority,
+        access_keys,
         audit,
     } = config.security.start()?;
     let limits = config.limits;
@@ -149,7 +157,7 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
                 grpc::admin_services(readiness.admin_reporter()),
                 Authenticator::open(),
             ),
-            admin: Some(Admin {
+            speech: Speech::Admin(Admin {
                 not_ready: readiness.not_ready(),
                 log_level: config.log_level,
             }),
@@ -159,44 +167,42 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
             closing: CancellationToken::new(),
         },
     };
-    let public = Port {
-        name: "tags",
-        listener: public,
+    let public_handler = handler(public_routes, authenticator);
+    let public_port = |name, listener, speech| Port {
+        name,
+        listener,
         connections: connections.clone(),
         common: Common {
-            handler: handler(public_routes, authenticator),
-            tls: tls.map(|config| Tls::new(config, limits.handshakes)),
-            admin: None,
-            limits,
+            handler: public_handler.clone(),
+            tls: tls
+                .clone()
+                .map(|config| Tls::new(config, limits.handshakes, &speech)),
+            speech,
+            limits: limits.clone(),
             closing: draining.clone(),
         },
     };
-    let public = tokio::spawn(public.serve());
+    let rpc = rpc.zip(access_keys).map(|(listener, keys)| {
+        let gateway = Gateway::new(public_handler.clone(), keys, settings.max_message_bytes);
+        public_port("rpc", listener, Speech::Rpc(gateway))
+    });
+    let public = tokio::spawn(public_port("tags", public, Speech::Grpc).serve());
+    let rpc = tokio::spawn(async move {
+        if let Some(rpc) = rpc {
+            rpc.serve().await;
+        }
+    });
     tokio::spawn(admin.serve());
 
     let signal = signals.next().await;
     tracing::info!(%signal, in_flight = in_flight.count(), "draining");
     draining.cancel();
-    // Both end as soon as they see the token; neither fails.
-    let _ = tokio::join!(monitor, public);
+    // All end as soon as they see the token; none fails.
+    let _ = tokio::join!(monitor, public, rpc);
     connections.close();
 
-    let drained = async {
-        let in_time = drained(&in_flight, &connections);
-        if tokio::time::timeout(config.drain_timeout, in_time)
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                in_flight = in_flight.count(),
-                "the drain has timed out; cutting off what is left"
-            );
-            cut_off.cancel();
-            let _ = tokio::time::timeout(LINGER, connections.wait()).await;
-        }
-    };
     tokio::select! {
-        () = drained => {
+        () = finish(&in_flight, &connections, config.drain_timeout, &cut_off) => {
             tracing::info!("drained");
             Ok(Ended::Drained)
         }
@@ -205,6 +211,25 @@ pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeErr
             Ok(Ended::CutShort(signal))
         }
     }
+}
+
+/// Lets requests finish for so long, and cuts off what is left.
+async fn finish(
+    in_flight: &InFlight,
+    connections: &TaskTracker,
+    drain_timeout: Duration,
+    cut_off: &CancellationToken,
+) {
+    let in_time = drained(in_flight, connections);
+    if tokio::time::timeout(drain_timeout, in_time).await.is_ok() {
+        return;
+    }
+    tracing::warn!(
+        in_flight = in_flight.count(),
+        "the drain has timed out; cutting off what is left"
+    );
+    cut_off.cancel();
+    let _ = tokio::time::timeout(LINGER, connections.wait()).await;
 }
 
 /// Waits until no request is left. A connection that stays open without one, because its client hangs or watches

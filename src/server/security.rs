@@ -12,6 +12,7 @@ use super::reload::{Follower, LoadError};
 use super::tls::{self, TlsFiles};
 use crate::auth::token::{KeySet, KeySetError, KeySource, RemoteKeys, RemoteKeysError, TokenRules};
 use crate::auth::{Authenticator, Authority, Demand, Keys, PolicyError, PolicySet, Tokens};
+use crate::rpc::{AccessKeyError, AccessKeys};
 use crate::service::Audit;
 use crate::telemetry::metrics::Reload;
 
@@ -37,6 +38,8 @@ pub struct Security {
     pub tokens: Option<TokenIssuer>,
     /// The file that says what they may do; without it, everything.
     pub policy: Option<PathBuf>,
+    /// The file with the access keys of those who call in the cloud's RPC style.
+    pub access_keys: Option<PathBuf>,
     /// Where changes are noted.
     pub audit: Audit,
     /// How often the files are looked at.
@@ -59,6 +62,7 @@ pub struct Started {
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     pub authenticator: Authenticator,
     pub authority: Authority,
+    pub access_keys: Option<Arc<ArcSwap<AccessKeys>>>,
     pub audit: Audit,
 }
 
@@ -73,6 +77,7 @@ impl Security {
         let tls = self.tls.map(|files| tls::load(files, certificate_required));
         let policies = self.policy.map(load_policy);
         let tokens = self.tokens.map(|issuer| issuer.start(interval));
+        let access_keys = self.access_keys.map(load_access_keys);
         Ok(Started {
             tls: tls.transpose()?.map(|tls| follow(tls, interval)),
             authenticator: Authenticator::new(self.demand, tokens.transpose()?),
@@ -81,6 +86,7 @@ impl Security {
                     .transpose()?
                     .map(|policies| follow(policies, interval)),
             ),
+            access_keys: access_keys.transpose()?.map(|keys| follow(keys, interval)),
             audit: self.audit,
         })
     }
@@ -116,6 +122,19 @@ fn load_policy(path: PathBuf) -> Result<Follower<PolicySet>, LoadError> {
         }
         Ok::<_, PolicyError>(policies)
     })
+}
+
+fn load_access_keys(path: PathBuf) -> Result<Follower<AccessKeys>, LoadError> {
+    Follower::load(
+        Reload::AccessKeys,
+        "access key file",
+        vec![path],
+        |contents| {
+            let keys = AccessKeys::parse(&contents.concat())?;
+            tracing::info!(keys = keys.count(), "the access key file is read");
+            Ok::<_, AccessKeyError>(keys)
+        },
+    )
 }
 
 fn follow<T: Send + Sync + 'static>(follower: Follower<T>, interval: Duration) -> Arc<ArcSwap<T>> {

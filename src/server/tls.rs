@@ -64,10 +64,9 @@ fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfi
             builder.with_client_cert_verifier(verifier(roots, provider, certificate_required)?)
         }
     };
-    let mut config = builder
+    let config = builder
         .with_single_cert(chain, key)
         .map_err(|error| format!("the certificate and the key do not work together: {error}"))?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
     // Only of a pair that is good, and so served from now on.
     if let Some(expiry) = expiry {
         metrics().server.certificate_expires(expiry);

@@ -32,10 +32,11 @@ impl Request<'_> {
     #[must_use]
     pub fn canonical(&self) -> String {
         let headers = self.sorted_headers();
-        let lines: String = headers
+        let lines: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}:{}\n", value.trim()))
             .collect();
+        let lines = lines.concat();
         let Self {
             method,
             path,
@@ -122,7 +123,7 @@ fn key(secret: &str) -> hmac::Key {
 
 /// Hexadecimal digits as bytes.
 fn bytes(digits: &str) -> Option<Vec<u8>> {
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) || digits.len() % 2 != 0 {
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) || !digits.len().is_multiple_of(2) {
         return None;
     }
     (0..digits.len())

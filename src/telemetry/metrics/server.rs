@@ -18,6 +18,8 @@ pub enum Reload {
     Policy,
     /// The keys of tokens.
     Jwks,
+    /// Access keys.
+    AccessKeys,
 }
 
 /// Why a request found no place.
@@ -31,7 +33,7 @@ pub enum Throttle {
     StoreQueue,
 }
 
-const RELOADS: [&str; 3] = ["tls", "policy", "jwks"];
+const RELOADS: [&str; 4] = ["tls", "policy", "jwks", "access_keys"];
 const OUTCOMES: [&str; 2] = ["ok", "failed"];
 const THROTTLES: [&str; 3] = ["caller_rate", "requests_in_flight", "store_queue"];
 /// In the order of the actions of the domain.

@@ -1,0 +1,198 @@
+//! The file with the access keys of those who may call.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::domain::{AccountId, Caller};
+
+/// The access keys, by their ids.
+#[derive(Debug)]
+pub struct AccessKeys(HashMap<String, AccessKey>);
+
+/// One access key.
+#[derive(Debug)]
+pub struct AccessKey {
+    /// The account that all its requests act on.
+    pub account: AccountId,
+    /// Whose it is.
+    pub caller: Caller,
+    pub secret: Secret,
+    /// What a temporary key is shown with (STS).
+    pub security_token: Option<Secret>,
+}
+
+/// A text that never shows itself.
+#[derive(Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret")
+    }
+}
+
+/// Why a file of access keys can't be used. No value of the file is repeated: it may be a secret.
+#[derive(Debug, Error)]
+pub enum AccessKeyError {
+    /// Not the JSON that is wanted.
+    #[error(
+        "line {line}, column {column} is not as it should be: \
+         {{\"access_keys\": [{{\"access_key_id\", \"access_key_secret\", \"account_id\", \"caller\"}}]}}, \
+         and \"security_token\" for a temporary key"
+    )]
+    Format {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// A key that can't be one.
+    #[error("access key {position} of the list: {reason}")]
+    Key {
+        /// Its place in the list, from 1.
+        position: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    access_keys: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    access_key_id: String,
+    access_key_secret: Secret,
+    account_id: String,
+    caller: String,
+    security_token: Option<Secret>,
+}
+
+impl AccessKeys {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`AccessKeyError`] with the place.
+    pub fn parse(contents: &[u8]) -> Result<Self, AccessKeyError> {
+        let file: File =
+            serde_json::from_slice(contents).map_err(|error| AccessKeyError::Format {
+                line: error.line(),
+                column: error.column(),
+            })?;
+        let mut keys = HashMap::new();
+        for (place, entry) in file.access_keys.into_iter().enumerate() {
+            let id = entry.access_key_id.clone();
+            let key = entry.check().and_then(|key| match keys.insert(id, key) {
+                None => Ok(()),
+                Some(_) => Err("its access_key_id is there twice"),
+            });
+            key.map_err(|reason| AccessKeyError::Key {
+                position: place + 1,
+                reason,
+            })?;
+        }
+        Ok(Self(keys))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&AccessKey> {
+        self.0.get(id)
+    }
+}
+
+impl Entry {
+    fn check(self) -> Result<AccessKey, &'static str> {
+        let is_word =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        // `,` and `=` would end the id in the header that shows it.
+        if !is_word(&self.access_key_id) || self.access_key_id.contains([',', '=']) {
+            return Err("its access_key_id is no word of ASCII letters and digits");
+        }
+        if self.access_key_secret.reveal().is_empty() {
+            return Err("its access_key_secret is empty");
+        }
+        if self
+            .security_token
+            .as_ref()
+            .is_some_and(|token| !is_word(token.reveal()))
+        {
+            return Err("its security_token is no word of ASCII characters");
+        }
+        if !is_word(&self.caller) {
+            return Err("its caller is no word of ASCII characters");
+        }
+        let account = AccountId::parse(&self.account_id);
+        Ok(AccessKey {
+            account: account.map_err(|_| "its account_id is not 1 to 32 digits")?,
+            caller: Caller::access_key(&self.caller),
+            secret: self.access_key_secret,
+            security_token: self.security_token,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(more: &str) -> String {
+        format!(
+            r#"{{"access_keys":[{{"access_key_id":"id","access_key_secret":"hidden","account_id":"7","caller":"cleaner"{more}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn a_key_has_a_secret_that_never_shows() {
+        let keys =
+            AccessKeys::parse(entry(r#","security_token":"hidden-too""#).as_bytes()).unwrap();
+        let key = keys.get("id").unwrap();
+        assert_eq!(key.caller.as_str(), "key:cleaner");
+        assert_eq!(key.account.as_str(), "7");
+        assert_eq!(key.secret.reveal(), "hidden");
+        assert!(!format!("{keys:?}").contains("hidden"));
+        assert!(keys.get("other").is_none());
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_refused_with_its_place_and_no_value() {
+        let good = entry("");
+        let twice = good.replace("]}", &format!(",{}", &good[16..]));
+        let bad = [
+            "",
+            "[]",
+            "{}",
+            r#"{"access_keys":["hidden"]}"#,
+            &entry(r#","hidden":1"#),
+            &good.replace(r#""id""#, r#""""#),
+            &good.replace(r#""id""#, r#""a,b""#),
+            &good.replace("hidden", ""),
+            &good.replace(r#""7""#, r#""seven""#),
+            &good.replace("cleaner", "the cleaner"),
+            &entry(r#","security_token":"""#),
+            &twice,
+        ];
+        for text in bad {
+            let error = AccessKeys::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains("hidden"), "{error}");
+        }
+        assert!(AccessKeys::parse(good.as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,231 @@
+//! Who has signed a request, and that it is new.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderMap, Method};
+use subtle::ConstantTimeEq as _;
+
+use super::access_keys::{AccessKey, AccessKeys};
+use super::nonces::{Nonces, Use};
+use super::parameters::Parameters;
+use crate::auth::parse_time;
+use crate::signature::{Pair, v1, v3};
+
+/// How far the date of a request may be from now, to either side.
+const TOLERANCE: Duration = Duration::from_mins(15);
+/// The longest nonce, in bytes.
+const LONGEST_NONCE: usize = 128;
+
+/// A request as far as it is signed.
+#[derive(Debug)]
+pub struct Signed<'a> {
+    pub method: &'a Method,
+    pub path: &'a str,
+    pub headers: &'a HeaderMap,
+    /// The parameters of the query alone.
+    pub query: &'a [Pair],
+    /// All parameters, those of a form too.
+    pub parameters: &'a Parameters,
+    pub body: &'a [u8],
+}
+
+/// Why a request is not believed, in the cloud's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Incomplete(&'static str),
+    UnknownKey,
+    WrongToken,
+    WrongSignature,
+    BadDate,
+    Expired,
+    UsedNonce,
+    TooMany,
+}
+
+impl Refusal {
+    /// The cloud's code, and what to tell.
+    pub fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Incomplete(what) => ("IncompleteSignature", what),
+            Self::UnknownKey => (
+                "InvalidAccessKeyId.NotFound",
+                "Specified access key is not found.",
+            ),
+            Self::WrongToken => (
+                "InvalidSecurityToken.MismatchWithAccessKey",
+                "Specified security token is not that of the access key.",
+            ),
+            Self::WrongSignature => (
+                "SignatureDoesNotMatch",
+                "Specified signature does not match our calculation.",
+            ),
+            Self::BadDate => (
+                "InvalidTimeStamp.Format",
+                "Specified time stamp is not in ISO 8601, such as 2026-01-02T03:04:05Z.",
+            ),
+            Self::Expired => (
+                "InvalidTimeStamp.Expired",
+                "Specified time stamp is more than 15 minutes from the service's; set the clock right.",
+            ),
+            Self::UsedNonce => (
+                "SignatureNonceUsed",
+                "Specified signature nonce was used already.",
+            ),
+            Self::TooMany => (
+                "Throttling.User",
+                "Too many requests were signed within 30 minutes; retry later.",
+            ),
+        }
+    }
+}
+
+/// What both signatures have.
+struct Shown<'a> {
+    access_key_id: &'a str,
+    date: &'a str,
+    nonce: &'a str,
+    security_token: Option<&'a str>,
+}
+
+/// Finds out whose access key has signed a request. It is taken once.
+pub fn authenticate<'keys>(
+    request: &Signed<'_>,
+    keys: &'keys AccessKeys,
+    nonces: &Mutex<Nonces>,
+    now: SystemTime,
+) -> Result<&'keys AccessKey, Refusal> {
+    let (shown, key) = if request.headers.contains_key(AUTHORIZATION) {
+        verify_v3(request, keys)?
+    } else {
+        verify_v1(request, keys)?
+    };
+    check_token(key, shown.security_token)?;
+    let date = parse_time(shown.date).map_err(|_| Refusal::BadDate)?;
+    let distance = now
+        .duration_since(date)
+        .unwrap_or_else(|ahead| ahead.duration());
+    if distance > TOLERANCE {
+        return Err(Refusal::Expired);
+    }
+    if !(1..=LONGEST_NONCE).contains(&shown.nonce.len()) {
+        return Err(Refusal::Incomplete(
+            "the nonce has to have 1 to 128 characters",
+        ));
+    }
+    let mut nonces = nonces.lock().unwrap_or_else(PoisonError::into_inner);
+    match nonces.enter(shown.access_key_id, shown.nonce, now) {
+        Use::First => Ok(key),
+        Use::Again => Err(Refusal::UsedNonce),
+        Use::Full => Err(Refusal::TooMany),
+    }
+}
+
+fn check_token(key: &AccessKey, shown: Option<&str>) -> Result<(), Refusal> {
+    let is_right = match (&key.security_token, shown) {
+        (None, None) => true,
+        (Some(token), Some(shown)) => token.reveal().as_bytes().ct_eq(shown.as_bytes()).into(),
+        _ => false,
+    };
+    is_right.then_some(()).ok_or(Refusal::WrongToken)
+}
+
+fn verify_v3<'a, 'keys>(
+    request: &Signed<'a>,
+    keys: &'keys AccessKeys,
+) -> Result<(Shown<'a>, &'keys AccessKey), Refusal> {
+    let authorization = header(request.headers, AUTHORIZATION.as_str())?;
+    let authorization = v3::Authorization::parse(authorization).ok_or(Refusal::Incomplete(
+        "the authorization header is not ACS3-HMAC-SHA256 Credential=…,SignedHeaders=…,Signature=…",
+    ))?;
+    let mut signed = Vec::new();
+    for name in authorization.signed_headers.clone() {
+        if !request.headers.contains_key(name) {
+            return Err(Refusal::Incomplete(
+                "SignedHeaders names a header that is not there",
+            ));
+        }
+        signed.push((name.to_owned(), header(request.headers, name)?.to_owned()));
+    }
+    // What decides what is done must not be changed by those between: all of the cloud's headers are signed.
+    let decides = |name: &str| name == HOST.as_str() || name.starts_with("x-acs-");
+    let is_signed = |name: &str| signed.iter().any(|(signed, _)| signed == name);
+    let mut names = request.headers.keys().map(http::HeaderName::as_str);
+    if !is_signed(HOST.as_str()) || names.any(|name| decides(name) && !is_signed(name)) {
+        return Err(Refusal::Incomplete(
+            "host and every x-acs- header have to be signed",
+        ));
+    }
+    let payload_hash = v3::payload_hash(request.body);
+    if header(request.headers, "x-acs-content-sha256")? != payload_hash {
+        return Err(Refusal::WrongSignature);
+    }
+    let key = keys
+        .get(authorization.access_key_id)
+        .ok_or(Refusal::UnknownKey)?;
+    let canonical = v3::Request {
+        method: request.method.as_str(),
+        path: request.path,
+        query: request.query,
+        headers: &signed,
+        payload_hash: &payload_hash,
+    };
+    if !canonical.is_signed(authorization.signature, key.secret.reveal()) {
+        return Err(Refusal::WrongSignature);
+    }
+    let has_token = request.headers.contains_key("x-acs-security-token");
+    let token = has_token.then(|| header(request.headers, "x-acs-security-token"));
+    let shown = Shown {
+        access_key_id: authorization.access_key_id,
+        date: header(request.headers, "x-acs-date")?,
+        nonce: header(request.headers, "x-acs-signature-nonce")?,
+        security_token: token.transpose()?,
+    };
+    Ok((shown, key))
+}
+
+/// The one value of a header.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(http::HeaderValue::to_str), values.next()) {
+        (Some(Ok(value)), None) => Ok(value),
+        (None, _) => Err(Refusal::Incomplete(
+            "x-acs-date, x-acs-signature-nonce and x-acs-content-sha256 have to be there",
+        )),
+        _ => Err(Refusal::Incomplete(
+            "a header is there twice, or is not ASCII",
+        )),
+    }
+}
+
+fn verify_v1<'a, 'keys>(
+    request: &Signed<'a>,
+    keys: &'keys AccessKeys,
+) -> Result<(Shown<'a>, &'keys AccessKey), Refusal> {
+    let parameters = request.parameters;
+    let get = |name| {
+        parameters.get(name).ok_or(Refusal::Incomplete(
+            "the request is not signed: it has neither an authorization header nor AccessKeyId, Signature, \
+             SignatureMethod, SignatureVersion, SignatureNonce and Timestamp",
+        ))
+    };
+    let signature = get("Signature")?;
+    let shown = Shown {
+        access_key_id: get("AccessKeyId")?,
+        date: get("Timestamp")?,
+        nonce: get("SignatureNonce")?,
+        security_token: parameters.get("SecurityToken"),
+    };
+    if (get("SignatureMethod")?, get("SignatureVersion")?) != ("HMAC-SHA1", "1.0") {
+        return Err(Refusal::Incomplete(
+            "only HMAC-SHA1 of version 1.0 and ACS3-HMAC-SHA256 are known",
+        ));
+    }
+    let key = keys.get(shown.access_key_id).ok_or(Refusal::UnknownKey)?;
+    let (method, secret) = (request.method.as_str(), key.secret.reveal());
+    if !v1::is_signed(method, parameters.pairs(), signature, secret) {
+        return Err(Refusal::WrongSignature);
+    }
+    Ok((shown, key))
+}

@@ -1,0 +1,110 @@
+//! A call of the contract, from within.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request};
+use http_body_util::{BodyExt as _, Full};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::domain::{AccountId, Action, Caller};
+use crate::grpc::{ACCOUNT_METADATA, Authenticated, Handler, Peer, REQUEST_ID_HEADER, TAG_SERVICE};
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct Called {
+    pub request_id: String,
+    /// The encoded message, or what went wrong.
+    pub result: Result<Bytes, Failure>,
+}
+
+/// Why a call failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub status: Code,
+    /// The code of the cloud API.
+    pub code: String,
+    pub message: String,
+    pub retry_after: Option<Duration>,
+}
+
+/// Carries out an action in the name of a caller who is known, on an account.
+pub async fn call(
+    handler: &Handler,
+    peer: &Arc<Peer>,
+    action: Action,
+    caller: Caller,
+    account: &AccountId,
+    traceparent: Option<&HeaderValue>,
+    message: &[u8],
+) -> Called {
+    let method = action.as_str().trim_start_matches("ram:");
+    let mut request = Request::new(Full::new(frame(message)));
+    *request.method_mut() = http::Method::POST;
+    if let Ok(path) = format!("/{TAG_SERVICE}/{method}").parse() {
+        *request.uri_mut() = path;
+    }
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    // An account is digits.
+    if let Ok(account) = HeaderValue::from_str(account.as_str()) {
+        headers.insert(ACCOUNT_METADATA, account);
+    }
+    if let Some(traceparent) = traceparent {
+        headers.insert("traceparent", traceparent.clone());
+    }
+    request.extensions_mut().insert(Authenticated(caller));
+
+    let (parts, body) = handler.handle(request, peer).await.into_parts();
+    let request_id = parts.headers.get(REQUEST_ID_HEADER);
+    let request_id = request_id.and_then(|id| id.to_str().ok());
+    Called {
+        request_id: request_id.unwrap_or_default().to_owned(),
+        result: match failure(&parts.headers) {
+            Some(failure) => Err(failure),
+            None => match body.collect().await {
+                Ok(body) => match body.trailers().and_then(failure) {
+                    Some(failure) => Err(failure),
+                    None => Ok(unframed(&body.to_bytes())),
+                },
+                Err(status) => Err(Failure::of(&status)),
+            },
+        },
+    }
+}
+
+/// A message with its length before it, as gRPC sends it.
+fn frame(message: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(5 + message.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put_slice(message);
+    framed.freeze()
+}
+
+fn unframed(body: &Bytes) -> Bytes {
+    body.slice(body.len().min(5)..)
+}
+
+fn failure(headers: &HeaderMap) -> Option<Failure> {
+    let status = Status::from_header_map(headers)?;
+    (status.code() != Code::Ok).then(|| Failure::of(&status))
+}
+
+impl Failure {
+    fn of(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let code = details
+            .error_info()
+            .and_then(|info| info.metadata.get("code"));
+        Self {
+            status: status.code(),
+            code: code.map_or("InternalError", String::as_str).to_owned(),
+            message: status.message().to_owned(),
+            retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
+        }
+    }
+}

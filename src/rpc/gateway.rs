@@ -1,0 +1,312 @@
+//! One request, from its first byte to its answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use prost::Message as _;
+use serde_json::{Value, json};
+use tonic::body::Body;
+
+use super::VERSION;
+use super::access_keys::AccessKeys;
+use super::answer::{self, Format, Problem};
+use super::authentication::{Refusal, Signed, authenticate};
+use super::call::{Called, call};
+use super::message::{action, message};
+use super::nonces::Nonces;
+use super::parameters::{Parameters, decode};
+use crate::domain::{Action, Error, Fault, RequestId};
+use crate::grpc::proto::ListTagResourcesResponse;
+use crate::grpc::{Handler, Peer};
+use crate::service::RETRY_AFTER;
+
+/// Answers requests of the cloud's RPC style.
+#[derive(Debug, Clone)]
+pub struct Gateway(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    handler: Handler,
+    keys: Arc<ArcSwap<AccessKeys>>,
+    nonces: Mutex<Nonces>,
+    max_body_bytes: usize,
+}
+
+/// What stops a request before it is carried out.
+struct Stop {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Gateway {
+    /// A gateway to a handler, for those who have one of the keys. Query and body have at most so many bytes each.
+    #[must_use]
+    pub fn new(handler: Handler, keys: Arc<ArcSwap<AccessKeys>>, max_body_bytes: usize) -> Self {
+        Self(Arc::new(Inner {
+            handler,
+            keys,
+            nonces: Mutex::default(),
+            max_body_bytes,
+        }))
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>, peer: &Arc<Peer>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        // The connection is not idle while the request is read.
+        let counted = peer.enter(false);
+        let (parts, body) = request.into_parts();
+        let query = decode(parts.uri.query().unwrap_or_default().as_bytes());
+        let mut format = Format::of(value(&query, "Format"));
+        let result = match self.read(body).await {
+            Ok(body) => {
+                self.carry_out(&parts, query, &body, peer, &mut format)
+                    .await
+            }
+            Err(stop) => Err(stop),
+        };
+        drop(counted);
+        result.unwrap_or_else(|stop| {
+            let request_id = RequestId::random();
+            let Stop {
+                status,
+                code,
+                message,
+            } = stop;
+            let (address, action) = (peer.address, shown(&parts.headers, "x-acs-action"));
+            tracing::warn!(%request_id, %address, action, code, error = message, "a request is refused");
+            let throttled = Refusal::TooMany.explain().0;
+            let problem = Problem {
+                status,
+                request_id: request_id.as_str(),
+                host: shown(&parts.headers, HOST.as_str()),
+                code,
+                message: &message,
+                retry_after: (code == throttled).then_some(RETRY_AFTER),
+            };
+            answer::problem(format, &problem)
+        })
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, Stop>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let limit = self.0.max_body_bytes;
+        let body = Limited::new(body, limit).collect();
+        match tokio::time::timeout(self.0.handler.request_timeout(), body).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Stop::of(
+                &Error::MessageTooLarge(format!(
+                    "the body is larger than {limit} bytes; name fewer resources"
+                )),
+                StatusCode::BAD_REQUEST,
+            )),
+            Ok(Err(error)) => Err(Stop::invalid(&format!(
+                "the body could not be read: {error}"
+            ))),
+            Err(_) => Err(Stop::invalid("the body did not arrive in time")),
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        parts: &Parts,
+        query: Vec<(String, String)>,
+        body: &Bytes,
+        peer: &Arc<Peer>,
+        format: &mut Format,
+    ) -> Result<Response<Body>, Stop> {
+        if parts.method != Method::GET && parts.method != Method::POST {
+            return Err(Stop::invalid("only GET and POST are known"));
+        }
+        if parts.uri.path() != "/" {
+            return Err(Stop::invalid("only the path / is known"));
+        }
+        let mut pairs = query.clone();
+        if is_form(&parts.headers) {
+            pairs.extend(decode(body));
+        }
+        let parameters = Parameters::new(pairs).map_err(|fault| Stop::fault(&fault))?;
+        *format = Format::of(parameters.get("Format"));
+        let signed = Signed {
+            method: &parts.method,
+            path: parts.uri.path(),
+            headers: &parts.headers,
+            query: &query,
+            parameters: &parameters,
+            body,
+        };
+        let keys = self.0.keys.load();
+        let now = SystemTime::now();
+        let key = authenticate(&signed, &keys, &self.0.nonces, now).map_err(Stop::refusal)?;
+        let action = asked(&parts.headers, &parameters)?;
+        let message = message(action, &parameters).map_err(|fault| Stop::fault(&fault))?;
+        let traceparent = parts.headers.get("traceparent");
+        let (caller, account) = (key.caller.clone(), &key.account);
+        let outcome = call(
+            &self.0.handler,
+            peer,
+            action,
+            caller,
+            account,
+            traceparent,
+            &message,
+        );
+        Ok(respond(
+            *format,
+            action,
+            shown(&parts.headers, HOST.as_str()),
+            &outcome.await,
+        ))
+    }
+}
+
+/// Which action is asked for, in a header (V3) or a parameter.
+fn asked(headers: &HeaderMap, parameters: &Parameters) -> Result<Action, Stop> {
+    let given = |header, parameter| match shown(headers, header) {
+        "" => parameters.get(parameter).unwrap_or_default().to_owned(),
+        value => value.to_owned(),
+    };
+    let version = given("x-acs-version", "Version");
+    if version != VERSION {
+        return Err(Stop {
+            status: StatusCode::BAD_REQUEST,
+            code: "InvalidVersion",
+            message: format!("version {version:?} is not known; give {VERSION}"),
+        });
+    }
+    let name = given("x-acs-action", "Action");
+    action(&name).ok_or_else(|| Stop {
+        status: StatusCode::NOT_FOUND,
+        code: "InvalidAction.NotFound",
+        message: format!(
+            "action {name:?} is not known; give UntagResources, TagResources or ListTagResources"
+        ),
+    })
+}
+
+fn respond(format: Format, action: Action, host: &str, called: &Called) -> Response<Body> {
+    let request_id = called.request_id.as_str();
+    let message = match &called.result {
+        Ok(message) => message,
+        Err(failure) => {
+            let problem = Problem {
+                status: answer::http_status(failure.status),
+                request_id,
+                host,
+                code: &failure.code,
+                message: &failure.message,
+                retry_after: failure.retry_after,
+            };
+            return answer::problem(format, &problem);
+        }
+    };
+    let content = match action {
+        Action::UntagResources | Action::TagResources => json!({"RequestId": request_id}),
+        Action::ListTagResources => match ListTagResourcesResponse::decode(message.clone()) {
+            Ok(page) => page_of_tags(&page),
+            Err(error) => {
+                // It is our own message.
+                tracing::error!(%error, request_id, "the answer can't be read back");
+                let problem = Problem {
+                    status: StatusCode::INTERNAL_SERVER_ERROR,
+                    request_id,
+                    host,
+                    code: Error::Internal.code(),
+                    message: &Error::Internal.to_string(),
+                    retry_after: None,
+                };
+                return answer::problem(format, &problem);
+            }
+        },
+    };
+    let root = format!("{}Response", action.as_str().trim_start_matches("ram:"));
+    answer::success(format, &root, request_id, &content)
+}
+
+fn page_of_tags(page: &ListTagResourcesResponse) -> Value {
+    let tags: Vec<Value> = page
+        .tag_resources
+        .iter()
+        .map(|tag| {
+            json!({
+                "ResourceType": tag.resource_type,
+                "ResourceId": tag.resource_id,
+                "TagKey": tag.tag_key,
+                "TagValue": tag.tag_value,
+            })
+        })
+        .collect();
+    let mut content = json!({
+        "RequestId": page.request_id,
+        "IsTruncated": !page.next_token.is_empty(),
+        "TagResources": {"TagResource": tags},
+    });
+    if !page.next_token.is_empty() {
+        content["NextToken"] = page.next_token.as_str().into();
+    }
+    content
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    shown(headers, CONTENT_TYPE.as_str())
+        .to_ascii_lowercase()
+        .starts_with("application/x-www-form-urlencoded")
+}
+
+/// A header as text; empty where it is missing or none.
+fn shown<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}
+
+fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let pair = pairs.iter().find(|(given, _)| given == name);
+    pair.map(|(_, value)| value.as_str())
+}
+
+impl Stop {
+    fn of(error: &Error, status: StatusCode) -> Self {
+        Self {
+            status,
+            code: error.code(),
+            message: error.to_string(),
+        }
+    }
+
+    fn fault(fault: &Fault) -> Self {
+        Self::of(
+            &Error::Invalid(vec![fault.clone()]),
+            StatusCode::BAD_REQUEST,
+        )
+    }
+
+    fn invalid(description: &str) -> Self {
+        Self::fault(&super::parameters::malformed("", description))
+    }
+
+    fn refusal(refusal: Refusal) -> Self {
+        let (code, message) = refusal.explain();
+        let status = match refusal {
+            Refusal::UnknownKey => StatusCode::NOT_FOUND,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self {
+            status,
+            code,
+            message: message.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The cloud API's own way to be called, RPC style over HTTP/1.1: programs that were written for Alibaba Cloud can be pointed
+//! here. It checks who has signed, turns the parameters into a message of the contract, has it carried out as any other
+//! call, with the same policies, limits, audit and metrics, and answers in the cloud's words.
+
+mod access_keys;
+mod answer;
+mod authentication;
+mod call;
+mod gateway;
+mod message;
+mod nonces;
+mod parameters;
+
+pub use access_keys::{AccessKeyError, AccessKeys};
+pub use gateway::Gateway;
+
+/// The only version of the API that there is.
+const VERSION: &str = "2019-08-15";

@@ -1,0 +1,63 @@
+//! The cloud's RPC style: the official SDKs, unmodified but for the endpoint, and requests that are signed by hand.
+
+#[path = "../observability/http.rs"]
+mod http;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod forgeries;
+mod sdk;
+mod sdks;
+mod signed;
+mod wire;
+
+use std::fs;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use support::{SAMPLE_ACCOUNT, Server, sample};
+use tempfile::{NamedTempFile, TempDir};
+
+const KEY_ID: &str = "LTAIexample";
+const SECRET: &str = "secret-of-the-key";
+/// A temporary key.
+const STS_KEY_ID: &str = "STS.example";
+const STS_TOKEN: &str = "CAIS+token/of=the-key";
+
+/// A service with the sample data that speaks the RPC style.
+struct Service {
+    server: Server,
+    directory: TempDir,
+    keys: NamedTempFile,
+    rpc: SocketAddr,
+}
+
+/// An access key of the sample account, as the file has it.
+fn key(id: &str, secret: &str, caller: &str) -> Value {
+    json!({
+        "access_key_id": id, "access_key_secret": secret, "account_id": SAMPLE_ACCOUNT, "caller": caller,
+    })
+}
+
+fn key_file(keys: &[Value]) -> String {
+    json!({"access_keys": keys}).to_string()
+}
+
+impl Service {
+    fn start(arguments: &[&str]) -> Self {
+        let mut visitor = key(STS_KEY_ID, SECRET, "visitor");
+        visitor["security_token"] = STS_TOKEN.into();
+        let keys = NamedTempFile::new().unwrap();
+        fs::write(&keys, key_file(&[key(KEY_ID, SECRET, "cleaner"), visitor])).unwrap();
+        let path = keys.path().to_str().unwrap();
+        let own = ["--listen-rpc", "127.0.0.1:0", "--access-keys", path];
+        let (server, directory) = sample(&[&own, arguments].concat());
+        let line = server.wait_for_log_where("listening", |line| line["port"] == "rpc");
+        Self {
+            rpc: line["address"].as_str().unwrap().parse().unwrap(),
+            server,
+            directory,
+            keys,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The forms that a request and an answer may have.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::http::{Http1, scrape};
+use crate::signed::{Request, code, untag_alice, v1};
+use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT};
+use crate::{KEY_ID, SECRET, STS_KEY_ID, STS_TOKEN, Service};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[test]
+fn parameters_come_in_the_query_or_in_a_form() {
+    let service = Service::start(&[]);
+    let mut get = Request::untag();
+    get.method = "GET";
+    assert_eq!(get.sign().code(&service).0, 200);
+    let mut form = Request::new("UntagResources", "ResourceType=user").header("content-type", FORM);
+    form.body = format!("ResourceId.1={ALICE}&TagKey.1=a+b%20c");
+    assert_eq!(form.sign().code(&service).0, 200);
+
+    let headers = format!("Content-Type: {FORM}; charset=UTF-8\r\n");
+    let post = |body: &str| code(&Http1::open(service.rpc).ask("POST", "/", &headers, body));
+    assert_eq!(post(&v1("POST", "UntagResources", &untag_alice())).0, 200);
+    let by_name = "ResourcePrincipalName.1=alice%40example.onaliyun.com&All=True";
+    assert_eq!(post(&v1("POST", "UntagResources", by_name)).0, 200);
+    let sts = v1(
+        "POST",
+        "UntagResources",
+        &format!("{}&SecurityToken=x", untag_alice()),
+    );
+    assert_eq!(post(&sts).1, "InvalidSecurityToken.MismatchWithAccessKey");
+    let token = Request::untag().header("x-acs-security-token", STS_TOKEN);
+    assert_eq!(token.sign_with(STS_KEY_ID, SECRET).code(&service).0, 200);
+    let twice = format!("{}&TagKey.1=team", untag_alice());
+    assert_eq!(
+        post(&v1("POST", "UntagResources", &twice)),
+        (400, "InvalidParameter.Request".to_owned())
+    );
+    let gap = format!("ResourceId.1={ALICE}&TagKey.2=env");
+    assert_eq!(
+        post(&v1("POST", "UntagResources", &gap)),
+        (400, "InvalidParameter.Request".to_owned())
+    );
+}
+
+#[test]
+fn answers_come_in_xml_where_that_is_wanted() {
+    let service = Service::start(&[]);
+    let get = |action: &str, parameters: &str| {
+        let path = format!(
+            "/?{}",
+            v1("GET", action, &format!("{parameters}&Format=XML"))
+        );
+        Http1::open(service.rpc).ask("GET", &path, "", "")
+    };
+    let tag = format!("ResourceId.1={ALICE}&Tag.1.Key=a%3Cb&Tag.1.Value=x%26y");
+    let tagged = get("TagResources", &tag);
+    assert!(
+        tagged.headers.contains("content-type: text/xml"),
+        "{}",
+        tagged.headers
+    );
+    let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><TagResourcesResponse><RequestId>";
+    assert!(tagged.body.starts_with(start), "{}", tagged.body);
+    let listed = get("ListTagResources", "Tag.1.Key=a%3Cb").body;
+    let listed = listed.split_once("<TagResources>").unwrap().1;
+    assert_eq!(
+        listed,
+        format!(
+            "<TagResource><ResourceId>{ALICE}</ResourceId><ResourceType>user</ResourceType><TagKey>a&lt;b</TagKey>\
+             <TagValue>x&amp;y</TagValue></TagResource></TagResources></ListTagResourcesResponse>"
+        )
+    );
+    let missing = get("UntagResources", "ResourceId.1=404&All=true");
+    assert_eq!(missing.code, 404);
+    assert!(
+        missing.body.contains("<Code>EntityNotExist.User</Code>"),
+        "{}",
+        missing.body
+    );
+    assert!(
+        missing.body.contains("<HostId>untag</HostId>"),
+        "{}",
+        missing.body
+    );
+}
+
+#[test]
+fn what_is_not_of_the_api_is_refused_and_says_what_is() {
+    let service = Service::start(&[]);
+    let other = Request::new("CreateUser", "UserName=x")
+        .sign()
+        .send(&service);
+    assert_eq!(code(&other), (404, "InvalidAction.NotFound".to_owned()));
+    assert!(other.body.contains("UntagResources"), "{}", other.body);
+    let old = Request::untag()
+        .header("x-acs-version", "2015-05-01")
+        .sign();
+    assert_eq!(old.code(&service), (400, "InvalidVersion".to_owned()));
+    let ask = |method: &str, path: &str| code(&Http1::open(service.rpc).ask(method, path, "", ""));
+    assert_eq!(ask("DELETE", "/").0, 400);
+    assert_eq!(ask("GET", "/other").0, 400);
+    let mut large = Request::untag().header("content-type", FORM);
+    large.body = "x".repeat(65 * 1024);
+    let large = large.sign().send(&service);
+    assert_eq!(code(&large), (400, "InvalidParameter.Request".to_owned()));
+    assert!(large.body.contains("65536 bytes"), "{}", large.body);
+    // gRPC is for the other port.
+    let mut connection = Http1::open(service.rpc);
+    connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    let rest = String::from_utf8_lossy(&connection.rest()).into_owned();
+    assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 4"), "{rest}");
+}
+
+#[test]
+fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
+    let mut service = Service::start(&["--audit-log", "-", "--max-connection-age", "3600"]);
+    let answer = Request::untag().sign().send(&service);
+    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let request_id = body["RequestId"].as_str().unwrap();
+    assert!(
+        answer.headers.contains(&request_id.to_lowercase()),
+        "{}",
+        answer.headers
+    );
+    let line = service
+        .server
+        .wait_for_log_where("request", |line| line["request_id"] == request_id);
+    assert_eq!(line["caller"], "key:cleaner");
+    assert_eq!(line["account"], SAMPLE_ACCOUNT);
+    let refused = Request::untag().sign_with(KEY_ID, "guess").send(&service);
+    assert_eq!(refused.code, 400);
+    service
+        .server
+        .wait_for_log_where("a request is refused", |line| {
+            line["code"] == "SignatureDoesNotMatch"
+        });
+    let handled = scrape(&service.server);
+    let untags = handled.iter().find(|(series, _)| {
+        series.starts_with("grpc_server_handled_total{")
+            && series.contains("UntagResources")
+            && series.contains("\"OK\"")
+    });
+    assert!(*untags.unwrap().1 > 0.5);
+
+    let held = crate::support::hold_store(service.directory.path());
+    let (request, rpc) = (Request::untag().sign(), service.rpc);
+    let waiting = std::thread::spawn(move || request.send_to(rpc));
+    let metric = "untag_requests_in_flight";
+    while scrape(&service.server)[metric] < 1.0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    service.server.signal("TERM");
+    service.server.wait_for_log("draining");
+    drop(held);
+    assert_eq!(waiting.join().unwrap().code, 200);
+    assert!(service.server.wait(PATIENCE).success());
+}
+
+#[test]
+fn with_a_certificate_the_port_speaks_tls_as_sdks_do() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let certificate = file("tls.crt", &made.cert.pem());
+    let key = file("tls.key", &made.signing_key.serialize_pem());
+    let service = Service::start(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let connect = |protocol: &str| {
+        let output = Command::new("openssl")
+            .args(["s_client", "-verify_return_error", "-alpn", protocol])
+            .args([
+                "-CAfile",
+                &certificate,
+                "-connect",
+                &service.rpc.to_string(),
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let http1 = connect("http/1.1");
+    assert!(http1.contains("ALPN protocol: http/1.1"), "{http1}");
+    assert!(http1.contains("Verify return code: 0 (ok)"), "{http1}");
+    assert!(!connect("h2").contains("ALPN protocol: h2"));
+}
