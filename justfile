@@ -23,6 +23,10 @@ ci:
 quickstart:
     scripts/quickstart
 
+# Build the container image.
+image *arguments:
+    scripts/image {{ arguments }}
+
 # Measure the throughput: just bench --quick
 bench *arguments:
     cargo bench --locked --bench throughput -- {{ arguments }}

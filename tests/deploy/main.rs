@@ -1,0 +1,11 @@
+//! What is in `deploy/`: the container image, run hardened by podman.
+
+#[path = "../observability/http.rs"]
+mod http;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod container;
+mod image;
