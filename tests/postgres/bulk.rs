@@ -109,6 +109,13 @@ async fn postgres_import_beside_a_server_is_served_by_it() {
     assert_eq!(tags_of(&mut client, &[1, 2]).await.unwrap(), [tag]);
 }
 
+#[test]
+fn postgres_import_leaves_the_planner_with_statistics() {
+    let database = database_with(&[&[("env", "prod")]]);
+    let sql = "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'resource'";
+    assert_eq!(database.sql(sql), "t");
+}
+
 /// An import that has to fail and to leave what was there.
 fn assert_nothing_imported(lines: &str, reason: &str) {
     let database = database_with(&[&[("env", "prod")]]);

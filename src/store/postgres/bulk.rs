@@ -25,6 +25,8 @@ const MOVE: &str = "INSERT INTO resource (account_id, resource_type, resource_id
     FROM import ORDER BY account_id, resource_id, number DESC
     ON CONFLICT (account_id, resource_type, resource_id)
     DO UPDATE SET principal_name = excluded.principal_name, tags = excluded.tags";
+/// Without statistics PostgreSQL reads the table from end to end for a change of one user.
+const ANALYZE: &str = "ANALYZE (SKIP_LOCKED) resource";
 const COPY_OUT: &str = "COPY (SELECT account_id, resource_id, principal_name, tags FROM resource
     ORDER BY account_id, resource_type, resource_id) TO STDOUT";
 
@@ -99,6 +101,8 @@ pub async fn import<E>(
     sink.as_mut().finish().await?;
     transaction.batch_execute(MOVE).await?;
     transaction.commit().await?;
+    // The import is done. Where this fails, autovacuum comes to it in a minute or so.
+    let _ = client.batch_execute(ANALYZE).await;
     Ok(count)
 }
 
