@@ -1,7 +1,7 @@
 //! Short ways to run the service on a database and to talk to it.
 
 use std::collections::BTreeMap;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use tonic::transport::{Channel, Endpoint};
@@ -84,13 +84,18 @@ pub fn import(store: &str, lines: &str) {
 
 /// Starts the service on a store and waits until it is ready.
 pub fn serve(store: &str, arguments: &[&str]) -> Server {
+    Server::spawn(serve_command(store, arguments))
+}
+
+/// The service on a store, to be started.
+pub fn serve_command(store: &str, arguments: &[&str]) -> Command {
     let mut command = untag();
     command
         .args(["serve", "--default-account", ACCOUNT])
         .args(arguments)
         .env("UNTAG_STORE", store)
         .stdout(Stdio::null());
-    Server::spawn(command)
+    command
 }
 
 /// What `serve` says when it refuses to start.

@@ -12,6 +12,7 @@ mod pgbouncer;
 mod postgres_server;
 mod replicas;
 mod requests;
+mod rolling_restart;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;

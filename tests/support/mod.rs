@@ -132,10 +132,15 @@ impl Server {
     }
 
     /// Starts a prepared `untag serve` command and waits until it is ready.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_at(command, ([127, 0, 0, 1], 0).into())
+    }
+
+    /// As [`Server::spawn`], with the tag service at this address.
+    pub fn spawn_at(mut command: Command, address: SocketAddr) -> Self {
         command
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--log-format", "json"])
+            .args(["--listen", &address.to_string()])
+            .args(["--admin-listen", "127.0.0.1:0", "--log-format", "json"])
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("untag starts");
