@@ -5,6 +5,8 @@ mod bulk;
 mod failover;
 mod harness;
 mod history;
+#[path = "../observability/http.rs"]
+mod http;
 mod migrations;
 mod outages;
 mod pgbouncer;
@@ -14,6 +16,7 @@ mod replicas;
 mod requests;
 mod rolling_restart;
 mod secrets;
+mod start_up;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

@@ -137,7 +137,14 @@ impl Server {
     }
 
     /// As [`Server::spawn`], with the tag service at this address.
-    pub fn spawn_at(mut command: Command, address: SocketAddr) -> Self {
+    pub fn spawn_at(command: Command, address: SocketAddr) -> Self {
+        let server = Self::launch(command, address);
+        server.wait_for_log("ready");
+        server
+    }
+
+    /// As [`Server::spawn_at`], and waits only until the ports are open.
+    pub fn launch(mut command: Command, address: SocketAddr) -> Self {
         command
             .args(["--listen", &address.to_string()])
             .args(["--admin-listen", "127.0.0.1:0", "--log-format", "json"])
@@ -162,7 +169,6 @@ impl Server {
         };
         server.address = server.wait_for_port("tags");
         server.admin_address = server.wait_for_port("admin");
-        server.wait_for_log("ready");
         server
     }
 

@@ -1,0 +1,77 @@
+//! The order of a start: the database first, then readiness.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::harness::{
+    database_with, health, refused_to_serve, serve_command, tags_of, wait_for_health,
+};
+use crate::http::get;
+use crate::postgres_server::free_port;
+use crate::support::{Server, health_client};
+
+/// Stands before a database. It lets one connection through, and holds all others until it is opened.
+struct Gate {
+    port: u16,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    async fn before(database: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (open, opened) = watch::channel(false);
+        tokio::spawn(async move {
+            let mut is_first = true;
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (mut opened, passes) = (opened.clone(), is_first);
+                is_first = false;
+                tokio::spawn(async move {
+                    if !passes {
+                        let _ = opened.wait_for(|open| *open).await;
+                    }
+                    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, database)).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut server).await
+                });
+            }
+        });
+        Self { port, open }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_that_has_not_answered_yet_keeps_a_replica_from_being_ready() {
+    let mut database = database_with(&[&[("env", "prod")]]);
+    let gate = Gate::before(database.port).await;
+    database.port = gate.port;
+    // The schema is looked at over the first connection. Those that serve are opened after it.
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server = Server::launch(serve_command(&database.url(), &[]), any);
+    assert_eq!(health(&server).await, ServingStatus::NotServing);
+    let mut public = health_client(server.address).await;
+    let answer = public.check(HealthCheckRequest::default()).await.unwrap();
+    assert_eq!(answer.into_inner().status(), ServingStatus::NotServing);
+    let (status, reason) = get(&server, "/ready");
+    assert_eq!(status, 503);
+    assert!(reason.contains("the store has not answered"), "{reason}");
+    assert_eq!(get(&server, "/live").0, 200, "a restart would not help");
+
+    gate.open.send(true).unwrap();
+    wait_for_health(&server, ServingStatus::Serving).await;
+    assert_eq!(get(&server, "/ready").0, 200);
+    let mut client = server.client().await;
+    assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
+}
+
+#[test]
+fn postgres_that_is_down_is_named_by_a_replica_that_does_not_start() {
+    let said = refused_to_serve(&format!("postgres://u:p@127.0.0.1:{}/x", free_port()));
+    assert!(
+        said.contains("cannot use the database: cannot connect"),
+        "{said}"
+    );
+}
