@@ -27,6 +27,7 @@ use super::admin::{self, Admin};
 use super::identity;
 use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
+use super::shutdown_ping::DelayedAck;
 use super::spoken::Listening;
 use crate::grpc::{Handler, Peer};
 use crate::rpc::Gateway;
@@ -145,7 +146,7 @@ impl Common {
             let answer = self.answer(request, &peer);
             answer.map(Ok::<_, Infallible>)
         });
-        let (stream, spoken) = Listening::to(stream);
+        let (stream, spoken) = Listening::to(DelayedAck::of(stream));
         let http = self.http();
         let served = http.serve_connection(TokioIo::new(stream), service);
         let mut served = std::pin::pin!(served);

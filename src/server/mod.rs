@@ -9,6 +9,7 @@ mod port;
 mod readiness;
 mod reload;
 mod security;
+mod shutdown_ping;
 mod signals;
 mod spoken;
 mod tls;

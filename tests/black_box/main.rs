@@ -17,6 +17,10 @@ mod check_policy;
 mod deadlines;
 mod embedded;
 mod errors;
+#[path = "../attacks/frames.rs"]
+#[allow(dead_code, reason = "each test crate uses its own part")]
+mod frames;
+mod goaway;
 mod health;
 mod import_export;
 mod import_refusals;

@@ -1,0 +1,224 @@
+//! A moment between telling a client to leave and taking no more of its requests.
+//!
+//! h2 tells a client to leave with a GOAWAY and a PING, and takes nothing more once the PING is acknowledged. gRPC's C
+//! library acknowledges before it sends the requests that wait in its buffer: these would be dropped, and the
+//! `WINDOW_UPDATE` that comes with one makes h2 (0.4.20) end the connection as broken, with the answers that are under
+//! way. So the acknowledgement is passed on a moment later, and requests that come right behind it are served as all others.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// How much later. A client sends what is in its buffer at once.
+const DELAY: Duration = Duration::from_millis(100);
+
+/// The acknowledgement (RFC 9113, section 6.7) of the PING that h2 sends for a shutdown.
+const ACK: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0\x0b\x7b\xa2\xf0\x8b\x9b\xfe\x54";
+
+/// The bytes before the first frame of HTTP/2.
+const PREFACE_BYTES: usize = 24;
+/// The header of a frame begins with the length of what comes after it.
+const LENGTH_BYTES: usize = 3;
+const REST_OF_HEADER_BYTES: usize = 6;
+
+/// A stream that passes the acknowledgement on later.
+pub struct DelayedAck<S> {
+    stream: S,
+    frames: Frames,
+    held: Option<Held>,
+}
+
+/// An acknowledgement that is passed on later.
+struct Held {
+    until: Pin<Box<Sleep>>,
+    /// What of it is still to be passed on: the reader's buffer may be small.
+    rest: &'static [u8],
+}
+
+impl<S> DelayedAck<S> {
+    pub fn of(stream: S) -> Self {
+        let frames = Frames {
+            left: PREFACE_BYTES,
+            length: Vec::with_capacity(LENGTH_BYTES),
+        };
+        Self {
+            stream,
+            frames,
+            held: None,
+        }
+    }
+}
+
+/// Where frames begin in what a client sends.
+struct Frames {
+    /// How many bytes the frame that has begun still has.
+    left: usize,
+    /// What is known of the length of the next one.
+    length: Vec<u8>,
+}
+
+impl Frames {
+    fn is_between(&self) -> bool {
+        self.left == 0 && self.length.is_empty()
+    }
+
+    /// Follows the frames through these bytes, and returns the place of an acknowledgement among them. One that comes in
+    /// two parts is not seen, and is passed on as it is.
+    fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (mut rest, mut found) = (bytes, None);
+        while let Some((first, others)) = rest.split_first() {
+            if self.left > 0 {
+                let passed = self.left.min(rest.len());
+                self.left -= passed;
+                rest = &rest[passed..];
+            } else if self.is_between() && rest.starts_with(ACK) {
+                found = Some(bytes.len() - rest.len());
+                rest = &rest[ACK.len()..];
+            } else {
+                self.length.push(*first);
+                rest = others;
+                if self.length.len() == LENGTH_BYTES {
+                    let length = self.length.drain(..);
+                    let length = length.fold(0, |length, byte| length << 8 | usize::from(byte));
+                    self.left = length + REST_OF_HEADER_BYTES;
+                }
+            }
+        }
+        found
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for DelayedAck<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(held) = &mut this.held
+                && this.frames.is_between()
+                && held.until.as_mut().poll(context).is_ready()
+            {
+                let (now, later) = held.rest.split_at(held.rest.len().min(buffer.remaining()));
+                buffer.put_slice(now);
+                held.rest = later;
+                if later.is_empty() {
+                    this.held = None;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            let found = this.frames.follow(&buffer.filled()[before..]);
+            let Some(at) = found.filter(|_| this.held.is_none()) else {
+                return Poll::Ready(Ok(()));
+            };
+            let (start, end) = (before + at, before + at + ACK.len());
+            buffer.filled_mut().copy_within(end.., start);
+            buffer.set_filled(buffer.filled().len() - ACK.len());
+            this.held = Some(Held {
+                until: Box::pin(tokio::time::sleep(DELAY)),
+                rest: ACK,
+            });
+            // Nothing at all would be the end of the stream.
+            if buffer.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for DelayedAck<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const DATA: &[u8] = b"\0\0\x03\0\0\0\0\0\x01abc";
+
+    /// What is read, with a buffer of this size, of parts that are written one by one, and in small pieces what is left.
+    async fn read_of(parts: &[&[u8]], buffer: usize) -> Vec<u8> {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let mut server = DelayedAck::of(server);
+        let (mut read, mut buffer) = (Vec::new(), vec![0; buffer]);
+        for part in parts {
+            client.write_all(part).await.unwrap();
+            let count = server.read(&mut buffer).await.unwrap();
+            read.extend(&buffer[..count]);
+        }
+        let length = parts.concat().len();
+        while read.len() < length {
+            let count = server.read(&mut buffer[..5]).await.unwrap();
+            assert_ne!(count, 0, "it has not ended");
+            read.extend(&buffer[..count]);
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn an_ack_comes_after_what_was_sent_behind_it() {
+        let sent = [PREFACE, DATA, ACK, DATA].concat();
+        let late = [PREFACE, DATA, DATA, ACK].concat();
+        assert_eq!(read_of(&[&sent], 1024).await, late);
+        // The buffer ends within the frame behind it.
+        assert_eq!(read_of(&[&sent], 60).await, late);
+        assert_eq!(read_of(&[PREFACE, &sent[24..]], 41).await, late);
+    }
+
+    #[tokio::test]
+    async fn an_ack_that_comes_alone_is_passed_on_in_the_end() {
+        let sent = [PREFACE, ACK];
+        assert_eq!(read_of(&sent, 1024).await, sent.concat());
+    }
+
+    #[tokio::test]
+    async fn an_ack_waits_for_the_end_of_the_frame_before_it() {
+        let (begun, rest) = DATA.split_at(2);
+        let first = [PREFACE, ACK, begun].concat();
+        let late = [PREFACE, DATA, ACK].concat();
+        assert_eq!(read_of(&[&first, rest], 1024).await, late);
+    }
+
+    #[tokio::test]
+    async fn what_only_looks_like_an_ack_stays_where_it_is() {
+        let payload = [b"\0\0\x11\0\0\0\0\0\x01", ACK].concat();
+        let all = [PREFACE, &payload, DATA].concat();
+        assert_eq!(read_of(&[&all], 1024).await, all);
+    }
+}
