@@ -146,7 +146,8 @@ impl Common {
             let answer = self.answer(request, &peer);
             answer.map(Ok::<_, Infallible>)
         });
-        let (stream, spoken) = Listening::to(DelayedAck::of(stream));
+        let (stream, spoken) =
+            Listening::to(DelayedAck::of(stream, matches!(self.speech, Speech::Grpc)));
         let http = self.http();
         let served = http.serve_connection(TokioIo::new(stream), service);
         let mut served = std::pin::pin!(served);

@@ -28,7 +28,8 @@ const REST_OF_HEADER_BYTES: usize = 6;
 /// A stream that passes the acknowledgement on later.
 pub struct DelayedAck<S> {
     stream: S,
-    frames: Frames,
+    /// None of a stream that may be no HTTP/2: there the same bytes could be anything.
+    frames: Option<Frames>,
     held: Option<Held>,
 }
 
@@ -40,11 +41,11 @@ struct Held {
 }
 
 impl<S> DelayedAck<S> {
-    pub fn of(stream: S) -> Self {
-        let frames = Frames {
+    pub fn of(stream: S, is_http2: bool) -> Self {
+        let frames = is_http2.then(|| Frames {
             left: PREFACE_BYTES,
             length: Vec::with_capacity(LENGTH_BYTES),
-        };
+        });
         Self {
             stream,
             frames,
@@ -99,9 +100,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for DelayedAck<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let Some(frames) = &mut this.frames else {
+            return Pin::new(&mut this.stream).poll_read(context, buffer);
+        };
         loop {
             if let Some(held) = &mut this.held
-                && this.frames.is_between()
+                && frames.is_between()
                 && held.until.as_mut().poll(context).is_ready()
             {
                 let (now, later) = held.rest.split_at(held.rest.len().min(buffer.remaining()));
@@ -114,7 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for DelayedAck<S> {
             }
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-            let found = this.frames.follow(&buffer.filled()[before..]);
+            let found = frames.follow(&buffer.filled()[before..]);
             let Some(at) = found.filter(|_| this.held.is_none()) else {
                 return Poll::Ready(Ok(()));
             };
@@ -175,7 +179,7 @@ mod tests {
     /// What is read, with a buffer of this size, of parts that are written one by one, and in small pieces what is left.
     async fn read_of(parts: &[&[u8]], buffer: usize) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(1024);
-        let mut server = DelayedAck::of(server);
+        let mut server = DelayedAck::of(server, true);
         let (mut read, mut buffer) = (Vec::new(), vec![0; buffer]);
         for part in parts {
             client.write_all(part).await.unwrap();
@@ -199,6 +203,17 @@ mod tests {
         // The buffer ends within the frame behind it.
         assert_eq!(read_of(&[&sent], 60).await, late);
         assert_eq!(read_of(&[PREFACE, &sent[24..]], 41).await, late);
+    }
+
+    #[tokio::test]
+    async fn other_protocols_are_left_alone() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let mut server = DelayedAck::of(server, false);
+        let sent = [&[b'x'; 24], ACK, DATA].concat();
+        client.write_all(&sent).await.unwrap();
+        let mut read = vec![0; sent.len()];
+        server.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, sent);
     }
 
     #[tokio::test]
