@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use http::HeaderMap;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{
     BadRequest, ErrorDetail, ErrorInfo, FieldViolation, QuotaFailure, QuotaViolation, RequestInfo,
     ResourceInfo, RetryInfo, StatusExt as _,
 };
 
-use crate::domain::{Error, Fault, NamedResource, RESOURCE_TYPE_USER, RequestId};
+use crate::domain::{Applied, Error, Fault, NamedResource, RESOURCE_TYPE_USER, RequestId};
 
 /// The `domain` of every `ErrorInfo`.
 const DOMAIN: &str = "untag";
@@ -20,6 +21,10 @@ const DETAILS_BYTES: usize = 4_900;
 
 /// The header, or trailer, with the number of the code.
 pub const STATUS_HEADER: &str = "grpc-status";
+
+/// Tells a client's retry policy when to send the request again (gRPC A6), and with -1 not to. A change that may have been
+/// made is for its caller to judge: sent again later, it could remove a tag that somebody has set meanwhile.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// What gRPC calls an error.
 fn grpc_code(error: &Error) -> Code {
@@ -92,7 +97,16 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
         RequestInfo::new(request_id.as_str(), "").into(),
     ];
     all.extend(details);
-    Status::with_error_details_vec(code, shortened(error.to_string()), all)
+    let mut status = Status::with_error_details_vec(code, shortened(error.to_string()), all);
+    if let Error::Unavailable {
+        applied: Applied::Maybe,
+        ..
+    } = error
+    {
+        let never = MetadataValue::from_static("-1");
+        status.metadata_mut().insert(PUSHBACK, never);
+    }
+    status
 }
 
 /// The number of the code in headers or trailers that have one.
@@ -223,5 +237,20 @@ mod tests {
         assert_eq!(reason("Duplicate.TagKey"), "DUPLICATE_TAG_KEY");
         assert_eq!(reason("EntityNotExist.User"), "ENTITY_NOT_EXIST_USER");
         assert_eq!(reason("InternalError"), "INTERNAL_ERROR");
+    }
+
+    #[test]
+    fn only_a_change_that_may_have_been_made_is_not_to_be_sent_again() {
+        let pushback = |applied| {
+            let error = Error::Unavailable {
+                reason: "the store is away",
+                applied,
+                retry_after: std::time::Duration::from_secs(1),
+            };
+            let status = from_error(&error, RequestId::random());
+            status.metadata().get(PUSHBACK).cloned()
+        };
+        assert_eq!(pushback(Applied::Maybe).unwrap(), "-1");
+        assert_eq!(pushback(Applied::No), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Replicas that are restarted one by one, behind a client that goes round them.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -26,7 +27,7 @@ const UNDER_LOAD: usize = 100;
 /// What the client does beside going round the replicas.
 #[derive(Clone, Copy, PartialEq)]
 enum Client {
-    /// It watches their health, and sends again what was answered UNAVAILABLE, as its service config says.
+    /// It does as deploy/client/service-config.json says: it watches their health, and sends again what was UNAVAILABLE.
     Careful,
     /// Nothing. Like every gRPC library it sends again only what no server has taken up.
     Plain,
@@ -45,21 +46,13 @@ struct Requests {
 impl Load {
     fn start(replicas: &[SocketAddr], client: Client) -> Self {
         let target: Vec<_> = replicas.iter().map(ToString::to_string).collect();
-        let mut config = json!({ "loadBalancingConfig": [{ "round_robin": {} }] });
-        if client == Client::Careful {
-            config["healthCheckConfig"] = json!({ "serviceName": "" });
-            config["methodConfig"] = json!([{
-                "name": [{ "service": "ram.tag.v1.TagService" }],
-                "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
-                    "maxBackoff": "0.5s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }]);
-        }
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let config = match client {
+            Client::Careful => {
+                fs::read_to_string(root.join("deploy/client/service-config.json")).unwrap()
+            }
+            Client::Plain => json!({ "loadBalancingConfig": [{ "round_robin": {} }] }).to_string(),
+        };
         let python = root.join("target/venv/bin/python");
         assert!(
             python.exists(),
@@ -69,7 +62,7 @@ impl Load {
         let process = Command::new(python)
             .arg(root.join("tests/postgres/round_robin_client.py"))
             .arg(format!("ipv4:{}", target.join(",")))
-            .arg(config.to_string())
+            .arg(config)
             .arg(USERS.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

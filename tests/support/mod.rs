@@ -145,11 +145,24 @@ impl Server {
 
     /// As [`Server::spawn_at`], and waits only until the ports are open.
     pub fn launch(mut command: Command, address: SocketAddr) -> Self {
-        command
-            .args(["--listen", &address.to_string()])
-            .args(["--admin-listen", "127.0.0.1:0", "--log-format", "json"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
+        command.args(["--listen", &address.to_string()]).args([
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
+        Self::launch_as_it_is(command)
+    }
+
+    /// As [`Server::spawn`], and adds no flag.
+    pub fn spawn_as_it_is(command: Command) -> Self {
+        let server = Self::launch_as_it_is(command);
+        server.wait_for_log("ready");
+        server
+    }
+
+    fn launch_as_it_is(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("untag starts");
         let log = Arc::new(Log::default());
         let stderr = BufReader::new(child.stderr.take().unwrap());

@@ -1,0 +1,173 @@
+//! The program, started as the manifests say and probed as the kubelet does.
+
+use std::time::Duration;
+
+use tonic::Code;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use untag::grpc::proto::tag_service_client::TagServiceClient;
+
+use crate::authority::{Authority, Pair, dns, uri};
+use crate::container::{Container, Secrets};
+use crate::postgres::{PASSWORD, USER, shared};
+use crate::rendering::{list, named, with_server};
+use crate::support::{ALICE, Server, hold_store, list as list_request, untag_of};
+
+const PROBES: [&str; 3] = ["startupProbe", "readinessProbe", "livenessProbe"];
+
+/// What the cluster has: a database, and certificates that cert-manager has made.
+fn secrets(authority: &Authority) -> Secrets {
+    let database = shared().database();
+    let url = format!(
+        "postgres://{USER}@127.0.0.1:{}/{}",
+        database.port, database.name
+    );
+    let Pair { certificate, key } = authority.issue(vec![dns("untag.untag.svc")]);
+    Secrets::from([
+        (
+            "untag-store",
+            [("url", url), ("password", PASSWORD.to_owned())].into(),
+        ),
+        (
+            "untag-tls",
+            [
+                ("tls.crt", certificate),
+                ("tls.key", key),
+                ("ca.crt", authority.pem()),
+            ]
+            .into(),
+        ),
+    ])
+}
+
+/// Runs the Jobs, which have to succeed.
+fn migrate(container: &Container) {
+    let migrated = container.run();
+    assert!(migrated.status.success(), "{migrated:?}");
+}
+
+#[tokio::test]
+async fn each_overlay_starts_with_a_component_that_says_who_may_call_and_only_then() {
+    let authority = Authority::new("untag");
+    let (mut started, mut refused) = (0, 0);
+    for manifests in with_server() {
+        let secrets = secrets(&authority);
+        for job in manifests.of("Job") {
+            migrate(&Container::of(manifests, job, &secrets));
+        }
+        let container = Container::of(manifests, manifests.server(), &secrets);
+        let names = ["UNTAG_ALLOW_ANONYMOUS", "UNTAG_CLIENT_CA"];
+        if names.iter().all(|name| container.variable(name).is_none()) {
+            let ended = container.run();
+            let error = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(1), "{}: {error}", manifests.name);
+            assert!(
+                error.contains("refusing to listen on 0.0.0.0:50051"),
+                "{}: {error}",
+                manifests.name
+            );
+            refused += 1;
+            continue;
+        }
+        let mut server = container.serve();
+        for probe in PROBES {
+            assert!(
+                container.probe(&server, probe).await,
+                "{}: {probe}",
+                manifests.name
+            );
+        }
+        server.signal("TERM");
+        let grace = manifests.server()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+            .as_u64()
+            .unwrap();
+        assert!(server.wait(Duration::from_secs(grace)).success());
+        started += 1;
+    }
+    assert!(started >= 8 && refused >= 8, "{started} and {refused}");
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_makes_a_replica_not_ready_and_does_not_restart_it() {
+    let manifests = named("example-embedded");
+    let container = Container::of(manifests, manifests.server(), &Secrets::new());
+    let server = container.serve();
+    let held = hold_store(&container.data());
+    container
+        .wait_for_probe(&server, "readinessProbe", false)
+        .await;
+    for probe in ["startupProbe", "livenessProbe"] {
+        assert!(container.probe(&server, probe).await, "{probe}");
+    }
+    drop(held);
+    container
+        .wait_for_probe(&server, "readinessProbe", true)
+        .await;
+    // Without an account in the call, since the example has a default one.
+    let mut client = server.client().await;
+    let error = client.untag_resources(untag_of(ALICE)).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound, "{error}");
+}
+
+#[tokio::test]
+async fn replicas_wait_for_the_schema_and_serve_whom_certificate_and_policy_let_in() {
+    let manifests = named("example-postgres");
+    let authority = Authority::new("untag");
+    let secrets = secrets(&authority);
+    let container = Container::of(manifests, manifests.server(), &secrets);
+    let ended = container.run();
+    let error = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        !ended.status.success() && error.contains("untag migrate"),
+        "{error}"
+    );
+
+    let job = Container::of(manifests, manifests.only("Job"), &secrets);
+    migrate(&job);
+    let server = container.serve();
+    // A second time, while the service runs.
+    migrate(&job);
+
+    let callers = manifests.of("Certificate");
+    let mut callers = callers.filter(|certificate| certificate["metadata"]["name"] == "cleaner");
+    let name = &list(&callers.next().unwrap()["spec"]["uris"])[0];
+    let cleaner = authority.issue(vec![uri(name.as_str().unwrap())]);
+    let stranger = authority.issue(vec![uri("spiffe://cluster.local/ns/untag/sa/stranger")]);
+    let foreign = Authority::new("another").issue(vec![uri(name.as_str().unwrap())]);
+
+    let mut client = connect(&server, &authority, Some(&cleaner)).await.unwrap();
+    client.list_tag_resources(list_request()).await.unwrap();
+    let mut client = connect(&server, &authority, Some(&stranger)).await.unwrap();
+    let error = client.list_tag_resources(list_request()).await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    for identity in [Some(&foreign), None] {
+        // TLS 1.3 tells a client of a certificate that is refused after its side of the handshake is done.
+        if let Ok(mut client) = connect(&server, &authority, identity).await {
+            let error = client.list_tag_resources(list_request()).await.unwrap_err();
+            // Either the connection ends in one of the ways that tonic knows, or the service says so itself.
+            let refused = [
+                Code::Unavailable,
+                Code::Unknown,
+                Code::Cancelled,
+                Code::Unauthenticated,
+            ];
+            assert!(refused.contains(&error.code()), "{error}");
+        }
+    }
+}
+
+/// A client that calls the service by its name in the cluster.
+async fn connect(
+    server: &Server,
+    authority: &Authority,
+    identity: Option<&Pair>,
+) -> Result<TagServiceClient<Channel>, tonic::transport::Error> {
+    let mut tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(authority.pem()))
+        .domain_name("untag.untag.svc");
+    if let Some(Pair { certificate, key }) = identity {
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
+    let endpoint = Endpoint::from_shared(format!("https://{}", server.address)).unwrap();
+    let channel = endpoint.tls_config(tls)?.connect().await?;
+    Ok(TagServiceClient::new(channel))
+}
