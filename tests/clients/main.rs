@@ -7,6 +7,7 @@ mod buf_curl;
 mod docs;
 mod grpcurl;
 mod python;
+mod service_config;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
