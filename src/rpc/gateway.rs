@@ -46,7 +46,7 @@ struct Stop {
 }
 
 impl Gateway {
-    /// A gateway to a handler, for those who have one of the keys. Query and body have at most so many bytes each.
+    /// A gateway to a handler, for those who have one of the keys. Bodies have at most so many bytes.
     #[must_use]
     pub fn new(handler: Handler, keys: Arc<ArcSwap<AccessKeys>>, max_body_bytes: usize) -> Self {
         Self(Arc::new(Inner {

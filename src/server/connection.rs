@@ -42,6 +42,10 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// The least that hyper's reader of HTTP/1.1 can work with, in bytes.
 const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
 
+/// How long the query of a request in RPC style may be, in bytes: SDKs send all parameters there, and 20 tags of 128
+/// characters of three bytes, each `%XX`, take 46 KiB.
+const QUERY_BYTES: usize = 64 * 1024;
+
 /// What connections of a port have in common.
 pub struct Common {
     pub handler: Handler,
@@ -213,6 +217,11 @@ impl Common {
     fn http(&self) -> auto::Builder<TokioExecutor> {
         let limits = &self.limits;
         let header_bytes = usize::try_from(limits.header_list_bytes).unwrap_or(usize::MAX);
+        let query_bytes = match self.speech {
+            Speech::Grpc | Speech::Admin(_) => 0,
+            Speech::Rpc(_) => QUERY_BYTES,
+        };
+        let buffer_bytes = header_bytes.saturating_add(query_bytes);
         let mut http = auto::Builder::new(TokioExecutor::new());
         http = match self.speech {
             Speech::Grpc => http.http2_only(),
@@ -222,7 +231,7 @@ impl Common {
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.handshake_timeout)
-            .max_buf_size(header_bytes.max(LEAST_HEADER_BUFFER_BYTES));
+            .max_buf_size(buffer_bytes.max(LEAST_HEADER_BUFFER_BYTES));
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)

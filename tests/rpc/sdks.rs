@@ -98,6 +98,20 @@ fn sdks_tag_list_and_untag() {
 }
 
 #[test]
+fn sdks_send_the_largest_request() {
+    let service = Service::start(&[]);
+    let all = json!({"ResourceId": [ALICE], "All": true});
+    let tag = |number: usize| json!({"Key": format!("{}{number:02}", "键".repeat(126)), "Value": "值".repeat(128)});
+    let largest: Vec<Value> = (1..=20).map(tag).collect();
+    for sdk in &mut sdk::all(service.rpc) {
+        succeed(sdk, "UntagResources", &all);
+        let set = json!({"ResourceId": [ALICE], "Tag": largest});
+        succeed(sdk, "TagResources", &set);
+        assert_eq!(tags(sdk).len(), 20);
+    }
+}
+
+#[test]
 fn sdks_get_every_error_of_a_wrong_request() {
     let service = Service::start(&[]);
     let many: Vec<String> = (1..=51).map(|id| id.to_string()).collect();
