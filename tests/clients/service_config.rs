@@ -128,11 +128,9 @@ fn python_sees_no_error_while_a_server_is_killed_and_started_again() {
 fn start_again(directory: &TempDir, address: SocketAddr) -> Server {
     let mut command = untag();
     command
-        .args(["serve", "--sample-data", "--admin-listen", "127.0.0.1:0"])
-        .args(["--log-format", "json", "--listen", &address.to_string()])
-        .arg("--data-dir")
+        .args(["serve", "--sample-data", "--data-dir"])
         .arg(directory.path());
-    Server::spawn_as_it_is(command)
+    Server::spawn_at(command, address)
 }
 
 /// Waits until a server has answered some calls.
