@@ -30,6 +30,7 @@ pub struct Port {
 impl Port {
     /// Accepts connections until closing; those that are open then finish their requests on their own.
     pub async fn serve(self) {
+        let counted = metrics().server.connections(self.name);
         match self.listener.local_addr() {
             Ok(address) => tracing::info!(port = self.name, %address, "listening"),
             Err(error) => {
@@ -38,7 +39,6 @@ impl Port {
         }
         let common = Arc::new(self.common);
         let places = Arc::new(Semaphore::new(common.limits.connections));
-        let counted = metrics().server.connections(self.name);
         let mut complained: Option<Instant> = None;
         let mut complain = |message: &str, error: Option<&io::Error>| {
             if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
