@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::time::Duration;
 
 use serde_json::Value;
 use tonic::metadata::MetadataValue;
@@ -12,7 +11,7 @@ use untag::grpc::proto::UntagResourcesRequest;
 use crate::collector::{Collector, Span, free_ports};
 use crate::postgres::Cluster;
 use crate::support::{ALICE, PATIENCE, Server, list, run, sample, untag, untag_of};
-use crate::users::{ANN, ask, ids, server, tag_request, untag_request};
+use crate::users::{ANN, ids, server, tag_request, untag_request};
 use crate::wire::{self, LIST, Wire, frame};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -177,13 +176,13 @@ async fn the_service_that_is_at_fault_says_so_in_its_span() {
     let collector = Collector::start();
     let (server, home) = server(&["--otlp-endpoint", &collector.url()]);
     let held = home.lock();
-    let mut request = ask(untag_request(ids([ANN]), &["env"]));
-    request.set_timeout(Duration::from_millis(50));
-    let mut client = server.client().await;
-    client.untag_resources(request).await.unwrap_err();
+    let body = frame(&untag_request(ids([ANN]), &["env"]));
+    // By hand: a client's library would give up at the same moment as the service.
     let mut wire = Wire::open(server.address).await;
+    let late = wire.call(wire::UNTAG, &[("grpc-timeout", "50m")], body.clone());
+    assert_eq!(late.await.status().code(), Code::DeadlineExceeded);
     let mut given_up = wire.start(wire::UNTAG, &[]).await;
-    given_up.send(frame(&untag_request(ids([ANN]), &["env"])));
+    given_up.send(body);
     wire.barrier().await;
     drop(given_up);
     wire.barrier().await;
