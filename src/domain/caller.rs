@@ -91,6 +91,12 @@ impl Action {
             Self::ListTagResources => "ram:ListTagResources",
         }
     }
+
+    /// The name of the operation, without the product's: `UntagResources`.
+    #[must_use]
+    pub fn operation(self) -> &'static str {
+        self.as_str().trim_start_matches("ram:")
+    }
 }
 
 display_as_str!(Caller, Action);

@@ -41,7 +41,7 @@ pub async fn call(
     traceparent: Option<&HeaderValue>,
     message: &[u8],
 ) -> Called {
-    let method = action.as_str().trim_start_matches("ram:");
+    let method = action.operation();
     let mut request = Request::new(Full::new(frame(message)));
     *request.method_mut() = http::Method::POST;
     if let Ok(path) = format!("/{TAG_SERVICE}/{method}").parse() {

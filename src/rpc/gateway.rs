@@ -1,7 +1,7 @@
 //! One request, from its first byte to its answer.
 
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use super::authentication::{Refusal, Signed, authenticate};
 use super::call::{Called, call};
 use super::message::{action, message};
 use super::nonces::Nonces;
-use super::parameters::{Parameters, decode};
+use super::parameters::{Parameters, decode, value};
 use crate::domain::{Action, Error, Fault, RequestId};
 use crate::grpc::proto::ListTagResourcesResponse;
 use crate::grpc::{Handler, Peer};
@@ -43,6 +43,7 @@ struct Stop {
     status: StatusCode,
     code: &'static str,
     message: String,
+    retry_after: Option<Duration>,
 }
 
 impl Gateway {
@@ -82,17 +83,17 @@ impl Gateway {
                 status,
                 code,
                 message,
+                retry_after,
             } = stop;
             let (address, action) = (peer.address, shown(&parts.headers, "x-acs-action"));
             tracing::warn!(%request_id, %address, action, code, error = message, "a request is refused");
-            let throttled = Refusal::TooMany.explain().0;
             let problem = Problem {
                 status,
                 request_id: request_id.as_str(),
                 host: shown(&parts.headers, HOST.as_str()),
                 code,
                 message: &message,
-                retry_after: (code == throttled).then_some(RETRY_AFTER),
+                retry_after,
             };
             answer::problem(format, &problem)
         })
@@ -134,7 +135,8 @@ impl Gateway {
         if parts.uri.path() != "/" {
             return Err(Stop::invalid("only the path / is known"));
         }
-        let mut pairs = query.clone();
+        let in_query = query.len();
+        let mut pairs = query;
         if is_form(&parts.headers) {
             pairs.extend(decode(body));
         }
@@ -144,7 +146,7 @@ impl Gateway {
             method: &parts.method,
             path: parts.uri.path(),
             headers: &parts.headers,
-            query: &query,
+            query: &parameters.pairs()[..in_query],
             parameters: &parameters,
             body,
         };
@@ -185,6 +187,7 @@ fn asked(headers: &HeaderMap, parameters: &Parameters) -> Result<Action, Stop> {
             status: StatusCode::BAD_REQUEST,
             code: "InvalidVersion",
             message: format!("version {version:?} is not known; give {VERSION}"),
+            retry_after: None,
         });
     }
     let name = given("x-acs-action", "Action");
@@ -194,6 +197,7 @@ fn asked(headers: &HeaderMap, parameters: &Parameters) -> Result<Action, Stop> {
         message: format!(
             "action {name:?} is not known; give UntagResources, TagResources or ListTagResources"
         ),
+        retry_after: None,
     })
 }
 
@@ -232,7 +236,7 @@ fn respond(format: Format, action: Action, host: &str, called: &Called) -> Respo
             }
         },
     };
-    let root = format!("{}Response", action.as_str().trim_start_matches("ram:"));
+    let root = format!("{}Response", action.operation());
     answer::success(format, &root, request_id, &content)
 }
 
@@ -272,17 +276,13 @@ fn shown<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     value.unwrap_or_default()
 }
 
-fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let pair = pairs.iter().find(|(given, _)| given == name);
-    pair.map(|(_, value)| value.as_str())
-}
-
 impl Stop {
     fn of(error: &Error, status: StatusCode) -> Self {
         Self {
             status,
             code: error.code(),
             message: error.to_string(),
+            retry_after: None,
         }
     }
 
@@ -307,6 +307,7 @@ impl Stop {
             status,
             code,
             message: message.to_owned(),
+            retry_after: (refusal == Refusal::TooMany).then_some(RETRY_AFTER),
         }
     }
 }

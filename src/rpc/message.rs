@@ -12,8 +12,9 @@ use crate::grpc::proto::{
 
 /// The action of a name such as `UntagResources`.
 pub fn action(name: &str) -> Option<Action> {
-    let known = |action: &Action| action.as_str().strip_prefix("ram:") == Some(name);
-    Action::ALL.into_iter().find(known)
+    Action::ALL
+        .into_iter()
+        .find(|action| action.operation() == name)
 }
 
 /// The encoded message that an action is asked for with.

@@ -12,6 +12,12 @@ pub fn decode(encoded: &[u8]) -> Vec<Pair> {
     form_urlencoded::parse(encoded).into_owned().collect()
 }
 
+/// The value of a name; `None` where it is not given.
+pub fn value<'a>(pairs: &'a [Pair], name: &str) -> Option<&'a str> {
+    let pair = pairs.iter().find(|(given, _)| given == name);
+    pair.map(|(_, value)| value.as_str())
+}
+
 impl Parameters {
     /// Takes what was decoded.
     ///
@@ -29,14 +35,14 @@ impl Parameters {
         }
     }
 
+    /// All of them, in the order in which they were taken.
     pub fn pairs(&self) -> &[Pair] {
         &self.0
     }
 
     /// The value of a name; `None` where it is not given.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let pair = self.0.iter().find(|(given, _)| given == name);
-        pair.map(|(_, value)| value.as_str())
+        value(&self.0, name)
     }
 
     /// The values of `name.1`, `name.2` and so on.
