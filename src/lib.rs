@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cli;
 pub mod domain;
 pub mod grpc;
+mod reload;
 mod roots;
 pub mod rpc;
 pub mod server;

@@ -1,12 +1,12 @@
 //! The file with the access keys of those who may call.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::domain::{AccountId, Caller};
+use crate::signature::Secret;
 
 /// The access keys, by their ids.
 #[derive(Debug)]
@@ -22,22 +22,6 @@ pub struct AccessKey {
     pub secret: Secret,
     /// What a temporary key is shown with (STS).
     pub security_token: Option<Secret>,
-}
-
-/// A text that never shows itself.
-#[derive(Deserialize)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret")
-    }
 }
 
 /// Why a file of access keys can't be used. No value of the file is repeated: it may be a secret.

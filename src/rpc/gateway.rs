@@ -13,7 +13,6 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
-use super::VERSION;
 use super::access_keys::AccessKeys;
 use super::answer::{self, Format, Problem};
 use super::authentication::{Refusal, Signed, authenticate};
@@ -25,6 +24,7 @@ use crate::domain::{Action, Error, Fault, RequestId};
 use crate::grpc::proto::ListTagResourcesResponse;
 use crate::grpc::{Handler, Peer};
 use crate::service::RETRY_AFTER;
+use crate::signature::VERSION;
 
 /// Answers requests of the cloud's RPC style.
 #[derive(Debug, Clone)]

@@ -13,6 +13,3 @@ mod parameters;
 
 pub use access_keys::{AccessKeyError, AccessKeys};
 pub use gateway::Gateway;
-
-/// The only version of the API that there is.
-const VERSION: &str = "2019-08-15";

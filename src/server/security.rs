@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use thiserror::Error;
 
-use super::reload::{Follower, LoadError};
 use super::tls::{self, TlsFiles};
 use crate::auth::token::{KeySet, KeySetError, KeySource, RemoteKeys, RemoteKeysError, TokenRules};
 use crate::auth::{Authenticator, Authority, Demand, Keys, PolicyError, PolicySet, Tokens};
+use crate::reload::{Follower, LoadError};
 use crate::rpc::{AccessKeyError, AccessKeys};
 use crate::service::Audit;
 use crate::telemetry::metrics::Reload;

@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::reload::{Follower, LoadError};
+use crate::reload::{Follower, LoadError};
 use crate::telemetry::metrics::{Reload, metrics};
 
 /// The files of a server that speaks TLS.

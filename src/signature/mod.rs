@@ -1,10 +1,16 @@
 //! How requests to the cloud API are signed: V3 in headers, as SDKs do today, and V1 in the parameters, as they did before.
 //! `vectors.json` has what the official library makes, four published examples among it.
 
+mod secret;
 pub mod v1;
 pub mod v3;
 
 use std::fmt::Write as _;
+
+pub use secret::Secret;
+
+/// The only version of the cloud API that is spoken.
+pub const VERSION: &str = "2019-08-15";
 
 /// A name and a value, decoded.
 pub type Pair = (String, String);
