@@ -4,8 +4,10 @@
 
 pub mod auth;
 pub mod cli;
+mod deadline;
 pub mod domain;
 pub mod grpc;
+mod https;
 mod reload;
 mod roots;
 pub mod rpc;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::check_policy;
+use super::ims::ImsArguments;
 use super::limits::LimitArguments;
 use super::security::SecurityArguments;
 use super::store::StoreArguments;
@@ -102,7 +103,7 @@ pub struct ServeArguments {
     #[arg(long, env = "UNTAG_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub request_timeout: Duration,
 
-    /// How many connections to open to PostgreSQL.
+    /// How many connections to open to PostgreSQL, or how many calls to make to the cloud at a time.
     #[arg(long, env = "UNTAG_STORE_CONNECTIONS", value_name = "CONNECTIONS", default_value = "8",
         value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub store_connections: u16,
@@ -146,6 +147,9 @@ pub struct ServeArguments {
 
     #[command(flatten)]
     pub limits: LimitArguments,
+
+    #[command(flatten)]
+    pub ims: ImsArguments,
 }
 
 /// `untag import`.

@@ -6,6 +6,7 @@ mod completions;
 mod export;
 mod health;
 mod import;
+mod ims;
 mod json_lines;
 mod limits;
 mod migrate;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use super::limits::count;
 use super::store::Choice;
 use super::{fail, json_lines};
 use crate::auth::Demand;
-use crate::domain::Resource;
+use crate::domain::{AccountId, Resource};
 use crate::grpc::Settings;
 use crate::server::{self, Config, Ended, Security};
 use crate::service::Audit;
 use crate::store::Store;
-use crate::store::postgres::{self, PostgresStore};
+use crate::store::ims::{self, ImsStore};
+use crate::store::postgres::{self, ConnectionString, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 #[cfg(feature = "otlp")]
 use crate::telemetry::Traces;
@@ -63,13 +64,15 @@ fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error
     let sample = sample(arguments.sample_data)?;
     let (audit, audit_writer) = audit(arguments.security.audit_log.as_deref())?;
     let sample_account = sample.first().map(|resource| resource.account.clone());
+    let default_account = arguments.default_account.clone().or(sample_account);
+    let place = Place::of(&arguments, default_account.as_ref())?;
     let config = Config {
         listen: arguments.listen,
         listen_rpc: arguments.listen_rpc,
         admin_listen: arguments.admin_listen,
         drain_timeout: arguments.drain_timeout,
         settings: Settings {
-            default_account: arguments.default_account.or(sample_account),
+            default_account,
             request_timeout: arguments.request_timeout,
             max_message_bytes: arguments.limits.max_message_bytes(),
             reflection: !arguments.security.no_reflection,
@@ -86,33 +89,7 @@ fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error
         limits: arguments.limits.limits(),
         log_level,
     };
-    let choice = arguments.store.choose()?;
-    let queue = count(arguments.queue_depth);
-    let batch = count(arguments.commit_batch);
-    let ended = runtime.block_on(async {
-        match choice {
-            Choice::Sqlite(directory) => {
-                let options = sqlite::Options {
-                    queue,
-                    batch,
-                    ..sqlite::Options::default()
-                };
-                let store = SqliteStore::open(&directory, options, sample);
-                serve(config, store.map_err(|error| error.to_string())?).await
-            }
-            Choice::Postgres(connection) => {
-                if !sample.is_empty() {
-                    let sample = sample.into_iter().map(Ok::<_, Infallible>);
-                    let imported = postgres::import(&connection, sample).await;
-                    imported.map_err(|error| error.to_string())?;
-                }
-                let connections = usize::from(arguments.store_connections);
-                let options = postgres::Options { queue, connections };
-                let store = PostgresStore::open(&connection, options).await;
-                serve(config, store.map_err(|error| error.to_string())?).await
-            }
-        }
-    });
+    let ended = runtime.block_on(place.serve(sample, config));
     #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
         traces.finish();
@@ -126,6 +103,66 @@ fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error
         Ok(Ended::Drained) => Ok(ExitCode::SUCCESS),
         Ok(Ended::CutShort(signal)) => Ok(ExitCode::from(signal.exit_code())),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the tags are kept, and how that is set up.
+enum Place {
+    Sqlite(PathBuf, sqlite::Options),
+    Postgres(Box<ConnectionString>, postgres::Options),
+    Ims(Box<ims::Options>),
+}
+
+impl Place {
+    fn of(arguments: &ServeArguments, account: Option<&AccountId>) -> Result<Self, String> {
+        let queue = count(arguments.queue_depth);
+        let connections = usize::from(arguments.store_connections);
+        if arguments.store.is_ims() {
+            if arguments.sample_data {
+                return Err(
+                    "--sample-data is not for --store ims, whose users are the cloud's".to_owned(),
+                );
+            }
+            let interval = arguments.security.reload_interval;
+            let options = arguments.ims.options(account, interval, queue, connections);
+            return options.map(Box::new).map(Self::Ims);
+        }
+        Ok(match arguments.store.choose()? {
+            Choice::Sqlite(directory) => {
+                let options = sqlite::Options {
+                    queue,
+                    batch: count(arguments.commit_batch),
+                    ..sqlite::Options::default()
+                };
+                Self::Sqlite(directory, options)
+            }
+            Choice::Postgres(connection) => {
+                Self::Postgres(connection, postgres::Options { queue, connections })
+            }
+        })
+    }
+
+    async fn serve(self, sample: Vec<Resource>, config: Config) -> Result<Ended, String> {
+        let text = |error: &dyn Error| error.to_string();
+        match self {
+            Self::Sqlite(directory, options) => {
+                let store = SqliteStore::open(&directory, options, sample);
+                serve(config, store.map_err(|error| text(&error))?).await
+            }
+            Self::Postgres(connection, options) => {
+                if !sample.is_empty() {
+                    let sample = sample.into_iter().map(Ok::<_, Infallible>);
+                    let imported = postgres::import(&connection, sample).await;
+                    imported.map_err(|error| text(&error))?;
+                }
+                let store = PostgresStore::open(&connection, options).await;
+                serve(config, store.map_err(|error| text(&error))?).await
+            }
+            Self::Ims(options) => {
+                let store = ImsStore::open(*options);
+                serve(config, store.map_err(|error| text(&error))?).await
+            }
+        }
     }
 }
 

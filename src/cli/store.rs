@@ -10,8 +10,9 @@ use crate::store::postgres::ConnectionString;
 /// Where the tags are kept.
 #[derive(Debug, Args)]
 pub struct StoreArguments {
-    /// The store: sqlite for the embedded one, or the connection string of a PostgreSQL, such as
-    /// `postgres://untag@db1,db2/untag?target_session_attrs=read-write&sslmode=verify-full`.
+    /// The store: sqlite for the embedded one, the connection string of a PostgreSQL, such as
+    /// `postgres://untag@db1,db2/untag?target_session_attrs=read-write&sslmode=verify-full`, or ims to stand in front of
+    /// Alibaba Cloud itself.
     #[arg(
         long,
         env = "UNTAG_STORE",
@@ -35,7 +36,7 @@ pub struct StoreArguments {
     store_password_file: Option<PathBuf>,
 }
 
-/// A store, chosen.
+/// A store that keeps tags itself, chosen.
 pub enum Choice {
     /// The embedded store in this directory.
     Sqlite(PathBuf),
@@ -53,6 +54,11 @@ impl Display for Choice {
 }
 
 impl StoreArguments {
+    /// Whether the tags are kept by the cloud.
+    pub fn is_ims(&self) -> bool {
+        self.store == "ims"
+    }
+
     /// Chooses the store.
     ///
     /// # Errors
@@ -61,8 +67,14 @@ impl StoreArguments {
         if self.store == "sqlite" {
             return Ok(Choice::Sqlite(self.data_dir.clone()));
         }
+        if self.is_ims() {
+            return Err(
+                "only `untag serve` can use --store ims: the users and their tags are in the cloud"
+                    .to_owned(),
+            );
+        }
         if !self.store.starts_with("postgres://") && !self.store.starts_with("postgresql://") {
-            return Err("--store must be sqlite or start with postgres://".to_owned());
+            return Err("--store must be sqlite, ims, or start with postgres://".to_owned());
         }
         ConnectionString::parse(&self.store, self.store_password_file.as_deref())
             .map(|connection| Choice::Postgres(Box::new(connection)))

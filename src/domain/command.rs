@@ -1,6 +1,6 @@
 //! What a request asks for, and what came of it.
 
-use super::{AccountId, PrincipalName, ResourceId, TagKey, TagValue, limits};
+use super::{AccountId, PrincipalName, RequestId, ResourceId, TagKey, TagValue, limits};
 
 /// The resources that a request names: at least one, each once, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,20 @@ impl Targets {
         match self {
             Self::Ids(ids) => ids.len(),
             Self::Names(names) => names.len(),
+        }
+    }
+
+    /// Those at these positions.
+    ///
+    /// # Panics
+    /// If there is none at one of them.
+    #[must_use]
+    pub fn at(&self, positions: &[usize]) -> Self {
+        match self {
+            Self::Ids(ids) => Self::Ids(positions.iter().map(|&at| ids[at].clone()).collect()),
+            Self::Names(names) => {
+                Self::Names(positions.iter().map(|&at| names[at].clone()).collect())
+            }
         }
     }
 
@@ -78,12 +92,27 @@ pub struct TagCommand {
 }
 
 /// What a command came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
     /// How many of the targets exist.
     pub resources: usize,
-    /// How many tags were removed or set, or would be by a command that only validates.
-    pub tags: usize,
+    /// How many tags were removed or set, or would be by a command that only validates. `None` where the store is not
+    /// told, as by the cloud.
+    pub tags: Option<usize>,
+    /// The RequestId to answer with, where another service has carried the command out under its own.
+    pub request_id: Option<RequestId>,
+}
+
+impl Changed {
+    /// So many tags of so many resources.
+    #[must_use]
+    pub fn count(resources: usize, tags: usize) -> Self {
+        Self {
+            resources,
+            tags: Some(tags),
+            request_id: None,
+        }
+    }
 }
 
 /// Selects tags by key, or by key and value.
@@ -138,6 +167,15 @@ pub struct Position {
     pub tag_key: Option<TagKey>,
 }
 
+/// Where a list goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Continuation {
+    /// Behind a place, in a store that keeps its list in order.
+    Behind(Position),
+    /// Where the cloud says, in a form that only the cloud can read.
+    Token(String),
+}
+
 /// List tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
@@ -150,7 +188,7 @@ pub struct ListQuery {
     /// How many at most.
     pub page_size: PageSize,
     /// Where the page before this one ended.
-    pub after: Option<Position>,
+    pub after: Option<Continuation>,
 }
 
 /// One tag of one resource.
@@ -170,5 +208,7 @@ pub struct TagPage {
     /// The tags.
     pub tags: Vec<ListedTag>,
     /// Where to go on; `None` at the end.
-    pub next: Option<Position>,
+    pub next: Option<Continuation>,
+    /// As that of [`Changed`].
+    pub request_id: Option<RequestId>,
 }

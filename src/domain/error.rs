@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{AccountId, Action, Caller};
+use super::{AccountId, Action, Caller, RequestId};
 
 /// The Alibaba Cloud error code of a fault in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,46 @@ pub struct NamedResource {
     pub name: String,
 }
 
+/// What the cloud has refused, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it is in the contract's table.
+    pub kind: RefusalKind,
+    /// The cloud's code.
+    pub code: String,
+    /// The cloud's message, and what can't be promised of the change.
+    pub message: String,
+    /// The cloud's RequestId, which is the one to answer with.
+    pub request_id: Option<RequestId>,
+}
+
+/// The rows of the contract's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The request is wrong.
+    Invalid,
+    /// These resources do not exist, or others that are not known.
+    NotFound(Vec<NamedResource>),
+    /// A resource would carry too many tags.
+    TagLimit,
+    /// The service's own identity in the cloud may not do this.
+    NoPermission,
+    /// Too much at once.
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The cloud can't do it now, or does not know the service.
+    Unavailable {
+        /// Whether the change may have been made.
+        applied: Applied,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A fault of the cloud's.
+    Internal,
+}
+
 /// Why a request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
@@ -163,6 +203,10 @@ pub enum Error {
         retry_after: Duration,
     },
 
+    /// The cloud has refused it (`--store ims`).
+    #[error("{}", .0.message)]
+    Refused(Box<Refusal>),
+
     /// The caller's deadline, or the server's own, has passed.
     #[error("the deadline has passed; {0}")]
     DeadlineExceeded(Applied),
@@ -187,8 +231,9 @@ pub enum Error {
 impl Error {
     /// What the cloud API calls it, or would.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
+            Self::Refused(refusal) => &refusal.code,
             Self::Invalid(faults) => faults
                 .first()
                 .map_or("InvalidParameter.Request", |fault| fault.code.as_str()),
@@ -203,6 +248,15 @@ impl Error {
             Self::UnknownMethod(_) => "InvalidAction.NotFound",
             Self::UnsupportedEncoding(_) => "UnsupportedEncoding",
             Self::Internal => "InternalError",
+        }
+    }
+
+    /// The RequestId to answer with, where another service has refused the request under its own.
+    #[must_use]
+    pub fn request_id(&self) -> Option<RequestId> {
+        match self {
+            Self::Refused(refusal) => refusal.request_id,
+            _ => None,
         }
     }
 }

@@ -137,6 +137,17 @@ impl RequestId {
         Self::from_random_bytes(Uuid::new_v4().into_bytes())
     }
 
+    /// Takes a UUID in its usual form, whatever its case: that of another service.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let uuid = Uuid::try_parse(text).ok()?;
+        let mut canonical = [0; uuid::fmt::Hyphenated::LENGTH];
+        let canonical_text = uuid.hyphenated().encode_upper(&mut canonical);
+        canonical_text
+            .eq_ignore_ascii_case(text)
+            .then_some(Self(canonical))
+    }
+
     /// The 36 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -201,5 +212,15 @@ mod tests {
         let id = RequestId::from_random_bytes([0xab; 16]);
         assert_eq!(id.as_str(), "ABABABAB-ABAB-4BAB-ABAB-ABABABABABAB");
         assert_ne!(RequestId::random(), RequestId::random());
+        let text = "6ac79b74-9A78-58E2-818B-1D38EDC64D67";
+        let parsed = RequestId::parse(text).unwrap();
+        assert_eq!(parsed.as_str(), text.to_uppercase());
+        for bad in [
+            "",
+            "6AC79B749A7858E2818B1D38EDC64D67",
+            "{6AC79B74-9A78-58E2-818B-1D38EDC64D67}",
+        ] {
+            assert_eq!(RequestId::parse(bad), None, "{bad}");
+        }
     }
 }

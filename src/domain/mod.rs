@@ -23,10 +23,10 @@ mod tag;
 
 pub use caller::{Action, Call, Caller};
 pub use command::{
-    Changed, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter, TagPage,
-    TagSelection, Targets, UntagCommand,
+    Changed, Continuation, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter,
+    TagPage, TagSelection, Targets, UntagCommand,
 };
-pub use error::{Applied, Error, Fault, FaultCode, NamedResource};
+pub use error::{Applied, Error, Fault, FaultCode, NamedResource, Refusal, RefusalKind};
 pub use identity::{AccountId, PrincipalName, RequestId, ResourceId};
 pub use resource::{Resource, TooManyTags};
 pub use tag::{TagKey, TagValue};

@@ -8,7 +8,9 @@ use crate::domain::{AccountId, Applied, Call, Caller, Changed, Fault, RequestId}
 /// The state of one request. Never holds a tag value, since all of it is logged.
 #[derive(Debug)]
 pub struct RequestContext {
+    /// The one that the request got here, and the one of the service that has carried it out, where that is another.
     id: RequestId,
+    adopted_id: OnceLock<RequestId>,
     entered: AtomicBool,
     may_change: AtomicBool,
     call: OnceLock<Call>,
@@ -30,6 +32,7 @@ impl RequestContext {
     pub fn new(id: RequestId) -> Self {
         Self {
             id,
+            adopted_id: OnceLock::new(),
             entered: AtomicBool::new(false),
             may_change: AtomicBool::new(false),
             call: OnceLock::new(),
@@ -39,8 +42,21 @@ impl RequestContext {
         }
     }
 
+    /// The RequestId to answer with.
     pub fn id(&self) -> RequestId {
-        self.id
+        self.adopted_id.get().copied().unwrap_or(self.id)
+    }
+
+    /// The RequestId that lines of the log have from before the answer, where the answer has another.
+    pub fn first_id(&self) -> Option<&RequestId> {
+        self.adopted_id.get().map(|_| &self.id)
+    }
+
+    /// Takes over the RequestId of the service that has carried the request out.
+    pub fn adopt(&self, id: Option<RequestId>) {
+        if let Some(id) = id {
+            let _ = self.adopted_id.set(id);
+        }
     }
 
     /// Notes who calls.
@@ -108,6 +124,6 @@ impl RequestContext {
     }
 
     pub fn changed(&self) -> Changed {
-        self.changed.get().copied().unwrap_or_default()
+        self.changed.get().copied().unwrap_or(Changed::count(0, 0))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -22,6 +22,7 @@ use super::peer::{CountedBody, Peer};
 use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, status};
 use crate::auth::token::TokenError;
 use crate::auth::{Authenticator, Unauthenticated};
+use crate::deadline;
 use crate::domain::{Applied, Call, Caller, Error, RequestId};
 use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::metrics;
@@ -125,7 +126,7 @@ impl Handler {
             .await;
         complete(&mut response, &context, &path, max_message_bytes);
         let headers = response.headers_mut();
-        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        if let Ok(value) = HeaderValue::from_str(context.id().as_str()) {
             headers.insert(REQUEST_ID_HEADER, value);
         }
         line.finish(headers);
@@ -161,6 +162,7 @@ impl Handler {
         request.extensions_mut().insert(Arc::clone(&context));
         let routes = routes.clone();
         let answer = AssertUnwindSafe(routes.oneshot(request.map(Body::new))).catch_unwind();
+        let answer = deadline::until(Instant::now() + timeout, answer);
         tokio::select! {
             biased;
             answer = answer => match answer {

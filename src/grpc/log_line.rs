@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::context::{Asked, RequestContext};
 use super::status;
-use crate::domain::Changed;
+use crate::domain::{Changed, RequestId};
 use crate::telemetry::trace::CallSpan;
 
 /// The line that each request has in the log; of health and reflection only where debug lines are wanted.
@@ -56,6 +56,7 @@ impl LogLine {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = self.context.id().as_str(),
+                    first_request_id = self.context.first_id().map(RequestId::as_str),
                     trace_id = self.call.trace_id(),
                     method = self.path,
                     code = status::code_name(code),

@@ -3,32 +3,47 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::domain::{ListQuery, Position, ResourceId, TagKey};
+use crate::domain::{Continuation, ListQuery, Position, ResourceId, TagKey};
 
-/// The first byte, so that the format can change while old tokens are still about.
-const VERSION: u8 = 1;
+/// The first byte, so that the format can change while old tokens are still about. A place has the resource id, and after
+/// a NUL the tag key where there is one.
+const PLACE: u8 = 1;
+/// The cloud's own token follows.
+const TOKEN: u8 = 2;
 
-/// Writes a token: version, fingerprint of the query, resource id, and after a NUL the tag key where there is one.
-pub fn write(position: &Position, query: &ListQuery) -> String {
-    let mut bytes = vec![VERSION];
+/// Writes a token: version, fingerprint of the query, and where the list goes on.
+pub fn write(next: &Continuation, query: &ListQuery) -> String {
+    let (version, text) = match next {
+        Continuation::Behind(Position {
+            resource_id,
+            tag_key: Some(key),
+        }) => (PLACE, format!("{resource_id}\0{key}")),
+        Continuation::Behind(Position { resource_id, .. }) => (PLACE, resource_id.to_string()),
+        Continuation::Token(token) => (TOKEN, token.clone()),
+    };
+    let mut bytes = vec![version];
     bytes.extend_from_slice(&fingerprint(query));
-    bytes.extend_from_slice(position.resource_id.as_str().as_bytes());
-    if let Some(key) = &position.tag_key {
-        bytes.push(0);
-        bytes.extend_from_slice(key.as_str().as_bytes());
-    }
+    bytes.extend_from_slice(text.as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Reads a token, or `None` where it is none or belongs to another query.
-pub fn read(token: &str, query: &ListQuery) -> Option<Position> {
+pub fn read(token: &str, query: &ListQuery) -> Option<Continuation> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     let (version, rest) = bytes.split_first()?;
     let (found, rest) = rest.split_first_chunk::<8>()?;
-    if *version != VERSION || *found != fingerprint(query) {
+    if *found != fingerprint(query) {
         return None;
     }
     let text = std::str::from_utf8(rest).ok()?;
+    match *version {
+        PLACE => read_place(text).map(Continuation::Behind),
+        TOKEN => Some(Continuation::Token(text.to_owned())),
+        _ => None,
+    }
+}
+
+fn read_place(text: &str) -> Option<Position> {
     let (id, key) = match text.split_once('\0') {
         Some((id, key)) => (id, Some(TagKey::parse(key).ok()?)),
         None => (text, None),

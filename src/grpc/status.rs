@@ -10,7 +10,10 @@ use tonic_types::{
     ResourceInfo, RetryInfo, StatusExt as _,
 };
 
-use crate::domain::{Applied, Error, Fault, NamedResource, RESOURCE_TYPE_USER, RequestId};
+use crate::domain::{
+    Applied, Error, Fault, FaultCode, NamedResource, RESOURCE_TYPE_USER, Refusal, RefusalKind,
+    RequestId,
+};
 
 /// The `domain` of every `ErrorInfo`.
 const DOMAIN: &str = "untag";
@@ -39,6 +42,15 @@ fn grpc_code(error: &Error) -> Code {
         Error::DeadlineExceeded(_) => Code::DeadlineExceeded,
         Error::UnknownMethod(_) | Error::UnsupportedEncoding(_) => Code::Unimplemented,
         Error::Internal => Code::Internal,
+        Error::Refused(refusal) => match refusal.kind {
+            RefusalKind::Invalid => Code::InvalidArgument,
+            RefusalKind::NotFound(_) => Code::NotFound,
+            RefusalKind::TagLimit => Code::FailedPrecondition,
+            RefusalKind::NoPermission => Code::PermissionDenied,
+            RefusalKind::Throttled { .. } => Code::ResourceExhausted,
+            RefusalKind::Unavailable { .. } => Code::Unavailable,
+            RefusalKind::Internal => Code::Internal,
+        },
     }
 }
 
@@ -66,16 +78,16 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
     let mut metadata = HashMap::from([("code".to_owned(), alibaba_code.to_owned())]);
     let details = match error {
         Error::Invalid(faults) => vec![field_violations(faults).into()],
-        Error::NotFound(resources) => {
-            let infos = resources.iter().map(|resource| {
-                ResourceInfo::new(RESOURCE_TYPE_USER, resource.name.as_str(), "", "").into()
-            });
-            let infos = within_budget(infos);
-            if infos.len() < resources.len() {
-                metadata.insert("missing_positions".to_owned(), positions(resources));
+        Error::NotFound(resources) => resource_infos(resources, &mut metadata),
+        Error::Refused(refusal) => match &refusal.kind {
+            RefusalKind::Invalid => vec![field_violations(&[fault(refusal)]).into()],
+            RefusalKind::NotFound(resources) => resource_infos(resources, &mut metadata),
+            RefusalKind::Throttled { retry_after }
+            | RefusalKind::Unavailable { retry_after, .. } => {
+                vec![RetryInfo::new(Some(*retry_after)).into()]
             }
-            infos
-        }
+            RefusalKind::TagLimit | RefusalKind::NoPermission | RefusalKind::Internal => Vec::new(),
+        },
         Error::TagLimit(resources) => vec![quota_violations(resources).into()],
         Error::Throttled { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
             vec![RetryInfo::new(Some(*retry_after)).into()]
@@ -98,15 +110,46 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
     ];
     all.extend(details);
     let mut status = Status::with_error_details_vec(code, shortened(error.to_string()), all);
-    if let Error::Unavailable {
-        applied: Applied::Maybe,
-        ..
-    } = error
-    {
+    if may_be_applied(error) {
         let never = MetadataValue::from_static("-1");
         status.metadata_mut().insert(PUSHBACK, never);
     }
     status
+}
+
+fn may_be_applied(error: &Error) -> bool {
+    let applied = match error {
+        Error::Unavailable { applied, .. } => applied,
+        Error::Refused(refusal) => match &refusal.kind {
+            RefusalKind::Unavailable { applied, .. } => applied,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    *applied == Applied::Maybe
+}
+
+/// What the cloud finds wrong with a request, as far as it says.
+fn fault(refusal: &Refusal) -> Fault {
+    Fault {
+        code: FaultCode::MalformedRequest,
+        field: String::new(),
+        description: refusal.message.clone(),
+    }
+}
+
+fn resource_infos(
+    resources: &[NamedResource],
+    metadata: &mut HashMap<String, String>,
+) -> Vec<ErrorDetail> {
+    let infos = resources.iter().map(|resource| {
+        ResourceInfo::new(RESOURCE_TYPE_USER, resource.name.as_str(), "", "").into()
+    });
+    let infos = within_budget(infos);
+    if infos.len() < resources.len() {
+        metadata.insert("missing_positions".to_owned(), positions(resources));
+    }
+    infos
 }
 
 /// The number of the code in headers or trailers that have one.

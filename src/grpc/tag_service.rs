@@ -139,12 +139,17 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             }
             Err(faults) => Err(Error::Invalid(faults)),
         };
-        let (TagPage { tags, next }, query) =
-            result.map_err(|error| status::from_error(&error, context.id()))?;
-        context.finish(Changed {
-            resources: 0,
-            tags: tags.len(),
-        });
+        let page = result.map_err(|error| refuse(&context, &error))?;
+        let (
+            TagPage {
+                tags,
+                next,
+                request_id,
+            },
+            query,
+        ) = page;
+        context.adopt(request_id);
+        context.finish(Changed::count(0, tags.len()));
         Ok(Response::new(proto::ListTagResourcesResponse {
             request_id: context.id().to_string(),
             next_token: next.map_or_else(String::new, |next| page_token::write(&next, &query)),
@@ -155,9 +160,15 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
 
 /// The RequestId to answer with, or the status.
 fn answer(context: &RequestContext, result: Result<Changed, Error>) -> Result<String, Status> {
-    let changed = result.map_err(|error| status::from_error(&error, context.id()))?;
+    let changed = result.map_err(|error| refuse(context, &error))?;
+    context.adopt(changed.request_id);
     context.finish(changed);
     Ok(context.id().to_string())
+}
+
+fn refuse(context: &RequestContext, error: &Error) -> Status {
+    context.adopt(error.request_id());
+    status::from_error(error, context.id())
 }
 
 fn tag_resource(

@@ -41,7 +41,7 @@ struct Inner {
 /// What stops a request before it is carried out.
 struct Stop {
     status: StatusCode,
-    code: &'static str,
+    code: String,
     message: String,
     retry_after: Option<Duration>,
 }
@@ -91,7 +91,7 @@ impl Gateway {
                 status,
                 request_id: request_id.as_str(),
                 host: shown(&parts.headers, HOST.as_str()),
-                code,
+                code: &code,
                 message: &message,
                 retry_after,
             };
@@ -185,7 +185,7 @@ fn asked(headers: &HeaderMap, parameters: &Parameters) -> Result<Action, Stop> {
     if version != VERSION {
         return Err(Stop {
             status: StatusCode::BAD_REQUEST,
-            code: "InvalidVersion",
+            code: "InvalidVersion".to_owned(),
             message: format!("version {version:?} is not known; give {VERSION}"),
             retry_after: None,
         });
@@ -193,7 +193,7 @@ fn asked(headers: &HeaderMap, parameters: &Parameters) -> Result<Action, Stop> {
     let name = given("x-acs-action", "Action");
     action(&name).ok_or_else(|| Stop {
         status: StatusCode::NOT_FOUND,
-        code: "InvalidAction.NotFound",
+        code: "InvalidAction.NotFound".to_owned(),
         message: format!(
             "action {name:?} is not known; give UntagResources, TagResources or ListTagResources"
         ),
@@ -280,7 +280,7 @@ impl Stop {
     fn of(error: &Error, status: StatusCode) -> Self {
         Self {
             status,
-            code: error.code(),
+            code: error.code().to_owned(),
             message: error.to_string(),
             retry_after: None,
         }
@@ -305,7 +305,7 @@ impl Stop {
         };
         Self {
             status,
-            code,
+            code: code.to_owned(),
             message: message.to_owned(),
             retry_after: (refusal == Refusal::TooMany).then_some(RETRY_AFTER),
         }

@@ -45,8 +45,9 @@ struct Line {
     allow_missing: bool,
     validate_only: bool,
     decision: &'static str,
-    outcome: &'static str,
-    affected_tags: usize,
+    outcome: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    affected_tags: Option<usize>,
 }
 
 impl Audit {
@@ -128,8 +129,8 @@ impl Line {
             allow_missing: false,
             validate_only: false,
             decision: "allowed",
-            outcome: "Unknown",
-            affected_tags: 0,
+            outcome: "Unknown".to_owned(),
+            affected_tags: Some(0),
         }
     }
 
@@ -145,17 +146,22 @@ impl Entry {
         let Some((mut line, lines)) = self.0.take() else {
             return;
         };
-        match result {
+        let adopted = match result {
             Ok(changed) => {
-                line.outcome = "OK";
+                "OK".clone_into(&mut line.outcome);
                 line.affected_tags = changed.tags;
+                changed.request_id
             }
             Err(error) => {
-                line.outcome = error.code();
+                error.code().clone_into(&mut line.outcome);
                 if matches!(error, Error::NoPermission { .. }) {
                     line.decision = "denied";
                 }
+                error.request_id()
             }
+        };
+        if let Some(id) = adopted {
+            line.request_id = id.to_string();
         }
         lines.send(line.text()).instrument(trace::audit()).await;
     }

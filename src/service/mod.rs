@@ -116,6 +116,8 @@ fn explain(error: StoreError, targets: Option<&Targets>) -> Error {
     match error {
         StoreError::Missing(positions) => Error::NotFound(named(positions)),
         StoreError::TagLimit(positions) => Error::TagLimit(named(positions)),
+        StoreError::Invalid(fault) => Error::Invalid(vec![fault]),
+        StoreError::Refused(refusal) => Error::Refused(refusal),
         StoreError::Busy => {
             metrics().server.throttled(Throttle::StoreQueue);
             Error::Throttled {

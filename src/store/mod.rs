@@ -9,6 +9,7 @@
 //! - a command acts on its own account and never sees another's resources;
 //! - a future that is dropped leaves its command applied as a whole or not at all.
 
+pub mod ims;
 mod paging;
 pub mod postgres;
 pub mod sqlite;
@@ -18,7 +19,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::domain::{Applied, Changed, ListQuery, TagCommand, TagPage, UntagCommand};
+use crate::domain::{
+    Applied, Changed, Continuation, Fault, FaultCode, ListQuery, Position, Refusal, TagCommand,
+    TagPage, UntagCommand,
+};
 
 /// Keeps the tags of resources.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -69,6 +73,14 @@ pub enum StoreError {
     #[error("targets would carry too many tags")]
     TagLimit(Vec<usize>),
 
+    /// The request is wrong in a way that only this store can tell. Nothing was changed.
+    #[error("{}", .0.description)]
+    Invalid(Fault),
+
+    /// The cloud has refused the command, in its own words.
+    #[error("{}", .0.message)]
+    Refused(Box<Refusal>),
+
     /// Too many commands are waiting. Nothing was changed.
     #[error("the store's queue is full")]
     Busy,
@@ -87,4 +99,24 @@ pub enum StoreError {
     /// The store is broken: what it holds is not what it should.
     #[error("the store is broken")]
     Broken(#[source] Arc<dyn StdError + Send + Sync>),
+}
+
+/// Where a list goes on, in a store that keeps it in order.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for a page token of another store.
+fn position(query: &ListQuery) -> Result<Option<&Position>, StoreError> {
+    match &query.after {
+        None => Ok(None),
+        Some(Continuation::Behind(position)) => Ok(Some(position)),
+        Some(Continuation::Token(_)) => Err(foreign_token()),
+    }
+}
+
+fn foreign_token() -> StoreError {
+    StoreError::Invalid(Fault {
+        code: FaultCode::InvalidNextToken,
+        field: "next_token".to_owned(),
+        description: "the token is of another store; start the list again".to_owned(),
+    })
 }

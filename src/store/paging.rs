@@ -2,7 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use crate::domain::{ListQuery, ListedTag, Position, ResourceId, TagKey, TagPage, TagValue};
+use super::{StoreError, position};
+use crate::domain::{
+    Continuation, ListQuery, ListedTag, Position, ResourceId, TagKey, TagPage, TagValue,
+};
 
 /// How many records one request may look at. A page that is not full then ends early with a place to go on, so that
 /// a filter that matches nothing among millions can't hold a connection (AIP-158 allows short pages).
@@ -11,32 +14,43 @@ pub const SCAN_LIMIT: usize = 20_000;
 /// Fills one page.
 pub struct PageBuilder<'query> {
     query: &'query ListQuery,
+    after: Option<&'query Position>,
     page: TagPage,
     scanned: usize,
 }
 
 impl<'query> PageBuilder<'query> {
-    pub fn new(query: &'query ListQuery) -> Self {
-        Self {
+    /// An empty page of a query.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a page token of another store.
+    pub fn new(query: &'query ListQuery) -> Result<Self, StoreError> {
+        Ok(Self {
             query,
+            after: position(query)?,
             page: TagPage::default(),
             scanned: 0,
-        }
+        })
+    }
+
+    /// The id that the page goes on with, or behind.
+    pub fn from(&self) -> &'query str {
+        self.after.map_or("", |after| after.resource_id.as_str())
     }
 
     /// The page of a request that names its resources, whose records come in any order.
     pub fn page_of(
         query: &'query ListQuery,
         mut records: Vec<(ResourceId, Vec<(TagKey, TagValue)>)>,
-    ) -> TagPage {
+    ) -> Result<TagPage, StoreError> {
         records.sort();
-        let mut page = Self::new(query);
+        let mut page = Self::new(query)?;
         for (id, tags) in &records {
             if page.add(id, tags).is_break() {
                 break;
             }
         }
-        page.finish()
+        Ok(page.finish())
     }
 
     /// Takes the next record, with its tags in order of key. `Break` when the page needs no more.
@@ -54,9 +68,11 @@ impl<'query> PageBuilder<'query> {
                 continue;
             }
             if self.page.tags.len() == self.query.page_size.get() {
-                self.page.next = self.page.tags.last().map(|last| Position {
-                    resource_id: last.resource_id.clone(),
-                    tag_key: Some(last.key.clone()),
+                self.page.next = self.page.tags.last().map(|last| {
+                    Continuation::Behind(Position {
+                        resource_id: last.resource_id.clone(),
+                        tag_key: Some(last.key.clone()),
+                    })
                 });
                 return ControlFlow::Break(());
             }
@@ -67,10 +83,10 @@ impl<'query> PageBuilder<'query> {
             });
         }
         if self.scanned == SCAN_LIMIT {
-            self.page.next = Some(Position {
+            self.page.next = Some(Continuation::Behind(Position {
                 resource_id: resource_id.clone(),
                 tag_key: None,
-            });
+            }));
         }
         ControlFlow::Continue(())
     }
@@ -103,9 +119,7 @@ impl<'query> PageBuilder<'query> {
     }
 
     fn is_before_the_page(&self, resource_id: &ResourceId, key: &TagKey) -> bool {
-        self.query
-            .after
-            .as_ref()
+        self.after
             .is_some_and(|after| match resource_id.cmp(&after.resource_id) {
                 std::cmp::Ordering::Less => true,
                 std::cmp::Ordering::Equal => after.tag_key.as_ref().is_none_or(|last| key <= last),

@@ -104,7 +104,7 @@ async fn sqlite_queue_that_is_full_refuses_what_does_not_fit_and_carries_out_the
     other.execute_batch("ROLLBACK").unwrap();
 
     let (_, again) = untag(busy[0]).await.unwrap();
-    assert_eq!(again.unwrap().tags, 1);
+    assert_eq!(again.unwrap().tags, Some(1));
     let changed = data
         .keys()
         .into_iter()

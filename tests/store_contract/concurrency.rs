@@ -72,8 +72,9 @@ pub async fn concurrent_untags_of_the_same_tags_remove_each_tag_once<B: Backend>
         untag_with(store, everybody, keys([format!("key-{}", task % 20)]))
     };
     let answers = all_at_once((0..120).map(untag_key)).await;
-    let removed: usize = answers.into_iter().map(|answer| answer.unwrap().tags).sum();
-    assert_eq!(removed, 200);
+    // The cloud does not count them.
+    let removed: Option<usize> = answers.into_iter().map(|answer| answer.unwrap().tags).sum();
+    assert!(removed.is_none_or(|removed| removed == 200), "{removed:?}");
     assert_eq!(backend.contents().await, contents(&some_users(10, &[])));
 }
 
@@ -99,7 +100,7 @@ pub async fn concurrent_commands_are_not_harmed_by_neighbours_that_are_refused<B
         let expected = match number % 3 {
             0 => Ok(changed(1, 1)),
             1 => Err(Refused::Missing(vec![1])),
-            _ => Err(Refused::TagLimit(vec![1])),
+            _ => Err(Refused::TagLimit(Some(vec![1]))),
         };
         assert_eq!(self::answer(answer), expected, "command {number}");
     }
@@ -118,7 +119,11 @@ pub async fn concurrent_tags_never_exceed_the_limit<B: Backend>() {
     for answer in answers {
         match self::answer(answer) {
             Ok(_) => done += 1,
-            Err(Refused::TagLimit(positions)) if positions == [0] => refused += 1,
+            Err(Refused::TagLimit(positions))
+                if positions.as_ref().is_none_or(|all| *all == [0]) =>
+            {
+                refused += 1;
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use untag::domain::{
-    AccountId, Changed, ListQuery, ListedTag, PageSize, Position, PrincipalName, Resource,
-    ResourceId, TagCommand, TagFilter, TagKey, TagPage, TagSelection, TagValue, Targets,
-    UntagCommand,
+    AccountId, Changed, Continuation, ListQuery, ListedTag, PageSize, Position, PrincipalName,
+    RefusalKind, Resource, ResourceId, TagCommand, TagFilter, TagKey, TagPage, TagSelection,
+    TagValue, Targets, UntagCommand,
 };
 use untag::store::{Store, StoreError};
 
@@ -127,33 +127,90 @@ pub fn page_size(size: usize) -> PageSize {
     PageSize::parse(i32::try_from(size).unwrap()).unwrap()
 }
 
-pub fn changed(resources: usize, tags: usize) -> Changed {
-    Changed { resources, tags }
+pub fn changed(resources: usize, tags: usize) -> Counted {
+    let tags = Some(tags);
+    Counted { resources, tags }
+}
+
+/// What a change came to. A count that the store does not have, since the cloud does not tell, equals any.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted {
+    resources: usize,
+    tags: Option<usize>,
+}
+
+impl PartialEq for Counted {
+    fn eq(&self, other: &Self) -> bool {
+        let is_told = self.tags.is_some() && other.tags.is_some();
+        self.resources == other.resources && (!is_told || self.tags == other.tags)
+    }
 }
 
 /// Why a store may refuse a command that it understands: what can be compared of its error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Refused {
     Missing(Vec<usize>),
-    TagLimit(Vec<usize>),
+    /// Of nobody in particular where the cloud does not say of whom.
+    TagLimit(Option<Vec<usize>>),
+}
+
+impl PartialEq for Refused {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Missing(one), Self::Missing(other))
+            | (Self::TagLimit(Some(one)), Self::TagLimit(Some(other))) => one == other,
+            (Self::TagLimit(_), Self::TagLimit(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What is compared of an answer.
+pub trait Compare {
+    type Compared;
+    fn compared(self) -> Self::Compared;
+}
+
+impl Compare for Changed {
+    type Compared = Counted;
+    fn compared(self) -> Counted {
+        let Self {
+            resources, tags, ..
+        } = self;
+        Counted { resources, tags }
+    }
+}
+
+impl Compare for TagPage {
+    type Compared = Self;
+    fn compared(self) -> Self {
+        self
+    }
 }
 
 /// An answer that can be compared. Any other error fails the test.
-pub fn answer<T>(result: Result<T, StoreError>) -> Result<T, Refused> {
-    result.map_err(|error| match error {
+pub fn answer<T: Compare>(result: Result<T, StoreError>) -> Result<T::Compared, Refused> {
+    result.map(Compare::compared).map_err(|error| match error {
         StoreError::Missing(positions) => Refused::Missing(positions),
-        StoreError::TagLimit(positions) => Refused::TagLimit(positions),
+        StoreError::TagLimit(positions) => Refused::TagLimit(Some(positions)),
+        StoreError::Refused(refusal) => match refusal.kind {
+            RefusalKind::NotFound(resources) => {
+                Refused::Missing(resources.iter().map(|resource| resource.position).collect())
+            }
+            RefusalKind::TagLimit => Refused::TagLimit(None),
+            _ => panic!("the cloud refused: {refusal:?}"),
+        },
         other => panic!("the store failed: {other:?}"),
     })
 }
 
 /// Sends commands to the store of a backend.
 pub trait Ask: Backend {
-    async fn untag(&self, command: UntagCommand) -> Result<Changed, Refused> {
+    async fn untag(&self, command: UntagCommand) -> Result<Counted, Refused> {
         answer(self.store().untag(Arc::new(command)).await)
     }
 
-    async fn tag(&self, command: TagCommand) -> Result<Changed, Refused> {
+    async fn tag(&self, command: TagCommand) -> Result<Counted, Refused> {
         answer(self.store().tag(Arc::new(command)).await)
     }
 
@@ -182,10 +239,12 @@ pub trait Ask: Backend {
                     position.tag_key.clone(),
                 )
             };
-            let advances = query
-                .after
-                .as_ref()
-                .is_none_or(|after| place(after) < place(&next));
+            let advances = match (&query.after, &next) {
+                (Some(Continuation::Behind(after)), Continuation::Behind(next)) => {
+                    place(after) < place(next)
+                }
+                (after, next) => after.as_ref() != Some(next),
+            };
             assert!(advances, "{next:?} does not come after {:?}", query.after);
             query.after = Some(next);
         }

@@ -6,6 +6,7 @@
 mod backend;
 mod concurrency;
 mod fixtures;
+mod ims;
 mod list;
 mod model;
 mod paging;
@@ -14,6 +15,8 @@ mod postgres;
 mod postgres_server;
 mod random;
 mod sqlite;
+#[path = "../support/mod.rs"]
+mod support;
 mod tag;
 mod untag;
 
@@ -25,4 +28,8 @@ mod sqlite_store {
 
 mod postgres_store {
     super::store_contract!(crate::postgres::PostgresBackend);
+}
+
+mod ims_store {
+    super::store_contract!(crate::ims::ImsBackend);
 }

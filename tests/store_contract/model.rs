@@ -1,8 +1,8 @@
 //! The contract as plainly as it can be written: what a store has to do, in memory, without a thought for speed.
 
-use untag::domain::{Changed, ListQuery, Resource, TagCommand, Targets, UntagCommand};
+use untag::domain::{ListQuery, Resource, TagCommand, Targets, UntagCommand};
 
-use crate::fixtures::{Contents, Place, Refused, changed, contents};
+use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents};
 
 const MOST_TAGS: usize = 20;
 
@@ -17,7 +17,7 @@ impl Model {
         &self.0
     }
 
-    pub fn untag(&mut self, command: &UntagCommand) -> Result<Changed, Refused> {
+    pub fn untag(&mut self, command: &UntagCommand) -> Result<Counted, Refused> {
         let (found, missing) = self.find(command.account.as_str(), &command.targets);
         if !missing.is_empty() && !command.allow_missing {
             return Err(Refused::Missing(missing));
@@ -35,7 +35,7 @@ impl Model {
         Ok(changed(found.len(), removed))
     }
 
-    pub fn tag(&mut self, command: &TagCommand) -> Result<Changed, Refused> {
+    pub fn tag(&mut self, command: &TagCommand) -> Result<Counted, Refused> {
         let (found, missing) = self.find(command.account.as_str(), &command.targets);
         if !missing.is_empty() {
             return Err(Refused::Missing(missing));
@@ -52,7 +52,7 @@ impl Model {
             }
         }
         if !over_limit.is_empty() {
-            return Err(Refused::TagLimit(over_limit));
+            return Err(Refused::TagLimit(Some(over_limit)));
         }
         self.0 = after;
         Ok(changed(found.len(), found.len() * command.tags.len()))

@@ -126,7 +126,9 @@ fn list_step() -> impl Strategy<Value = Step> {
         .prop_map(|(account, targets, filters, size)| {
             let (keys, values) = filters.unwrap_or_default();
             let filters: Vec<_> = keys.iter().map(String::as_str).zip(values).collect();
-            let mut query = list(targets, &filters);
+            // Everybody's tags are listed by a filter only.
+            let everybody = filters.is_empty().then(|| ids(["0"]));
+            let mut query = list(targets.or(everybody), &filters);
             query.account = self::account(account);
             query.page_size = page_size(size);
             Step::List(query)

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use untag::domain::{Position, Resource};
+use untag::domain::{Continuation, Position, Resource};
 use untag::store::Store;
 use untag::store::sqlite::{self, Options, SqliteStore};
 
@@ -54,10 +54,10 @@ async fn sqlite_list_gives_a_short_page_after_looking_at_20_000_users() {
     let resource_id = crate::fixtures::id(&last_seen);
     assert_eq!(
         first.next,
-        Some(Position {
+        Some(Continuation::Behind(Position {
             resource_id,
             tag_key: None
-        })
+        }))
     );
 
     let mut query = query;

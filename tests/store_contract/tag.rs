@@ -128,10 +128,13 @@ pub async fn tag_over_the_limit_names_every_such_user_and_changes_nothing<B: Bac
     );
     assert_eq!(
         backend.tag(command).await,
-        Err(Refused::TagLimit(vec![1, 3]))
+        Err(Refused::TagLimit(Some(vec![1, 3])))
     );
     let command = tag(ids(["3", "2"]), &[("one", "new"), ("two", "new")]);
-    assert_eq!(backend.tag(command).await, Err(Refused::TagLimit(vec![1])));
+    assert_eq!(
+        backend.tag(command).await,
+        Err(Refused::TagLimit(Some(vec![1])))
+    );
     assert_eq!(backend.contents().await, contents(&full_and_other_users()));
 }
 

@@ -1,21 +1,18 @@
 //! One fetch of a JWKS.
 
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Client;
 use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response};
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use super::key_set::{KeySet, KeySetError, LARGEST_JWKS};
 use super::source::JwksUrl;
-use crate::roots::{self, RootsError};
+use crate::https::{self, BodyError, ClientError, with_causes};
+use crate::roots::RootsError;
 
 /// The most redirects that are followed.
 const MOST_REDIRECTS: usize = 3;
@@ -51,8 +48,8 @@ pub(super) enum FetchError {
     Request(String),
     #[error("the server answers with HTTP status {0}")]
     Status(u16),
-    #[error("the answer has over {LARGEST_JWKS} bytes; this is no set of an issuer's keys")]
-    TooLarge,
+    #[error("{0}; this is no set of an issuer's keys")]
+    Body(#[from] BodyError),
     #[error(transparent)]
     Keys(#[from] KeySetError),
 }
@@ -76,28 +73,9 @@ impl Fetcher {
         authorities: Option<&Path>,
         timeout: Duration,
     ) -> Result<Self, RemoteKeysError> {
-        let failed = |error: &dyn Error| RemoteKeysError::Client(with_causes(error));
-        let roots = if url.is_https() {
-            roots(authorities)?
-        } else {
-            RootCertStore::empty()
-        };
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .timeout(timeout)
-            .redirect(Policy::custom(follow))
-            .referer(false)
-            .user_agent(concat!("untag/", env!("CARGO_PKG_VERSION")));
-        if !url.is_https() {
-            // HTTPS_PROXY may be needed to reach an issuer. What is on this host never leaves it.
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|error| failed(&error))?;
+        let redirects = Policy::custom(follow);
+        let client = https::client(url.url(), authorities, timeout, redirects)
+            .map_err(|error| explain(error, authorities))?;
         Ok(Self { client, url })
     }
 
@@ -112,26 +90,16 @@ impl Fetcher {
             .header(ACCEPT, "application/jwk-set+json, application/json")
             .send()
             .await
-            .map_err(failed)?;
+            // Without the URL, whose query may hold a key.
+            .map_err(|error| FetchError::Request(with_causes(&error.without_url())))?;
         if response.status().as_u16() != 200 {
             return Err(FetchError::Status(response.status().as_u16()));
         }
         let fresh_for = max_age(response.headers());
-        let keys = KeySet::parse(&body(response).await?)?;
+        let body = https::body(response, LARGEST_JWKS).await?;
+        let keys = KeySet::parse(&body)?;
         Ok(Fetched { keys, fresh_for })
     }
-}
-
-/// Reads no more than a JWKS may have, whatever the server says or sends.
-async fn body(mut response: Response) -> Result<Vec<u8>, FetchError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > LARGEST_JWKS {
-            return Err(FetchError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 /// Follows a few redirects, to URLs that would be taken in the first place, and never from HTTPS to HTTP.
@@ -157,38 +125,24 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-fn roots(authorities: Option<&Path>) -> Result<RootCertStore, RemoteKeysError> {
-    roots::load(authorities).map_err(|error| {
-        let place = authorities.map_or("the system".to_owned(), |path| path.display().to_string());
-        let problem = match (error, authorities) {
-            (RootsError::Read(source), Some(path)) => {
-                let path = path.to_path_buf();
-                return RemoteKeysError::File { path, source };
-            }
-            (RootsError::Empty, None) => {
-                "install ca-certificates, or name a file with the issuer's".to_owned()
-            }
-            (RootsError::Empty, Some(_)) => "it holds no PEM certificate".to_owned(),
-            (error, _) => error.to_string(),
-        };
-        RemoteKeysError::Authorities { place, problem }
-    })
-}
-
-fn failed(error: reqwest::Error) -> FetchError {
-    // Without the URL, whose query may hold a key.
-    FetchError::Request(with_causes(&error.without_url()))
-}
-
-/// An error of reqwest says little; its causes say what happened.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+fn explain(error: ClientError, authorities: Option<&Path>) -> RemoteKeysError {
+    let error = match error {
+        ClientError::Roots(error) => error,
+        ClientError::Client(reason) => return RemoteKeysError::Client(reason),
+    };
+    let place = authorities.map_or("the system".to_owned(), |path| path.display().to_string());
+    let problem = match (error, authorities) {
+        (RootsError::Read(source), Some(path)) => {
+            let path = path.to_path_buf();
+            return RemoteKeysError::File { path, source };
+        }
+        (RootsError::Empty, None) => {
+            "install ca-certificates, or name a file with the issuer's".to_owned()
+        }
+        (RootsError::Empty, Some(_)) => "it holds no PEM certificate".to_owned(),
+        (error, _) => error.to_string(),
+    };
+    RemoteKeysError::Authorities { place, problem }
 }
 
 #[cfg(test)]

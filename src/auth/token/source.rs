@@ -1,7 +1,6 @@
 //! Where a JWKS comes from: a file, or a URL.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,6 +8,7 @@ use reqwest::Url;
 use thiserror::Error;
 
 use super::error::Quoted;
+use crate::https::is_this_host;
 
 /// Where a JWKS comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,15 +96,6 @@ impl JwksUrl {
     pub(super) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
-}
-
-fn is_this_host(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Without the query, in which some servers expect a key.

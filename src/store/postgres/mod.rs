@@ -214,17 +214,14 @@ impl PostgresStore {
         if !missing.is_empty() && !command.allow_missing {
             return Err(StoreError::Missing(missing));
         }
-        let mut changed = Changed {
-            resources: rows.len(),
-            tags: 0,
-        };
+        let mut count = 0;
         for row in &rows {
             let (_, tags) = record(row.get(1), row.get(2))?;
             let selected =
                 |(key, _): &&(TagKey, TagValue)| command.selection.contains(key.as_str());
-            changed.tags += tags.iter().filter(selected).count();
+            count += tags.iter().filter(selected).count();
         }
-        Ok(changed)
+        Ok(Changed::count(rows.len(), count))
     }
 }
 
@@ -328,10 +325,7 @@ impl Store for PostgresStore {
             return Err(StoreError::Missing(missing));
         }
         let tags = usize::try_from(removed).unwrap_or_default();
-        Ok(Changed {
-            resources: found.len(),
-            tags,
-        })
+        Ok(Changed::count(found.len(), tags))
     }
 
     async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
@@ -359,24 +353,18 @@ impl Store for PostgresStore {
         if !too_many.is_empty() {
             return Err(StoreError::TagLimit(names.positions(&too_many)));
         }
-        Ok(Changed {
-            resources: found.len(),
-            tags: found.len() * command.tags.len(),
-        })
+        let tags = found.len() * command.tags.len();
+        Ok(Changed::count(found.len(), tags))
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
         let account = query.account.as_str();
         if let Some(targets) = &query.targets {
             let records = self.find(account, targets).await?;
-            return Ok(PageBuilder::page_of(&query, records));
+            return PageBuilder::page_of(&query, records);
         }
-        let mut page = PageBuilder::new(&query);
-        let mut from = query
-            .after
-            .as_ref()
-            .map_or("", |after| after.resource_id.as_str())
-            .to_owned();
+        let mut page = PageBuilder::new(&query)?;
+        let mut from = page.from().to_owned();
         // One more than a page looks at tells whether it has seen the last.
         for _ in 0..=SCAN_LIMIT / SCAN_CHUNK {
             let chunk = i64::try_from(SCAN_CHUNK).unwrap_or(i64::MAX);

@@ -86,13 +86,13 @@ impl<'connection> Lookup<'connection> {
 
     /// Works out an untag.
     pub fn plan_untag(&mut self, command: &UntagCommand) -> Result<Plan, ApplyError> {
-        let mut changed = Changed::default();
+        let (mut resources, mut count) = (0, 0);
         let mut rewrites = Vec::new();
         let missing = self.each(&command.account, &command.targets, |_, id, encoded| {
-            changed.resources += 1;
+            resources += 1;
             let (tags, removed) = tags::without(encoded, &command.selection)?;
             if removed > 0 {
-                changed.tags += removed;
+                count += removed;
                 rewrites.push(Rewrite {
                     resource_id: id.to_owned(),
                     tags,
@@ -104,7 +104,7 @@ impl<'connection> Lookup<'connection> {
             return Ok(Plan::refused(StoreError::Missing(missing)));
         }
         Ok(Plan {
-            answer: Ok(changed),
+            answer: Ok(Changed::count(resources, count)),
             rewrites,
         })
     }
@@ -136,12 +136,8 @@ impl<'connection> Lookup<'connection> {
             return Ok(Plan::refused(StoreError::TagLimit(over_limit)));
         }
         let resources = command.targets.count();
-        let changed = Changed {
-            resources,
-            tags: resources * command.tags.len(),
-        };
         Ok(Plan {
-            answer: Ok(changed),
+            answer: Ok(Changed::count(resources, resources * command.tags.len())),
             rewrites,
         })
     }

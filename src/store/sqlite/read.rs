@@ -84,7 +84,7 @@ pub fn list(
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
     match &query.targets {
         Some(targets) => list_targets(connection, query, targets),
-        None => list_account(connection, query).map(Ok),
+        None => list_account(connection, query),
     }
 }
 
@@ -102,28 +102,30 @@ fn list_targets(
     if !missing.is_empty() {
         return Ok(Err(StoreError::Missing(missing)));
     }
-    Ok(Ok(PageBuilder::page_of(query, records)))
+    Ok(PageBuilder::page_of(query, records))
 }
 
-fn list_account(connection: &Connection, query: &ListQuery) -> Result<TagPage, ApplyError> {
+fn list_account(
+    connection: &Connection,
+    query: &ListQuery,
+) -> Result<Result<TagPage, StoreError>, ApplyError> {
+    let mut page = match PageBuilder::new(query) {
+        Ok(page) => page,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut statement = connection.prepare_cached(
         "SELECT resource_id, tags FROM resource \
          WHERE account_id = ?1 AND resource_type = ?2 AND resource_id >= ?3 \
          ORDER BY resource_id LIMIT ?4",
     )?;
-    let from = query
-        .after
-        .as_ref()
-        .map_or("", |after| after.resource_id.as_str());
     // One more than a page looks at tells whether it has seen the last.
     let most = i64::try_from(SCAN_LIMIT + 1).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![
         query.account.as_str(),
         RESOURCE_TYPE_USER,
-        from,
+        page.from(),
         most
     ])?;
-    let mut page = PageBuilder::new(query);
     while let Some(row) = rows.next()? {
         let id = row.get_ref(0)?.as_str().map_err(|_| tags::CorruptTags)?;
         let id = ResourceId::parse(id).map_err(|_| tags::CorruptTags)?;
@@ -132,5 +134,5 @@ fn list_account(connection: &Connection, query: &ListQuery) -> Result<TagPage, A
             break;
         }
     }
-    Ok(page.finish())
+    Ok(Ok(page.finish()))
 }

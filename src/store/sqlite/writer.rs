@@ -190,7 +190,7 @@ impl Writer<'_> {
                 if self.last_commit_failed {
                     schema::touch(self.connection)?;
                 }
-                return Ok(Ok(Changed::default()));
+                return Ok(Ok(Changed::count(0, 0)));
             }
         };
         match plan {

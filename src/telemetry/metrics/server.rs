@@ -18,8 +18,10 @@ pub enum Reload {
     Policy,
     /// The keys of tokens.
     Jwks,
-    /// Access keys.
+    /// Access keys of callers.
     AccessKeys,
+    /// The service's own in the cloud, of a file or a role.
+    CloudCredentials,
 }
 
 /// Why a request found no place.
@@ -33,7 +35,7 @@ pub enum Throttle {
     StoreQueue,
 }
 
-const RELOADS: [&str; 4] = ["tls", "policy", "jwks", "access_keys"];
+const RELOADS: [&str; 5] = ["tls", "policy", "jwks", "access_keys", "cloud_credentials"];
 const OUTCOMES: [&str; 2] = ["ok", "failed"];
 const THROTTLES: [&str; 3] = ["caller_rate", "requests_in_flight", "store_queue"];
 /// In the order of the actions of the domain.

@@ -72,12 +72,12 @@ impl Store {
         );
         registry.register(
             "untag_store_connections",
-            "Open connections to the store",
+            "Open connections to the store, or calls to the cloud that are under way",
             store.connections.clone(),
         );
         registry.register(
             "untag_store_retries",
-            "Statements sent again, and changes of a failed shared commit committed one by one",
+            "Statements and calls sent again, and changes of a failed shared commit committed one by one",
             store.retries.clone(),
         );
         store

@@ -1,0 +1,171 @@
+//! What the cloud answers.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::Deserialize;
+
+use crate::domain::{ListedTag, RequestId, ResourceId, TagKey, TagValue};
+
+/// A request that was carried out.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Answer {
+    request_id: String,
+    next_token: Option<String>,
+    tag_resources: Option<TagResources>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TagResources {
+    tag_resource: Vec<TagResource>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TagResource {
+    resource_id: String,
+    tag_key: String,
+    tag_value: Option<String>,
+}
+
+/// A request that was refused.
+#[derive(Debug)]
+pub struct Refused {
+    pub status: u16,
+    pub code: String,
+    pub message: String,
+    pub request_id: Option<RequestId>,
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Problem {
+    request_id: Option<String>,
+    code: String,
+    message: Option<String>,
+}
+
+impl Answer {
+    /// Reads the body of a 200; `None` for what is no answer.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// The cloud's RequestId, where it is one.
+    pub fn request_id(&self) -> Option<RequestId> {
+        RequestId::parse(&self.request_id)
+    }
+
+    /// Where the list goes on.
+    pub fn next_token(&self) -> Option<&str> {
+        self.next_token.as_deref().filter(|token| !token.is_empty())
+    }
+
+    /// The tags of a list. Those that the contract has no form for, such as the cloud's own, are left out.
+    pub fn tags(self) -> Vec<ListedTag> {
+        let all = self.tag_resources.map(|tags| tags.tag_resource);
+        let parse = |tag: TagResource| {
+            Some(ListedTag {
+                resource_id: ResourceId::parse(tag.resource_id).ok()?,
+                key: TagKey::parse(tag.tag_key).ok()?,
+                value: TagValue::parse(tag.tag_value.unwrap_or_default()).ok()?,
+            })
+        };
+        all.into_iter().flatten().filter_map(parse).collect()
+    }
+}
+
+impl Refused {
+    /// Reads the body and the headers of any other status; `None` for what is no answer of the cloud's.
+    pub fn parse(status: u16, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+        let problem: Problem = serde_json::from_slice(body).ok()?;
+        let milliseconds = headers.get("x-acs-retry-after");
+        let milliseconds = milliseconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Some(Self {
+            status,
+            code: problem.code,
+            message: problem.message.unwrap_or_default(),
+            request_id: problem.request_id.as_deref().and_then(RequestId::parse),
+            retry_after: milliseconds.map(Duration::from_millis),
+        })
+    }
+
+    /// Whether too much is asked of the cloud at once.
+    pub fn is_throttling(&self) -> bool {
+        self.status == 429 || self.code.starts_with("Throttling")
+    }
+
+    /// Whether a resource does not exist.
+    pub fn is_missing(&self) -> bool {
+        self.status == 404 && self.code.starts_with("EntityNotExist")
+    }
+
+    /// Whether the cloud does not know who asks: the service's fault, and not its caller's.
+    pub fn is_unknown(&self) -> bool {
+        let codes = [
+            "InvalidAccessKeyId",
+            "InvalidSecurityToken",
+            "InvalidTimeStamp",
+            "IncompleteSignature",
+            "SignatureDoesNotMatch",
+            "SignatureNonceUsed",
+        ];
+        codes.iter().any(|code| self.code.starts_with(code))
+    }
+
+    /// Whether it is the cloud's own fault.
+    pub fn is_fault(&self) -> bool {
+        self.status >= 500
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_and_odd_tags_left_out() {
+        let body = r#"{"RequestId":"6AC79B74-9A78-58E2-818B-1D38EDC64D67","IsTruncated":true,"NextToken":"n","More":1,
+            "TagResources":{"TagResource":[
+                {"ResourceType":"user","ResourceId":"7","TagKey":"a","TagValue":""},
+                {"ResourceType":"user","ResourceId":"7","TagKey":"acs:own","TagValue":"x"}]}}"#;
+        let answer = Answer::parse(body.as_bytes()).unwrap();
+        assert_eq!(answer.next_token(), Some("n"));
+        assert!(answer.request_id().is_some());
+        assert_eq!(answer.tags().len(), 1);
+        for garbage in [
+            "",
+            "[]",
+            "{}",
+            "<html>",
+            r#"{"RequestId":1}"#,
+            r#"{"RequestId":"x""#,
+        ] {
+            assert!(Answer::parse(garbage.as_bytes()).is_none(), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-acs-retry-after", "1500".parse().unwrap());
+        let parse = |status, code: &str| {
+            let body = format!(r#"{{"Code":"{code}","Message":"why","HostId":"h"}}"#);
+            Refused::parse(status, &headers, body.as_bytes()).unwrap()
+        };
+        let throttled = parse(400, "Throttling.User");
+        assert!(throttled.is_throttling());
+        assert_eq!(throttled.retry_after, Some(Duration::from_millis(1500)));
+        assert!(parse(404, "EntityNotExist.User").is_missing());
+        assert!(parse(404, "InvalidAccessKeyId.NotFound").is_unknown());
+        assert!(parse(503, "ServiceUnavailable").is_fault());
+        let invalid = parse(400, "InvalidParameter.TagKey");
+        assert!(!invalid.is_throttling() && !invalid.is_missing() && !invalid.is_unknown());
+        for garbage in ["", "<html>", "{}", "null"] {
+            assert!(Refused::parse(500, &headers, garbage.as_bytes()).is_none());
+        }
+    }
+}

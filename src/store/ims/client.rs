@@ -1,0 +1,124 @@
+//! One call to the cloud: signed, sent, and its answer read.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::redirect::Policy;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::answer::{Answer, Refused};
+use super::credentials::{Credentials, Provider};
+use super::error::Failure;
+use crate::domain::{Action, RequestId};
+use crate::https::{self, ClientError, with_causes};
+use crate::signature::{Pair, VERSION, v3};
+
+/// How long one call may take before it is given up as lost.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer, in bytes: a full page of the longest tags, each character escaped, has half of it.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Speaks to one endpoint in one name.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoint: Url,
+    host: String,
+    credentials: Provider,
+}
+
+impl Client {
+    /// # Errors
+    /// [`ClientError`], such as authorities that can't be read.
+    pub fn new(
+        endpoint: Url,
+        authorities: Option<&Path>,
+        credentials: Provider,
+    ) -> Result<Self, ClientError> {
+        let http = https::client(&endpoint, authorities, TIMEOUT, Policy::none())?;
+        let host = endpoint.host_str().unwrap_or_default();
+        // As the header has it, which is signed: without the port that the scheme implies.
+        let host = match endpoint.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        Ok(Self {
+            http,
+            endpoint,
+            host,
+            credentials,
+        })
+    }
+
+    /// Carries out an action.
+    pub async fn call(&self, action: Action, parameters: &[Pair]) -> Result<Answer, Failure> {
+        let credentials = self.credentials.current().ok_or(Failure::NoCredentials)?;
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
+        let mut request = self.http.post(self.endpoint.clone());
+        for (name, value) in self.headers(action, &credentials, &body) {
+            request = request.header(name, value);
+        }
+        let sent = request.header(ACCEPT, "application/json").body(body).send();
+        let answer = sent.await.map_err(|error| {
+            let was_sent = !error.is_connect();
+            let problem = with_causes(&error.without_url());
+            if was_sent {
+                Failure::Lost(problem)
+            } else {
+                Failure::NotSent(problem)
+            }
+        })?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = https::body(answer, LARGEST_ANSWER).await;
+        let body = body.map_err(|error| Failure::Lost(error.to_string()))?;
+        let garbage = || {
+            Failure::Lost(format!(
+                "an answer of HTTP status {status} that can't be read"
+            ))
+        };
+        if status == 200 {
+            return Answer::parse(&body).ok_or_else(garbage);
+        }
+        let refused = Refused::parse(status, &headers, &body).ok_or_else(garbage)?;
+        Err(Failure::Refused(refused))
+    }
+
+    /// What is sent and signed (signature V3), with the signature.
+    fn headers(&self, action: Action, credentials: &Credentials, body: &str) -> Vec<Pair> {
+        let now = OffsetDateTime::now_utc().replace_nanosecond(0);
+        let now = now.map(|now| now.format(&Rfc3339).unwrap_or_default());
+        let payload_hash = v3::payload_hash(body.as_bytes());
+        let mut headers = vec![
+            ("host", self.host.as_str()),
+            (CONTENT_TYPE.as_str(), FORM),
+            ("x-acs-action", action.operation()),
+            ("x-acs-content-sha256", &payload_hash),
+            ("x-acs-version", VERSION),
+        ];
+        if let Some(token) = &credentials.security_token {
+            headers.push(("x-acs-security-token", token.reveal()));
+        }
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut headers: Vec<Pair> = headers.into_iter().map(own).collect();
+        headers.push(("x-acs-date".to_owned(), now.unwrap_or_default()));
+        let nonce = RequestId::random().to_string();
+        headers.push(("x-acs-signature-nonce".to_owned(), nonce));
+        let request = v3::Request {
+            method: "POST",
+            path: "/",
+            query: &[],
+            headers: &headers,
+            payload_hash: &payload_hash,
+        };
+        let signature =
+            request.authorization(&credentials.access_key_id, credentials.secret.reveal());
+        headers.push((AUTHORIZATION.to_string(), signature));
+        headers
+    }
+}

@@ -1,0 +1,244 @@
+//! Who the service is in the cloud: an access key, or a role that it takes on.
+
+mod role;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use reqwest::Url;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::https::ClientError;
+use crate::reload::{Follower, LoadError};
+use crate::signature::Secret;
+use crate::telemetry::metrics::Reload;
+use role::{Role, RoleKeys};
+
+/// An access key, which may be a temporary one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    pub access_key_id: String,
+    #[serde(rename = "access_key_secret")]
+    pub secret: Secret,
+    pub security_token: Option<Secret>,
+}
+
+/// Why there are no credentials.
+#[derive(Debug, Error)]
+pub enum CredentialsError {
+    /// Nothing names any.
+    #[error(
+        "there are no credentials for the cloud; give --ims-credentials, or set ALIBABA_CLOUD_ACCESS_KEY_ID and \
+         ALIBABA_CLOUD_ACCESS_KEY_SECRET, or let the pod have ALIBABA_CLOUD_ROLE_ARN, \
+         ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE (RRSA)"
+    )]
+    Missing,
+    /// Some of the variables that belong together.
+    #[error("{set} is set and {missing} is not; set both, or neither")]
+    Incomplete {
+        /// The one that is there.
+        set: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
+    /// A variable that can't be a key.
+    #[error("{variable} {problem}")]
+    Variable {
+        /// Its name.
+        variable: &'static str,
+        /// What is wrong with its value, which is not shown.
+        problem: &'static str,
+    },
+    /// The file.
+    #[error(transparent)]
+    File(#[from] LoadError),
+    /// The client of the service that gives the keys of roles.
+    #[error("cannot ask for the keys of the role: {0}")]
+    Client(#[from] ClientError),
+}
+
+/// Where the keys of roles come from (STS).
+#[derive(Debug, Clone)]
+pub struct Sts {
+    /// The endpoint.
+    pub endpoint: Url,
+    /// The authorities that are believed; without them the system's.
+    pub authorities: Option<PathBuf>,
+}
+
+/// Where credentials come from while the service runs.
+#[derive(Debug)]
+pub enum Provider {
+    /// The same for ever: from the environment.
+    Fixed(Arc<Credentials>),
+    /// From a file, which is followed.
+    File(Arc<ArcSwap<Credentials>>),
+    /// A role's, renewed in time.
+    Role(RoleKeys),
+}
+
+impl Provider {
+    /// Finds credentials: the file where one is given, else the cloud's own variables, first those of a key and then those
+    /// of a role, as the official SDKs do.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] with what is missing or wrong.
+    pub fn start(
+        file: Option<&Path>,
+        interval: Duration,
+        sts: &Sts,
+    ) -> Result<Self, CredentialsError> {
+        if let Some(path) = file {
+            let follower = Follower::load(
+                Reload::CloudCredentials,
+                "credentials file",
+                vec![path.to_path_buf()],
+                |contents| Credentials::parse(&contents.concat()),
+            )?;
+            let value = follower.value();
+            tokio::spawn(follower.run(interval));
+            return Ok(Self::File(value));
+        }
+        let variables = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(key) = Credentials::of_variables(variables)? {
+            return Ok(Self::Fixed(Arc::new(key)));
+        }
+        match Role::of_variables(variables)? {
+            Some(role) => Ok(Self::Role(RoleKeys::start(role, sts)?)),
+            None => Err(CredentialsError::Missing),
+        }
+    }
+
+    /// The credentials of now; `None` while a role has none that are valid.
+    pub fn current(&self) -> Option<Arc<Credentials>> {
+        match self {
+            Self::Fixed(credentials) => Some(Arc::clone(credentials)),
+            Self::File(credentials) => Some(credentials.load_full()),
+            Self::Role(keys) => keys.current(),
+        }
+    }
+}
+
+const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
+const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
+const SECURITY_TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
+
+impl Credentials {
+    /// Reads a file. No value of it is ever repeated.
+    fn parse(contents: &[u8]) -> Result<Self, String> {
+        let credentials: Self = serde_json::from_slice(contents).map_err(|error| {
+            format!(
+                "line {}, column {} is not as it should be: {{\"access_key_id\", \"access_key_secret\"}}, and \
+                 \"security_token\" for a temporary key",
+                error.line(),
+                error.column()
+            )
+        })?;
+        match credentials.problem() {
+            None => Ok(credentials),
+            Some((part, problem)) => {
+                let names = ["access_key_id", "access_key_secret", "security_token"];
+                Err(format!("{} {problem}", names[part]))
+            }
+        }
+    }
+
+    fn of_variables(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, CredentialsError> {
+        let incomplete = |set, missing| CredentialsError::Incomplete { set, missing };
+        let (access_key_id, secret) = match (variable(KEY_ID), variable(KEY_SECRET)) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => return Err(incomplete(KEY_ID, KEY_SECRET)),
+            (None, Some(_)) => return Err(incomplete(KEY_SECRET, KEY_ID)),
+            (Some(id), Some(secret)) => (id, Secret::new(secret)),
+        };
+        let credentials = Self {
+            access_key_id,
+            secret,
+            security_token: variable(SECURITY_TOKEN).map(Secret::new),
+        };
+        match credentials.problem() {
+            None => Ok(Some(credentials)),
+            Some((part, problem)) => {
+                let variable = [KEY_ID, KEY_SECRET, SECURITY_TOKEN][part];
+                Err(CredentialsError::Variable { variable, problem })
+            }
+        }
+    }
+
+    /// Which part can't be sent, by its place, and why.
+    fn problem(&self) -> Option<(usize, &'static str)> {
+        let is_word =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        // `,` and `=` would end the id in the header that shows it.
+        if !is_word(&self.access_key_id) || self.access_key_id.contains([',', '=']) {
+            return Some((0, "is no word of ASCII letters and digits"));
+        }
+        if self.secret.reveal().is_empty() {
+            return Some((1, "is empty"));
+        }
+        let token = self.security_token.as_ref().map(Secret::reveal);
+        token
+            .is_some_and(|token| !is_word(token))
+            .then_some((2, "is no word of ASCII characters"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_a_key_and_shows_no_secret() {
+        let good =
+            r#"{"access_key_id":"id","access_key_secret":"hidden","security_token":"hidden-too"}"#;
+        let credentials = Credentials::parse(good.as_bytes()).unwrap();
+        assert_eq!(credentials.secret.reveal(), "hidden");
+        assert!(!format!("{credentials:?}").contains("hidden"));
+        for bad in [
+            String::new(),
+            "[]".to_owned(),
+            r#"{"access_key_id":"id","access_key_secret":["hidden"]}"#.to_owned(),
+            good.replace("\"id\"", "\"a,b\""),
+            good.replace("\"hidden\"", "\"\""),
+            good.replace("hidden-too", "hidden too"),
+            good.replace("security_token", "hidden"),
+        ] {
+            let error = Credentials::parse(bad.as_bytes()).unwrap_err();
+            assert!(!error.contains("hidden"), "{error}");
+        }
+    }
+
+    #[test]
+    fn variables_are_taken_whole() {
+        let of = |set: &'static [(&str, &str)]| {
+            Credentials::of_variables(move |name| {
+                let found = set.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert!(of(&[]).unwrap().is_none());
+        let key = of(&[(KEY_ID, "id"), (KEY_SECRET, "hidden")])
+            .unwrap()
+            .unwrap();
+        assert!(key.security_token.is_none());
+        let all = of(&[
+            (KEY_ID, "id"),
+            (KEY_SECRET, "hidden"),
+            (SECURITY_TOKEN, "t"),
+        ]);
+        assert_eq!(all.unwrap().unwrap().security_token.unwrap().reveal(), "t");
+        let error = of(&[(KEY_SECRET, "hidden")]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET is set and ALIBABA_CLOUD_ACCESS_KEY_ID is not; set both, or neither"
+        );
+        let error = of(&[(KEY_ID, "a b"), (KEY_SECRET, "hidden")]).unwrap_err();
+        assert!(!error.to_string().contains("hidden"));
+    }
+}

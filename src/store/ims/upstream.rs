@@ -1,0 +1,133 @@
+//! Calls to the cloud: so many at a time, made again where that may help, and none while it does not answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span};
+
+use super::answer::Answer;
+use super::circuit::{Circuit, Sign};
+use super::client::Client;
+use super::error::Failure;
+use super::parameters;
+use crate::deadline;
+use crate::domain::Action;
+use crate::signature::Pair;
+use crate::telemetry::metrics::metrics;
+use crate::telemetry::trace::{self, Change};
+
+/// How many times a call is made.
+const TRIES: u32 = 6;
+
+/// The cloud, as far as the store uses it.
+#[derive(Debug)]
+pub struct Upstream {
+    client: Arc<Client>,
+    circuit: Arc<Circuit>,
+    /// For those who are at it or wait.
+    places: Arc<Semaphore>,
+    /// For those who are at it.
+    calls: Arc<Semaphore>,
+}
+
+impl Upstream {
+    pub fn new(client: Client, queue: usize, calls: usize) -> Self {
+        let places = Arc::new(Semaphore::new(queue));
+        let metrics = &metrics().store;
+        metrics
+            .queue_capacity
+            .set(i64::try_from(queue).unwrap_or(i64::MAX));
+        let counted = Arc::clone(&places);
+        metrics
+            .queue_depth
+            .of(move || queue.saturating_sub(counted.available_permits()));
+        Self {
+            client: Arc::new(client),
+            circuit: Arc::default(),
+            places,
+            calls: Arc::new(Semaphore::new(calls)),
+        }
+    }
+
+    /// Carries out an action, in several tries where the first ones could not have changed anything and there is time.
+    pub async fn ask(&self, action: Action, parameters: Vec<Pair>) -> Result<Answer, Failure> {
+        let _place = self.places.try_acquire().map_err(|_| Failure::Busy)?;
+        let changes = action != Action::ListTagResources;
+        let parameters = Arc::new(parameters);
+        let mut tries = 1;
+        loop {
+            if self.circuit.is_open() {
+                return Err(Failure::Open);
+            }
+            let failure = match self.call(action, &parameters).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            match failure.pause(tries, changes) {
+                Some(pause) if tries < TRIES && pause < deadline::left() => {
+                    metrics().store.retries.inc();
+                    let problem = failure.problem();
+                    tracing::info!(problem, tries, ?pause, "the cloud is asked again");
+                    tokio::time::sleep(pause).await;
+                    tries += 1;
+                }
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    /// Why the cloud can't be used now. Asks it where the last answer is too old to tell.
+    pub async fn problem(&self) -> Option<&'static str> {
+        if self.circuit.wants_probe(Instant::now()) {
+            let parameters = Arc::new(parameters::probe());
+            // What comes of it is noted, whatever it is.
+            let _ = self.call(Action::ListTagResources, &parameters).await;
+        }
+        self.circuit.problem()
+    }
+
+    /// Makes a call when there is room for one. It goes on when its caller stops waiting, so that a cloud that is slow is
+    /// seen to be, and is never asked for more at once than it should be.
+    async fn call(&self, action: Action, parameters: &Arc<Vec<Pair>>) -> Result<Answer, Failure> {
+        let mut change = (action != Action::ListTagResources).then(Change::queue);
+        let reading = if change.is_some() {
+            Span::none()
+        } else {
+            trace::read()
+        };
+        let call = Arc::clone(&self.calls).acquire_owned().await;
+        let call = call.map_err(|_| Failure::Open)?;
+        let (client, circuit) = (Arc::clone(&self.client), Arc::clone(&self.circuit));
+        let parameters = Arc::clone(parameters);
+        let work = async move {
+            let _call = call;
+            let _counted = metrics().store.connection();
+            let _commit = change.as_mut().and_then(|change| change.commit(1));
+            let begun = Instant::now();
+            let result = client.call(action, &parameters).await;
+            if change.is_some() {
+                metrics().store.committed(begun.elapsed());
+            }
+            match &result {
+                Ok(_) => circuit.note(Sign::Answered, Instant::now(), ""),
+                Err(failure) => {
+                    if let Some(sign) = failure.sign() {
+                        circuit.note(sign, Instant::now(), &failure.problem());
+                    }
+                }
+            }
+            result
+        };
+        let work = tokio::spawn(work.instrument(Span::current()));
+        let result = work.instrument(reading).await;
+        // Only where the call has panicked, or the runtime ends.
+        result.unwrap_or_else(|error| Err(Failure::Lost(error.to_string())))
+    }
+}
+
+/// How long the search for those that do not exist may take: the answer waits for it.
+pub fn patience() -> Duration {
+    const LONGEST: Duration = Duration::from_secs(5);
+    (deadline::left() / 2).min(LONGEST)
+}

@@ -1,0 +1,244 @@
+//! The service's own credentials: of the environment, of a file, of a role.
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tonic::Code;
+
+use crate::endpoint::{Endpoint, http};
+use crate::http::get;
+use crate::support::{ALICE, SAMPLE_ACCOUNT, Server, untag, untag_of};
+use crate::{Cloud, KEY_ID, SECRET, code, command, with_key};
+
+const STS_KEY_ID: &str = "STS.example";
+const STS_SECRET: &str = "secret-of-the-role";
+const STS_TOKEN: &str = "CAIS+token/of=the-role";
+const OIDC_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.token-of-the-pod.signature";
+
+/// Sees that a text that must stay secret is nowhere in a log at level trace.
+fn check_log(server: &Server, secrets: &[&str]) {
+    let log = serde_json::to_string(&server.log_lines()).unwrap();
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
+
+fn file(content: &Value) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(&file, content.to_string()).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_key_of_the_environment_signs_and_stays_secret() {
+    let cloud = Cloud::with_keys(&[(STS_KEY_ID, STS_SECRET, Some(STS_TOKEN))], &[]);
+    let mut command = command(cloud.rpc, &["--log-level", "trace"]);
+    command
+        .env("ALIBABA_CLOUD_ACCESS_KEY_ID", STS_KEY_ID)
+        .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", STS_SECRET)
+        .env("ALIBABA_CLOUD_SECURITY_TOKEN", STS_TOKEN);
+    let server = Server::spawn(command);
+    server
+        .client()
+        .await
+        .untag_resources(untag_of(ALICE))
+        .await
+        .unwrap();
+    check_log(&server, &[STS_SECRET, STS_TOKEN]);
+}
+
+#[tokio::test]
+async fn a_file_is_followed_and_a_key_that_is_not_known_makes_the_service_not_ready() {
+    let cloud = Cloud::start(&[]);
+    let key = |secret: &str| json!({"access_key_id": KEY_ID, "access_key_secret": secret});
+    let file = file(&key("another-secret"));
+    let path = file.path().to_str().unwrap();
+    let flags = [
+        "--ims-credentials",
+        path,
+        "--reload-interval",
+        "0.05",
+        "--log-level",
+        "trace",
+    ];
+    let server = Server::launch(command(cloud.rpc, &flags), ([127, 0, 0, 1], 0).into());
+    let refused = server
+        .client()
+        .await
+        .untag_resources(untag_of(ALICE))
+        .await
+        .unwrap_err();
+    // It is not the caller who has to mend it, and what was signed is not repeated.
+    let expected = "the cloud does not accept the service's credentials; nothing was changed";
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::Unavailable, expected)
+    );
+    assert_eq!(code(&refused), "SignatureDoesNotMatch");
+    let (status, reason) = get(&server, "/ready");
+    assert_eq!(
+        (status, reason.contains("the cloud does not accept")),
+        (503, true),
+        "{reason}"
+    );
+
+    fs::write(&file, key(SECRET).to_string()).unwrap();
+    server.wait_for_log("reloaded");
+    server.wait_for_log("ready");
+    server
+        .client()
+        .await
+        .untag_resources(untag_of(ALICE))
+        .await
+        .unwrap();
+    check_log(&server, &[SECRET, "another-secret"]);
+}
+
+/// What STS says to a pod that takes on its role, for so many seconds.
+fn role_keys(seconds: i64) -> Vec<u8> {
+    let expiration = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+    let expiration = expiration
+        .replace_nanosecond(0)
+        .unwrap()
+        .format(&Rfc3339)
+        .unwrap();
+    let answer = json!({"RequestId": "1", "Credentials": {
+        "AccessKeyId": STS_KEY_ID, "AccessKeySecret": STS_SECRET, "SecurityToken": STS_TOKEN, "Expiration": expiration,
+    }});
+    http(200, "", &answer.to_string())
+}
+
+#[tokio::test]
+async fn a_pod_takes_on_its_role_and_renews_its_keys() {
+    let cloud = Cloud::with_keys(&[(STS_KEY_ID, STS_SECRET, Some(STS_TOKEN))], &[]);
+    // The first time STS is not there yet; the keys of the second time last for two seconds.
+    let sts = Endpoint::start(|number, _| {
+        Some(match number {
+            0 => http(
+                503,
+                "",
+                r#"{"Code": "ServiceUnavailable", "Message": "eyJ"}"#,
+            ),
+            1 => role_keys(2),
+            _ => role_keys(3600),
+        })
+    });
+    let token = NamedTempFile::new().unwrap();
+    fs::write(&token, format!("{OIDC_TOKEN}\n")).unwrap();
+    let flags = [
+        "--log-level",
+        "trace",
+        "--sts-endpoint",
+        &format!("http://{}", sts.address),
+    ];
+    let mut command = command(cloud.rpc, &flags);
+    command
+        .env("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::7:role/untag")
+        .env(
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "acs:ram::7:oidc-provider/ack",
+        )
+        .env("ALIBABA_CLOUD_OIDC_TOKEN_FILE", token.path());
+    let server = Server::spawn(command);
+    server.wait_for_log("cannot renew the role's keys; will try again");
+    server
+        .client()
+        .await
+        .untag_resources(untag_of(ALICE))
+        .await
+        .unwrap();
+    server.wait_for_log_where("the role's keys are new", |line| {
+        line["valid_for"]
+            .as_str()
+            .is_some_and(|text| text.len() > 5 && text.starts_with("359"))
+    });
+    server
+        .client()
+        .await
+        .untag_resources(untag_of(ALICE))
+        .await
+        .unwrap();
+
+    let asked = sts.asked();
+    assert_eq!(asked.len(), 3);
+    for part in [
+        "Action=AssumeRoleWithOIDC",
+        "Version=2015-04-01",
+        "RoleArn=acs%3Aram%3A%3A7%3Arole%2Funtag",
+        "OIDCProviderArn=acs%3Aram%3A%3A7%3Aoidc-provider%2Fack",
+        &format!("OIDCToken={OIDC_TOKEN}&"),
+        "RoleSessionName=untag",
+        "DurationSeconds=3600",
+    ] {
+        assert!(asked[0].body.contains(part), "{part}: {}", asked[0].body);
+    }
+    check_log(&server, &[STS_SECRET, STS_TOKEN, "token-of-the-pod"]);
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_said_at_the_start() {
+    let nowhere = ([127, 0, 0, 1], 1).into();
+    let run = |mut command: std::process::Command| -> String {
+        let Output { status, stderr, .. } = command.output().unwrap();
+        assert!(!status.success());
+        String::from_utf8(stderr).unwrap()
+    };
+    let said = run(command(nowhere, &[]));
+    for part in [
+        "--ims-credentials",
+        "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        "ALIBABA_CLOUD_ROLE_ARN",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let mut half = command(nowhere, &[]);
+    half.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET);
+    let said = run(half);
+    assert!(
+        said.contains("ALIBABA_CLOUD_ACCESS_KEY_ID is not"),
+        "{said}"
+    );
+    assert!(!said.contains(SECRET));
+    let broken = file(&json!({"access_key_id": KEY_ID, "secret": SECRET}));
+    let said = run(command(
+        nowhere,
+        &["--ims-credentials", broken.path().to_str().unwrap()],
+    ));
+    assert!(said.contains("cannot use the credentials file"), "{said}");
+    assert!(!said.contains(SECRET));
+    let said = run(with_key(nowhere, &["--sample-data"]));
+    assert!(
+        said.contains("--sample-data is not for --store ims"),
+        "{said}"
+    );
+    let mut without_account = untag();
+    without_account.args(["serve", "--store", "ims"]);
+    let said = run(without_account);
+    assert!(
+        said.contains("--store ims needs --default-account"),
+        "{said}"
+    );
+    let mut import = untag();
+    import.args(["import", "--store", "ims", "-"]);
+    let said = run(import);
+    assert!(
+        said.contains("only `untag serve` can use --store ims"),
+        "{said}"
+    );
+    for endpoint in [
+        "http://ims.aliyuncs.com",
+        "ims.aliyuncs.com",
+        "https://me:hidden@ims.aliyuncs.com",
+    ] {
+        let mut command = untag();
+        let account = ["--default-account", SAMPLE_ACCOUNT];
+        command
+            .args(["serve", "--store", "ims", "--ims-endpoint", endpoint])
+            .args(account);
+        assert!(run(command).contains("--ims-endpoint"));
+    }
+}

@@ -1,0 +1,140 @@
+//! The cloud as the store under the contract. Another `untag` is the cloud: its port for the RPC style, over the embedded
+//! store. What the cloud does not tell is not compared: how many tags went, and which users are at the limit.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use untag::domain::{Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
+use untag::store::ims::{ImsStore, Options};
+use untag::store::{Store, StoreError, sqlite};
+
+use crate::Backend;
+use crate::fixtures::{ACCOUNT, OTHER_ACCOUNT, account};
+use crate::support::{Server, untag};
+
+/// Those of the cases, each with a key.
+const ACCOUNTS: [&str; 3] = [ACCOUNT, OTHER_ACCOUNT, "3"];
+
+pub struct ImsBackend {
+    store: Clouds,
+    directory: TempDir,
+    _cloud: Server,
+}
+
+/// A store for each account, since a key is of one.
+#[derive(Clone)]
+pub struct Clouds(Arc<BTreeMap<String, ImsStore>>);
+
+impl Clouds {
+    fn of(&self, account: &untag::domain::AccountId) -> &ImsStore {
+        &self.0[account.as_str()]
+    }
+}
+
+impl Store for Clouds {
+    async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
+        let changed = self
+            .of(&command.account)
+            .untag(Arc::clone(&command))
+            .await?;
+        // Where nobody exists, the cloud is asked for nothing.
+        assert_eq!(changed.request_id.is_some(), changed.resources > 0);
+        Ok(changed)
+    }
+
+    async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
+        let changed = self.of(&command.account).tag(Arc::clone(&command)).await?;
+        assert!(changed.request_id.is_some() && changed.tags.is_none());
+        Ok(changed)
+    }
+
+    async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
+        let page = self.of(&query.account).list(Arc::clone(&query)).await?;
+        assert!(page.request_id.is_some());
+        Ok(page)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.of(&account(ACCOUNT)).check().await
+    }
+}
+
+impl Backend for ImsBackend {
+    type Store = Clouds;
+
+    async fn start(resources: Vec<Resource>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        let resources = resources.into_iter().map(Ok::<_, Infallible>);
+        sqlite::import(&data, resources).unwrap();
+        let key = |account: &str| {
+            json!({
+                "access_key_id": format!("key-of-{account}"),
+                "access_key_secret": format!("secret-of-{account}"),
+            })
+        };
+        let known = ACCOUNTS.map(|account| {
+            let mut known = key(account);
+            known["account_id"] = account.into();
+            known["caller"] = "untag".into();
+            known
+        });
+        let keys = directory.path().join("keys.json");
+        fs::write(&keys, json!({"access_keys": known}).to_string()).unwrap();
+        let mut command = untag();
+        command
+            .args([
+                "serve",
+                "--listen-rpc",
+                "127.0.0.1:0",
+                "--max-caller-rate",
+                "0",
+            ])
+            .arg("--access-keys")
+            .arg(&keys)
+            .arg("--data-dir")
+            .arg(&data);
+        let cloud = Server::spawn(command);
+        let listening = cloud.wait_for_log_where("listening", |line| line["port"] == "rpc");
+        let endpoint = format!("http://{}", listening["address"].as_str().unwrap());
+        let stores = ACCOUNTS.map(|account| {
+            let credentials = directory.path().join(format!("{account}.json"));
+            fs::write(&credentials, key(account).to_string()).unwrap();
+            let options = Options {
+                endpoint: endpoint.parse().unwrap(),
+                authorities: None,
+                account: self::account(account),
+                credentials: Some(credentials),
+                reload_interval: Duration::from_mins(1),
+                sts_endpoint: endpoint.parse().unwrap(),
+                queue: 8192,
+                calls: 8,
+            };
+            (account.to_owned(), ImsStore::open(options).unwrap())
+        });
+        Self {
+            store: Clouds(Arc::new(stores.into())),
+            directory,
+            _cloud: cloud,
+        }
+    }
+
+    fn store(&self) -> &Clouds {
+        &self.store
+    }
+
+    async fn export(&self) -> Vec<Resource> {
+        let mut resources = Vec::new();
+        let keep = |resource| -> Result<(), Infallible> {
+            resources.push(resource);
+            Ok(())
+        };
+        sqlite::export(&self.directory.path().join("data"), keep).unwrap();
+        resources
+    }
+}
