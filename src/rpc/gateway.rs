@@ -25,6 +25,7 @@ use crate::grpc::proto::ListTagResourcesResponse;
 use crate::grpc::{Handler, Peer};
 use crate::service::RETRY_AFTER;
 use crate::signature::VERSION;
+use crate::telemetry::metrics::metrics;
 
 /// Answers requests of the cloud's RPC style.
 #[derive(Debug, Clone)]
@@ -85,6 +86,7 @@ impl Gateway {
                 message,
                 retry_after,
             } = stop;
+            metrics().server.rpc_refused(&code);
             let (address, action) = (peer.address, shown(&parts.headers, "x-acs-action"));
             tracing::warn!(%request_id, %address, action, code, error = message, "a request is refused");
             let problem = Problem {

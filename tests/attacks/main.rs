@@ -14,4 +14,5 @@ mod connections;
 mod floods;
 mod limits;
 mod memory;
+mod rpc;
 mod slowness;

@@ -1,7 +1,7 @@
 //! Requests that are not what somebody with a key has signed, or not for the first time.
 
 use crate::Service;
-use crate::http::Http1;
+use crate::http::{Http1, scrape};
 use crate::signed::{Request, code, nonce, sign_v1, time, untag_alice, v1};
 
 const WRONG: &str = "SignatureDoesNotMatch";
@@ -42,6 +42,9 @@ fn what_is_changed_after_signing_is_refused() {
         refused(&service, &request, WRONG);
     }
     assert_eq!(good().code(&service), (200, String::new()));
+    let counted = scrape(&service.server);
+    let series = |code| counted[&format!("untag_rpc_refused_total{{code=\"{code}\"}}")].to_string();
+    assert_eq!([series(WRONG), series(INCOMPLETE)], ["10", "0"]);
 }
 
 #[test]

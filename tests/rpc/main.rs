@@ -15,7 +15,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use support::{SAMPLE_ACCOUNT, Server, sample};
+use support::{SAMPLE_ACCOUNT, Server, sample, untag};
 use tempfile::{NamedTempFile, TempDir};
 
 const KEY_ID: &str = "LTAIexample";
@@ -45,13 +45,31 @@ fn key_file(keys: &[Value]) -> String {
 
 impl Service {
     fn start(arguments: &[&str]) -> Self {
+        Self::with(|own| sample(&[own, arguments].concat()))
+    }
+
+    /// One that keeps no tags, and stands in front of this endpoint.
+    fn in_front_of(endpoint: &str) -> Self {
+        Self::with(|own| {
+            let mut command = untag();
+            command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID);
+            command.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET);
+            command.args(["serve", "--store", "ims", "--ims-endpoint", endpoint]);
+            command
+                .args(["--default-account", SAMPLE_ACCOUNT])
+                .args(own);
+            let server = Server::launch(command, ([127, 0, 0, 1], 0).into());
+            (server, tempfile::tempdir().unwrap())
+        })
+    }
+
+    fn with(start: impl FnOnce(&[&str]) -> (Server, TempDir)) -> Self {
         let mut visitor = key(STS_KEY_ID, SECRET, "visitor");
         visitor["security_token"] = STS_TOKEN.into();
         let keys = NamedTempFile::new().unwrap();
         fs::write(&keys, key_file(&[key(KEY_ID, SECRET, "cleaner"), visitor])).unwrap();
         let path = keys.path().to_str().unwrap();
-        let own = ["--listen-rpc", "127.0.0.1:0", "--access-keys", path];
-        let (server, directory) = sample(&[&own, arguments].concat());
+        let (server, directory) = start(&["--listen-rpc", "127.0.0.1:0", "--access-keys", path]);
         let line = server.wait_for_log_where("listening", |line| line["port"] == "rpc");
         Self {
             rpc: line["address"].as_str().unwrap().parse().unwrap(),

@@ -255,6 +255,33 @@ fn sdks_get_what_the_policies_the_limits_and_the_store_say() {
 }
 
 #[test]
+fn sdks_get_the_faults_of_the_service_and_of_what_is_behind_it() {
+    let broken = Service::start(&[]);
+    let untag = json!({"ResourceId": [ALICE], "TagKey": ["env"]});
+    // No more than bytes that are no tags, in the place of Alice's.
+    let store = hold_store(broken.directory.path());
+    store
+        .execute(
+            "UPDATE resource SET tags = x'ff' WHERE resource_id = ?1",
+            [ALICE],
+        )
+        .unwrap();
+    store.execute_batch("COMMIT").unwrap();
+    // In front of a cloud that is not there.
+    let nowhere = Service::in_front_of("http://127.0.0.1:1");
+    for (broken, nowhere) in sdk::all(broken.rpc)
+        .iter_mut()
+        .zip(&mut sdk::all(nowhere.rpc))
+    {
+        let answer = refused(broken, "UntagResources", &untag, 500, "InternalError");
+        assert!(!answer.to_string().contains("corrupt"), "{answer}");
+        let answer = refused(nowhere, "UntagResources", &untag, 503, "ServiceUnavailable");
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.contains("nothing was changed"), "{message}");
+    }
+}
+
+#[test]
 fn sdks_show_temporary_keys_with_their_token() {
     let service = Service::start(&["--log-level", "trace"]);
     let untag = json!({"ResourceId": [ALICE], "TagKey": ["env"]});

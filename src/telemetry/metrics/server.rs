@@ -36,6 +36,21 @@ pub enum Throttle {
 }
 
 const RELOADS: [&str; 5] = ["tls", "policy", "jwks", "access_keys", "cloud_credentials"];
+/// The codes of what is refused before it is carried out.
+const RPC_CODES: [&str; 12] = [
+    "IncompleteSignature",
+    "InvalidAccessKeyId.NotFound",
+    "InvalidAction.NotFound",
+    "InvalidParameter.Request",
+    "InvalidSecurityToken.MismatchWithAccessKey",
+    "InvalidTimeStamp.Expired",
+    "InvalidTimeStamp.Format",
+    "InvalidVersion",
+    "SignatureDoesNotMatch",
+    "SignatureNonceUsed",
+    "Throttling.User",
+    "other",
+];
 const OUTCOMES: [&str; 2] = ["ok", "failed"];
 const THROTTLES: [&str; 3] = ["caller_rate", "requests_in_flight", "store_queue"];
 /// In the order of the actions of the domain.
@@ -60,6 +75,7 @@ pub struct Server {
     reloads: [[Counter; OUTCOMES.len()]; RELOADS.len()],
     decisions: [[Counter; DECISIONS.len()]; ACTIONS.len()],
     throttled: [Counter; THROTTLES.len()],
+    rpc_refused: [Counter; RPC_CODES.len()],
     /// A family, since without TLS there is no certificate and nothing to say of it.
     certificate_expiry: Family<Labels, Gauge>,
 }
@@ -79,6 +95,7 @@ impl Server {
         let reloads = Family::<Labels, Counter>::default();
         let decisions = Family::<Labels, Counter>::default();
         let throttled = Family::<Labels, Counter>::default();
+        let rpc_refused = Family::<Labels, Counter>::default();
         let server = Self {
             in_flight: Reading::default(),
             tls_handshakes_failed: Counter::default(),
@@ -99,6 +116,9 @@ impl Server {
             }),
             throttled: array::from_fn(|reason| {
                 throttled.get_or_create_owned(&vec![("reason", THROTTLES[reason])])
+            }),
+            rpc_refused: array::from_fn(|code| {
+                rpc_refused.get_or_create_owned(&vec![("code", RPC_CODES[code])])
             }),
             certificate_expiry: Family::default(),
         };
@@ -139,6 +159,11 @@ impl Server {
         );
         registry.register("untag_throttled", "Calls that found no place", throttled);
         registry.register(
+            "untag_rpc_refused",
+            "Requests of the RPC style that were refused before they became calls",
+            rpc_refused,
+        );
+        registry.register(
             "untag_audit_lines_lost",
             "Lines of the audit that could not be written",
             server.audit_lines_lost.clone(),
@@ -176,6 +201,12 @@ impl Server {
     /// Counts a request that found no place.
     pub fn throttled(&self, reason: Throttle) {
         self.throttled[reason as usize].inc();
+    }
+
+    /// Counts a request of the RPC style that did not become a call, by the code that it is answered with.
+    pub fn rpc_refused(&self, code: &str) {
+        let place = RPC_CODES.iter().position(|known| *known == code);
+        self.rpc_refused[place.unwrap_or(RPC_CODES.len() - 1)].inc();
     }
 
     /// Says when the certificate that is served from now on expires, in seconds since 1970.

@@ -1,0 +1,180 @@
+//! The port for the cloud's RPC style, which speaks HTTP/1.1.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::thread::sleep;
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+use crate::support::PATIENCE;
+use crate::target::{Attack, Target};
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A target with the port open, and where that is.
+fn start(arguments: &[&str]) -> (Target, SocketAddr, NamedTempFile) {
+    let keys = NamedTempFile::new().unwrap();
+    fs::write(&keys, r#"{"access_keys": []}"#).unwrap();
+    let path = keys.path().to_str().unwrap();
+    let own = ["--listen-rpc", "127.0.0.1:0", "--access-keys", path];
+    let target = Target::start(&[&own, arguments].concat());
+    let listening = |line: &serde_json::Value| line["port"] == "rpc";
+    let line = target.server.wait_for_log_where("listening", listening);
+    let address = line["address"].as_str().unwrap().parse().unwrap();
+    (target, address, keys)
+}
+
+fn open(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// What comes until the other end closes; a reset is an end too.
+fn read_to_end(mut stream: TcpStream) -> String {
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all);
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Somebody who is unknown is told so.
+fn is_well(address: SocketAddr) {
+    let mut stream = open(address);
+    stream
+        .write_all(b"GET /?Action=UntagResources HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let answer = read_to_end(stream);
+    assert!(answer.contains("IncompleteSignature"), "{answer}");
+}
+
+/// Sends to 100 connections byte by byte, as long as they take it.
+fn trickle(attack: &Attack, address: SocketAddr, bytes: &[u8]) {
+    let mut streams: Vec<TcpStream> = (0..100).map(|_| open(address)).collect();
+    for byte in bytes {
+        streams.retain_mut(|stream| stream.write_all(&[*byte]).is_ok());
+        attack.count(u64::try_from(streams.len()).unwrap());
+        if !attack.is_on() || streams.is_empty() {
+            return;
+        }
+        sleep(PAUSE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_requests_of_the_rpc_style_are_given_up() {
+    let (target, address, _keys) = start(&["--idle-timeout", "0.5", "--request-timeout", "0.5"]);
+    let headers = "POST / HTTP/1.1\r\nHost: untag.example.org\r\nContent-Length: 60000\r\n\r\n";
+    let attack = move |attack: &Attack| trickle(attack, address, headers.as_bytes());
+    target
+        .endure("RPC: slow headers", 2, "bytes, one at a time", attack)
+        .await;
+    let attack = move |attack: &Attack| {
+        let mut streams: Vec<TcpStream> = (0..100).map(|_| open(address)).collect();
+        streams.retain_mut(|stream| stream.write_all(headers.as_bytes()).is_ok());
+        while attack.is_on() && !streams.is_empty() {
+            streams.retain_mut(|stream| stream.write_all(b"a").is_ok());
+            attack.count(u64::try_from(streams.len()).unwrap());
+            sleep(PAUSE);
+        }
+    };
+    target
+        .endure("RPC: slow body", 2, "bytes, one at a time", attack)
+        .await;
+    is_well(address);
+    // One that stops in the middle is told, or cut.
+    let mut stream = open(address);
+    stream.write_all(headers.as_bytes()).unwrap();
+    let answer = read_to_end(stream);
+    assert!(
+        answer.contains("the body did not arrive in time"),
+        "{answer}"
+    );
+    let mut stream = open(address);
+    stream.write_all(&headers.as_bytes()[..20]).unwrap();
+    assert!(!read_to_end(stream).contains("HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_the_rpc_style_are_refused() {
+    let (target, address, _keys) = start(&[]);
+    let attack = move |attack: &Attack| {
+        let mut stream = open(address);
+        let body = "a=".to_owned() + &"x".repeat(60_000);
+        let length = body.len();
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Authorization: ACS3-HMAC-SHA256 Credential=nobody,SignedHeaders=host,Signature=00\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        let mut answer = [0; 4096];
+        while attack.is_on() {
+            let sent = stream.write_all(request.as_bytes());
+            if sent.is_err() || stream.read(&mut answer).unwrap_or(0) == 0 {
+                return;
+            }
+            attack.count(1);
+        }
+    };
+    target
+        .endure("RPC: forged requests of 60 KB", 4, "requests", attack)
+        .await;
+    // Answers that nobody reads, to requests that come all at once.
+    let attack = move |attack: &Attack| {
+        let mut stream = open(address);
+        stream.set_write_timeout(Some(PAUSE)).unwrap();
+        let many = "GET /?Action=UntagResources HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+        while attack.is_on() && stream.write_all(many.as_bytes()).is_ok() {
+            attack.count(100);
+        }
+        attack.count(1);
+    };
+    target
+        .endure("RPC: answers not read", 4, "requests", attack)
+        .await;
+    is_well(address);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_for_the_rpc_style_is_refused() {
+    let (target, address, _keys) = start(&[]);
+    let header = format!("X-Large: {}\r\n", "x".repeat(1000));
+    let large = [
+        // A body that claims 4 GiB, and one that does not end.
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4294967296\r\n\r\n".to_owned()
+            + &"x".repeat(100_000),
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()
+            + &format!("3e8\r\n{}\r\n", "x".repeat(1000)).repeat(100),
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", header.repeat(1000)),
+        format!(
+            "GET /?a={} HTTP/1.1\r\nHost: a\r\n\r\n",
+            "x".repeat(1_000_000)
+        ),
+        // Two lengths, which proxies could read differently (RFC 9112, 6.3).
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        "\u{16}\u{3}\u{1}".repeat(1000),
+    ];
+    for request in &large {
+        let mut stream = open(address);
+        // The service may close before it has taken everything.
+        let _ = stream.write_all(request.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let answer = read_to_end(stream);
+        let start: String = request.chars().take(60).collect();
+        let is_refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
+        assert!(is_refused, "{start}: {answer}");
+    }
+    let attack = move |attack: &Attack| {
+        for request in &large {
+            let mut stream = open(address);
+            let _ = stream.write_all(request.as_bytes());
+            attack.count(1);
+        }
+    };
+    target
+        .endure("RPC: too large, or no HTTP", 4, "requests", attack)
+        .await;
+    is_well(address);
+}
