@@ -11,8 +11,8 @@ use tonic::Code;
 
 use crate::endpoint::{Endpoint, http};
 use crate::http::get;
-use crate::support::{ALICE, SAMPLE_ACCOUNT, Server, untag, untag_of};
-use crate::{Cloud, KEY_ID, SECRET, code, command, with_key};
+use crate::support::{SAMPLE_ACCOUNT, Server, untag};
+use crate::{Cloud, KEY_ID, SECRET, code, command, untag_alice, with_key};
 
 const STS_KEY_ID: &str = "STS.example";
 const STS_SECRET: &str = "secret-of-the-role";
@@ -42,12 +42,7 @@ async fn a_key_of_the_environment_signs_and_stays_secret() {
         .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", STS_SECRET)
         .env("ALIBABA_CLOUD_SECURITY_TOKEN", STS_TOKEN);
     let server = Server::spawn(command);
-    server
-        .client()
-        .await
-        .untag_resources(untag_of(ALICE))
-        .await
-        .unwrap();
+    untag_alice(&server).await.unwrap();
     check_log(&server, &[STS_SECRET, STS_TOKEN]);
 }
 
@@ -66,12 +61,7 @@ async fn a_file_is_followed_and_a_key_that_is_not_known_makes_the_service_not_re
         "trace",
     ];
     let server = Server::launch(command(cloud.rpc, &flags), ([127, 0, 0, 1], 0).into());
-    let refused = server
-        .client()
-        .await
-        .untag_resources(untag_of(ALICE))
-        .await
-        .unwrap_err();
+    let refused = untag_alice(&server).await.unwrap_err();
     // It is not the caller who has to mend it, and what was signed is not repeated.
     let expected = "the cloud does not accept the service's credentials; nothing was changed";
     assert_eq!(
@@ -89,12 +79,7 @@ async fn a_file_is_followed_and_a_key_that_is_not_known_makes_the_service_not_re
     fs::write(&file, key(SECRET).to_string()).unwrap();
     server.wait_for_log("reloaded");
     server.wait_for_log("ready");
-    server
-        .client()
-        .await
-        .untag_resources(untag_of(ALICE))
-        .await
-        .unwrap();
+    untag_alice(&server).await.unwrap();
     check_log(&server, &[SECRET, "another-secret"]);
 }
 
@@ -145,23 +130,13 @@ async fn a_pod_takes_on_its_role_and_renews_its_keys() {
         .env("ALIBABA_CLOUD_OIDC_TOKEN_FILE", token.path());
     let server = Server::spawn(command);
     server.wait_for_log("cannot renew the role's keys; will try again");
-    server
-        .client()
-        .await
-        .untag_resources(untag_of(ALICE))
-        .await
-        .unwrap();
+    untag_alice(&server).await.unwrap();
     server.wait_for_log_where("the role's keys are new", |line| {
         line["valid_for"]
             .as_str()
             .is_some_and(|text| text.len() > 5 && text.starts_with("359"))
     });
-    server
-        .client()
-        .await
-        .untag_resources(untag_of(ALICE))
-        .await
-        .unwrap();
+    untag_alice(&server).await.unwrap();
 
     let asked = sts.asked();
     assert_eq!(asked.len(), 3);

@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 use crate::endpoint::{Endpoint, REQUEST_ID, good, http, refusal};
 use crate::http::get;
 use crate::support::{ALICE, PATIENCE, Server, list, untag_of};
-use crate::{code, with_key};
+use crate::{code, untag_alice, with_key};
 
 fn launch(endpoint: SocketAddr, arguments: &[&str]) -> Server {
     Server::launch(with_key(endpoint, arguments), ([127, 0, 0, 1], 0).into())
@@ -33,11 +33,6 @@ fn wait_until_ready_says(server: &Server, expected: (u16, &str)) {
     }
 }
 
-async fn untag(server: &Server) -> Result<String, Status> {
-    let answer = server.client().await.untag_resources(untag_of(ALICE)).await;
-    answer.map(|answer| answer.into_inner().request_id)
-}
-
 fn pushback(status: &Status) -> Option<&str> {
     status
         .metadata()
@@ -52,7 +47,7 @@ async fn an_endpoint_that_is_down_opens_the_circuit_until_it_is_back() {
         .local_addr()
         .unwrap();
     let server = launch(address, &[]);
-    let refused = untag(&server).await.unwrap_err();
+    let refused = untag_alice(&server).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     // Nothing was sent, so it is safe to come again.
     assert!(
@@ -66,7 +61,7 @@ async fn an_endpoint_that_is_down_opens_the_circuit_until_it_is_back() {
         line["problem"].as_str().unwrap().contains("refused"),
         "{line}"
     );
-    let refused = untag(&server).await.unwrap_err();
+    let refused = untag_alice(&server).await.unwrap_err();
     assert_eq!(
         refused.message(),
         "the cloud API does not answer; nothing was changed"
@@ -75,7 +70,7 @@ async fn an_endpoint_that_is_down_opens_the_circuit_until_it_is_back() {
     let endpoint = Endpoint::start_at(address, |_, _| Some(good()));
     wait_until_ready_says(&server, (200, ""));
     assert!(endpoint.asked().is_empty(), "only probes until then");
-    assert_eq!(untag(&server).await.unwrap(), REQUEST_ID);
+    assert_eq!(untag_alice(&server).await.unwrap(), REQUEST_ID);
 }
 
 #[tokio::test]
@@ -128,11 +123,11 @@ async fn throttling_is_waited_out_within_the_deadline() {
     });
     let server = launch(endpoint.address, &[]);
     wait_until_ready_says(&server, (200, ""));
-    assert_eq!(untag(&server).await.unwrap(), REQUEST_ID);
+    assert_eq!(untag_alice(&server).await.unwrap(), REQUEST_ID);
     assert_eq!(endpoint.asked().len(), 3);
 
     // A minute is more than the request has.
-    let refused = untag(&server).await.unwrap_err();
+    let refused = untag_alice(&server).await.unwrap_err();
     let found = (refused.code(), code(&refused));
     assert_eq!(
         found,
@@ -177,7 +172,7 @@ async fn garbage_is_no_answer_and_a_change_is_not_sent_again() {
     wait_until_ready_says(&server, (200, ""));
     let mut client = server.client().await;
     for kind in 0..kinds {
-        let refused = untag(&server).await.unwrap_err();
+        let refused = untag_alice(&server).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unavailable, "{kind}: {refused:?}");
         let expected = "the cloud API has not answered; the change may have been made; it is safe to repeat the request";
         assert_eq!(refused.message(), expected, "{kind}");
@@ -223,7 +218,7 @@ async fn a_list_is_asked_for_again_and_a_fault_keeps_its_code() {
         ),
     ];
     for (grpc, cloud, message) in expected {
-        let refused = untag(&server).await.unwrap_err();
+        let refused = untag_alice(&server).await.unwrap_err();
         assert_eq!(
             (refused.code(), code(&refused).as_str(), refused.message()),
             (grpc, cloud, message)

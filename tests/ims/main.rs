@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use serde_json::json;
-use support::{SAMPLE_ACCOUNT, Server, sample, untag};
+use support::{ALICE, SAMPLE_ACCOUNT, Server, sample, untag, untag_of};
 use tempfile::TempDir;
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -90,6 +90,12 @@ fn with_key(endpoint: SocketAddr, arguments: &[&str]) -> Command {
         .env("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID)
         .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET);
     command
+}
+
+/// Removes a tag of Alice: the RequestId.
+async fn untag_alice(server: &Server) -> Result<String, Status> {
+    let answer = server.client().await.untag_resources(untag_of(ALICE)).await;
+    answer.map(|answer| answer.into_inner().request_id)
 }
 
 /// The cloud's code in a status.

@@ -15,6 +15,7 @@ use untag::store::{Store, StoreError, sqlite};
 
 use crate::Backend;
 use crate::fixtures::{ACCOUNT, OTHER_ACCOUNT, account};
+use crate::sqlite::export;
 use crate::support::{Server, untag};
 
 /// Those of the cases, each with a key.
@@ -129,12 +130,6 @@ impl Backend for ImsBackend {
     }
 
     async fn export(&self) -> Vec<Resource> {
-        let mut resources = Vec::new();
-        let keep = |resource| -> Result<(), Infallible> {
-            resources.push(resource);
-            Ok(())
-        };
-        sqlite::export(&self.directory.path().join("data"), keep).unwrap();
-        resources
+        export(&self.directory.path().join("data"))
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded store under the contract, and what is true of it alone.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -30,14 +31,19 @@ impl Backend for SqliteBackend {
     }
 
     async fn export(&self) -> Vec<Resource> {
-        let mut resources = Vec::new();
-        let keep = |resource| -> Result<(), Infallible> {
-            resources.push(resource);
-            Ok(())
-        };
-        sqlite::export(self.directory.path(), keep).unwrap();
-        resources
+        export(self.directory.path())
     }
+}
+
+/// All that the store in a directory holds. It may be in use.
+pub fn export(directory: &Path) -> Vec<Resource> {
+    let mut resources = Vec::new();
+    let keep = |resource| -> Result<(), Infallible> {
+        resources.push(resource);
+        Ok(())
+    };
+    sqlite::export(directory, keep).unwrap();
+    resources
 }
 
 /// How many users one request may look at, as `src/store/paging.rs` has it.
