@@ -9,7 +9,7 @@ use untag::grpc::proto::{
     list_tag_resources_request, tag_resources_request,
 };
 
-use crate::support::{ALICE, SAMPLE_ACCOUNT, Server, untag_of};
+use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT, Server, untag_of};
 use crate::{Cloud, code, with_key};
 
 fn ids(ids: &[&str]) -> ResourceIds {
@@ -47,7 +47,7 @@ async fn calls_reach_the_cloud_and_are_answered_with_its_request_id() {
     let cloud = Cloud::start(&[]);
     let audit = tempfile::NamedTempFile::new().unwrap();
     let audit_path = audit.path().to_str().unwrap();
-    let server = Server::spawn(with_key(cloud.rpc, &["--audit-log", audit_path]));
+    let mut server = Server::spawn(with_key(cloud.rpc, &["--audit-log", audit_path]));
     let mut client = server.client().await;
 
     let set = TagResourcesRequest {
@@ -70,10 +70,6 @@ async fn calls_reach_the_cloud_and_are_answered_with_its_request_id() {
         Value::Null,
         "the cloud does not count: {line}"
     );
-    let audited = std::fs::read_to_string(audit.path()).unwrap();
-    let audited: Value = serde_json::from_str(&audited).unwrap();
-    assert_eq!(audited["request_id"], id.as_str());
-    assert_eq!(audited["affected_tags"], Value::Null);
 
     let mut tags = Vec::new();
     let mut next_token = String::new();
@@ -107,6 +103,14 @@ async fn calls_reach_the_cloud_and_are_answered_with_its_request_id() {
         .await
         .unwrap();
     assert!(left.into_inner().tag_resources.is_empty());
+
+    // All of the audit is written when the service has ended.
+    server.signal("TERM");
+    server.wait(PATIENCE);
+    let audited = std::fs::read_to_string(audit.path()).unwrap();
+    let audited: Value = serde_json::from_str(audited.lines().next().unwrap()).unwrap();
+    assert_eq!(audited["request_id"], id.as_str());
+    assert_eq!(audited["affected_tags"], Value::Null);
 }
 
 #[tokio::test]
