@@ -31,6 +31,14 @@ image *arguments:
 bench *arguments:
     cargo bench --locked --bench throughput -- {{ arguments }}
 
+# Draw the plot of docs/performance.md from the JSON of a run.
+plot json="target/throughput.json":
+    cargo bench --locked --bench throughput -- --draw {{ json }}
+
+# Measure parsing and policies by themselves.
+bench-small *arguments:
+    cargo bench --locked --bench parse --bench policy -- {{ arguments }}
+
 # Kill the service under load and check what it promised.
 crash-test *arguments:
     scripts/test crash {{ arguments }}

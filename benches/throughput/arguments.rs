@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::kind::servers;
 use crate::measure::Scenario;
-use crate::server::servers;
 use crate::workload::{Skew, WORKLOADS, Workload};
 
 /// Measures the throughput of the service against an empty handler and against a commit for each request.
@@ -21,18 +21,19 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_parser = workload)]
     workload: Vec<&'static Workload>,
 
-    /// How many users are in the store; 100000 when not given with --postgres.
-    #[arg(long, default_value = "1000000", default_value_if("postgres", "true", "100000"),
+    /// How many users are in the store, with commas between several; 100000 when not given with --postgres.
+    #[arg(long, value_delimiter = ',', default_value = "1000000", default_value_if("postgres", "true", "100000"),
         value_parser = clap::value_parser!(u32).range(100..=100_000_000))]
-    pub population: u32,
+    pub population: Vec<u32>,
 
     /// How many requests are in flight, with commas between several.
     #[arg(long, value_delimiter = ',', default_value = "64,512")]
     in_flight: Vec<usize>,
 
-    /// Over how many connections, at most one for each request in flight.
-    #[arg(long, default_value = "8", value_parser = clap::value_parser!(u16).range(1..))]
-    connections: u16,
+    /// Over how many connections; one for each 64 requests in flight when not given, but at least 8. Never more than
+    /// requests.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: Option<u16>,
 
     /// How the users of requests are drawn.
     #[arg(long, value_enum, default_value_t = Skew::Uniform)]
@@ -54,13 +55,22 @@ pub struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
 
+    /// Measure nothing, and only draw the JSON of an earlier run, to a file beside it.
+    #[arg(long, value_name = "JSON")]
+    pub draw: Option<PathBuf>,
+
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 impl Arguments {
-    /// What to measure, in order.
+    fn connections(&self, in_flight: usize) -> usize {
+        self.connections
+            .map_or((in_flight / 64).max(8), usize::from)
+    }
+
+    /// What to measure in each population, in order.
     pub fn plan(&self) -> Vec<Scenario> {
         let (workloads, in_flight, rounds, seconds) = if self.quick {
             (vec![&WORKLOADS[0]], vec![512], 5, 4)
@@ -76,7 +86,7 @@ impl Arguments {
             workload,
             servers: servers.clone(),
             in_flight,
-            connections: usize::from(self.connections).clamp(1, in_flight.max(1)),
+            connections: self.connections(in_flight).clamp(1, in_flight.max(1)),
             skew: self.skew,
             rounds,
             warm_up: Duration::from_secs(1),

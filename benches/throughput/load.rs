@@ -2,7 +2,6 @@
 //! itself, since a gRPC client would cost more than the server that is measured.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,17 +10,18 @@ use std::time::Instant;
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use hdrhistogram::Histogram;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::Outcome;
+use crate::call::{Failure, Heads, call};
+use crate::encoding::listed_keys;
 use crate::measure::Scenario;
 use crate::server::Server;
 use crate::tally::Tally;
-use crate::workload::{Draw, Skew, Workload};
+use crate::workload::{Action, Draw, Skew, Workload};
 
 /// The slowest answer that is told apart, in microseconds.
 const SLOWEST: u64 = 120_000_000;
@@ -33,6 +33,8 @@ pub struct Counts {
     pub ok: u64,
     /// How many of them had a tag to remove.
     pub removed: u64,
+    /// How many tags they have removed.
+    pub removed_tags: u64,
     /// What else was answered, and how often.
     pub failed: BTreeMap<String, u64>,
     /// Of those with OK, in microseconds.
@@ -45,6 +47,7 @@ impl Counts {
         Ok(Self {
             ok: 0,
             removed: 0,
+            removed_tags: 0,
             failed: BTreeMap::new(),
             latency,
         })
@@ -53,6 +56,7 @@ impl Counts {
     pub fn add(&mut self, other: &Self) -> Outcome<()> {
         self.ok += other.ok;
         self.removed += other.removed;
+        self.removed_tags += other.removed_tags;
         for (what, count) in &other.failed {
             *self.failed.entry(what.clone()).or_default() += count;
         }
@@ -77,7 +81,7 @@ struct Shared {
     skew: Skew,
     population: u32,
     window: Window,
-    request: Request<()>,
+    heads: Heads,
     tally: Option<Arc<Tally>>,
     counts: Mutex<Counts>,
 }
@@ -103,7 +107,7 @@ pub fn run(
             skew: scenario.skew,
             population,
             window,
-            request: request(server.address)?,
+            heads: Heads::new(server.address)?,
             tally: server.tally.clone(),
             counts: Mutex::new(Counts::new()?),
         });
@@ -175,26 +179,43 @@ async fn callers(
 async fn caller(mut client: SendRequest<Bytes>, shared: Arc<Shared>, mut rng: StdRng) {
     let mut draw = Draw::default();
     loop {
-        let message = shared
-            .workload
-            .next(shared.population, shared.skew, &mut rng, &mut draw);
+        let (action, message) =
+            shared
+                .workload
+                .next(shared.population, shared.skew, &mut rng, &mut draw);
         let started = Instant::now();
         if started >= shared.window.until {
             return;
         }
-        let answer = call(&mut client, shared.request.clone(), message).await;
+        let tally = shared.tally.as_deref();
+        let possible = tally.map(|tally| {
+            tally.ask(&draw);
+            tally.possible(draw.users[0])
+        });
+        let answer = call(&mut client, shared.heads.of(action), message).await;
         let finished = Instant::now();
-        let removed = answer.is_ok()
-            && shared
-                .tally
-                .as_ref()
-                .is_some_and(|tally| tally.remove(&draw));
+        let mut removed = 0;
+        let answer = answer.and_then(|answer| {
+            let (Some(tally), Some(possible)) = (tally, possible) else {
+                return Ok(());
+            };
+            if action != Action::List {
+                removed = tally.remove(&draw);
+                return Ok(());
+            }
+            let certain = tally.certain(draw.users[0]);
+            match listed_keys(&answer) {
+                Some(listed) if listed & !possible == 0 && certain & !listed == 0 => Ok(()),
+                _ => Err(Failure::Status("a list was not true".to_owned())),
+            }
+        });
         let measured = (shared.window.from..shared.window.until).contains(&finished);
         let mut counts = shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(()) if measured => {
                 counts.ok += 1;
-                counts.removed += u64::from(removed);
+                counts.removed += u64::from(removed > 0);
+                counts.removed_tags += u64::from(removed);
                 let elapsed = finished.duration_since(started).as_micros();
                 counts
                     .latency
@@ -209,67 +230,4 @@ async fn caller(mut client: SendRequest<Bytes>, shared: Arc<Shared>, mut rng: St
             }
         }
     }
-}
-
-/// Why a request has no answer with OK.
-enum Failure {
-    Status(String),
-    Connection(h2::Error),
-}
-
-impl From<h2::Error> for Failure {
-    fn from(error: h2::Error) -> Self {
-        Self::Connection(error)
-    }
-}
-
-/// One unary call: everything that a client has to do and to check.
-async fn call(
-    client: &mut SendRequest<Bytes>,
-    request: Request<()>,
-    message: Bytes,
-) -> Result<(), Failure> {
-    poll_fn(|context| client.poll_ready(context)).await?;
-    let (response, mut stream) = client.send_request(request, false)?;
-    stream.send_data(message, true)?;
-    let (head, mut body) = response.await?.into_parts();
-    if head.status != StatusCode::OK {
-        return Err(Failure::Status(format!("HTTP {}", head.status)));
-    }
-    while let Some(chunk) = body.data().await {
-        let length = chunk?.len();
-        body.flow_control().release_capacity(length)?;
-    }
-    // An answer without a message has the status in its only headers.
-    let trailers = body.trailers().await?;
-    check(trailers.as_ref().unwrap_or(&head.headers))
-}
-
-fn check(headers: &HeaderMap) -> Result<(), Failure> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    match text("grpc-status") {
-        Some("0") => Ok(()),
-        Some(code) => {
-            let message = text("grpc-message").unwrap_or_default();
-            Err(Failure::Status(format!("grpc-status {code} {message}")))
-        }
-        None => Err(Failure::Status("no grpc-status".to_owned())),
-    }
-}
-
-/// The head of every request: what the usual clients send.
-fn request(address: SocketAddr) -> Outcome<Request<()>> {
-    Ok(Request::builder()
-        .method(Method::POST)
-        .uri(format!(
-            "http://{address}/ram.tag.v1.TagService/UntagResources"
-        ))
-        .header(header::TE, "trailers")
-        .header(header::CONTENT_TYPE, "application/grpc")
-        .header(header::USER_AGENT, "untag-throughput")
-        .body(())?)
 }

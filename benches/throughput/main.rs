@@ -9,9 +9,14 @@
 //! the answer to the last, so latencies are those of a service under full load.
 
 mod arguments;
+mod call;
 mod empty;
+mod encoding;
+mod kind;
 mod load;
+mod machine;
 mod measure;
+mod plot;
 mod population;
 mod postgres;
 mod process;
@@ -22,16 +27,18 @@ mod verify;
 mod workload;
 
 use std::error::Error;
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use serde_json::Value;
 
 use arguments::Arguments;
+use machine::Machine;
 use population::Population;
-use report::{Machine, Report};
+use report::Report;
 
 /// What a harness without a recovery does with an error: it ends and says why.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -42,33 +49,44 @@ fn main() -> Outcome<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let arguments = Arguments::parse();
+    if let Some(path) = &arguments.draw {
+        draw(&serde_json::from_slice(&fs::read(path)?)?, path)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let plan = arguments.plan();
-    workload::check_encoding()?;
+    encoding::check_encoding()?;
 
     // Beside the build and not in /tmp, which may be memory: a commit has to reach a disk.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     // Open to others, since PostgreSQL runs as a user of its own when this runs as root.
-    let directory = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o755))
-        .tempdir_in(target)?;
-    let machine = Machine::look(directory.path())?;
-    machine.print(plan.first().map_or(&[], |scenario| &scenario.servers));
-    let population =
-        Population::import(arguments.population, directory.path(), arguments.postgres)?;
-    let scenarios = plan
-        .iter()
-        .map(|scenario| measure::run(scenario, &population, directory.path()))
-        .collect::<Outcome<Vec<_>>>()?;
-
-    let report = Report {
-        machine,
-        bulk: population.bulk,
-        scenarios,
+    let open = Permissions::from_mode(0o755);
+    let new_directory = || {
+        let mut builder = tempfile::Builder::new();
+        builder.permissions(open.clone()).tempdir_in(target)
     };
+    let machine = Machine::look(new_directory()?.path())?;
+    machine.print(plan.first().map_or(&[], |scenario| &scenario.servers));
+    let mut report = Report {
+        machine,
+        bulk: Vec::new(),
+        scenarios: Vec::new(),
+    };
+    for &users in &arguments.population {
+        let directory = new_directory()?;
+        let population = Population::import(users, directory.path(), arguments.postgres)?;
+        for scenario in &plan {
+            let finished = measure::run(scenario, &population, directory.path())?;
+            report.scenarios.push(finished);
+        }
+        report.bulk.push(population.bulk);
+    }
+
     report.print();
     let path = target.parent().unwrap_or(target).join("throughput.json");
-    std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+    let json = serde_json::to_value(&report)?;
+    fs::write(&path, serde_json::to_vec_pretty(&json)?)?;
     println!("\nthe same as JSON: target/throughput.json");
+    draw(&json, &path)?;
     if report.failed() > 0 {
         println!(
             "{} requests were not answered with OK: do not trust the numbers",
@@ -77,4 +95,14 @@ fn main() -> Outcome<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Draws a report beside its file, where it has something to draw.
+fn draw(report: &Value, path: &Path) -> Outcome<()> {
+    if let Some(plot) = plot::draw(report) {
+        let path = path.with_extension("svg");
+        fs::write(&path, plot)?;
+        println!("drawn: {}", path.display());
+    }
+    Ok(())
 }

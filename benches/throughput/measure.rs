@@ -4,9 +4,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::kind::Kind;
 use crate::load::{self, Counts, Window};
 use crate::population::{Population, count};
-use crate::server::{Kind, Server};
+use crate::server::Server;
+use crate::tally::Tally;
 use crate::workload::{Skew, Workload};
 use crate::{Outcome, process, verify};
 
@@ -27,32 +29,47 @@ pub struct Measured {
     pub kind: &'static Kind,
     /// Answers with OK a second, in each slice.
     pub rates: Vec<f64>,
+    /// Removed tags a second, in each slice.
+    pub removal_rates: Vec<f64>,
     pub counts: Counts,
     /// Processor seconds in the measured time.
     pub server_cpu: f64,
     pub generator_cpu: f64,
+    /// From the start to being ready, where the server says so.
+    pub ready_after: Option<Duration>,
+    /// Before the first request, in MiB.
+    pub idle_memory: f64,
     /// In MiB.
-    pub peak_memory: u64,
+    pub peak_memory: f64,
 }
 
 impl Measured {
     pub fn median_rate(&self) -> f64 {
-        let mut rates = self.rates.clone();
-        rates.sort_by(f64::total_cmp);
-        let middle = rates.len() / 2;
-        if rates.len().is_multiple_of(2) {
-            f64::midpoint(rates[middle - 1], rates[middle])
-        } else {
-            rates[middle]
-        }
+        median(&self.rates)
+    }
+
+    pub fn median_removal_rate(&self) -> f64 {
+        median(&self.removal_rates)
+    }
+}
+
+fn median(rates: &[f64]) -> f64 {
+    let mut rates = rates.to_vec();
+    rates.sort_by(f64::total_cmp);
+    let middle = rates.len() / 2;
+    if rates.len().is_multiple_of(2) {
+        f64::midpoint(rates[middle - 1], rates[middle])
+    } else {
+        rates[middle]
     }
 }
 
 /// A scenario and what came of it, in the order of its servers.
 pub struct Finished {
     pub title: String,
-    /// How the scenario is named in the lines of the ratios.
-    pub label: String,
+    /// The workload, and how its users are drawn.
+    pub workload: String,
+    pub users: u32,
     pub in_flight: usize,
     /// The measured time of a slice; answers that come after it are in no number.
     pub slice: Duration,
@@ -64,14 +81,18 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
     let directory = tempfile::tempdir_in(directory)?;
     let mut servers = Vec::new();
     for kind in &scenario.servers {
-        let server = Server::start(kind, population, directory.path())?;
+        let tally = Tally::new(population.users, scenario.workload.lists());
+        let server = Server::start(kind, tally, population, directory.path())?;
         let measured = Measured {
             kind,
             rates: Vec::new(),
+            removal_rates: Vec::new(),
             counts: Counts::new()?,
             server_cpu: 0.0,
             generator_cpu: 0.0,
-            peak_memory: 0,
+            ready_after: server.ready_after,
+            idle_memory: process::memory(server.pid())?.now,
+            peak_memory: 0.0,
         };
         servers.push((server, measured));
     }
@@ -79,13 +100,10 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
         Skew::Uniform => "",
         Skew::Zipf => " zipf",
     };
-    let label = format!(
-        "{}{skew} {} users",
-        scenario.workload.name,
-        count(population.users)
-    );
+    let workload = format!("{}{skew}", scenario.workload.name);
     let title = format!(
-        "{label}, {} in flight over {} connections, {} slices of {} s for each server after {} s of warm-up",
+        "{workload} {} users, {} in flight over {} connections, {} slices of {} s for each server after {} s of warm-up",
+        count(population.users),
         scenario.in_flight,
         scenario.connections,
         scenario.rounds,
@@ -109,7 +127,7 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
             .position(|kind| kind.name == server.kind.name)
     });
     for (server, measured) in &mut servers {
-        measured.peak_memory = process::peak_memory(server.pid())?;
+        measured.peak_memory = process::memory(server.pid())?.peak;
         if let Some(tally) = &server.tally
             && measured.counts.failed.is_empty()
         {
@@ -119,7 +137,8 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
     let measured = servers.into_iter().map(|(_, measured)| measured).collect();
     Ok(Finished {
         title,
-        label,
+        workload,
+        users: population.users,
         in_flight: scenario.in_flight,
         slice: scenario.measured,
         measured,
@@ -156,10 +175,11 @@ fn slice(
     })?;
     measured.server_cpu += after.0 - before.0;
     measured.generator_cpu += after.1 - before.1;
-    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 requests")]
-    measured
-        .rates
-        .push(counts.ok as f64 / scenario.measured.as_secs_f64());
+    let seconds = scenario.measured.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 of them")]
+    let rate = |count: u64| count as f64 / seconds;
+    measured.rates.push(rate(counts.ok));
+    measured.removal_rates.push(rate(counts.removed_tags));
     measured.counts.add(&counts)
 }
 

@@ -37,6 +37,7 @@ pub fn key(number: usize) -> String {
 #[derive(Serialize)]
 pub struct Bulk {
     store: &'static str,
+    users: u32,
     import_users_per_second: f64,
     export_users_per_second: f64,
 }
@@ -104,6 +105,7 @@ fn measure(name: &'static str, store: Store<'_>, users: u32) -> Outcome<Bulk> {
     let exported = started.elapsed().as_secs_f64();
     let bulk = Bulk {
         store: name,
+        users,
         import_users_per_second: f64::from(users) / imported,
         export_users_per_second: f64::from(users) / exported,
     };

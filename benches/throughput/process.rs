@@ -38,13 +38,26 @@ fn times(pid: u32, how_many: usize) -> Outcome<f64> {
     Ok(times.iter().sum::<u64>() as f64 / TICKS)
 }
 
-/// The most memory that a process has had resident, in MiB.
-pub fn peak_memory(pid: u32) -> Outcome<u64> {
+/// The memory of a process, in MiB.
+pub struct Memory {
+    pub now: f64,
+    /// The most that it has had.
+    pub peak: f64,
+}
+
+/// The memory that a process has resident.
+pub fn memory(pid: u32) -> Outcome<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes: u64 = line
-        .and_then(|line| line.split_whitespace().next())
-        .unwrap_or("0")
-        .parse()?;
-    Ok(kibibytes / 1024)
+    let mebibytes = |name| -> Outcome<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kibibytes: u32 = line
+            .and_then(|line| line.split_whitespace().next())
+            .unwrap_or("0")
+            .parse()?;
+        Ok(f64::from(kibibytes) / 1024.0)
+    };
+    Ok(Memory {
+        now: mebibytes("VmRSS:")?,
+        peak: mebibytes("VmHWM:")?,
+    })
 }

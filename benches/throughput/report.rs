@@ -1,80 +1,19 @@
 //! What is printed and written.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
-
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
+use crate::kind::Program;
+use crate::machine::Machine;
 use crate::measure::{Finished, Measured};
-use crate::population::Bulk;
-use crate::server::{Kind, Program};
-use crate::{Outcome, load};
-
-/// How many writes the disk is tried with.
-const PROBES: usize = 200;
-
-/// What the numbers depend on.
-#[derive(Serialize)]
-pub struct Machine {
-    cores: usize,
-    file_system: String,
-    fsync_p50_us: u64,
-    fsync_p99_us: u64,
-}
-
-impl Machine {
-    /// Finds out about the machine, and how long the disk under `directory` takes for a commit.
-    pub fn look(directory: &Path) -> Outcome<Self> {
-        let kind = Command::new("stat")
-            .args(["-f", "-c", "%T"])
-            .arg(directory)
-            .output();
-        let kind = kind.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        let mut file = File::create(directory.join("probe"))?;
-        let mut times = Vec::new();
-        for _ in 0..PROBES {
-            file.write_all(&[1; 4096])?;
-            let started = Instant::now();
-            file.sync_data()?;
-            times.push(u64::try_from(started.elapsed().as_micros())?);
-        }
-        times.sort_unstable();
-        Ok(Self {
-            cores: std::thread::available_parallelism()?.get(),
-            file_system: kind.unwrap_or_default(),
-            fsync_p50_us: times[PROBES / 2],
-            fsync_p99_us: times[PROBES * 99 / 100],
-        })
-    }
-
-    pub fn print(&self, servers: &[&Kind]) {
-        println!(
-            "{} cores, which servers and load share; the load runs on {} of them at most",
-            self.cores,
-            load::threads(usize::MAX)
-        );
-        println!(
-            "data on {}; 4 KiB are on the disk after {} us (p99 {} us)",
-            self.file_system, self.fsync_p50_us, self.fsync_p99_us
-        );
-        if self.file_system == "tmpfs" {
-            println!("WARNING: this is memory and no disk: durability costs nothing here");
-        }
-        for server in servers {
-            println!("  {}: {}", server.name, server.what);
-        }
-    }
-}
+use crate::population::{Bulk, count};
 
 /// All of it.
 #[derive(Serialize)]
 pub struct Report {
     pub machine: Machine,
-    pub bulk: Vec<Bulk>,
+    /// Of each population.
+    pub bulk: Vec<Vec<Bulk>>,
     pub scenarios: Vec<Finished>,
 }
 
@@ -96,6 +35,35 @@ impl Report {
             scenario.print_ratios();
             scenario.print_table();
         }
+        self.print_growth();
+    }
+
+    /// How the first server does with more users. It is compared by way of the empty handler, which has none: the machine
+    /// may have been slower while it did the one than while it did the other.
+    fn print_growth(&self) {
+        for scenario in &self.scenarios {
+            let smallest = self.scenarios.iter().find(|other| {
+                (&other.workload, other.in_flight) == (&scenario.workload, scenario.in_flight)
+            });
+            let share = |scenario: &Finished| {
+                let empty = scenario.empty()?;
+                Some(scenario.measured[0].median_rate() / empty.median_rate())
+            };
+            if let Some(smallest) = smallest
+                && smallest.users < scenario.users
+                && let Some((large, small)) = share(scenario).zip(share(smallest))
+            {
+                println!(
+                    "ratio {} at {} users/at {} {} {} in flight: {:.2}",
+                    scenario.measured[0].kind.name,
+                    count(scenario.users),
+                    count(smallest.users),
+                    scenario.workload,
+                    scenario.in_flight,
+                    large / small,
+                );
+            }
+        }
     }
 }
 
@@ -106,10 +74,20 @@ impl Finished {
         others.iter().map(move |other| (&first[0], other))
     }
 
+    fn empty(&self) -> Option<&Measured> {
+        let mut servers = self.measured.iter();
+        servers.find(|server| matches!(server.kind.program, Program::Empty))
+    }
+
+    fn label(&self) -> String {
+        format!("{} {} users", self.workload, count(self.users))
+    }
+
     fn print_ratios(&self) {
+        let label = self.label();
         for (first, other) in self.against() {
             let ratio = first.median_rate() / other.median_rate();
-            let (decimals, label) = (other.kind.decimals, &self.label);
+            let decimals = other.kind.decimals;
             println!(
                 "ratio {}/{} {label}: {ratio:.decimals$}",
                 first.kind.name, other.kind.name
@@ -123,6 +101,23 @@ impl Finished {
                 first.server_cpu_per_1000() / other.server_cpu_per_1000()
             );
         }
+        let first = &self.measured[0];
+        if let Some(empty) = self.empty() {
+            println!(
+                "  p99, {}/{}: {:.1}",
+                first.kind.name,
+                empty.kind.name,
+                first.latency_ms(0.99) / empty.latency_ms(0.99)
+            );
+        }
+        println!(
+            "  {}: {:.0} tags removed a second; ready after {:.0} ms; {:.1} MiB before the first request, {:.1} at most",
+            first.kind.name,
+            first.median_removal_rate(),
+            first.ready_ms().unwrap_or_default(),
+            first.idle_memory,
+            first.peak_memory,
+        );
     }
 
     fn print_table(&self) {
@@ -143,7 +138,7 @@ impl Finished {
         for server in &self.measured {
             let slices = server.rates.iter().copied();
             println!(
-                "{:<12} {:>9.0} {:>17} {:>9.2} {:>9.2} {:>9.2} {:>10.4} {:>10.4} {:>8} {:>8} {:>7}",
+                "{:<12} {:>9.0} {:>17} {:>9.2} {:>9.2} {:>9.2} {:>10.4} {:>10.4} {:>8.1} {:>8} {:>7}",
                 server.kind.name,
                 server.median_rate(),
                 format!(
@@ -192,6 +187,10 @@ impl Measured {
         self.generator_cpu * 1000.0 / self.counts.ok as f64
     }
 
+    fn ready_ms(&self) -> Option<f64> {
+        self.ready_after.map(|time| time.as_secs_f64() * 1000.0)
+    }
+
     /// Known only of a server that has tags.
     fn removed_share(&self) -> Option<f64> {
         let has_tags = !matches!(self.kind.program, Program::Empty);
@@ -210,7 +209,9 @@ impl Serialize for Finished {
             .collect();
         let servers: Vec<_> = self.measured.iter().map(Measured::to_json).collect();
         let value = json!({
-            "name": self.label,
+            "name": self.label(),
+            "workload": self.workload,
+            "users": self.users,
             "in_flight": self.in_flight,
             "title": self.title,
             "ratios": ratios,
@@ -234,6 +235,9 @@ impl Measured {
             },
             "server_cpu_seconds_per_1000": self.server_cpu_per_1000(),
             "generator_cpu_seconds_per_1000": self.generator_cpu_per_1000(),
+            "tags_removed_per_second": self.median_removal_rate(),
+            "ready_after_ms": self.ready_ms(),
+            "server_idle_memory_mib": self.idle_memory,
             "server_peak_memory_mib": self.peak_memory,
             "ok": self.counts.ok,
             "failed": self.counts.failed,

@@ -1,89 +1,22 @@
-//! The servers under load: each a process of its own, and data.
+//! A server under load: a process of its own.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::kind::{Kind, Program};
 use crate::population::{ACCOUNT, Population, Store};
 use crate::tally::Tally;
 use crate::{Outcome, empty, process};
 
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What runs.
-pub enum Program {
-    /// `untag serve` on a copy of the users, with these flags beside those that it needs.
-    Untag(&'static [&'static str]),
-    /// Another build of `untag`, as the first.
-    Build(PathBuf),
-    /// `untag serve` on a copy of the users in PostgreSQL.
-    Postgres,
-    /// The empty handler.
-    Empty,
-}
-
-/// A server to measure.
-pub struct Kind {
-    pub name: &'static str,
-    pub what: &'static str,
-    pub program: Program,
-    /// How many decimals the ratio to it is printed with.
-    pub decimals: usize,
-}
-
-/// The servers of every run. The first is the one that the others are compared with.
-const SERVERS: &[Kind] = &[
-    Kind {
-        name: "durable",
-        what: "untag serve with its defaults, but no limit on a caller's rate; stderr, the request log in JSON, goes to a file",
-        program: Program::Untag(&[]),
-        decimals: 2,
-    },
-    Kind {
-        name: "empty",
-        what: "a tonic handler that answers with an empty message: no store, no log",
-        program: Program::Empty,
-        decimals: 2,
-    },
-    Kind {
-        name: "commit-each",
-        what: "as durable, but with a commit for each request",
-        program: Program::Untag(&["--commit-batch", "1"]),
-        decimals: 1,
-    },
-];
-
-/// The server of a run with `--postgres`.
-const POSTGRES: &Kind = &Kind {
-    name: "postgres",
-    what: "as durable, but on PostgreSQL with its default settings; its processes are in the CPU and not in the memory",
-    program: Program::Postgres,
-    decimals: 2,
-};
-
-/// The servers of a run: those of every run, PostgreSQL where it is wanted, and another build where there is one.
-pub fn servers(postgres: bool, other_build: Option<&Path>) -> Vec<&'static Kind> {
-    let other = other_build.map(|path| {
-        let program = Program::Build(path.to_path_buf());
-        let what = "as durable, but the program that --against names";
-        // Once a run, which it outlives.
-        &*Box::leak(Box::new(Kind {
-            name: "other-build",
-            what,
-            program,
-            decimals: 2,
-        }))
-    });
-    let postgres = postgres.then_some(POSTGRES);
-    SERVERS.iter().chain(postgres).chain(other).collect()
-}
 
 /// The release binary of this build, whatever the environment says.
 pub fn untag() -> Command {
@@ -106,6 +39,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Of its store, where it has one.
     pub tally: Option<Arc<Tally>>,
+    /// From its start until it said that it was ready; not known of the empty handler.
+    pub ready_after: Option<Duration>,
     /// The database that works for it, where there is one.
     postmaster: Option<u32>,
     child: Child,
@@ -113,7 +48,12 @@ pub struct Server {
 
 impl Server {
     /// Starts it, with a copy of the users below `directory` where it needs them, and waits until it is ready.
-    pub fn start(kind: &'static Kind, population: &Population, directory: &Path) -> Outcome<Self> {
+    pub fn start(
+        kind: &'static Kind,
+        tally: Tally,
+        population: &Population,
+        directory: &Path,
+    ) -> Outcome<Self> {
         let directory = directory.join(kind.name);
         let data = directory.join("data");
         let embedded = ("UNTAG_DATA_DIR", data.as_os_str());
@@ -121,18 +61,17 @@ impl Server {
             Program::Empty => Self::start_empty(kind),
             Program::Build(path) => {
                 population.copy_to(&data)?;
-                Self::start_untag(kind, clean(path), &[], embedded, population, &directory)
+                Self::start_untag(kind, clean(path), &[], embedded, tally, &directory)
             }
             Program::Untag(flags) => {
                 population.copy_to(&data)?;
-                Self::start_untag(kind, untag(), flags, embedded, population, &directory)
+                Self::start_untag(kind, untag(), flags, embedded, tally, &directory)
             }
             Program::Postgres => {
                 let postgres = population.postgres()?;
                 let url = postgres.copy();
                 let store = ("UNTAG_STORE", OsStr::new(&url));
-                let mut server =
-                    Self::start_untag(kind, untag(), &[], store, population, &directory)?;
+                let mut server = Self::start_untag(kind, untag(), &[], store, tally, &directory)?;
                 server.postmaster = Some(postgres.postmaster()?);
                 Ok(server)
             }
@@ -148,6 +87,7 @@ impl Server {
             kind,
             address: ([0; 4], 0).into(),
             tally: None,
+            ready_after: None,
             postmaster: None,
             child,
         };
@@ -163,11 +103,12 @@ impl Server {
         mut program: Command,
         flags: &[&str],
         (variable, store): Store<'_>,
-        population: &Population,
+        tally: Tally,
         directory: &Path,
     ) -> Outcome<Self> {
         fs::create_dir_all(directory)?;
         let log = directory.join("stderr.log");
+        let started = Instant::now();
         let child = program
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
@@ -177,15 +118,16 @@ impl Server {
             .stdin(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
-        let tally = Some(Arc::new(Tally::new(population.users)));
         let mut server = Self {
             kind,
             address: ([0; 4], 0).into(),
-            tally,
+            tally: Some(Arc::new(tally)),
+            ready_after: None,
             postmaster: None,
             child,
         };
         server.address = server.wait_until_ready(&log)?;
+        server.ready_after = Some(started.elapsed());
         Ok(server)
     }
 
@@ -210,7 +152,7 @@ impl Server {
             {
                 return Ok(address.parse()?);
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(1));
         }
         Err(format!(
             "{} is not ready: {}",

@@ -1,45 +1,71 @@
-//! What is left of the tags, by the answers: so that it is known how many requests had something to remove.
+//! What is left of the tags, by the answers: so that it is known how many tags were removed, and whether lists are true.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::population::KEYS;
 use crate::workload::Draw;
 
+const ALL: u32 = (1 << KEYS) - 1;
+
 /// The keys that each user still has, a bit each.
-pub struct Tally(Vec<AtomicU32>);
+pub struct Tally {
+    /// Without those whose removal was answered.
+    left: Vec<AtomicU32>,
+    /// Without those whose removal was asked for; empty where nothing is listed.
+    untouched: Vec<AtomicU32>,
+}
 
 impl Tally {
-    pub fn new(users: u32) -> Self {
-        Self(
-            (0..users)
-                .map(|_| AtomicU32::new((1 << KEYS) - 1))
-                .collect(),
-        )
+    pub fn new(users: u32, lists: bool) -> Self {
+        let full = |users| (0..users).map(|_| AtomicU32::new(ALL)).collect();
+        Self {
+            left: full(users),
+            untouched: full(if lists { users } else { 0 }),
+        }
     }
 
-    /// Notes a request that was answered with OK, and tells whether it has removed a tag.
-    pub fn remove(&self, draw: &Draw) -> bool {
-        let mut removed = 0;
-        for &user in &draw.users {
-            let before = self.0[user as usize].fetch_and(!draw.keys, Ordering::Relaxed);
-            removed |= before & draw.keys;
+    /// Notes a request that is about to be sent.
+    pub fn ask(&self, draw: &Draw) {
+        if draw.keys != 0 && !self.untouched.is_empty() {
+            take(&self.untouched, draw);
         }
-        removed != 0
+    }
+
+    /// Notes a request that was answered with OK, and tells how many tags it has removed.
+    pub fn remove(&self, draw: &Draw) -> u32 {
+        take(&self.left, draw)
+    }
+
+    /// The keys that a list of a user may show if it is sent now.
+    pub fn possible(&self, user: u32) -> u32 {
+        self.left[user as usize].load(Ordering::Relaxed)
+    }
+
+    /// The keys that a list of a user which is answered now has to show.
+    pub fn certain(&self, user: u32) -> u32 {
+        self.untouched[user as usize].load(Ordering::Relaxed)
     }
 
     /// The keys that a user still has.
     pub fn keys(&self, user: u32) -> impl Iterator<Item = usize> {
-        let left = self.0[user as usize].load(Ordering::Relaxed);
+        let left = self.possible(user);
         (0..KEYS).filter(move |key| left & 1 << key != 0)
     }
 
     /// The users of whom something was removed.
     pub fn changed(&self) -> Vec<u32> {
-        let all = (1 << KEYS) - 1;
-        let users = (0_u32..).zip(&self.0);
+        let users = (0_u32..).zip(&self.left);
         users
-            .filter(|(_, keys)| keys.load(Ordering::Relaxed) != all)
+            .filter(|(_, keys)| keys.load(Ordering::Relaxed) != ALL)
             .map(|(user, _)| user)
             .collect()
     }
+}
+
+fn take(keys: &[AtomicU32], draw: &Draw) -> u32 {
+    let removed = |&user: &u32| {
+        let before = keys[user as usize].fetch_and(!draw.keys, Ordering::Relaxed);
+        (before & draw.keys).count_ones()
+    };
+    draw.users.iter().map(removed).sum()
 }

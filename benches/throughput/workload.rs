@@ -1,15 +1,12 @@
 //! What callers ask for: workloads are data.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use clap::ValueEnum;
-use prost::Message as _;
 use rand::Rng;
 use rand::seq::index;
-use untag::grpc::proto::untag_resources_request::Resources;
-use untag::grpc::proto::{ResourceIds, ResourcePrincipalNames, UntagResourcesRequest};
 
-use crate::Outcome;
-use crate::population::{KEYS, id, key, principal_name};
+use crate::encoding::encode;
+use crate::population::KEYS;
 
 /// How a request names its users.
 #[derive(Clone, Copy)]
@@ -18,11 +15,25 @@ pub enum By {
     Name,
 }
 
-/// Which keys a request removes.
-#[derive(Clone, Copy)]
-pub enum Keys {
-    Some(usize),
-    All,
+/// What a request does with its users.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Action {
+    /// Removes so many keys.
+    Untag(usize),
+    /// Removes all keys.
+    UntagAll,
+    /// Lists the tags.
+    List,
+}
+
+impl Action {
+    /// The method that does it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Untag(_) | Self::UntagAll => "/ram.tag.v1.TagService/UntagResources",
+            Self::List => "/ram.tag.v1.TagService/ListTagResources",
+        }
+    }
 }
 
 /// One kind of request.
@@ -30,30 +41,35 @@ pub enum Keys {
 pub struct Shape {
     /// How often it is drawn, in relation to the others of the workload.
     weight: u32,
-    by: By,
-    users: usize,
-    keys: Keys,
+    pub by: By,
+    pub users: usize,
+    pub action: Action,
 }
 
 /// Requests of one kind or of several.
 pub struct Workload {
     pub name: &'static str,
-    shapes: &'static [Shape],
+    pub shapes: &'static [Shape],
 }
 
 const ONE_KEY: Shape = Shape {
     weight: 1,
     by: By::Id,
     users: 1,
-    keys: Keys::Some(1),
+    action: Action::Untag(1),
 };
 const ALL: Shape = Shape {
-    keys: Keys::All,
+    action: Action::UntagAll,
     ..ONE_KEY
 };
 const FIFTY_BY_FIVE: Shape = Shape {
     users: 50,
-    keys: Keys::Some(5),
+    action: Action::Untag(5),
+    ..ONE_KEY
+};
+
+const LIST: Shape = Shape {
+    action: Action::List,
     ..ONE_KEY
 };
 
@@ -94,6 +110,16 @@ pub const WORKLOADS: &[Workload] = &[
             Shape {
                 weight: 2,
                 ..FIFTY_BY_FIVE
+            },
+        ],
+    },
+    Workload {
+        name: "list-90-untag-10",
+        shapes: &[
+            Shape { weight: 90, ..LIST },
+            Shape {
+                weight: 10,
+                ..ONE_KEY
             },
         ],
     },
@@ -138,8 +164,20 @@ pub struct Draw {
 }
 
 impl Workload {
+    /// Whether some requests list tags.
+    pub fn lists(&self) -> bool {
+        let mut shapes = self.shapes.iter();
+        shapes.any(|shape| shape.action == Action::List)
+    }
+
     /// Draws the next request into `draw` and encodes it as a gRPC message.
-    pub fn next(&self, population: u32, skew: Skew, rng: &mut impl Rng, draw: &mut Draw) -> Bytes {
+    pub fn next(
+        &self,
+        population: u32,
+        skew: Skew,
+        rng: &mut impl Rng,
+        draw: &mut Draw,
+    ) -> (Action, Bytes) {
         let shape = self.shape(rng);
         draw.users.clear();
         while draw.users.len() < shape.users {
@@ -148,14 +186,15 @@ impl Workload {
                 draw.users.push(user);
             }
         }
-        draw.keys = match shape.keys {
-            Keys::All => u32::MAX,
-            Keys::Some(1) => 1 << rng.random_range(0..KEYS),
-            Keys::Some(count) => index::sample(rng, KEYS, count)
+        draw.keys = match shape.action {
+            Action::List => 0,
+            Action::UntagAll => u32::MAX,
+            Action::Untag(1) => 1 << rng.random_range(0..KEYS),
+            Action::Untag(count) => index::sample(rng, KEYS, count)
                 .iter()
                 .fold(0, |keys, key| keys | 1 << key),
         };
-        encode(draw, shape)
+        (shape.action, encode(draw, shape))
     }
 
     fn shape(&self, rng: &mut impl Rng) -> Shape {
@@ -172,86 +211,4 @@ impl Workload {
         }
         self.shapes[0]
     }
-}
-
-/// Writes the message by hand: the generator shares the cores with the server, and should cost little.
-fn encode(draw: &Draw, shape: Shape) -> Bytes {
-    let mut names = BytesMut::with_capacity(64 * draw.users.len());
-    for &user in &draw.users {
-        match shape.by {
-            By::Id => put(&mut names, 1, id(user).as_bytes()),
-            By::Name => put(&mut names, 1, principal_name(user).as_bytes()),
-        }
-    }
-    let mut message = BytesMut::with_capacity(5 + names.len() + 5 * KEYS + 16);
-    message.put_bytes(0, 5);
-    let resources = match shape.by {
-        By::Id => 2,
-        By::Name => 3,
-    };
-    put(&mut message, resources, &names);
-    match shape.keys {
-        Keys::Some(_) => {
-            for bit in (0..KEYS).filter(|bit| draw.keys & 1 << bit != 0) {
-                put(&mut message, 4, key(bit).as_bytes());
-            }
-        }
-        Keys::All => message.put_slice(&[5 << 3, 1]),
-    }
-    let length = u32::try_from(message.len() - 5).unwrap_or(u32::MAX);
-    message[1..5].copy_from_slice(&length.to_be_bytes());
-    message.freeze()
-}
-
-/// A field of bytes.
-fn put(message: &mut BytesMut, field: u8, bytes: &[u8]) {
-    message.put_u8(field << 3 | 2);
-    prost::encoding::encode_varint(bytes.len() as u64, message);
-    message.put_slice(bytes);
-}
-
-/// Compares what [`encode`] writes with what the generated code reads.
-///
-/// # Errors
-/// When they differ.
-pub fn check_encoding() -> Outcome<()> {
-    let mut rng = rand::rng();
-    for shape in WORKLOADS.iter().flat_map(|workload| workload.shapes) {
-        let draw = Draw {
-            users: (0..shape.users)
-                .map(|_| rng.random_range(0..100_000_000))
-                .collect(),
-            keys: rng.random_range(1..1 << KEYS),
-        };
-        let named = |name: fn(u32) -> String| draw.users.iter().copied().map(name).collect();
-        let keys = (0..KEYS)
-            .filter(|bit| draw.keys & 1 << bit != 0)
-            .map(key)
-            .collect();
-        let (tag_keys, all) = match shape.keys {
-            Keys::Some(_) => (keys, false),
-            Keys::All => (Vec::new(), true),
-        };
-        let expected = UntagResourcesRequest {
-            resources: Some(match shape.by {
-                By::Id => Resources::ResourceIds(ResourceIds { values: named(id) }),
-                By::Name => Resources::ResourcePrincipalNames(ResourcePrincipalNames {
-                    values: named(principal_name),
-                }),
-            }),
-            tag_keys,
-            all,
-            ..UntagResourcesRequest::default()
-        };
-        let encoded = encode(&draw, *shape);
-        let (prefix, message) = encoded.split_at(5);
-        let length = u32::try_from(message.len())?.to_be_bytes();
-        if prefix[0] != 0
-            || prefix[1..] != length
-            || UntagResourcesRequest::decode(message)? != expected
-        {
-            return Err("the requests are encoded wrongly".into());
-        }
-    }
-    Ok(())
 }
