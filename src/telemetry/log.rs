@@ -1,19 +1,24 @@
 //! The log, and its level, which can be changed while the service runs. Traces, where they are wanted, start with it.
 
 use std::fmt;
-use std::io::{IsTerminal as _, stderr};
+use std::io::{BufWriter, IsTerminal as _, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ValueEnum;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use super::json::{JsonFields, JsonLines};
 use super::trace;
+
+/// How many lines may wait to be written: a second's worth of the most that the service does. The places are allocated
+/// at the start.
+const WAITING: usize = 32_768;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,7 +104,10 @@ pub fn start_logging(
     beside: Option<Listener>,
 ) -> Result<(LogLevel, WorkerGuard), InvalidFilter> {
     let parsed = parse(filter)?;
-    let (writer, guard) = tracing_appender::non_blocking(stderr());
+    // The thread that writes flushes when no line is left.
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING)
+        .finish(BufWriter::new(stderr()));
     let is_terminal = stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(is_terminal && std::env::var_os("NO_COLOR").is_none())
@@ -107,7 +115,7 @@ pub fn start_logging(
     let is_json = format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal);
     let (parsed, handle) = reload::Layer::new(parsed);
     let lines = if is_json {
-        let lines = lines.json().flatten_event(true).with_span_list(false);
+        let lines = lines.fmt_fields(JsonFields).event_format(JsonLines);
         lines.with_filter(parsed).boxed()
     } else {
         lines.with_filter(parsed).boxed()

@@ -1,5 +1,6 @@
 //! Logs, metrics, traces, and the lines of the audit.
 
+mod json;
 mod lines;
 mod log;
 pub mod metrics;
