@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -30,6 +30,7 @@ use crate::telemetry::trace::CallSpan;
 
 /// The header of every answer with its RequestId.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
 
 /// Put into a request whose caller is known already: no header can say so.
 #[derive(Debug, Clone)]
@@ -109,14 +110,15 @@ impl Handler {
         let context = Arc::new(RequestContext::new(RequestId::random()));
         let request_id = context.id();
         let span = tracing::error_span!("request", %request_id);
-        let path = request.uri().path().to_owned();
+        let path = request.uri().path();
         let call = if is_tag_request {
-            CallSpan::start(&path, request.headers(), request_id.as_str())
+            CallSpan::start(path, request.headers(), request_id.as_str())
         } else {
             CallSpan::none()
         };
         let stages = call.span();
-        let line = LogLine::start(Arc::clone(&context), path.clone(), is_tag_request, call);
+        let path = path.to_owned();
+        let line = LogLine::start(Arc::clone(&context), path, is_tag_request, call);
 
         let max_message_bytes = self.0.max_message_bytes;
         let mut response = self
@@ -124,10 +126,10 @@ impl Handler {
             .instrument(stages)
             .instrument(span)
             .await;
-        complete(&mut response, &context, &path, max_message_bytes);
+        complete(&mut response, &context, line.path(), max_message_bytes);
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(context.id().as_str()) {
-            headers.insert(REQUEST_ID_HEADER, value);
+            headers.insert(REQUEST_ID, value);
         }
         line.finish(headers);
         response

@@ -39,6 +39,11 @@ impl LogLine {
         }
     }
 
+    /// The path of the request.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Writes the line of a request that is answered with these headers.
     pub fn finish(mut self, headers: &HeaderMap) {
         let failure = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);

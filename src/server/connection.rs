@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -189,27 +190,27 @@ impl Common {
             tracing::debug!(address = %peer.address, %error, "a connection has ended early");
         }
     }
+
+    /// Boxed, since it is large and whoever runs it moves it more than once.
     fn answer(
         &self,
         request: Request<Incoming>,
         peer: &Arc<Peer>,
-    ) -> impl Future<Output = Response<Body>> + use<> {
+    ) -> BoxFuture<'static, Response<Body>> {
         match &self.speech {
             Speech::Rpc(gateway) => {
                 let (gateway, peer) = (gateway.clone(), Arc::clone(peer));
-                let answer = async move { gateway.answer(request, &peer).await };
-                answer.left_future().right_future()
+                Box::pin(async move { gateway.answer(request, &peer).await })
             }
             Speech::Admin(admin) if !admin::is_grpc(&request) => {
                 let (admin, counted) = (admin.clone(), peer.enter(false));
-                let answer = async move {
+                Box::pin(async move {
                     let response = admin.answer(request).await;
                     drop(counted);
                     response
-                };
-                answer.right_future().right_future()
+                })
             }
-            _ => self.handler.handle(request, peer).left_future(),
+            _ => Box::pin(self.handler.handle(request, peer)),
         }
     }
 
