@@ -12,11 +12,14 @@ use crate::domain::{TagKey, TagSelection, TagValue};
 #[error("the tags column of a record is not in the format of this schema version")]
 pub struct CorruptTags;
 
-/// Walks over the tags as they lie: key, value, and both with their lengths.
+/// Walks over the tags as they lie: key, value, and both with their lengths. Only who wants a value looks whether it is
+/// text.
 struct Raw<'bytes>(&'bytes [u8]);
 
+type RawTag<'bytes> = (&'bytes str, &'bytes [u8], &'bytes [u8]);
+
 impl<'bytes> Iterator for Raw<'bytes> {
-    type Item = Result<(&'bytes str, &'bytes str, &'bytes [u8]), CorruptTags>;
+    type Item = Result<RawTag<'bytes>, CorruptTags>;
 
     fn next(&mut self) -> Option<Self::Item> {
         (!self.0.is_empty()).then(|| self.take().ok_or(CorruptTags))
@@ -24,7 +27,7 @@ impl<'bytes> Iterator for Raw<'bytes> {
 }
 
 impl<'bytes> Raw<'bytes> {
-    fn take(&mut self) -> Option<(&'bytes str, &'bytes str, &'bytes [u8])> {
+    fn take(&mut self) -> Option<RawTag<'bytes>> {
         let (lengths, rest) = self.0.split_first_chunk::<4>()?;
         let key_length = usize::from(u16::from_le_bytes([lengths[0], lengths[1]]));
         let value_length = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
@@ -32,11 +35,7 @@ impl<'bytes> Raw<'bytes> {
         let (value, rest) = rest.split_at_checked(value_length)?;
         let whole = self.0.get(..4 + key_length + value_length)?;
         self.0 = rest;
-        Some((
-            std::str::from_utf8(key).ok()?,
-            std::str::from_utf8(value).ok()?,
-            whole,
-        ))
+        Some((std::str::from_utf8(key).ok()?, value, whole))
     }
 }
 
@@ -64,6 +63,7 @@ pub fn decode(encoded: &[u8]) -> Result<Vec<(TagKey, TagValue)>, CorruptTags> {
     Raw(encoded)
         .map(|tag| {
             let (key, value, _) = tag?;
+            let value = std::str::from_utf8(value).map_err(|_| CorruptTags)?;
             Ok((
                 TagKey::parse(key).map_err(|_| CorruptTags)?,
                 TagValue::parse(value).map_err(|_| CorruptTags)?,
