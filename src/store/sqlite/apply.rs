@@ -1,6 +1,6 @@
 //! One command against the tables: first everything is looked up and checked, then the rows that change are written.
 
-use rusqlite::{Connection, OptionalExtension, Statement, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, params};
 
 use super::error::ApplyError;
 use super::tags;
@@ -30,20 +30,20 @@ impl Plan {
     }
 }
 
-/// Finds records by the names of a request.
+/// Finds records by the names of a request. The connection keeps the statements: each list has a lookup of its own.
 pub struct Lookup<'connection> {
-    by_id: Statement<'connection>,
-    by_name: Statement<'connection>,
+    by_id: CachedStatement<'connection>,
+    by_name: CachedStatement<'connection>,
 }
 
 impl<'connection> Lookup<'connection> {
     pub fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            by_id: connection.prepare(
+            by_id: connection.prepare_cached(
                 "SELECT resource_id, tags FROM resource \
                  WHERE account_id = ?1 AND resource_type = ?2 AND resource_id = ?3",
             )?,
-            by_name: connection.prepare(
+            by_name: connection.prepare_cached(
                 "SELECT resource_id, tags FROM resource \
                  WHERE account_id = ?1 AND resource_type = ?2 AND principal_name = ?3",
             )?,
