@@ -25,6 +25,9 @@ struct Line {
     p99: Vec<(f64, f64)>,
 }
 
+/// What of a line a panel shows.
+type Points = fn(&Line) -> &Vec<(f64, f64)>;
+
 /// Where a value of an axis lies: 0 to 1.
 struct Axis {
     ticks: Vec<f64>,
@@ -67,7 +70,6 @@ fn picture(name: &str, lines: &[Line]) -> String {
     let mut svg = format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 850 370" role="img"><title>{name}: throughput and p99 against requests in flight</title><style>{STYLE}</style>"#
     );
-    type Points = fn(&Line) -> &Vec<(f64, f64)>;
     let panels: [(&str, Points, bool); 2] = [
         ("requests a second", |line| &line.throughput, false),
         ("p99 in ms", |line| &line.p99, true),
