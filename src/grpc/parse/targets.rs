@@ -86,7 +86,7 @@ fn each_target<'value, T>(
     (!parsed.is_empty() && parsed.len() == count).then_some(parsed)
 }
 
-/// Each of the resources once, in the order of the request. Sorting 50 keys takes a third of hashing them.
+/// Each of the resources once, in the order of the request.
 fn distinct<T>(resources: Vec<T>, key: impl Fn(&T) -> Cow<'_, str>) -> Vec<T> {
     let mut keys: Vec<(Cow<'_, str>, usize)> = resources.iter().map(key).zip(0..).collect();
     keys.sort_unstable();
