@@ -92,6 +92,12 @@ impl Action {
         }
     }
 
+    /// Whether it changes something.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        self != Self::ListTagResources
+    }
+
     /// The name of the operation, without the product's: `UntagResources`.
     #[must_use]
     pub fn operation(self) -> &'static str {

@@ -34,14 +34,10 @@ pub struct Upstream {
 impl Upstream {
     pub fn new(client: Client, queue: usize, calls: usize) -> Self {
         let places = Arc::new(Semaphore::new(queue));
-        let metrics = &metrics().store;
-        metrics
-            .queue_capacity
-            .set(i64::try_from(queue).unwrap_or(i64::MAX));
         let counted = Arc::clone(&places);
-        metrics
-            .queue_depth
-            .of(move || queue.saturating_sub(counted.available_permits()));
+        metrics().store.queue(queue, move || {
+            queue.saturating_sub(counted.available_permits())
+        });
         Self {
             client: Arc::new(client),
             circuit: Arc::default(),
@@ -53,7 +49,6 @@ impl Upstream {
     /// Carries out an action, in several tries where the first ones could not have changed anything and there is time.
     pub async fn ask(&self, action: Action, parameters: Vec<Pair>) -> Result<Answer, Failure> {
         let _place = self.places.try_acquire().map_err(|_| Failure::Busy)?;
-        let changes = action != Action::ListTagResources;
         let parameters = Arc::new(parameters);
         let mut tries = 1;
         loop {
@@ -64,7 +59,7 @@ impl Upstream {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            match failure.pause(tries, changes) {
+            match failure.pause(tries, action.changes()) {
                 Some(pause) if tries < TRIES && pause < deadline::left() => {
                     metrics().store.retries.inc();
                     let problem = failure.problem();
@@ -90,7 +85,7 @@ impl Upstream {
     /// Makes a call when there is room for one. It goes on when its caller stops waiting, so that a cloud that is slow is
     /// seen to be, and is never asked for more at once than it should be.
     async fn call(&self, action: Action, parameters: &Arc<Vec<Pair>>) -> Result<Answer, Failure> {
-        let mut change = (action != Action::ListTagResources).then(Change::queue);
+        let mut change = action.changes().then(Change::queue);
         let reading = if change.is_some() {
             Span::none()
         } else {

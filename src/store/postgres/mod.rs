@@ -82,14 +82,10 @@ impl PostgresStore {
         let store = Self::unchecked(connection, options)?;
         let mut client = store.connect().await?;
         migrations::check(&mut client).await?;
-        let metrics = &metrics().store;
-        metrics
-            .queue_capacity
-            .set(i64::try_from(options.queue).unwrap_or(i64::MAX));
         let places = Arc::clone(&store.places);
-        metrics
-            .queue_depth
-            .of(move || options.queue.saturating_sub(places.available_permits()));
+        metrics().store.queue(options.queue, move || {
+            options.queue.saturating_sub(places.available_permits())
+        });
         Ok(store)
     }
 

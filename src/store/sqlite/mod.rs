@@ -83,12 +83,9 @@ impl SqliteStore {
             },
         )?;
         let metrics = &metrics().store;
-        metrics
-            .queue_capacity
-            .set(i64::try_from(options.queue).unwrap_or(i64::MAX));
         // Weak: whoever reads metrics keeps no store open.
         let waiting = jobs.downgrade();
-        metrics.queue_depth.of(move || {
+        metrics.queue(options.queue, move || {
             let jobs = waiting.upgrade();
             jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
         });

@@ -21,10 +21,8 @@ const BATCH_BUCKETS: [f64; 11] = [
 /// The store's.
 #[derive(Debug)]
 pub struct Store {
-    /// How many requests wait for the store, or are at it.
-    pub queue_depth: Reading,
-    /// How many there is room for.
-    pub queue_capacity: Gauge,
+    queue_depth: Reading,
+    queue_capacity: Gauge,
     /// Open connections.
     pub connections: Gauge,
     /// What was sent or committed again.
@@ -81,6 +79,13 @@ impl Store {
             store.retries.clone(),
         );
         store
+    }
+
+    /// Says how many requests there is room for, and where to read how many wait for the store or are at it.
+    pub fn queue(&self, capacity: usize, depth: impl Fn() -> usize + Send + Sync + 'static) {
+        let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
+        self.queue_capacity.set(capacity);
+        self.queue_depth.of(depth);
     }
 
     /// Notes whether the store takes changes.
