@@ -77,13 +77,14 @@ impl<T: Send + Sync + 'static> Follower<T> {
         })
     }
 
-    /// The value, which changes when the files do.
-    pub fn value(&self) -> Arc<ArcSwap<T>> {
-        Arc::clone(&self.value)
+    /// The value, which changes when the files do: they are looked at now and then, as long as the runtime lives.
+    pub fn follow(self, interval: Duration) -> Arc<ArcSwap<T>> {
+        let value = Arc::clone(&self.value);
+        tokio::spawn(self.run(interval));
+        value
     }
 
-    /// Looks at the files now and then, for ever.
-    pub async fn run(mut self, interval: Duration) {
+    async fn run(mut self, interval: Duration) {
         loop {
             tokio::time::sleep(interval).await;
             let looked = tokio::task::spawn_blocking(move || {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::domain::{AccountId, Caller};
-use crate::signature::Secret;
+use crate::signature::{Secret, is_word, key_problem};
 
 /// The access keys, by their ids.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub enum AccessKeyError {
         /// Its place in the list, from 1.
         position: usize,
         /// What is wrong.
-        reason: &'static str,
+        reason: String,
     },
 }
 
@@ -81,7 +81,7 @@ impl AccessKeys {
             let id = entry.access_key_id.clone();
             let key = entry.check().and_then(|key| match keys.insert(id, key) {
                 None => Ok(()),
-                Some(_) => Err("its access_key_id is there twice"),
+                Some(_) => Err("its access_key_id is there twice".to_owned()),
             });
             key.map_err(|reason| AccessKeyError::Key {
                 position: place + 1,
@@ -103,29 +103,19 @@ impl AccessKeys {
 }
 
 impl Entry {
-    fn check(self) -> Result<AccessKey, &'static str> {
-        let is_word =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        // `,` and `=` would end the id in the header that shows it.
-        if !is_word(&self.access_key_id) || self.access_key_id.contains([',', '=']) {
-            return Err("its access_key_id is no word of ASCII letters and digits");
-        }
-        if self.access_key_secret.reveal().is_empty() {
-            return Err("its access_key_secret is empty");
-        }
-        if self
-            .security_token
-            .as_ref()
-            .is_some_and(|token| !is_word(token.reveal()))
+    fn check(self) -> Result<AccessKey, String> {
+        let token = self.security_token.as_ref();
+        if let Some((part, problem)) =
+            key_problem(&self.access_key_id, &self.access_key_secret, token)
         {
-            return Err("its security_token is no word of ASCII characters");
+            return Err(format!("its {} {problem}", part.name()));
         }
         if !is_word(&self.caller) {
-            return Err("its caller is no word of ASCII characters");
+            return Err("its caller is no word of ASCII characters".to_owned());
         }
         let account = AccountId::parse(&self.account_id);
         Ok(AccessKey {
-            account: account.map_err(|_| "its account_id is not 1 to 32 digits")?,
+            account: account.map_err(|_| "its account_id is not 1 to 32 digits".to_owned())?,
             caller: Caller::access_key(&self.caller),
             secret: self.access_key_secret,
             security_token: self.security_token,

@@ -79,14 +79,14 @@ impl Security {
         let tokens = self.tokens.map(|issuer| issuer.start(interval));
         let access_keys = self.access_keys.map(load_access_keys);
         Ok(Started {
-            tls: tls.transpose()?.map(|tls| follow(tls, interval)),
+            tls: tls.transpose()?.map(|tls| tls.follow(interval)),
             authenticator: Authenticator::new(self.demand, tokens.transpose()?),
             authority: Authority::new(
                 policies
                     .transpose()?
-                    .map(|policies| follow(policies, interval)),
+                    .map(|policies| policies.follow(interval)),
             ),
-            access_keys: access_keys.transpose()?.map(|keys| follow(keys, interval)),
+            access_keys: access_keys.transpose()?.map(|keys| keys.follow(interval)),
             audit: self.audit,
         })
     }
@@ -95,7 +95,7 @@ impl Security {
 impl TokenIssuer {
     fn start(self, interval: Duration) -> Result<Tokens, SecurityError> {
         let keys = match self.keys {
-            KeySource::File(path) => Keys::File(follow(load_keys(path)?, interval)),
+            KeySource::File(path) => Keys::File(load_keys(path)?.follow(interval)),
             KeySource::Url(url) => Keys::Url(RemoteKeys::start(url, self.authorities.as_deref())?),
         };
         Ok(Tokens::new(self.rules, keys))
@@ -135,10 +135,4 @@ fn load_access_keys(path: PathBuf) -> Result<Follower<AccessKeys>, LoadError> {
             Ok::<_, AccessKeyError>(keys)
         },
     )
-}
-
-fn follow<T: Send + Sync + 'static>(follower: Follower<T>, interval: Duration) -> Arc<ArcSwap<T>> {
-    let value = follower.value();
-    tokio::spawn(follower.run(interval));
-    value
 }

@@ -7,13 +7,24 @@ pub mod v3;
 
 use std::fmt::Write as _;
 
-pub use secret::Secret;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+pub use secret::{KeyPart, Secret, is_word, key_problem};
 
 /// The only version of the cloud API that is spoken.
 pub const VERSION: &str = "2019-08-15";
 
 /// A name and a value, decoded.
 pub type Pair = (String, String);
+
+/// Now, as requests are dated: ISO 8601 in whole seconds of UTC.
+#[must_use]
+pub fn timestamp() -> String {
+    let now = OffsetDateTime::now_utc().truncate_to_second();
+    // Years of four digits have this form.
+    now.format(&Rfc3339).unwrap_or_default()
+}
 
 /// A text as RFC 3986 wants it in a query: all but letters, digits, `-`, `_`, `.` and `~` as `%XX`.
 fn encode(text: &str) -> String {

@@ -27,3 +27,50 @@ impl fmt::Debug for Secret {
         formatter.write_str("Secret")
     }
 }
+
+/// A part of an access key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPart {
+    /// Its id.
+    Id,
+    /// What it signs with.
+    Secret,
+    /// What a temporary key is shown with.
+    Token,
+}
+
+impl KeyPart {
+    /// Its name in a file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Id => "access_key_id",
+            Self::Secret => "access_key_secret",
+            Self::Token => "security_token",
+        }
+    }
+}
+
+/// Whether a text can stand in a header, and has no space.
+#[must_use]
+pub fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Which part of a key can't be shown in a request, and why.
+#[must_use]
+pub fn key_problem(
+    id: &str,
+    secret: &Secret,
+    token: Option<&Secret>,
+) -> Option<(KeyPart, &'static str)> {
+    // `,` and `=` would end the id in the header that shows it.
+    if !is_word(id) || id.contains([',', '=']) {
+        return Some((KeyPart::Id, "is no word of ASCII letters and digits"));
+    }
+    if secret.reveal().is_empty() {
+        return Some((KeyPart::Secret, "is empty"));
+    }
+    let is_bad = token.is_some_and(|token| !is_word(token.reveal()));
+    is_bad.then_some((KeyPart::Token, "is no word of ASCII characters"))
+}

@@ -6,15 +6,13 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::redirect::Policy;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::answer::{Answer, Refused};
 use super::credentials::{Credentials, Provider};
 use super::error::Failure;
 use crate::domain::{Action, RequestId};
 use crate::https::{self, ClientError, with_causes};
-use crate::signature::{Pair, VERSION, v3};
+use crate::signature::{Pair, VERSION, timestamp, v3};
 
 /// How long one call may take before it is given up as lost.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,8 +89,6 @@ impl Client {
 
     /// What is sent and signed (signature V3), with the signature.
     fn headers(&self, action: Action, credentials: &Credentials, body: &str) -> Vec<Pair> {
-        let now = OffsetDateTime::now_utc().replace_nanosecond(0);
-        let now = now.map(|now| now.format(&Rfc3339).unwrap_or_default());
         let payload_hash = v3::payload_hash(body.as_bytes());
         let mut headers = vec![
             ("host", self.host.as_str()),
@@ -106,7 +102,7 @@ impl Client {
         }
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut headers: Vec<Pair> = headers.into_iter().map(own).collect();
-        headers.push(("x-acs-date".to_owned(), now.unwrap_or_default()));
+        headers.push(("x-acs-date".to_owned(), timestamp()));
         let nonce = RequestId::random().to_string();
         headers.push(("x-acs-signature-nonce".to_owned(), nonce));
         let request = v3::Request {

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::https::ClientError;
 use crate::reload::{Follower, LoadError};
-use crate::signature::Secret;
+use crate::signature::{KeyPart, Secret, key_problem};
 use crate::telemetry::metrics::Reload;
 use role::{Role, RoleKeys};
 
@@ -99,9 +99,7 @@ impl Provider {
                 vec![path.to_path_buf()],
                 |contents| Credentials::parse(&contents.concat()),
             )?;
-            let value = follower.value();
-            tokio::spawn(follower.run(interval));
-            return Ok(Self::File(value));
+            return Ok(Self::File(follower.follow(interval)));
         }
         let variables = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(key) = Credentials::of_variables(variables)? {
@@ -140,10 +138,7 @@ impl Credentials {
         })?;
         match credentials.problem() {
             None => Ok(credentials),
-            Some((part, problem)) => {
-                let names = ["access_key_id", "access_key_secret", "security_token"];
-                Err(format!("{} {problem}", names[part]))
-            }
+            Some((part, problem)) => Err(format!("{} {problem}", part.name())),
         }
     }
 
@@ -165,27 +160,23 @@ impl Credentials {
         match credentials.problem() {
             None => Ok(Some(credentials)),
             Some((part, problem)) => {
-                let variable = [KEY_ID, KEY_SECRET, SECURITY_TOKEN][part];
+                let variable = match part {
+                    KeyPart::Id => KEY_ID,
+                    KeyPart::Secret => KEY_SECRET,
+                    KeyPart::Token => SECURITY_TOKEN,
+                };
                 Err(CredentialsError::Variable { variable, problem })
             }
         }
     }
 
-    /// Which part can't be sent, by its place, and why.
-    fn problem(&self) -> Option<(usize, &'static str)> {
-        let is_word =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        // `,` and `=` would end the id in the header that shows it.
-        if !is_word(&self.access_key_id) || self.access_key_id.contains([',', '=']) {
-            return Some((0, "is no word of ASCII letters and digits"));
-        }
-        if self.secret.reveal().is_empty() {
-            return Some((1, "is empty"));
-        }
-        let token = self.security_token.as_ref().map(Secret::reveal);
-        token
-            .is_some_and(|token| !is_word(token))
-            .then_some((2, "is no word of ASCII characters"))
+    /// Which part can't be sent, and why.
+    fn problem(&self) -> Option<(KeyPart, &'static str)> {
+        key_problem(
+            &self.access_key_id,
+            &self.secret,
+            self.security_token.as_ref(),
+        )
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::{Credentials, CredentialsError, Sts};
 use crate::domain::RequestId;
 use crate::https::{self, with_causes};
-use crate::signature::Secret;
+use crate::signature::{Secret, timestamp};
 use crate::telemetry::metrics::{Reload, metrics};
 
 /// How long one request may take, and the largest answer in bytes.
@@ -177,8 +177,6 @@ async fn assume(role: &Role, client: &Client, endpoint: &Url) -> Result<Keys, St
     if !(4..=LONGEST_TOKEN).contains(&token.len()) {
         return Err("the OIDC token has not 4 to 20,000 characters".to_owned());
     }
-    let now = OffsetDateTime::now_utc().replace_nanosecond(0);
-    let now = now.map(|now| now.format(&Rfc3339).unwrap_or_default());
     let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("Action", "AssumeRoleWithOIDC")
         .append_pair("Version", "2015-04-01")
@@ -188,7 +186,7 @@ async fn assume(role: &Role, client: &Client, endpoint: &Url) -> Result<Keys, St
         .append_pair("OIDCToken", token)
         .append_pair("RoleSessionName", &role.session_name)
         .append_pair("DurationSeconds", "3600")
-        .append_pair("Timestamp", &now.unwrap_or_default())
+        .append_pair("Timestamp", &timestamp())
         .append_pair("SignatureNonce", RequestId::random().as_str())
         .finish();
     let answer = client
