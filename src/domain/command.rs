@@ -1,6 +1,8 @@
 //! What a request asks for, and what came of it.
 
-use super::{AccountId, PrincipalName, RequestId, ResourceId, TagKey, TagValue, limits};
+use super::{
+    AccountId, NamedResource, PrincipalName, RequestId, ResourceId, TagKey, TagValue, limits,
+};
 
 /// The resources that a request names: at least one, each once, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,16 @@ impl Targets {
                 Self::Names(positions.iter().map(|&at| names[at].clone()).collect())
             }
         }
+    }
+
+    /// Those at these positions, for messages.
+    #[must_use]
+    pub fn named(&self, positions: &[usize]) -> Vec<NamedResource> {
+        let named = |&position| NamedResource {
+            position,
+            name: self.name_at(position).to_owned(),
+        };
+        positions.iter().map(named).collect()
     }
 
     /// The id or name at a position, for messages. Empty past the end.

@@ -9,8 +9,7 @@ pub use audit::Audit;
 
 use crate::auth::Authority;
 use crate::domain::{
-    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, TagCommand, TagPage,
-    Targets, UntagCommand,
+    AccountId, Action, Call, Changed, Error, ListQuery, TagCommand, TagPage, Targets, UntagCommand,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
@@ -99,23 +98,11 @@ impl<S: Store> TagService<S> {
 
 /// Says what a failure of the store means for the caller. Its cause goes to the log and nowhere else.
 fn explain(error: StoreError, targets: Option<&Targets>) -> Error {
-    let named = |positions: Vec<usize>| {
-        let name = |position| {
-            targets
-                .map_or("", |targets| targets.name_at(position))
-                .to_owned()
-        };
-        positions
-            .into_iter()
-            .map(|position| NamedResource {
-                position,
-                name: name(position),
-            })
-            .collect()
-    };
+    // Only targets can be missing or full.
+    let named = |positions: &[usize]| targets.map_or_else(Vec::new, |all| all.named(positions));
     match error {
-        StoreError::Missing(positions) => Error::NotFound(named(positions)),
-        StoreError::TagLimit(positions) => Error::TagLimit(named(positions)),
+        StoreError::Missing(positions) => Error::NotFound(named(&positions)),
+        StoreError::TagLimit(positions) => Error::TagLimit(named(&positions)),
         StoreError::Invalid(fault) => Error::Invalid(vec![fault]),
         StoreError::Refused(refusal) => Error::Refused(refusal),
         StoreError::Busy => {

@@ -13,6 +13,9 @@ const QUIET: Duration = Duration::from_secs(30);
 /// How often the cloud is asked again whether it knows the service now.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
+/// Why no call is made while the circuit is open.
+pub const NO_ANSWER: &str = "the cloud API does not answer";
+
 /// What a call says of the cloud, whatever it says of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
@@ -104,7 +107,7 @@ impl Circuit {
     pub fn problem(&self) -> Option<&'static str> {
         let state = self.state();
         match state.last_answer {
-            _ if state.open.is_some() => Some("the cloud API does not answer"),
+            _ if state.open.is_some() => Some(NO_ANSWER),
             None => Some("the cloud API has not answered yet"),
             Some(_) => state.unknown,
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Refused;
-use super::circuit::Sign;
-use crate::domain::{Applied, NamedResource, Refusal, RefusalKind, Targets};
+use super::circuit::{NO_ANSWER, Sign};
+use crate::domain::{Applied, Refusal, RefusalKind, Targets};
 use crate::store::StoreError;
 
 /// When to try again where the cloud does not say.
@@ -14,6 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the cloud does not carry out what the service asks, in words for callers.
+const NO_CREDENTIALS: &str = "the service has no credentials for the cloud";
 const UNKNOWN: &str = "the cloud does not accept the service's credentials";
 
 /// A call that brought no answer.
@@ -38,9 +39,7 @@ impl Failure {
     pub fn sign(&self) -> Option<Sign> {
         match self {
             Self::Busy | Self::Open => None,
-            Self::NoCredentials => Some(Sign::Unknown(
-                "the service has no credentials for the cloud",
-            )),
+            Self::NoCredentials => Some(Sign::Unknown(NO_CREDENTIALS)),
             Self::NotSent(_) | Self::Lost(_) => Some(Sign::Failed),
             Self::Refused(refused) if refused.is_throttling() => Some(Sign::Answered),
             Self::Refused(refused) if refused.is_unknown() => Some(Sign::Unknown(UNKNOWN)),
@@ -98,12 +97,8 @@ impl Failure {
         let applied = if changes { Applied::Maybe } else { Applied::No };
         match self {
             Self::Busy => StoreError::Busy,
-            Self::Open => unavailable("the cloud API does not answer", Applied::No, None),
-            Self::NoCredentials => unavailable(
-                "the service has no credentials for the cloud",
-                Applied::No,
-                None,
-            ),
+            Self::Open => unavailable(NO_ANSWER, Applied::No, None),
+            Self::NoCredentials => unavailable(NO_CREDENTIALS, Applied::No, None),
             Self::NotSent(problem) => {
                 unavailable("the cloud API is out of reach", Applied::No, Some(problem))
             }
@@ -138,15 +133,7 @@ fn explain(
     missing: &[usize],
 ) -> StoreError {
     let changes = applied == Applied::Maybe;
-    let named: Vec<NamedResource> = missing
-        .iter()
-        .map(|&position| NamedResource {
-            position,
-            name: targets
-                .map_or("", |targets| targets.name_at(position))
-                .to_owned(),
-        })
-        .collect();
+    let named = targets.map_or_else(Vec::new, |targets| targets.named(missing));
     let kind = match refused.status {
         _ if refused.is_throttling() => RefusalKind::Throttled {
             retry_after: refused.retry_after.unwrap_or(RETRY_AFTER),
