@@ -88,6 +88,9 @@ fn each_target<'value, T>(
 
 /// Each of the resources once, in the order of the request.
 fn distinct<T>(resources: Vec<T>, key: impl Fn(&T) -> Cow<'_, str>) -> Vec<T> {
+    if resources.len() < 2 {
+        return resources;
+    }
     let mut keys: Vec<(Cow<'_, str>, usize)> = resources.iter().map(key).zip(0..).collect();
     keys.sort_unstable();
     let repeated: Vec<usize> = keys
