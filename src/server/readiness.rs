@@ -71,16 +71,17 @@ impl Readiness {
                 metrics().store.set_ready(ready);
                 self.not_ready.store(failure.clone().map(Arc::new));
                 if changed {
-                    match &failure {
-                        None => tracing::info!("ready"),
-                        Some(reason) => tracing::warn!(reason, "not ready"),
-                    }
+                    // Before the log says so: who reads there that the service is ready may ask at once.
                     let status = if ready {
                         ServingStatus::Serving
                     } else {
                         ServingStatus::NotServing
                     };
                     self.set(status).await;
+                    match &failure {
+                        None => tracing::info!("ready"),
+                        Some(reason) => tracing::warn!(reason, "not ready"),
+                    }
                 }
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
