@@ -109,11 +109,21 @@ fn stall(address: SocketAddr) -> Raw {
 #[tokio::test(flavor = "multi_thread")]
 async fn zero_window_stall_is_survived() {
     let target = Target::start(&["--max-requests-in-flight", "4"]);
-    let attack = |attack: &Attack| {
+    let client = target.server.client().await;
+    let runtime = tokio::runtime::Handle::current();
+    let attack = move |attack: &Attack| {
         let raw = stall(attack.address);
         raw.drain();
         // While they are carried out they hold places, as anybody's do.
+        let mut client = client.clone();
+        let mut is_answered = || {
+            let answer = runtime.block_on(client.list_tag_resources(list()));
+            answer.is_ok()
+        };
         sleep(20 * PAUSE);
+        while !(0..20).all(|_| is_answered()) {
+            sleep(PAUSE);
+        }
         attack.count(500);
         while attack.is_on() {
             sleep(PAUSE);
