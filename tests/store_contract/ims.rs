@@ -2,8 +2,8 @@
 //! store. What the cloud does not tell is not compared: how many tags went, and which users are at the limit.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use untag::domain::{Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
 use untag::store::ims::{ImsStore, Options};
-use untag::store::{Store, StoreError, sqlite};
+use untag::store::{Store, StoreError};
 
 use crate::Backend;
 use crate::fixtures::{ACCOUNT, OTHER_ACCOUNT, account};
@@ -65,14 +65,34 @@ impl Store for Clouds {
     }
 }
 
+/// Fills a directory by a process of its own: what this one locks, a child that another test starts holds for a moment too.
+fn import(directory: &Path, resources: &[Resource]) {
+    let line = |resource: &Resource| {
+        let tags = resource.tags().iter();
+        let tags: BTreeMap<_, _> = tags.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let line = json!({
+            "account_id": resource.account.as_str(),
+            "resource_id": resource.id.as_str(),
+            "principal_name": resource.principal_name.as_str(),
+            "tags": tags,
+        });
+        format!("{line}\n")
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, resources.iter().map(line).collect::<String>()).unwrap();
+    let mut command = untag();
+    command.arg("import").arg("--data-dir").arg(directory);
+    let output = command.arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 impl Backend for ImsBackend {
     type Store = Clouds;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
-        let resources = resources.into_iter().map(Ok::<_, Infallible>);
-        sqlite::import(&data, resources).unwrap();
+        import(&data, &resources);
         let key = |account: &str| {
             json!({
                 "access_key_id": format!("key-of-{account}"),
