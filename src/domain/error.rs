@@ -275,8 +275,13 @@ fn invalid_message(faults: &[Fault]) -> String {
     format!("{}{colon}{}{more}", first.field, first.description)
 }
 
-/// Names the first three; the details name all.
 fn resources_message(what: &str, resources: &[NamedResource]) -> String {
+    format!("{what}: {}; nothing was changed", first_names(resources))
+}
+
+/// Names the first three; the details name all.
+#[must_use]
+pub fn first_names(resources: &[NamedResource]) -> String {
     const NAMED: usize = 3;
     let names: Vec<&str> = resources
         .iter()
@@ -287,5 +292,5 @@ fn resources_message(what: &str, resources: &[NamedResource]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("{what}: {}{more}; nothing was changed", names.join(", "))
+    format!("{}{more}", names.join(", "))
 }

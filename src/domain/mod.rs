@@ -26,7 +26,9 @@ pub use command::{
     Changed, Continuation, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter,
     TagPage, TagSelection, Targets, UntagCommand,
 };
-pub use error::{Applied, Error, Fault, FaultCode, NamedResource, Refusal, RefusalKind};
+pub use error::{
+    Applied, Error, Fault, FaultCode, NamedResource, Refusal, RefusalKind, first_names,
+};
 pub use identity::{AccountId, PrincipalName, RequestId, ResourceId};
 pub use resource::{Resource, TooManyTags};
 pub use tag::{TagKey, TagValue};

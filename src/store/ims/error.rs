@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::answer::Refused;
 use super::circuit::{NO_ANSWER, Sign};
-use crate::domain::{Applied, Refusal, RefusalKind, Targets};
+use crate::domain::{Applied, Refusal, RefusalKind, Targets, first_names};
 use crate::store::StoreError;
 
 /// When to try again where the cloud does not say.
@@ -163,11 +163,7 @@ fn explain(
     };
     let who = match &kind {
         RefusalKind::NotFound(named) if !named.is_empty() => {
-            let all: Vec<&str> = named
-                .iter()
-                .map(|resource| resource.name.as_str())
-                .collect();
-            Some(format!("users that do not exist: {}", all.join(", ")))
+            Some(format!("users that do not exist: {}", first_names(named)))
         }
         _ => None,
     };
