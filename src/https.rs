@@ -1,8 +1,9 @@
 //! HTTPS to other servers: the issuer of tokens, the cloud.
 
 use std::error::Error;
+use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,41 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A client that can't be set up. Whoever asks knows what it is for, and says so.
 #[derive(Debug, Error)]
 pub enum ClientError {
+    /// The file with the authorities can't be read.
+    #[error("cannot read the certificate authorities in {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Nobody would be believed.
-    #[error(transparent)]
-    Roots(#[from] RootsError),
+    #[error("{place} has no certificate authority to trust the server by: {problem}")]
+    Authorities {
+        /// The file, or the system.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The library refuses to start.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
+}
+
+impl ClientError {
+    fn of_roots(error: RootsError, file: Option<&Path>) -> Self {
+        let problem = match (error, file) {
+            (RootsError::Read(source), Some(path)) => {
+                let path = path.to_path_buf();
+                return Self::File { path, source };
+            }
+            (RootsError::Empty, None) => "install ca-certificates, or name a file".to_owned(),
+            (RootsError::Empty, Some(_)) => "it holds no PEM certificate".to_owned(),
+            (error, _) => error.to_string(),
+        };
+        let place = file.map_or("the system".to_owned(), |path| path.display().to_string());
+        Self::Authorities { place, problem }
+    }
 }
 
 /// An answer whose body is no use.
@@ -51,7 +81,7 @@ pub fn client(
 ) -> Result<Client, ClientError> {
     let is_https = server.scheme() == "https";
     let roots = if is_https {
-        roots::load(authorities)?
+        roots::load(authorities).map_err(|error| ClientError::of_roots(error, authorities))?
     } else {
         RootCertStore::empty()
     };

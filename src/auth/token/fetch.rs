@@ -1,7 +1,6 @@
 //! One fetch of a JWKS.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -12,34 +11,14 @@ use thiserror::Error;
 use super::key_set::{KeySet, KeySetError, LARGEST_JWKS};
 use super::source::JwksUrl;
 use crate::https::{self, BodyError, ClientError, with_causes};
-use crate::roots::RootsError;
 
 /// The most redirects that are followed.
 const MOST_REDIRECTS: usize = 3;
 
 /// A client that can't be set up.
 #[derive(Debug, Error)]
-pub enum RemoteKeysError {
-    /// The file with the authorities can't be read.
-    #[error("cannot read the certificate authorities in {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It, or the system, has none in it.
-    #[error("{place} has no certificate authority to trust the JWKS URL by: {problem}")]
-    Authorities {
-        /// The file, or the system.
-        place: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The HTTP client refuses to start.
-    #[error("cannot set up the HTTP client for the JWKS URL: {0}")]
-    Client(String),
-}
+#[error("cannot fetch keys from the JWKS URL: {0}")]
+pub struct RemoteKeysError(#[from] ClientError);
 
 /// A fetch that brought no keys.
 #[derive(Debug, Error)]
@@ -74,8 +53,7 @@ impl Fetcher {
         timeout: Duration,
     ) -> Result<Self, RemoteKeysError> {
         let redirects = Policy::custom(follow);
-        let client = https::client(url.url(), authorities, timeout, redirects)
-            .map_err(|error| explain(error, authorities))?;
+        let client = https::client(url.url(), authorities, timeout, redirects)?;
         Ok(Self { client, url })
     }
 
@@ -123,26 +101,6 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         .map(|directive| directive.trim().to_ascii_lowercase())
         .find_map(|directive| directive.strip_prefix("max-age=")?.parse().ok())
         .map(Duration::from_secs)
-}
-
-fn explain(error: ClientError, authorities: Option<&Path>) -> RemoteKeysError {
-    let error = match error {
-        ClientError::Roots(error) => error,
-        ClientError::Client(reason) => return RemoteKeysError::Client(reason),
-    };
-    let place = authorities.map_or("the system".to_owned(), |path| path.display().to_string());
-    let problem = match (error, authorities) {
-        (RootsError::Read(source), Some(path)) => {
-            let path = path.to_path_buf();
-            return RemoteKeysError::File { path, source };
-        }
-        (RootsError::Empty, None) => {
-            "install ca-certificates, or name a file with the issuer's".to_owned()
-        }
-        (RootsError::Empty, Some(_)) => "it holds no PEM certificate".to_owned(),
-        (error, _) => error.to_string(),
-    };
-    RemoteKeysError::Authorities { place, problem }
 }
 
 #[cfg(test)]
