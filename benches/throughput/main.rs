@@ -20,6 +20,7 @@ mod plot;
 mod population;
 mod postgres;
 mod process;
+mod refill;
 mod report;
 mod server;
 mod tally;

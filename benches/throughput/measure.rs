@@ -10,7 +10,7 @@ use crate::population::{Population, count};
 use crate::server::Server;
 use crate::tally::Tally;
 use crate::workload::{Skew, Workload};
-use crate::{Outcome, process, verify};
+use crate::{Outcome, process, refill, verify};
 
 /// One thing to measure, on every server.
 pub struct Scenario {
@@ -117,6 +117,11 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
             servers.reverse();
         }
         for (server, measured) in &mut servers {
+            if let Some(tally) = &server.tally
+                && measured.counts.failed.is_empty()
+            {
+                refill::refill(server, tally)?;
+            }
             slice(scenario, server, measured, population.users, round.into())?;
         }
     }

@@ -33,6 +33,11 @@ pub fn key(number: usize) -> String {
     format!("k{number:02}")
 }
 
+/// The value of a tag by the number of its key.
+pub fn value(number: usize) -> String {
+    format!("value of {}", key(number))
+}
+
 /// How fast users came into a store and out of it again.
 #[derive(Serialize)]
 pub struct Bulk {
@@ -126,7 +131,7 @@ fn import((variable, store): Store<'_>, users: u32) -> Outcome<()> {
         .stdout(Stdio::null())
         .spawn()?;
     let tags: Vec<_> = (0..KEYS)
-        .map(|number| format!(r#""{0}":"value of {0}""#, key(number)))
+        .map(|number| format!(r#""{}":"{}""#, key(number), value(number)))
         .collect();
     let tags = tags.join(",");
     if let Some(stdin) = import.stdin.take() {

@@ -52,6 +52,21 @@ impl Tally {
         (0..KEYS).filter(move |key| left & 1 << key != 0)
     }
 
+    /// The share of the tags that is left.
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 tags")]
+    pub fn share_left(&self) -> f64 {
+        let tags = |user: &AtomicU32| u64::from(user.load(Ordering::Relaxed).count_ones());
+        let left: u64 = self.left.iter().map(tags).sum();
+        left as f64 / (self.left.len() * KEYS) as f64
+    }
+
+    /// Notes that all users have all tags again.
+    pub fn refill(&self) {
+        for keys in self.left.iter().chain(&self.untouched) {
+            keys.store(ALL, Ordering::Relaxed);
+        }
+    }
+
     /// The users of whom something was removed.
     pub fn changed(&self) -> Vec<u32> {
         let users = (0_u32..).zip(&self.left);

@@ -1,0 +1,53 @@
+//! Gives users the tags back that were removed: with few users a slice or two would leave nothing to remove, and an untag
+//! that removes nothing writes nothing.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tonic::transport::Endpoint;
+use untag::grpc::proto::tag_resources_request::Resources;
+use untag::grpc::proto::tag_service_client::TagServiceClient;
+use untag::grpc::proto::{ResourceIds, Tag, TagResourcesRequest};
+
+use crate::Outcome;
+use crate::population::{KEYS, id, key, value};
+use crate::server::Server;
+use crate::tally::Tally;
+
+/// The share of the tags below which they are given back.
+const ENOUGH: f64 = 0.8;
+/// Users of a request: as many as one may name.
+const USERS: usize = 50;
+const IN_FLIGHT: usize = 32;
+
+/// Tags the users that lack tags, where more than a few are gone.
+pub fn refill(server: &Server, tally: &Tally) -> Outcome<()> {
+    if tally.share_left() >= ENOUGH {
+        return Ok(());
+    }
+    let tags: Vec<_> = (0..KEYS)
+        .map(|number| Tag {
+            key: key(number),
+            value: value(number),
+        })
+        .collect();
+    let changed = tally.changed();
+    let requests = changed.chunks(USERS).map(|users| {
+        let values = users.iter().copied().map(id).collect();
+        TagResourcesRequest {
+            resources: Some(Resources::ResourceIds(ResourceIds { values })),
+            tags: tags.clone(),
+            ..TagResourcesRequest::default()
+        }
+    });
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let endpoint = Endpoint::from_shared(format!("http://{}", server.address))?;
+        let client = TagServiceClient::new(endpoint.connect().await?);
+        let send = |request| {
+            let mut client = client.clone();
+            async move { client.tag_resources(request).await }
+        };
+        let answers = stream::iter(requests).map(send).buffer_unordered(IN_FLIGHT);
+        answers.try_for_each(async |_| Ok(())).await?;
+        tally.refill();
+        Ok(())
+    })
+}
