@@ -12,6 +12,7 @@ mod outages;
 mod pgbouncer;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+mod prepared;
 mod replicas;
 mod requests;
 mod rolling_restart;

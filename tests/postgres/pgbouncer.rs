@@ -36,7 +36,8 @@ fn pgbouncer() -> PathBuf {
 }
 
 impl PgBouncer {
-    fn start(server_port: u16) -> Self {
+    /// Starts one before a server; `settings` are more lines for its file.
+    fn start(server_port: u16, settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let port = free_port();
@@ -45,7 +46,7 @@ impl PgBouncer {
             "[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\n\
              pool_mode = transaction\ndefault_pool_size = 2\n\
-             server_login_retry = 1\nlogfile = {}\n",
+             server_login_retry = 1\nlogfile = {}\n{settings}",
             path("users").display(),
             path("log").display()
         );
@@ -98,8 +99,17 @@ impl Drop for PgBouncer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_behind_pgbouncer_in_transaction_mode() {
+    check_transaction_mode("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_behind_pgbouncer_that_ignores_settings() {
+    check_transaction_mode("ignore_startup_parameters = options\n").await;
+}
+
+async fn check_transaction_mode(settings: &str) {
     let behind = shared().database();
-    let bouncer = PgBouncer::start(behind.port);
+    let bouncer = PgBouncer::start(behind.port, settings);
     let database = Database {
         port: bouncer.port,
         name: behind.name.clone(),
@@ -115,6 +125,7 @@ async fn postgres_behind_pgbouncer_in_transaction_mode() {
     assert_eq!(ok_on(&database.url(), &["export"]).lines().count(), 50);
 
     let server = serve(&database.url(), &[]);
+    server.wait_for_log("a pooler shares the database's sessions: statements are not prepared");
     let mut running = Vec::new();
     for client in 0..8 {
         let mut service = server.client().await;
@@ -150,7 +161,7 @@ async fn postgres_outage_behind_pgbouncer_is_reported_and_ends() {
     let cluster = Cluster::start("");
     let behind = cluster.database();
     fill(&behind, &[&[("env", "prod")]]);
-    let bouncer = PgBouncer::start(behind.port);
+    let bouncer = PgBouncer::start(behind.port, "");
     let database = Database {
         port: bouncer.port,
         name: behind.name.clone(),

@@ -45,8 +45,15 @@ impl Failure {
 
     /// Whether the connection is not to be used again.
     pub fn is_of_the_connection(&self) -> bool {
-        let is_read_only = self.sql_state() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
-        matches!(self, Self::Frozen) || self.has_lost_connection() || is_read_only
+        let is_unfit = self.sql_state().is_some_and(|code| {
+            // A standby, and a session that is not the one in which the statement was prepared.
+            [
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                SqlState::INVALID_SQL_STATEMENT_NAME,
+            ]
+            .contains(code)
+        });
+        matches!(self, Self::Frozen) || self.has_lost_connection() || is_unfit
     }
 
     /// Whether the same statement may succeed when it is sent again, and can't be applied twice: because the server has
@@ -66,6 +73,7 @@ impl Failure {
                 SqlState::T_R_DEADLOCK_DETECTED,
                 SqlState::READ_ONLY_SQL_TRANSACTION,
                 SqlState::CANNOT_CONNECT_NOW,
+                SqlState::INVALID_SQL_STATEMENT_NAME,
             ]
             .contains(code)
         })

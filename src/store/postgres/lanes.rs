@@ -2,17 +2,18 @@
 //!
 //! A statement is a round trip and a transaction, so requests need no connection of their own: what is sent while a
 //! statement runs is pipelined behind it. (A pool that lends connections, such as deadpool, would allow one request a
-//! connection.) Statements are unnamed, so that PgBouncer's transaction mode works.
+//! connection.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Config;
 
 use super::config::CONNECT_TIMEOUT;
 use super::error::Failure;
+use super::session::{Host, Session};
 use super::tls::Tls;
 
 /// How long a statement may take before its connection is given up as frozen.
@@ -23,7 +24,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A fixed number of connections, opened when they are needed.
 pub struct Lanes {
-    hosts: Vec<Config>,
+    hosts: Vec<Host>,
     /// The place of the host that was connected to last: it is tried first.
     preferred: AtomicUsize,
     tls: Tls,
@@ -32,7 +33,7 @@ pub struct Lanes {
 
 #[derive(Default)]
 struct Lane {
-    client: Mutex<Option<Arc<Client>>>,
+    session: Mutex<Option<Arc<Session>>>,
     load: AtomicUsize,
 }
 
@@ -48,7 +49,7 @@ impl Drop for Load<'_> {
 impl Lanes {
     pub fn new(hosts: Vec<Config>, tls: Tls, count: usize) -> Self {
         Self {
-            hosts,
+            hosts: hosts.into_iter().map(Host::new).collect(),
             preferred: AtomicUsize::new(0),
             tls,
             all: std::iter::repeat_with(Lane::default).take(count).collect(),
@@ -59,7 +60,7 @@ impl Lanes {
     /// load of the connection stays true.
     pub async fn run<T, F>(
         self: &Arc<Self>,
-        statement: impl FnOnce(Arc<Client>) -> F + Send + 'static,
+        statement: impl FnOnce(Arc<Session>) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -70,18 +71,18 @@ impl Lanes {
             let Some((lane, _load)) = lanes.least_loaded() else {
                 return Err(Failure::NoConnection("the store has no connections".into()));
             };
-            let client = tokio::time::timeout(CONNECTION_TIMEOUT, lanes.client(lane)).await;
-            let no_client = |_| Failure::NoConnection("no connection in time".into());
-            let client = client.map_err(no_client)??;
+            let session = tokio::time::timeout(CONNECTION_TIMEOUT, lanes.session(lane)).await;
+            let no_session = |_| Failure::NoConnection("no connection in time".into());
+            let session = session.map_err(no_session)??;
             let answer =
-                tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&client))).await;
+                tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&session))).await;
             let failure = match answer {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => Failure::from(error),
                 Err(_) => Failure::Frozen,
             };
             if failure.is_of_the_connection() {
-                lane.give_up(&client).await;
+                lane.give_up(&session).await;
             }
             Err(failure)
         };
@@ -109,31 +110,32 @@ impl Lanes {
     }
 
     /// The lane's connection, opened when there is none that works.
-    async fn client(&self, lane: &Lane) -> Result<Arc<Client>, Failure> {
-        let mut slot = lane.client.lock().await;
-        if let Some(client) = slot.as_ref().filter(|client| !client.is_closed()) {
-            return Ok(Arc::clone(client));
+    async fn session(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
+        let mut slot = lane.session.lock().await;
+        if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
+            return Ok(Arc::clone(session));
         }
-        let client = Arc::new(self.connect().await?);
-        *slot = Some(Arc::clone(&client));
-        Ok(client)
+        let session = Arc::new(self.connect().await?);
+        *slot = Some(Arc::clone(&session));
+        Ok(session)
     }
 
     /// Opens a connection of its own, to the first host that takes it within its time.
-    pub async fn connect(&self) -> Result<Client, Failure> {
+    pub async fn connect(&self) -> Result<Session, Failure> {
         let preferred = self.preferred.load(Ordering::Relaxed);
         let mut failure = Failure::NoConnection("there is no host to connect to".into());
         for turn in 0..self.hosts.len() {
             let at = (preferred + turn) % self.hosts.len();
             let host = &self.hosts[at];
             let limit = host
+                .config
                 .get_connect_timeout()
                 .copied()
                 .unwrap_or(CONNECT_TIMEOUT);
-            match tokio::time::timeout(limit, self.tls.connect(host)).await {
-                Ok(Ok(client)) => {
+            match tokio::time::timeout(limit, host.connect(&self.tls)).await {
+                Ok(Ok(session)) => {
                     self.preferred.store(at, Ordering::Relaxed);
-                    return Ok(client);
+                    return Ok(session);
                 }
                 Ok(Err(error)) => failure = Failure::NoConnection(Box::new(error)),
                 Err(_) => {
@@ -147,11 +149,11 @@ impl Lanes {
 
 impl Lane {
     /// Forgets a connection, unless another has taken its place.
-    async fn give_up(&self, client: &Arc<Client>) {
-        let mut slot = self.client.lock().await;
+    async fn give_up(&self, session: &Arc<Session>) {
+        let mut slot = self.session.lock().await;
         if slot
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, client))
+            .is_some_and(|current| Arc::ptr_eq(current, session))
         {
             *slot = None;
         }

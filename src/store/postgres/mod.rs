@@ -6,6 +6,7 @@ mod error;
 mod hosts;
 mod lanes;
 mod migrations;
+mod session;
 mod statements;
 mod tls;
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 use tracing::{Instrument as _, Span};
 
 pub use bulk::{BulkError, export, import};
@@ -32,6 +33,7 @@ use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use error::Failure;
 use lanes::Lanes;
+use session::{Parameters, Session};
 use statements::{BY_ID, BY_NAME, ByTarget};
 
 /// How many times a statement is sent that the server could not carry out for its concurrency.
@@ -71,8 +73,6 @@ pub struct PostgresStore {
     places: Arc<Semaphore>,
 }
 
-type Parameters = Vec<(Box<dyn ToSql + Send + Sync>, Type)>;
-
 impl PostgresStore {
     /// Connects, and checks that the schema is one that this program knows.
     ///
@@ -102,6 +102,7 @@ impl PostgresStore {
         self.lanes
             .connect()
             .await
+            .map(Session::into_client)
             .map_err(|failure| OpenError::Database(failure.to_string()))
     }
 
@@ -152,14 +153,10 @@ impl PostgresStore {
             let begun = Instant::now();
             let (parameters, place) = (Arc::clone(&parameters), place.clone());
             let mut change = changes.then(Change::queue);
-            let answer = self.lanes.run(move |client| async move {
+            let answer = self.lanes.run(move |session| async move {
                 let _place = place;
                 let _span = change.as_mut().and_then(|change| change.commit(1));
-                let typed: Vec<(&(dyn ToSql + Sync), Type)> = parameters
-                    .iter()
-                    .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
-                    .collect();
-                client.query_typed(sql, &typed).await
+                session.query(sql, &parameters).await
             });
             let reading = if changes { Span::none() } else { trace::read() };
             let answer = answer.instrument(reading).await;
