@@ -132,9 +132,12 @@ fn postgresql_has_a_connection_for_every_replica_that_there_may_be() {
             deployment["metadata"]["name"],
         );
         assert!(deployment["spec"]["replicas"].is_null(), "the autoscaler's");
-        let surge = &deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"];
-        let replicas =
-            autoscaler["spec"]["maxReplicas"].as_u64().unwrap() + surge.as_u64().unwrap();
+        let count = |value: &Value| value.as_u64().unwrap();
+        let surge = count(&deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]);
+        // The surge does not count those that are ending, and the next one may end before they are gone.
+        let grace = count(&pod(deployment)["terminationGracePeriodSeconds"]);
+        let ending = grace.div_ceil(count(&deployment["spec"]["minReadySeconds"]));
+        let replicas = count(&autoscaler["spec"]["maxReplicas"]) + surge + ending;
         let each = number(variable(container(deployment), "UNTAG_STORE_CONNECTIONS"));
         assert!(replicas * each < CONNECTIONS, "and one for the migration");
     }
