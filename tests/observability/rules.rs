@@ -85,6 +85,21 @@ fn rules_and_dashboard_ask_for_metrics_that_are_exported_only() {
 }
 
 #[test]
+fn installations_in_several_namespaces_are_told_apart() {
+    let sums: Vec<&str> = RULES.split("sum by (").skip(1).collect();
+    assert!(sums.len() >= 7, "{sums:?}");
+    for sum in sums {
+        assert!(sum.starts_with("namespace, job"), "{sum}");
+    }
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    for query in queries(&dashboard["panels"]) {
+        let series = metrics_in(query).len();
+        let chosen = query.matches(r#"{namespace=~"$namespace", job=~"$job""#);
+        assert!(series > 0 && chosen.count() >= series, "{query}");
+    }
+}
+
+#[test]
 fn each_alert_says_what_it_means_and_has_its_section_in_the_runbook() {
     let alerts = after("- alert: ");
     assert!(alerts.len() >= 7, "{alerts:?}");
