@@ -1,6 +1,7 @@
 //! The order of a start: the database first, then readiness.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -8,9 +9,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::harness::{
-    database_with, health, refused_to_serve, serve_command, tags_of, wait_for_health,
+    database_with, health, refused_to_serve, remove, serve_command, tags_of, wait_for_health,
 };
-use crate::http::get;
+use crate::http::{get, scrape};
 use crate::postgres_server::free_port;
 use crate::support::{Server, health_client};
 
@@ -65,6 +66,29 @@ async fn postgres_that_has_not_answered_yet_keeps_a_replica_from_being_ready() {
     assert_eq!(get(&server, "/ready").0, 200);
     let mut client = server.client().await;
     assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_connection_that_is_waited_for_is_no_part_of_a_commit() {
+    let mut database = database_with(&[&[("env", "prod")]]);
+    let gate = Gate::before(database.port).await;
+    database.port = gate.port;
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let url = database.url_with("?connect_timeout=14");
+    let server = Server::launch(serve_command(&url, &[]), any);
+    let mut client = server.client().await;
+    let change = tokio::spawn(async move { remove(&mut client, &[1], &["env"]).await });
+    let held = Duration::from_secs(3);
+    tokio::time::sleep(held).await;
+    gate.open.send(true).unwrap();
+    change.await.unwrap().unwrap();
+    let scrape = scrape(&server);
+    assert_eq!(
+        scrape["untag_store_commit_seconds_count"].to_bits(),
+        1.0_f64.to_bits()
+    );
+    let seconds = scrape["untag_store_commit_seconds_sum"];
+    assert!(seconds < held.as_secs_f64(), "{seconds}");
 }
 
 #[test]

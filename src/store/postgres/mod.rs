@@ -150,20 +150,16 @@ impl PostgresStore {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let begun = Instant::now();
             let (parameters, place) = (Arc::clone(&parameters), place.clone());
             let mut change = changes.then(Change::queue);
             let answer = self.lanes.run(move |session| async move {
                 let _place = place;
                 let _span = change.as_mut().and_then(|change| change.commit(1));
+                let _commit = changes.then(|| Commit(Instant::now()));
                 session.query(sql, &parameters).await
             });
             let reading = if changes { Span::none() } else { trace::read() };
-            let answer = answer.instrument(reading).await;
-            if changes {
-                metrics().store.committed(begun.elapsed());
-            }
-            match answer {
+            match answer.instrument(reading).await {
                 Ok(rows) => return Ok(rows),
                 Err(failure) if failure.may_be_repeated(changes) && attempt < TRIES => {
                     metrics().store.retries.inc();
@@ -215,6 +211,15 @@ impl PostgresStore {
             count += tags.iter().filter(selected).count();
         }
         Ok(Changed::count(rows.len(), count))
+    }
+}
+
+/// A change at the database, from when it has a connection. Notes how long it took when it goes: answered, failed or given up.
+struct Commit(Instant);
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        metrics().store.committed(self.0.elapsed());
     }
 }
 
