@@ -22,10 +22,18 @@ use clap::Parser as _;
 pub use args::{Arguments, Command};
 
 /// Parses the command line, runs the subcommand and returns the exit code: 0 for success, 1 for a failure, which stderr
-/// explains, 2 for a command line that is wrong. For `check-policy` denied is 1, and a policy file that is wrong is 2.
+/// explains, 2 for a command line that is wrong, and 128 and the number of the signal that ended it. For `check-policy` denied is 1, and a policy file that is wrong is 2.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if matches!(
+        command,
+        Command::Import(_) | Command::Export(_) | Command::Migrate(_)
+    ) && let Err(error) = store::end_on_signals()
+    {
+        return fail(error);
+    }
+    match command {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),

@@ -16,7 +16,7 @@ use super::{fail, json_lines};
 use crate::auth::Demand;
 use crate::domain::{AccountId, Resource};
 use crate::grpc::Settings;
-use crate::server::{self, Config, Ended, Security};
+use crate::server::{self, Config, Ended, Security, Signals};
 use crate::service::Audit;
 use crate::store::Store;
 use crate::store::ims::{self, ImsStore};
@@ -146,21 +146,32 @@ impl Place {
         let text = |error: &dyn Error| error.to_string();
         match self {
             Self::Sqlite(directory, options) => {
-                let store = SqliteStore::open(&directory, options, sample);
-                serve(config, store.map_err(|error| text(&error))?).await
+                let open = move || {
+                    let store = SqliteStore::open(&directory, options, sample);
+                    store.map_err(|error| text(&error))
+                };
+                // A log that is long after a crash takes its time.
+                let opening = async {
+                    let opened = tokio::task::spawn_blocking(open).await;
+                    opened.map_err(|error| text(&error))?
+                };
+                serve(config, opening).await
             }
             Self::Postgres(connection, options) => {
-                if !sample.is_empty() {
-                    let sample = sample.into_iter().map(Ok::<_, Infallible>);
-                    let imported = postgres::import(&connection, sample).await;
-                    imported.map_err(|error| text(&error))?;
-                }
-                let store = PostgresStore::open(&connection, options).await;
-                serve(config, store.map_err(|error| text(&error))?).await
+                let opening = async {
+                    if !sample.is_empty() {
+                        let sample = sample.into_iter().map(Ok::<_, Infallible>);
+                        let imported = postgres::import(&connection, sample).await;
+                        imported.map_err(|error| text(&error))?;
+                    }
+                    let store = PostgresStore::open(&connection, options).await;
+                    store.map_err(|error| text(&error))
+                };
+                serve(config, opening).await
             }
             Self::Ims(options) => {
-                let store = ImsStore::open(*options);
-                serve(config, store.map_err(|error| text(&error))?).await
+                let opening = async { ImsStore::open(*options).map_err(|error| text(&error)) };
+                serve(config, opening).await
             }
         }
     }
@@ -179,8 +190,21 @@ fn traces(endpoint: Option<&http::Uri>, runtime: &Runtime) -> Result<Option<Trac
     }
 }
 
-async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, String> {
-    server::serve(config, store)
+/// Opens the store and serves it. Signals count from the beginning: a container's first process is not ended by one that it
+/// does not listen to.
+async fn serve<S: Store>(
+    config: Config,
+    opening: impl Future<Output = Result<S, String>>,
+) -> Result<Ended, String> {
+    let mut signals = Signals::listen().map_err(|error| error.to_string())?;
+    let store = tokio::select! {
+        opened = opening => opened?,
+        signal = signals.next() => {
+            tracing::info!(%signal, "ending before the store is open");
+            return Ok(Ended::CutShort(signal));
+        }
+    };
+    server::serve(config, store, signals)
         .await
         .map_err(|error| error.to_string())
 }

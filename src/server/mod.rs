@@ -37,8 +37,7 @@ use port::Port;
 use readiness::Readiness;
 use security::Started;
 pub use security::{Security, SecurityError, TokenIssuer};
-pub use signals::Signal;
-use signals::Signals;
+pub use signals::{Signal, SignalError, Signals};
 pub use tls::TlsFiles;
 
 /// How long connections get to send their last answers and close after the last request is done.
@@ -84,9 +83,6 @@ pub enum ServeError {
     /// What says who may call can't be used.
     #[error(transparent)]
     Security(#[from] SecurityError),
-    /// Signals.
-    #[error("cannot listen for signals: {0}")]
-    Signals(io::Error),
     /// The contract that is compiled in.
     #[error("the compiled-in contract is broken: {0}")]
     Contract(#[from] tonic_reflection::server::Error),
@@ -97,7 +93,7 @@ pub enum ServeError {
 pub enum Ended {
     /// A signal asked for it, and the drain is over.
     Drained,
-    /// A second signal cut the drain short.
+    /// A second signal cut the drain short, or the only one came before there was anything to drain.
     CutShort(Signal),
 }
 
@@ -105,8 +101,11 @@ pub enum Ended {
 ///
 /// # Errors
 /// [`ServeError`] when it can't start.
-pub async fn serve<S: Store>(config: Config, store: S) -> Result<Ended, ServeError> {
-    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
+pub async fn serve<S: Store>(
+    config: Config,
+    store: S,
+    mut signals: Signals,
+) -> Result<Ended, ServeError> {
     let public = bind(config.listen).await?;
     let admin = bind(config.admin_listen).await?;
     let rpc = match config.listen_rpc {

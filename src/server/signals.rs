@@ -1,11 +1,12 @@
-//! The signals that end the service.
+//! The signals that end the program.
 
 use std::fmt;
 use std::io;
 
+use thiserror::Error;
 use tokio::signal::unix::{self, SignalKind};
 
-/// A signal that asks the service to end.
+/// A signal that asks the program to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM, as Kubernetes and systemd send it.
@@ -34,20 +35,31 @@ impl fmt::Display for Signal {
     }
 }
 
+/// Why signals can't be waited for.
+#[derive(Debug, Error)]
+#[error("cannot listen for signals: {0}")]
+pub struct SignalError(#[from] io::Error);
+
 /// Waits for them.
+#[derive(Debug)]
 pub struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
 }
 
 impl Signals {
-    pub fn listen() -> io::Result<Self> {
+    /// Takes the signals from here on. Has to be called within a runtime.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn listen() -> Result<Self, SignalError> {
         Ok(Self {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
         })
     }
 
+    /// The next one, which may have come since the last call.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Terminate,

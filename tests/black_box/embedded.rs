@@ -2,9 +2,12 @@
 //! is not made by the program.
 
 use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::bulk::{import_stdin, stderr};
-use crate::support::untag;
+use crate::home::Home;
+use crate::support::{PATIENCE, untag};
 use crate::users::{ACCOUNT, ANN, ask, ids, line, server, untag_request};
 
 #[test]
@@ -51,4 +54,30 @@ fn export_of_a_directory_without_a_store_fails_and_makes_none() {
         );
     }
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_signal_ends_an_import_that_waits_for_its_input() {
+    let home = Home::new();
+    let mut import = home.command("import");
+    import.arg("-").stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut import = import.spawn().unwrap();
+    let started = Instant::now();
+    let wait = || {
+        assert!(started.elapsed() < PATIENCE, "nothing happens");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    while !home.path().join("untag.db").exists() {
+        wait();
+    }
+    let kill = Command::new("kill").arg(import.id().to_string()).status();
+    assert!(kill.unwrap().success());
+    let status = loop {
+        if let Some(status) = import.try_wait().unwrap() {
+            break status;
+        }
+        wait();
+    };
+    // By itself, and not by the system, which would spare a container's first process.
+    assert_eq!(status.code(), Some(128 + 15));
 }

@@ -132,7 +132,16 @@ pub struct Container {
 impl Container {
     /// Starts the service with some options of `podman run`, and waits until it is ready.
     pub fn start(uid: u32, options: &[&str]) -> Self {
-        let image = image();
+        image();
+        let started = Instant::now();
+        let container = Self::launch(uid, options, &["serve"]);
+        container.wait_for_log("ready");
+        println!("podman run to ready: {:?}", started.elapsed());
+        container
+    }
+
+    /// Starts a subcommand with some options of `podman run`.
+    pub fn launch(uid: u32, options: &[&str], subcommand: &[&str]) -> Self {
         let [address, admin_address] =
             [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let listen = format!("UNTAG_LISTEN={address}");
@@ -141,18 +150,13 @@ impl Container {
         let mut arguments = vec!["run", "--detach", "--env", &listen, "--env", &admin];
         arguments.extend(hardened.iter().map(String::as_str));
         arguments.extend(options);
-        arguments.push(image);
-
-        let started = Instant::now();
-        let id = stdout(&run(&arguments));
-        let container = Self {
-            id,
+        arguments.push(image());
+        arguments.extend(subcommand);
+        Self {
+            id: stdout(&run(&arguments)),
             address,
             admin_address,
-        };
-        container.wait_for_log("ready");
-        println!("podman run to ready: {:?}", started.elapsed());
-        container
+        }
     }
 
     /// Waits for a line of the service's log with this message.

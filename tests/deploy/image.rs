@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use tokio::net::TcpListener;
 use tonic::transport::{Channel, Endpoint};
 use untag::grpc::proto::list_tag_resources_request::Resources;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
@@ -9,7 +10,7 @@ use untag::grpc::proto::{ListTagResourcesRequest, ResourceIds};
 
 use crate::container::{Container, image, random_uid, run, run_once, stdout, volume};
 use crate::postgres_server::{PASSWORD, USER, shared};
-use crate::support::{ALICE, hold_store, untag_of};
+use crate::support::{ALICE, PATIENCE, hold_store, untag_of};
 
 /// A half more than it has. What somebody adds by mistake is more.
 const LARGEST_IMAGE: u64 = 24_000_000;
@@ -95,7 +96,8 @@ async fn image_health_check_follows_the_store_and_sigterm_drains() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn image_finds_postgresql_by_its_host_name() {
-    // The static program has no shared library that would look names up: it has to do so itself.
+    // The static program has no shared library that would look names up: it has to do so itself. This name is one of
+    // /etc/hosts, so that DNS, which the same code asks, is not needed here and not shown.
     let database = shared().database();
     let store = format!(
         "--env=UNTAG_STORE=postgres://{USER}@localhost:{}/{}",
@@ -106,6 +108,21 @@ async fn image_finds_postgresql_by_its_host_name() {
     let container = Container::start(random_uid(), &[&store, &password, SAMPLE_DATA]);
     untag_alice(&container).await;
     assert_eq!(keys_of_alice(&container).await, ["cost-center", "team"]);
+}
+
+#[tokio::test]
+async fn image_ends_on_sigterm_while_its_database_says_nothing() {
+    // The system spares a container's first process what that does not listen to.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let store = format!("--env=UNTAG_STORE=postgres://u:p@127.0.0.1:{port}/x?connect_timeout=60");
+    for subcommand in ["serve", "migrate"] {
+        let container = Container::launch(random_uid(), &[&store], &[subcommand]);
+        let accepted = tokio::time::timeout(PATIENCE, silent.accept()).await;
+        let _connection = accepted.expect("it connects").unwrap();
+        container.terminate();
+        assert_eq!(container.wait(), 128 + 15, "{}", container.log());
+    }
 }
 
 #[test]

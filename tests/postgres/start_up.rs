@@ -1,7 +1,8 @@
 //! The order of a start: the database first, then readiness.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use crate::harness::{
 };
 use crate::http::{get, scrape};
 use crate::postgres_server::free_port;
-use crate::support::{Server, health_client};
+use crate::support::{PATIENCE, Server, health_client, untag};
 
 /// Stands before a database. It lets one connection through, and holds all others until it is opened.
 struct Gate {
@@ -89,6 +90,52 @@ async fn postgres_connection_that_is_waited_for_is_no_part_of_a_commit() {
     );
     let seconds = scrape["untag_store_commit_seconds_sum"];
     assert!(seconds < held.as_secs_f64(), "{seconds}");
+}
+
+#[tokio::test]
+async fn postgres_that_says_nothing_keeps_no_process_from_ending() {
+    // Connections are accepted, and nobody answers on them.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let store = format!("postgres://u:p@127.0.0.1:{port}/x?connect_timeout=60");
+    let subcommands = [
+        &["serve"][..],
+        &["serve", "--sample-data"],
+        &["migrate"],
+        &["import", "-"],
+        &["export", "-"],
+    ];
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        for subcommand in subcommands {
+            let mut process = untag()
+                .args(subcommand)
+                .env("UNTAG_STORE", &store)
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            // It waits for the database from here on.
+            let accepted = tokio::time::timeout(PATIENCE, silent.accept()).await;
+            let _connection = accepted.expect("it connects").unwrap();
+            let kill = Command::new("kill")
+                .args([&format!("-{signal}"), &process.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            let asked = Instant::now();
+            let status = loop {
+                if let Some(status) = process.try_wait().unwrap() {
+                    break status;
+                }
+                if asked.elapsed() > PATIENCE {
+                    process.kill().unwrap();
+                    panic!("{subcommand:?} goes on");
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
+            // By itself, and not by the system, which would spare a container's first process.
+            assert_eq!(status.code(), Some(code), "{subcommand:?}");
+        }
+    }
 }
 
 #[test]
