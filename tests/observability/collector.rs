@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::PATIENCE;
 
+/// How long the collector prints nothing when it has printed all.
+const SILENCE: Duration = Duration::from_millis(200);
+
 /// A running collector; killed when it goes out of scope.
 pub struct Collector {
     child: Child,
@@ -90,16 +93,21 @@ impl Collector {
         self.printed.lock().unwrap().clone()
     }
 
-    /// The spans, once there are so many of these names.
+    /// The spans, once there are so many of these names and the collector is silent: what it prints arrives in pieces, and the
+    /// name of a span before its attributes.
     pub fn spans(&self, names: &[&str], count: usize) -> Vec<Span> {
         let started = Instant::now();
+        let (mut printed, mut grown) = (String::new(), Instant::now());
         loop {
-            let printed = self.printed();
+            let now = self.printed();
+            if now.len() > printed.len() {
+                (printed, grown) = (now, Instant::now());
+            }
             let spans: Vec<Span> = parse(&printed)
                 .into_iter()
                 .filter(|span| names.contains(&span.name()))
                 .collect();
-            if spans.len() >= count {
+            if spans.len() >= count && grown.elapsed() > SILENCE {
                 return spans;
             }
             assert!(started.elapsed() < PATIENCE, "no {names:?}: {printed}");

@@ -2,17 +2,18 @@
 
 use std::process::Stdio;
 
+use tokio::task::JoinSet;
+use tokio_postgres::NoTls;
 use tonic::Code;
 
 use crate::http::get;
-use crate::postgres::Cluster;
+use crate::postgres::{Cluster, Database, shared};
 use crate::scrape::{Scrape, health, readiness, scrape_until};
 use crate::support::{Server, untag};
 use crate::users::{ACCOUNT, ANN, ask, feed, ids, line, untag_request};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres_that_is_gone_is_not_ready_and_the_process_is_live() {
-    let cluster = Cluster::start("");
+/// A service on a database of its own, with one user.
+fn serve(cluster: &Cluster) -> (Server, Database) {
     let database = cluster.database();
     let command = |name: &str| {
         let mut command = untag();
@@ -28,7 +29,13 @@ async fn postgres_that_is_gone_is_not_ready_and_the_process_is_live() {
     );
     let mut serve = command("serve");
     serve.args(["--queue-depth", "77"]).stdout(Stdio::null());
-    let server = Server::spawn(serve);
+    (Server::spawn(serve), database)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_that_is_gone_is_not_ready_and_the_process_is_live() {
+    let cluster = Cluster::start("");
+    let (server, _) = serve(&cluster);
     let client = &mut server.client().await;
     let mut untag = async || {
         let request = ask(untag_request(ids([ANN]), &["env"]));
@@ -56,4 +63,52 @@ async fn postgres_that_is_gone_is_not_ready_and_the_process_is_live() {
     cluster.resume();
     readiness(&server, 200).await;
     untag().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_shows_how_many_changes_wait_for_it() {
+    let (server, database) = serve(shared());
+    let connected = tokio_postgres::connect(&database.url(), NoTls).await;
+    let (other, connection) = connected.unwrap();
+    tokio::spawn(connection);
+    let lock = "BEGIN; SELECT FROM resource FOR UPDATE";
+    other.batch_execute(lock).await.unwrap();
+    let client = server.client().await;
+    let mut changes = JoinSet::new();
+    for _ in 0..3 {
+        let mut client = client.clone();
+        let request = ask(untag_request(ids([ANN]), &["env"]));
+        changes.spawn(async move { client.untag_resources(request).await.map(drop) });
+    }
+    let depth = |scrape: &Scrape| scrape.sum("untag_store_queue_depth", &[]);
+    scrape_until(&server, |scrape| depth(scrape) == 3.0).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    for answer in changes.join_all().await {
+        answer.unwrap();
+    }
+    scrape_until(&server, |scrape| depth(scrape) == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_statements_that_are_sent_again_are_counted() {
+    let (server, database) = serve(shared());
+    // The server refuses the change twice, as it does when transactions collide. A sequence keeps what is rolled back.
+    database.sql(
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF nextval('tries') <= 2 THEN
+             RAISE EXCEPTION 'could not serialize' USING ERRCODE = 'serialization_failure';
+           END IF;
+           RETURN NEW;
+         END $$;
+         CREATE TRIGGER refuse BEFORE UPDATE ON resource FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    let retries = |scrape: &Scrape| scrape.sum("untag_store_retries_total", &[]);
+    assert_eq!(retries(&Scrape::of(&server)), 0.0);
+    let request = ask(untag_request(ids([ANN]), &["env"]));
+    let client = &mut server.client().await;
+    client.untag_resources(request).await.unwrap();
+    let scrape = Scrape::of(&server);
+    assert_eq!(retries(&scrape), 2.0);
+    assert_eq!(scrape.sum("untag_store_commit_seconds_count", &[]), 3.0);
 }

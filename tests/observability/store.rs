@@ -2,7 +2,7 @@
 
 use tonic::Code;
 
-use crate::scrape::Scrape;
+use crate::scrape::{Scrape, scrape_until};
 use crate::users::{ANN, BEN, ask, directory, ids, server, untag_request};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,6 +24,32 @@ async fn changes_and_their_commits_are_counted() {
     assert!(scrape.sum("untag_store_connections", &[]) >= 3.0);
     let allowed = &["action=\"ram:UntagResources\"", "decision=\"allowed\""];
     assert_eq!(scrape.sum("untag_policy_decisions_total", allowed), 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_wait_for_a_locked_store_show_in_the_queue() {
+    let home = directory();
+    let server = home.serve(&[]);
+    let client = server.client().await;
+    let lock = home.lock();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut client = client.clone();
+        callers.spawn(async move {
+            loop {
+                // The writer gives the lock up after a while and refuses what it has taken; the next wait meanwhile.
+                let _ = client
+                    .untag_resources(ask(untag_request(ids([ANN]), &["env"])))
+                    .await;
+            }
+        });
+    }
+    let depth = |scrape: &Scrape| scrape.sum("untag_store_queue_depth", &[]);
+    // One may be the question whether the store is ready.
+    scrape_until(&server, |scrape| depth(scrape) >= 2.0).await;
+    callers.shutdown().await;
+    drop(lock);
+    scrape_until(&server, |scrape| depth(scrape) == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

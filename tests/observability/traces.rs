@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tonic::metadata::MetadataValue;
@@ -255,14 +256,24 @@ async fn no_trace_has_a_tags_value_and_none_has_what_the_log_does_not_show() {
     assert_eq!(stages, [] as [&&Value; 0]);
 }
 
+/// A call that waits for the exporter would wait until that gives up, which it does after 10 seconds.
+const HELD_UP: Duration = Duration::from_secs(8);
+/// The last spans may take 2 seconds; this is less than the exporter would wait by itself.
+const END: Duration = Duration::from_secs(8);
+
 /// Untags while nobody takes the spans, and ends.
 async fn untag_without_a_collector(endpoint: &str) -> Vec<Value> {
     let (server, directory) = sample(&["--otlp-endpoint", endpoint]);
     let client = &mut server.client().await;
+    // More spans than the exporter's queue holds.
     for _ in 0..600 {
-        client.untag_resources(untag_of(ALICE)).await.unwrap();
+        let untag = client.untag_resources(untag_of(ALICE));
+        let answered = tokio::time::timeout(HELD_UP, untag).await;
+        answered.expect("the call is not held up").unwrap();
     }
+    let asked = Instant::now();
     let log = finish(server);
+    assert!(asked.elapsed() < END, "the end took {:?}", asked.elapsed());
     // The end was a clean one.
     assert!(fs::metadata(directory.path().join("untag.db")).is_ok());
     log
