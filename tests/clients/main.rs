@@ -1,5 +1,9 @@
 //! The clients that people use, against the real service: grpcurl, buf curl and the official Python library.
 
+#[path = "../observability/http.rs"]
+mod http;
+#[path = "../black_box/slow_disk.rs"]
+mod slow_disk;
 #[path = "../support/mod.rs"]
 mod support;
 

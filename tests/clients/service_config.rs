@@ -1,6 +1,7 @@
 //! The service config of deploy/client, which clients balance and repeat calls by, in the official Python library.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,8 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tonic_health::pb::HealthCheckRequest;
 
+use crate::http::scrape;
+use crate::slow_disk::SlowDisk;
 use crate::support::{PATIENCE, Server, health_client, untag};
-use crate::{LIST, Printed, Sample, tool};
+use crate::{LIST, Printed, Sample, UNTAG, tool};
 
 const SERVICE_CONFIG: &str = include_str!("../../deploy/client/service-config.json");
 
@@ -38,11 +41,7 @@ fn client(servers: &[SocketAddr], config: &Value, check: &str) -> Command {
 
 /// How many lists a server has answered.
 fn lists(server: &Server) -> usize {
-    let lines = server.log_lines();
-    let lists = lines
-        .iter()
-        .filter(|line| line["method"] == format!("/{LIST}"));
-    lists.count()
+    server.count_in_log(|line| line["method"] == format!("/{LIST}"))
 }
 
 /// How many of sixty lists each of two servers answers.
@@ -140,6 +139,40 @@ fn wait_for_lists(server: &Server, client: &mut Child) {
         assert!(started.elapsed() < PATIENCE, "no calls arrive");
         assert!(client.try_wait().unwrap().is_none(), "the client has ended");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn python_sends_a_change_that_may_have_been_made_once_only() {
+    let mut drained = Sample::start(&["--drain-timeout", "0.5"]);
+    let steady = Sample::start(&[]);
+    let servers = [drained.server.address, steady.server.address];
+    let mut client = client(&servers, &blind_config(), "change_while_a_server_drains");
+    let client = client.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut client = client.spawn().unwrap();
+    let mut said = BufReader::new(client.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "connected");
+
+    // Its commit takes longer than any test: nobody knows when the drain is over whether it is on the disk.
+    let held = SlowDisk::attach(&drained.server, Duration::from_mins(10));
+    client.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    let started = Instant::now();
+    while scrape(&drained.server)["untag_requests_in_flight"] < 1.0 {
+        assert!(started.elapsed() < PATIENCE, "no change arrives");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drained.server.signal("TERM");
+    let codes = said.next().unwrap().unwrap();
+    assert_eq!(codes, r#"["OK", "UNAVAILABLE"]"#);
+    drained.server.wait_for_log("drained");
+    drop(held);
+    assert!(client.wait().unwrap().success());
+    assert!(drained.server.wait(PATIENCE).success());
+    // The other server was there to try again, and was asked for its own change only.
+    for server in [&drained.server, &steady.server] {
+        let is_change = |line: &Value| line["method"] == format!("/{UNTAG}");
+        server.wait_for_log_where("request", is_change);
+        assert_eq!(server.count_in_log(is_change), 1);
     }
 }
 

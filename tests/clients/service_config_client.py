@@ -57,6 +57,16 @@ def change_without_a_deadline(tags):
     assert time.monotonic() - started < 10
 
 
+def change_while_a_server_drains(tags):
+    """Two changes, one for each server. Prints what became of them. Reads a line when the first server is held."""
+    list_often(tags)
+    print("connected", flush=True)
+    sys.stdin.readline()
+    change = {"resource_ids": {"values": [ALICE]}, "tag_keys": ["env"]}
+    calls = [tags.start("UntagResources", timeout=None, **change) for _ in range(2)]
+    print(json.dumps(sorted(call.code().name for call in calls)))
+
+
 def main():
     addresses, service_config, check = sys.argv[1:]
     options = [

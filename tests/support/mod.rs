@@ -211,6 +211,12 @@ impl Server {
         self.log.lines.lock().unwrap().clone()
     }
 
+    /// How many lines of the log so far fit.
+    pub fn count_in_log(&self, fits: impl Fn(&Value) -> bool) -> usize {
+        let lines = self.log.lines.lock().unwrap();
+        lines.iter().filter(|line| fits(line)).count()
+    }
+
     /// A channel to the tag service.
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
