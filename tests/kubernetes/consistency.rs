@@ -41,11 +41,26 @@ fn servers() -> impl Iterator<Item = (&'static Manifests, &'static Value)> {
 
 /// The value of a variable that a container has itself.
 fn variable<'value>(container: &'value Value, name: &str) -> &'value str {
+    variable_if_there(container, name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn variable_if_there<'value>(container: &'value Value, name: &str) -> Option<&'value str> {
     let mut variables = list(&container["env"]).iter();
-    let found = variables.find(|variable| variable["name"] == name);
-    found
-        .and_then(|variable| variable["value"].as_str())
-        .unwrap()
+    let found = variables.find(|variable| variable["name"] == name)?;
+    found["value"].as_str()
+}
+
+/// The port at the end of an address or a URL.
+fn port_of(address: &str) -> u64 {
+    number(address.rsplit_once(':').unwrap().1)
+}
+
+/// The ports that the policies of the network open: `ingress` or `egress`.
+fn opened(manifests: &Manifests, direction: &str) -> BTreeSet<u64> {
+    let policies = manifests.of("NetworkPolicy");
+    let rules = policies.flat_map(|policy| list(&policy["spec"][direction]));
+    let ports = rules.flat_map(|rule| list(&rule["ports"]));
+    ports.map(|port| port["port"].as_u64().unwrap()).collect()
 }
 
 fn number(text: &str) -> u64 {
@@ -154,13 +169,35 @@ fn services_and_policies_find_the_pods_and_ports() {
     for (manifests, workload) in servers() {
         let served = labels(workload);
         let ports = list(&container(workload)["ports"]);
-        let expected = [("grpc", "UNTAG_LISTEN"), ("admin", "UNTAG_ADMIN_LISTEN")];
-        for (name, listen) in expected {
-            let port = ports.iter().find(|port| port["name"] == name).unwrap();
-            let (_, number) = variable(container(workload), listen)
-                .rsplit_once(':')
-                .unwrap();
-            assert_eq!(port["containerPort"].to_string(), number, "{name}");
+        let listening = [
+            ("grpc", "UNTAG_LISTEN"),
+            ("admin", "UNTAG_ADMIN_LISTEN"),
+            ("rpc", "UNTAG_LISTEN_RPC"),
+        ];
+        let listening: BTreeMap<&str, u64> = listening
+            .into_iter()
+            .filter_map(|(name, listen)| {
+                let address = variable_if_there(container(workload), listen)?;
+                Some((name, port_of(address)))
+            })
+            .collect();
+        let declared: BTreeMap<&str, u64> = ports
+            .iter()
+            .map(|port| {
+                let number = port["containerPort"].as_u64().unwrap();
+                (port["name"].as_str().unwrap(), number)
+            })
+            .collect();
+        assert_eq!(declared, listening, "{}", manifests.name);
+        let ingress = opened(manifests, "ingress");
+        let ours: BTreeSet<u64> = listening.values().copied().collect();
+        assert!(ingress.is_subset(&ours), "{}: {ingress:?}", manifests.name);
+        if let Some(collector) =
+            variable_if_there(container(workload), "OTEL_EXPORTER_OTLP_ENDPOINT")
+        {
+            let egress = opened(manifests, "egress");
+            let collector = port_of(collector);
+            assert!(egress.contains(&collector), "{}", manifests.name);
         }
         let selector = strings(&workload["spec"]["selector"]["matchLabels"]);
         assert!(selects(&selector, &served), "{}", manifests.name);
@@ -173,11 +210,9 @@ fn services_and_policies_find_the_pods_and_ports() {
                 .any(|job| selects(&selector, &labels(job)));
             assert!(!jobs, "{}", manifests.name);
             for port in list(&service["spec"]["ports"]) {
-                assert!(
-                    ports
-                        .iter()
-                        .any(|of_pod| of_pod["name"] == port["targetPort"])
-                );
+                let served = listening[port["targetPort"].as_str().unwrap()];
+                assert_eq!(port["port"], served, "one number is enough to remember");
+                assert!(ingress.contains(&served), "{}: {port}", manifests.name);
             }
         }
         for policy in manifests.of("NetworkPolicy") {

@@ -165,8 +165,10 @@ impl<'manifests> Container<'manifests> {
     /// Starts the service on the addresses of the manifests, but on free ports, and waits until it is ready.
     pub fn serve(&self) -> Server {
         let mut command = self.command();
-        for name in ["UNTAG_LISTEN", "UNTAG_ADMIN_LISTEN"] {
-            let address = self.variable(name).unwrap();
+        for name in ["UNTAG_LISTEN", "UNTAG_ADMIN_LISTEN", "UNTAG_LISTEN_RPC"] {
+            let Some(address) = self.variable(name) else {
+                continue;
+            };
             let (address, _) = address.rsplit_once(':').unwrap();
             command.env(name, format!("{address}:0"));
         }

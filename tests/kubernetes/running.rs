@@ -36,6 +36,10 @@ fn secrets(authority: &Authority) -> Secrets {
             ]
             .into(),
         ),
+        (
+            "untag-access-keys",
+            [("access-keys.json", r#"{"access_keys":[]}"#.to_owned())].into(),
+        ),
     ])
 }
 
