@@ -139,18 +139,13 @@ fn verify_v3<'a, 'keys>(
     let authorization = v3::Authorization::parse(authorization).ok_or(Refusal::Incomplete(
         "the authorization header is not ACS3-HMAC-SHA256 Credential=…,SignedHeaders=…,Signature=…",
     ))?;
-    let mut signed = Vec::new();
-    for name in authorization.signed_headers.clone() {
-        if !request.headers.contains_key(name) {
-            return Err(Refusal::Incomplete(
-                "SignedHeaders names a header that is not there",
-            ));
-        }
-        signed.push((name.to_owned(), header(request.headers, name)?.to_owned()));
-    }
+    let key = keys
+        .get(authorization.access_key_id)
+        .ok_or(Refusal::UnknownKey)?;
+    let signed = signed_headers(request.headers, authorization.signed_headers)?;
     // What decides what is done must not be changed by those between: all of the cloud's headers are signed.
     let decides = |name: &str| name == HOST.as_str() || name.starts_with("x-acs-");
-    let is_signed = |name: &str| signed.iter().any(|(signed, _)| signed == name);
+    let is_signed = |name: &str| signed.iter().any(|(signed, _)| *signed == name);
     let mut names = request.headers.keys().map(http::HeaderName::as_str);
     if !is_signed(HOST.as_str()) || names.any(|name| decides(name) && !is_signed(name)) {
         return Err(Refusal::Incomplete(
@@ -161,9 +156,6 @@ fn verify_v3<'a, 'keys>(
     if header(request.headers, "x-acs-content-sha256")? != payload_hash {
         return Err(Refusal::WrongSignature);
     }
-    let key = keys
-        .get(authorization.access_key_id)
-        .ok_or(Refusal::UnknownKey)?;
     let canonical = v3::Request {
         method: request.method.as_str(),
         path: request.path,
@@ -183,6 +175,31 @@ fn verify_v3<'a, 'keys>(
         security_token: token.transpose()?,
     };
     Ok((shown, key))
+}
+
+/// The headers that are signed. Names that are sorted as they are signed are each there once, so that they are no more
+/// than the request has, however often its sender would like to have one hashed.
+fn signed_headers<'a>(
+    headers: &'a HeaderMap,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Vec<v3::Header<'a>>, Refusal> {
+    let mut signed: Vec<v3::Header<'a>> = Vec::new();
+    for name in names {
+        let is_lower_case = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_next = signed.last().is_none_or(|(last, _)| *last < name);
+        if !is_lower_case || !is_next {
+            return Err(Refusal::Incomplete(
+                "SignedHeaders has to have its names in lower case, in the order of the alphabet, each once",
+            ));
+        }
+        if !headers.contains_key(name) {
+            return Err(Refusal::Incomplete(
+                "SignedHeaders names a header that is not there",
+            ));
+        }
+        signed.push((name, header(headers, name)?));
+    }
+    Ok(signed)
 }
 
 /// The one value of a header.

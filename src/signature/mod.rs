@@ -100,11 +100,16 @@ mod tests {
                 v3::payload_hash(body.as_bytes()),
                 text(vector, "hashed_payload")
             );
+            let headers = pairs(vector, "headers");
+            let headers: Vec<v3::Header<'_>> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
             let request = v3::Request {
                 method: text(vector, "method"),
                 path: text(vector, "path"),
                 query: &pairs(vector, "query"),
-                headers: &pairs(vector, "headers"),
+                headers: &headers,
                 payload_hash: text(vector, "hashed_payload"),
             };
             assert_eq!(

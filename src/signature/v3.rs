@@ -6,6 +6,9 @@ use super::{Pair, canonical_query, hexadecimal};
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
+/// A header's name and value.
+pub type Header<'a> = (&'a str, &'a str);
+
 /// What is signed of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -16,7 +19,7 @@ pub struct Request<'a> {
     /// The parameters of the query, decoded.
     pub query: &'a [Pair],
     /// The signed headers, their names in lower case.
-    pub headers: &'a [Pair],
+    pub headers: &'a [Header<'a>],
     /// [`payload_hash`] of the body.
     pub payload_hash: &'a str,
 }
@@ -76,8 +79,8 @@ impl Request<'_> {
         hmac::verify(&key(secret), self.string_to_sign().as_bytes(), &signature).is_ok()
     }
 
-    fn sorted_headers(&self) -> Vec<&Pair> {
-        let mut headers: Vec<&Pair> = self.headers.iter().collect();
+    fn sorted_headers(&self) -> Vec<Header<'_>> {
+        let mut headers = self.headers.to_vec();
         headers.sort_unstable();
         headers
     }
@@ -112,8 +115,8 @@ impl<'a> Authorization<'a> {
     }
 }
 
-fn names(headers: &[&Pair]) -> String {
-    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+fn names(headers: &[Header<'_>]) -> String {
+    let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     names.join(";")
 }
 

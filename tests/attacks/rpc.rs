@@ -16,7 +16,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A target with the port open, and where that is.
 fn start(arguments: &[&str]) -> (Target, SocketAddr, NamedTempFile) {
     let keys = NamedTempFile::new().unwrap();
-    fs::write(&keys, r#"{"access_keys": []}"#).unwrap();
+    // Its id is known to everybody, and its secret to nobody.
+    let known = r#"{"access_keys": [{"access_key_id": "known", "access_key_secret": "unguessable",
+        "account_id": "7", "caller": "nobody"}]}"#;
+    fs::write(&keys, known).unwrap();
     let path = keys.path().to_str().unwrap();
     let own = ["--listen-rpc", "127.0.0.1:0", "--access-keys", path];
     let target = Target::start(&[&own, arguments].concat());
@@ -119,6 +122,32 @@ async fn floods_of_the_rpc_style_are_refused() {
     };
     target
         .endure("RPC: forged requests of 60 KB", 4, "requests", attack)
+        .await;
+    // Tens of thousands of times the same header, of 40 KB, is signed.
+    let attack = move |attack: &Attack| {
+        let mut stream = open(address);
+        let hash = untag::signature::v3::payload_hash(b"");
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\nX-Acs-Content-Sha256: {hash}\r\n\
+             Authorization: ACS3-HMAC-SHA256 Credential=known,\
+             SignedHeaders={}host;x-acs-content-sha256,Signature=00\r\n\r\n",
+            "x".repeat(40_000),
+            "a;".repeat(18_000),
+        );
+        let mut answer = [0; 4096];
+        while attack.is_on() {
+            let sent = stream.write_all(request.as_bytes());
+            let read = stream.read(&mut answer).unwrap_or(0);
+            if sent.is_err() || read == 0 {
+                return;
+            }
+            let answer = String::from_utf8_lossy(&answer[..read]);
+            assert!(answer.contains("each once"), "{answer}");
+            attack.count(1);
+        }
+    };
+    target
+        .endure("RPC: 40 KB signed 18,000 times", 2, "requests", attack)
         .await;
     // Answers that nobody reads, to requests that come all at once.
     let attack = move |attack: &Attack| {

@@ -82,6 +82,19 @@ fn what_decides_has_to_be_signed() {
         assert_eq!(status, 400, "{code}");
         assert!([WRONG, INCOMPLETE].contains(&code.as_str()), "{code}");
     }
+    // Each header is signed once, and under its one name: no header is hashed as often as its sender likes.
+    for (names, others) in [
+        ("host;x-acs", "host;host;x-acs"),
+        ("host;x-acs", "Host;host;x-acs"),
+        ("host;x-acs-action", "x-acs-action;host"),
+    ] {
+        let changed = whole.replacen(names, others, 1);
+        assert_ne!(changed, whole);
+        let request = good.clone().header("authorization", &changed);
+        let answer = request.send(&service);
+        assert_eq!(code(&answer), (400, INCOMPLETE.to_owned()), "{others}");
+        assert!(answer.body.contains("each once"), "{}", answer.body);
+    }
     let bearer = Request::untag()
         .sign()
         .header("authorization", "Bearer token");

@@ -85,11 +85,16 @@ impl Request {
         let query: Vec<Pair> = form_urlencoded::parse(signed.query.as_bytes())
             .into_owned()
             .collect();
+        let headers: Vec<v3::Header<'_>> = signed
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let request = v3::Request {
             method: signed.method,
             path: "/",
             query: &query,
-            headers: &signed.headers,
+            headers: &headers,
             payload_hash: &hash,
         };
         let authorization = request.authorization(id, secret);

@@ -90,21 +90,19 @@ impl Client {
     /// What is sent and signed (signature V3), with the signature.
     fn headers(&self, action: Action, credentials: &Credentials, body: &str) -> Vec<Pair> {
         let payload_hash = v3::payload_hash(body.as_bytes());
+        let (date, nonce) = (timestamp(), RequestId::random());
         let mut headers = vec![
             ("host", self.host.as_str()),
             (CONTENT_TYPE.as_str(), FORM),
             ("x-acs-action", action.operation()),
             ("x-acs-content-sha256", &payload_hash),
+            ("x-acs-date", &date),
+            ("x-acs-signature-nonce", nonce.as_str()),
             ("x-acs-version", VERSION),
         ];
         if let Some(token) = &credentials.security_token {
             headers.push(("x-acs-security-token", token.reveal()));
         }
-        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let mut headers: Vec<Pair> = headers.into_iter().map(own).collect();
-        headers.push(("x-acs-date".to_owned(), timestamp()));
-        let nonce = RequestId::random().to_string();
-        headers.push(("x-acs-signature-nonce".to_owned(), nonce));
         let request = v3::Request {
             method: "POST",
             path: "/",
@@ -114,6 +112,8 @@ impl Client {
         };
         let signature =
             request.authorization(&credentials.access_key_id, credentials.secret.reveal());
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut headers: Vec<Pair> = headers.into_iter().map(own).collect();
         headers.push((AUTHORIZATION.to_string(), signature));
         headers
     }
