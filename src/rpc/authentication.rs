@@ -89,17 +89,30 @@ struct Shown<'a> {
     security_token: Option<&'a str>,
 }
 
-/// Finds out whose access key has signed a request. It is taken once.
+/// How a request is signed, and so which of its parts can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signature {
+    /// In its parameters; no header is signed.
+    V1,
+    /// In its headers; the cloud's headers, the query and the body are signed.
+    V3,
+}
+
+/// Finds out whose access key has signed a request, and how. It is taken once.
 pub fn authenticate<'keys>(
     request: &Signed<'_>,
     keys: &'keys AccessKeys,
     nonces: &Mutex<Nonces>,
     now: SystemTime,
-) -> Result<&'keys AccessKey, Refusal> {
-    let (shown, key) = if request.headers.contains_key(AUTHORIZATION) {
-        verify_v3(request, keys)?
+) -> Result<(&'keys AccessKey, Signature), Refusal> {
+    let signature = if request.headers.contains_key(AUTHORIZATION) {
+        Signature::V3
     } else {
-        verify_v1(request, keys)?
+        Signature::V1
+    };
+    let (shown, key) = match signature {
+        Signature::V1 => verify_v1(request, keys)?,
+        Signature::V3 => verify_v3(request, keys)?,
     };
     check_token(key, shown.security_token)?;
     let date = parse_time(shown.date).map_err(|_| Refusal::BadDate)?;
@@ -116,7 +129,7 @@ pub fn authenticate<'keys>(
     }
     let mut nonces = nonces.lock().unwrap_or_else(PoisonError::into_inner);
     match nonces.enter(shown.access_key_id, shown.nonce, now) {
-        Use::First => Ok(key),
+        Use::First => Ok((key, signature)),
         Use::Again => Err(Refusal::UsedNonce),
         Use::Full => Err(Refusal::TooMany),
     }

@@ -15,7 +15,7 @@ use tonic::body::Body;
 
 use super::access_keys::AccessKeys;
 use super::answer::{self, Format, Problem};
-use super::authentication::{Refusal, Signed, authenticate};
+use super::authentication::{Refusal, Signature, Signed, authenticate};
 use super::call::{Called, call};
 use super::message::{action, message};
 use super::nonces::Nonces;
@@ -154,8 +154,9 @@ impl Gateway {
         };
         let keys = self.0.keys.load();
         let now = SystemTime::now();
-        let key = authenticate(&signed, &keys, &self.0.nonces, now).map_err(Stop::refusal)?;
-        let action = asked(&parts.headers, &parameters)?;
+        let (key, signature) =
+            authenticate(&signed, &keys, &self.0.nonces, now).map_err(Stop::refusal)?;
+        let action = asked(signature, &parts.headers, &parameters)?;
         let message = message(action, &parameters).map_err(|fault| Stop::fault(&fault))?;
         let traceparent = parts.headers.get("traceparent");
         let (caller, account) = (key.caller.clone(), &key.account);
@@ -177,11 +178,21 @@ impl Gateway {
     }
 }
 
-/// Which action is asked for, in a header (V3) or a parameter.
-fn asked(headers: &HeaderMap, parameters: &Parameters) -> Result<Action, Stop> {
-    let given = |header, parameter| match shown(headers, header) {
-        "" => parameters.get(parameter).unwrap_or_default().to_owned(),
-        value => value.to_owned(),
+/// Which action is asked for: in what is signed, a header (V3 alone) or a parameter.
+fn asked(
+    signature: Signature,
+    headers: &HeaderMap,
+    parameters: &Parameters,
+) -> Result<Action, Stop> {
+    let given = |header, parameter| {
+        let header = match signature {
+            Signature::V1 => "",
+            Signature::V3 => shown(headers, header),
+        };
+        match header {
+            "" => parameters.get(parameter).unwrap_or_default().to_owned(),
+            value => value.to_owned(),
+        }
     };
     let version = given("x-acs-version", "Version");
     if version != VERSION {

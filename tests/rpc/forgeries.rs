@@ -106,6 +106,22 @@ fn what_decides_has_to_be_signed() {
 }
 
 #[test]
+fn a_header_that_is_not_signed_does_not_decide_what_is_done() {
+    let service = Service::start(&[]);
+    let list = || {
+        let path = format!("/?{}", v1("GET", "ListTagResources", "Tag.1.Key=team"));
+        move |headers: &str| Http1::open(service.rpc).ask("GET", &path, headers, "")
+    };
+    let plain = list()("");
+    assert!(plain.body.contains("TagResources"), "{}", plain.body);
+    for header in ["x-acs-action: UntagResources", "x-acs-version: 2015-05-01"] {
+        let answer = list()(&format!("{header}\r\n"));
+        assert_eq!(code(&answer), (200, String::new()), "{header}");
+        assert!(answer.body.contains("IsTruncated"), "{}", answer.body);
+    }
+}
+
+#[test]
 fn a_request_is_good_once_and_for_a_quarter_of_an_hour() {
     let service = Service::start(&[]);
     let request = Request::untag().sign();
@@ -165,7 +181,11 @@ fn forged_and_replayed_parameters_are_refused() {
             .collect();
         assert_eq!(get(&kept.join("&")), (400, INCOMPLETE.to_owned()), "{name}");
     }
-    let (unsigned, _) = good.split_once("&Signature=").unwrap();
+    let (unsigned, signature) = good.split_once("&Signature=").unwrap();
+    for length in 0..signature.len() {
+        let cut = format!("{unsigned}&Signature={}", &signature[..length]);
+        assert_eq!(get(&cut), (400, WRONG.to_owned()), "{cut}");
+    }
     assert_eq!(get(unsigned), (400, INCOMPLETE.to_owned()));
     let sha256 = unsigned.replace("HMAC-SHA1", "HMAC-SHA256");
     assert_eq!(
