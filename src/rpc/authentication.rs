@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method};
 use subtle::ConstantTimeEq as _;
 
@@ -178,6 +178,12 @@ fn verify_v3<'a, 'keys>(
     };
     if !canonical.is_signed(authorization.signature, key.secret.reveal()) {
         return Err(Refusal::WrongSignature);
+    }
+    // It decides whether a body is parameters.
+    if !request.body.is_empty() && !is_signed(CONTENT_TYPE.as_str()) {
+        return Err(Refusal::Incomplete(
+            "content-type has to be signed where there is a body",
+        ));
     }
     let has_token = request.headers.contains_key("x-acs-security-token");
     let token = has_token.then(|| header(request.headers, "x-acs-security-token"));

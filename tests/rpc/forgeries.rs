@@ -6,6 +6,7 @@ use crate::signed::{Request, code, nonce, sign_v1, time, untag_alice, v1};
 
 const WRONG: &str = "SignatureDoesNotMatch";
 const INCOMPLETE: &str = "IncompleteSignature";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 fn refused(service: &Service, request: &Request, expected: &str) {
     let (status, code) = request.code(service);
@@ -21,7 +22,14 @@ fn what_is_changed_after_signing_is_refused() {
         change(&mut request);
         request
     };
+    // Whose parameters are in a form.
+    let form = || {
+        let mut request = Request::new("UntagResources", &untag_alice());
+        request.body = "TagKey.2=team".to_owned();
+        request.header("content-type", FORM)
+    };
     for request in [
+        form().sign().header("content-type", "text/plain"),
         changed(&|request| request.method = "GET"),
         changed(&|request| request.query.push_str("&All=true")),
         changed(&|request| request.query = request.query.replace("env", "team")),
@@ -44,7 +52,17 @@ fn what_is_changed_after_signing_is_refused() {
     assert_eq!(good().code(&service), (200, String::new()));
     let counted = scrape(&service.server);
     let series = |code| counted[&format!("untag_rpc_refused_total{{code=\"{code}\"}}")].to_string();
-    assert_eq!([series(WRONG), series(INCOMPLETE)], ["10", "0"]);
+    assert_eq!([series(WRONG), series(INCOMPLETE)], ["11", "0"]);
+
+    // Nobody has signed that the body is a form, or that it is none.
+    for kind in [FORM, "text/plain"] {
+        let unsigned = form()
+            .without("content-type")
+            .sign()
+            .header("content-type", kind);
+        refused(&service, &unsigned, INCOMPLETE);
+    }
+    assert_eq!(form().sign().code(&service), (200, String::new()));
 }
 
 #[test]
