@@ -1,20 +1,18 @@
 //! Who has signed a request, and that it is new.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method};
 use subtle::ConstantTimeEq as _;
 
 use super::access_keys::{AccessKey, AccessKeys};
-use super::nonces::{Nonces, Use};
+use super::nonces::{Nonces, TOLERANCE, Use};
 use super::parameters::Parameters;
 use crate::auth::parse_time;
 use crate::signature::{Pair, v1, v3};
 
-/// How far the date of a request may be from now, to either side.
-const TOLERANCE: Duration = Duration::from_mins(15);
 /// The longest nonce, in bytes.
 const LONGEST_NONCE: usize = 128;
 
@@ -75,7 +73,8 @@ impl Refusal {
             ),
             Self::TooMany => (
                 "Throttling.User",
-                "Too many requests were signed within 30 minutes; retry later.",
+                "The access key has signed too many requests within 15 minutes, and their nonces are still remembered; \
+                 retry later.",
             ),
         }
     }
@@ -128,7 +127,7 @@ pub fn authenticate<'keys>(
         ));
     }
     let mut nonces = nonces.lock().unwrap_or_else(PoisonError::into_inner);
-    match nonces.enter(shown.access_key_id, shown.nonce, now) {
+    match nonces.enter(shown.access_key_id, keys.count(), shown.nonce, date, now) {
         Use::First => Ok((key, signature)),
         Use::Again => Err(Refusal::UsedNonce),
         Use::Full => Err(Refusal::TooMany),
