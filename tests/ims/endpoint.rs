@@ -21,6 +21,11 @@ impl Asked {
             .find_map(|line| line.strip_prefix("x-acs-action: "));
         line.unwrap_or_default()
     }
+
+    /// Whether the service only wants to know if there is an answer.
+    pub fn is_probe(&self) -> bool {
+        self.body.contains("untag-readiness")
+    }
 }
 
 /// The bytes of an answer; `None` to say nothing for as long as the connection lasts.
@@ -35,14 +40,14 @@ pub struct Endpoint {
 impl Endpoint {
     /// Answers the n-th request, from 0, as this says.
     pub fn start(reply: impl Fn(usize, &Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into(), reply)
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), reply)
     }
 
-    pub fn start_at(
-        address: SocketAddr,
+    /// The same at a socket that is bound already.
+    pub fn start_on(
+        listener: TcpListener,
         reply: impl Fn(usize, &Asked) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
         let endpoint = Self {
             address: listener.local_addr().unwrap(),
             asked: Arc::default(),
@@ -60,11 +65,16 @@ impl Endpoint {
     /// What was asked so far, without the probes of readiness.
     pub fn asked(&self) -> Vec<Asked> {
         let all = self.asked.lock().unwrap();
-        let is_probe = |asked: &&Asked| asked.body.contains("untag-readiness");
         all.iter()
-            .filter(|asked| !is_probe(asked))
+            .filter(|asked| !asked.is_probe())
             .cloned()
             .collect()
+    }
+
+    /// How many probes of readiness there were so far.
+    pub fn probes(&self) -> usize {
+        let all = self.asked.lock().unwrap();
+        all.iter().filter(|asked| asked.is_probe()).count()
     }
 }
 
@@ -83,15 +93,11 @@ fn answer(stream: TcpStream, all: &Mutex<Vec<Asked>>, reply: &Reply) -> Option<(
         headers,
         body: String::from_utf8(body).ok()?,
     };
-    let is_probe = asked.body.contains("untag-readiness");
     let number = {
         let mut all = all.lock().unwrap();
-        let own = all
-            .iter()
-            .filter(|asked| !asked.body.contains("untag-readiness"))
-            .count();
+        let own = all.iter().filter(|asked| !asked.is_probe()).count();
         all.push(asked.clone());
-        if is_probe { usize::MAX } else { own }
+        if asked.is_probe() { usize::MAX } else { own }
     };
     match reply(number, &asked) {
         Some(bytes) => stream.get_mut().write_all(&bytes).ok(),

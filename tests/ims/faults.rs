@@ -1,16 +1,27 @@
 //! An endpoint that is down, slow, throttling, or answers garbage.
 
-use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::net::TcpSocket;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
+use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 use crate::endpoint::{Endpoint, REQUEST_ID, good, http, refusal};
 use crate::http::get;
 use crate::support::{ALICE, PATIENCE, Server, list, untag_of};
 use crate::{code, untag_alice, with_key};
+
+/// What is said while the circuit is open, and what when an answer is lost.
+const OPEN: &str = "the cloud API does not answer; nothing was changed";
+const LOST: &str = "the cloud API has not answered; the change may have been made; it is safe to repeat the request";
 
 fn launch(endpoint: SocketAddr, arguments: &[&str]) -> Server {
     Server::launch(with_key(endpoint, arguments), ([127, 0, 0, 1], 0).into())
@@ -18,18 +29,27 @@ fn launch(endpoint: SocketAddr, arguments: &[&str]) -> Server {
 
 /// Waits until `/ready` says this.
 fn wait_until_ready_says(server: &Server, expected: (u16, &str)) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let (status, text) = get(server, "/ready");
         if status == expected.0 && text.contains(expected.1) {
             return;
         }
         assert!(
-            std::time::Instant::now() < deadline,
+            Instant::now() < deadline,
             "{status} {text}: {:#?}",
             server.log_lines()
         );
-        std::thread::sleep(Duration::from_millis(50));
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until something is so.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        sleep(Duration::from_millis(20));
     }
 }
 
@@ -42,11 +62,10 @@ fn pushback(status: &Status) -> Option<&str> {
 
 #[tokio::test]
 async fn an_endpoint_that_is_down_opens_the_circuit_until_it_is_back() {
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let server = launch(address, &[]);
+    // Bound, so that the port is nobody else's meanwhile, and not listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let server = launch(socket.local_addr().unwrap(), &[]);
     let refused = untag_alice(&server).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     // Nothing was sent, so it is safe to come again.
@@ -62,14 +81,72 @@ async fn an_endpoint_that_is_down_opens_the_circuit_until_it_is_back() {
         "{line}"
     );
     let refused = untag_alice(&server).await.unwrap_err();
-    assert_eq!(
-        refused.message(),
-        "the cloud API does not answer; nothing was changed"
-    );
+    assert_eq!(refused.message(), OPEN);
 
-    let endpoint = Endpoint::start_at(address, |_, _| Some(good()));
+    let listener = socket.listen(64).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    // It listens again, and takes its time for the first answer.
+    let is_back = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_back);
+    let endpoint = Endpoint::start_on(listener, move |_, asked| {
+        wait_until("the test goes on", || {
+            !asked.is_probe() || seen.load(Ordering::Relaxed)
+        });
+        Some(good())
+    });
+    wait_until("a probe comes", || endpoint.probes() > 0);
+    let refused = untag_alice(&server).await.unwrap_err();
+    assert_eq!(refused.message(), OPEN);
+    assert!(endpoint.asked().is_empty(), "no request is spent on it");
+    is_back.store(true, Ordering::Relaxed);
     wait_until_ready_says(&server, (200, ""));
-    assert!(endpoint.asked().is_empty(), "only probes until then");
+    assert_eq!(untag_alice(&server).await.unwrap(), REQUEST_ID);
+}
+
+/// Five calls hang until they are given up; those that wait behind them are not made then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_hangs_opens_the_circuit_for_those_who_wait() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&hangs);
+    let endpoint = Endpoint::start(move |_, _| {
+        wait_until("the test goes on", || !seen.load(Ordering::Relaxed));
+        Some(good())
+    });
+    let server = launch(endpoint.address, &["--store-connections", "5"]);
+    wait_until_ready_says(&server, (200, ""));
+    hangs.store(true, Ordering::Relaxed);
+    let calls = 20;
+    let clients = join_all((0..calls).map(|_| server.client())).await;
+    let call = |mut client: TagServiceClient<Channel>| async move {
+        client.untag_resources(untag_of(ALICE)).await
+    };
+    let all = tokio::spawn(join_all(clients.into_iter().map(call)));
+    let opened = server.wait_for_log("the cloud does not answer: the circuit is open");
+    assert!(
+        opened["problem"].as_str().unwrap().contains("timed out"),
+        "{opened}"
+    );
+    // A probe hangs too, and no second one is made beside it.
+    wait_until("a probe comes", || endpoint.probes() > 1);
+    sleep(Duration::from_secs(4));
+    assert_eq!(endpoint.probes(), 2, "the one of the start, and this");
+    hangs.store(false, Ordering::Relaxed);
+
+    let results = all.await.unwrap();
+    let refused: Vec<&Status> = results
+        .iter()
+        .filter_map(|result| result.as_ref().err())
+        .collect();
+    let count = |message: &str| {
+        let told = refused.iter().filter(|status| status.message() == message);
+        told.filter(|status| status.code() == Code::Unavailable)
+            .count()
+    };
+    // A place or two may have been free before the fifth was given up.
+    let made = endpoint.asked().len();
+    assert!((5..10).contains(&made), "{made} calls were made");
+    assert_eq!((count(LOST), count(OPEN)), (5, calls - made), "{refused:?}");
+    wait_until_ready_says(&server, (200, ""));
     assert_eq!(untag_alice(&server).await.unwrap(), REQUEST_ID);
 }
 
@@ -82,11 +159,11 @@ async fn an_endpoint_that_is_slow_is_left_at_the_deadline_and_bounded() {
         let client = server.client();
         async {
             let mut request = Request::new(untag_of(ALICE));
-            request.set_timeout(Duration::from_millis(500));
+            request.set_timeout(Duration::from_secs(2));
             client.await.untag_resources(request).await.unwrap_err()
         }
     };
-    let refused = futures_util::future::join_all((0..6).map(call)).await;
+    let refused = join_all((0..6).map(call)).await;
     for status in refused {
         // Either end may say it first.
         let is_late = [Code::DeadlineExceeded, Code::Cancelled].contains(&status.code());
@@ -174,8 +251,7 @@ async fn garbage_is_no_answer_and_a_change_is_not_sent_again() {
     for kind in 0..kinds {
         let refused = untag_alice(&server).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unavailable, "{kind}: {refused:?}");
-        let expected = "the cloud API has not answered; the change may have been made; it is safe to repeat the request";
-        assert_eq!(refused.message(), expected, "{kind}");
+        assert_eq!(refused.message(), LOST, "{kind}");
         assert_eq!(pushback(&refused), Some("-1"), "{kind}");
         // An answer in between, so that the circuit stays closed.
         let listed = client.list_tag_resources(list()).await.unwrap();

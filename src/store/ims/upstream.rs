@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, Span};
 
 use super::answer::Answer;
@@ -29,6 +29,8 @@ pub struct Upstream {
     places: Arc<Semaphore>,
     /// For those who are at it.
     calls: Arc<Semaphore>,
+    /// For the one probe, which waits for nobody.
+    probe: Arc<Semaphore>,
 }
 
 impl Upstream {
@@ -43,6 +45,7 @@ impl Upstream {
             circuit: Arc::default(),
             places,
             calls: Arc::new(Semaphore::new(calls)),
+            probe: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -52,9 +55,6 @@ impl Upstream {
         let parameters = Arc::new(parameters);
         let mut tries = 1;
         loop {
-            if self.circuit.is_open() {
-                return Err(Failure::Open);
-            }
             let failure = match self.call(action, &parameters).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -75,28 +75,51 @@ impl Upstream {
     /// Why the cloud can't be used now. Asks it where the last answer is too old to tell.
     pub async fn problem(&self) -> Option<&'static str> {
         if self.circuit.wants_probe(Instant::now()) {
-            let parameters = Arc::new(parameters::probe());
-            // What comes of it is noted, whatever it is.
-            let _ = self.call(Action::ListTagResources, &parameters).await;
+            // While one is under way, there is nothing new to be learned.
+            if let Ok(place) = Arc::clone(&self.probe).try_acquire_owned() {
+                let parameters = Arc::new(parameters::probe());
+                // What comes of it is noted, whatever it is.
+                let _ = self
+                    .send(Action::ListTagResources, parameters, None, place)
+                    .await;
+            }
         }
         self.circuit.problem()
     }
 
-    /// Makes a call when there is room for one. It goes on when its caller stops waiting, so that a cloud that is slow is
-    /// seen to be, and is never asked for more at once than it should be.
+    /// Makes a call when there is room for one, unless the circuit is open by then.
     async fn call(&self, action: Action, parameters: &Arc<Vec<Pair>>) -> Result<Answer, Failure> {
-        let mut change = action.changes().then(Change::queue);
+        if self.circuit.is_open() {
+            return Err(Failure::Open);
+        }
+        let change = action.changes().then(Change::queue);
         let reading = if change.is_some() {
             Span::none()
         } else {
             trace::read()
         };
-        let call = Arc::clone(&self.calls).acquire_owned().await;
-        let call = call.map_err(|_| Failure::Open)?;
+        let place = Arc::clone(&self.calls).acquire_owned().await;
+        let place = place.map_err(|_| Failure::Open)?;
+        // Those before may have found out meanwhile that the cloud does not answer.
+        if self.circuit.is_open() {
+            return Err(Failure::Open);
+        }
+        let sent = self.send(action, Arc::clone(parameters), change, place);
+        sent.instrument(reading).await
+    }
+
+    /// Makes a call, which holds its place to the end. It goes on when its caller stops waiting, so that a cloud that is
+    /// slow is seen to be, and is never asked for more at once than it should be.
+    async fn send(
+        &self,
+        action: Action,
+        parameters: Arc<Vec<Pair>>,
+        mut change: Option<Change>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answer, Failure> {
         let (client, circuit) = (Arc::clone(&self.client), Arc::clone(&self.circuit));
-        let parameters = Arc::clone(parameters);
         let work = async move {
-            let _call = call;
+            let _place = place;
             let _counted = metrics().store.connection();
             let _commit = change.as_mut().and_then(|change| change.commit(1));
             let begun = Instant::now();
@@ -115,9 +138,9 @@ impl Upstream {
             result
         };
         let work = tokio::spawn(work.instrument(Span::current()));
-        let result = work.instrument(reading).await;
         // Only where the call has panicked, or the runtime ends.
-        result.unwrap_or_else(|error| Err(Failure::Lost(error.to_string())))
+        work.await
+            .unwrap_or_else(|error| Err(Failure::Lost(error.to_string())))
     }
 }
 
