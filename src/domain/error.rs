@@ -95,10 +95,13 @@ pub enum Applied {
     Maybe,
 }
 
+/// What is said where nothing was changed.
+const UNCHANGED: &str = "nothing was changed";
+
 impl fmt::Display for Applied {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::No => "nothing was changed",
+            Self::No => UNCHANGED,
             Self::Maybe => "the change may have been made; it is safe to repeat the request",
         })
     }
@@ -276,7 +279,33 @@ fn invalid_message(faults: &[Fault]) -> String {
 }
 
 fn resources_message(what: &str, resources: &[NamedResource]) -> String {
-    format!("{what}: {}; nothing was changed", first_names(resources))
+    message_with_end(format!("{what}: {}", first_names(resources)), UNCHANGED)
+}
+
+/// The longest message of an error, in bytes: it stands in a header of its own and in the details.
+pub const LONGEST_MESSAGE: usize = 256;
+
+/// A text of at most so many bytes, which shows where something is left out.
+#[must_use]
+pub fn shortened(text: impl Into<String>, longest: usize) -> String {
+    const MARK: char = '…';
+    let mut text = text.into();
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest.saturating_sub(MARK.len_utf8())));
+        text.push(MARK);
+    }
+    text
+}
+
+/// A message that keeps its end, however long what stands before it is.
+#[must_use]
+pub fn message_with_end(start: String, end: &str) -> String {
+    const BETWEEN: &str = "; ";
+    if start.is_empty() {
+        return end.to_owned();
+    }
+    let left = LONGEST_MESSAGE.saturating_sub(BETWEEN.len() + end.len());
+    shortened(start, left) + BETWEEN + end
 }
 
 /// Names the first three; the details name all.
@@ -293,4 +322,28 @@ pub fn first_names(resources: &[NamedResource]) -> String {
         more => format!(" and {more} more"),
     };
     format!("{}{more}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_short_and_keeps_its_end() {
+        let named = |name: &str| {
+            let resource = |position| NamedResource {
+                position,
+                name: name.to_owned(),
+            };
+            Error::NotFound((0..3).map(resource).collect()).to_string()
+        };
+        assert_eq!(
+            named("7"),
+            "users that do not exist: 7, 7, 7; nothing was changed"
+        );
+        let long = named(&"ä".repeat(64));
+        assert!(long.ends_with("ä…; nothing was changed"), "{long}");
+        assert!((LONGEST_MESSAGE - 2..=LONGEST_MESSAGE).contains(&long.len()));
+        assert_eq!(message_with_end(String::new(), "the end"), "the end");
+    }
 }

@@ -27,7 +27,8 @@ pub use command::{
     TagPage, TagSelection, Targets, UntagCommand,
 };
 pub use error::{
-    Applied, Error, Fault, FaultCode, NamedResource, Refusal, RefusalKind, first_names,
+    Applied, Error, Fault, FaultCode, LONGEST_MESSAGE, NamedResource, Refusal, RefusalKind,
+    first_names, message_with_end, shortened,
 };
 pub use identity::{AccountId, PrincipalName, RequestId, ResourceId};
 pub use resource::{Resource, TooManyTags};

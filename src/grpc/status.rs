@@ -11,8 +11,8 @@ use tonic_types::{
 };
 
 use crate::domain::{
-    Applied, Error, Fault, FaultCode, NamedResource, RESOURCE_TYPE_USER, Refusal, RefusalKind,
-    RequestId,
+    Applied, Error, Fault, FaultCode, LONGEST_MESSAGE, NamedResource, RESOURCE_TYPE_USER, Refusal,
+    RefusalKind, RequestId, shortened,
 };
 
 /// The `domain` of every `ErrorInfo`.
@@ -109,7 +109,8 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
         RequestInfo::new(request_id.as_str(), "").into(),
     ];
     all.extend(details);
-    let mut status = Status::with_error_details_vec(code, shortened(error.to_string()), all);
+    let mut status =
+        Status::with_error_details_vec(code, shortened(error.to_string(), LONGEST_MESSAGE), all);
     if may_be_applied(error) {
         let never = MetadataValue::from_static("-1");
         status.metadata_mut().insert(PUSHBACK, never);
@@ -185,16 +186,6 @@ pub fn code_name(code: Code) -> &'static str {
 pub fn with_request_info(status: &Status, request_id: RequestId) -> Status {
     let details: Vec<ErrorDetail> = vec![RequestInfo::new(request_id.as_str(), "").into()];
     Status::with_error_details_vec(status.code(), status.message(), details)
-}
-
-/// The message stands in its own header and in the details: keep it short.
-fn shortened(mut message: String) -> String {
-    const LONGEST: usize = 256;
-    if message.len() > LONGEST {
-        message.truncate(message.floor_char_boundary(LONGEST));
-        message.push('…');
-    }
-    message
 }
 
 /// As many as fit, in order.

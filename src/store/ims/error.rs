@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::answer::Refused;
 use super::circuit::{NO_ANSWER, Sign};
-use crate::domain::{Applied, Refusal, RefusalKind, Targets, first_names};
+use crate::domain::{
+    Applied, LONGEST_MESSAGE, Refusal, RefusalKind, Targets, first_names, message_with_end,
+    shortened,
+};
 use crate::store::StoreError;
 
 /// When to try again where the cloud does not say.
@@ -167,12 +170,19 @@ fn explain(
         }
         _ => None,
     };
-    let words = Some(refused.message.clone()).filter(|words| !words.is_empty());
-    let mut message: Vec<String> = [words, who, doubt].into_iter().flatten().collect();
-    if let [words, _, ..] = &mut message[..] {
+    let mut words = refused.message.clone();
+    if who.is_some() || doubt.is_some() {
         words.truncate(words.trim_end_matches('.').len());
     }
-    refusal(kind, message.join("; "), refused)
+    let words = Some(words).filter(|words| !words.is_empty());
+    let start: Vec<String> = [words, who].into_iter().flatten().collect();
+    let start = start.join("; ");
+    // What is not promised is said, however long the cloud's words and the names are.
+    let message = match doubt {
+        Some(doubt) => message_with_end(start, &doubt),
+        None => shortened(start, LONGEST_MESSAGE),
+    };
+    refusal(kind, message, refused)
 }
 
 fn refusal(kind: RefusalKind, message: String, refused: Refused) -> StoreError {
@@ -187,7 +197,7 @@ fn refusal(kind: RefusalKind, message: String, refused: Refused) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ResourceId;
+    use crate::domain::{PrincipalName, ResourceId};
 
     fn refused(status: u16, code: &str) -> Failure {
         Failure::Refused(Refused {
@@ -248,6 +258,47 @@ mod tests {
                 (least..=least * 1.51).contains(&pause.as_secs_f64()),
                 "{pause:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_not_promised_is_said_after_the_longest_words_and_names() {
+        let name = |letter: &str| {
+            let name = format!("{}@{}", letter.repeat(64), letter.repeat(63));
+            PrincipalName::parse(name).unwrap()
+        };
+        let targets = Targets::Names(["a", "b", "c"].map(name).to_vec());
+        let long = |status, code, missing: &[usize]| {
+            let Failure::Refused(mut refused) = refused(status, code) else {
+                unreachable!()
+            };
+            refused.message = "An orator. ".repeat(100);
+            match Failure::Refused(refused).into_store_error(true, Some(&targets), missing) {
+                StoreError::Refused(refusal) => refusal.message,
+                other => panic!("{other:?}"),
+            }
+        };
+        let others = "the cloud does not say whether the other users were changed";
+        let named = explained(
+            refused(404, "EntityNotExist.User"),
+            true,
+            &targets,
+            &[0, 1, 2],
+        );
+        assert!(
+            named.contains("exist: aaa") && named.ends_with(others),
+            "{named}"
+        );
+        let maybe = "the change may have been made; it is safe to repeat the request";
+        for (message, end) in [
+            (long(404, "EntityNotExist.User", &[0, 1, 2]), others),
+            (long(409, "LimitExceeded.User.Tag", &[]), others),
+            (long(503, "ServiceUnavailable", &[]), maybe),
+            (long(400, "InvalidParameter.TagKey", &[]), "…"),
+        ] {
+            assert!(message.starts_with("An orator."), "{message}");
+            assert!(message.ends_with(end), "{message}");
+            assert!(message.len() <= LONGEST_MESSAGE, "{}", message.len());
         }
     }
 
