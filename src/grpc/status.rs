@@ -11,7 +11,7 @@ use tonic_types::{
 };
 
 use crate::domain::{
-    Applied, Error, Fault, FaultCode, LONGEST_MESSAGE, NamedResource, RESOURCE_TYPE_USER, Refusal,
+    Applied, Error, Fault, LONGEST_MESSAGE, NamedResource, RESOURCE_TYPE_USER, Refusal,
     RefusalKind, RequestId, shortened,
 };
 
@@ -80,13 +80,20 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
         Error::Invalid(faults) => vec![field_violations(faults).into()],
         Error::NotFound(resources) => resource_infos(resources, &mut metadata),
         Error::Refused(refusal) => match &refusal.kind {
-            RefusalKind::Invalid => vec![field_violations(&[fault(refusal)]).into()],
+            RefusalKind::Invalid => vec![BadRequest::new(vec![violation(refusal)]).into()],
             RefusalKind::NotFound(resources) => resource_infos(resources, &mut metadata),
             RefusalKind::Throttled { retry_after }
             | RefusalKind::Unavailable { retry_after, .. } => {
                 vec![RetryInfo::new(Some(*retry_after)).into()]
             }
-            RefusalKind::TagLimit | RefusalKind::NoPermission | RefusalKind::Internal => Vec::new(),
+            // The cloud does not name the users.
+            RefusalKind::TagLimit => {
+                vec![
+                    QuotaFailure::with_violation(RESOURCE_TYPE_USER, refusal.message.as_str())
+                        .into(),
+                ]
+            }
+            RefusalKind::NoPermission | RefusalKind::Internal => Vec::new(),
         },
         Error::TagLimit(resources) => vec![quota_violations(resources).into()],
         Error::Throttled { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
@@ -130,12 +137,11 @@ fn may_be_applied(error: &Error) -> bool {
     *applied == Applied::Maybe
 }
 
-/// What the cloud finds wrong with a request, as far as it says.
-fn fault(refusal: &Refusal) -> Fault {
-    Fault {
-        code: FaultCode::MalformedRequest,
-        field: String::new(),
-        description: refusal.message.clone(),
+/// What the cloud finds wrong with a request: it does not say with which field.
+fn violation(refusal: &Refusal) -> FieldViolation {
+    FieldViolation {
+        reason: reason(&refusal.code),
+        ..FieldViolation::new("", refusal.message.as_str())
     }
 }
 
@@ -271,6 +277,28 @@ mod tests {
         assert_eq!(reason("Duplicate.TagKey"), "DUPLICATE_TAG_KEY");
         assert_eq!(reason("EntityNotExist.User"), "ENTITY_NOT_EXIST_USER");
         assert_eq!(reason("InternalError"), "INTERNAL_ERROR");
+    }
+
+    #[test]
+    fn what_the_cloud_refuses_has_the_details_of_its_row() {
+        let details = |kind, code: &str| {
+            let refusal = Refusal {
+                kind,
+                code: code.to_owned(),
+                message: "In the cloud's words.".to_owned(),
+                request_id: None,
+            };
+            let error = Error::Refused(Box::new(refusal));
+            from_error(&error, RequestId::random()).get_error_details()
+        };
+        let invalid = details(RefusalKind::Invalid, "InvalidParameter.TagKey");
+        let violation = &invalid.bad_request().unwrap().field_violations[0];
+        assert_eq!(violation.reason, "INVALID_PARAMETER_TAG_KEY");
+        assert_eq!(violation.description, "In the cloud's words.");
+        let limit = details(RefusalKind::TagLimit, "LimitExceeded.User.Tag");
+        let violation = &limit.quota_failure().unwrap().violations[0];
+        assert_eq!(violation.subject, "user");
+        assert_eq!(violation.description, "In the cloud's words.");
     }
 
     #[test]

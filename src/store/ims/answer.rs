@@ -103,6 +103,11 @@ impl Refused {
         self.status == 404 && self.code.starts_with("EntityNotExist")
     }
 
+    /// Whether a resource would carry too many tags.
+    pub fn is_limit(&self) -> bool {
+        self.code.starts_with("LimitExceeded")
+    }
+
     /// Whether the cloud does not know who asks: the service's fault, and not its caller's.
     pub fn is_unknown(&self) -> bool {
         let codes = [
@@ -160,6 +165,8 @@ mod tests {
         assert!(throttled.is_throttling());
         assert_eq!(throttled.retry_after, Some(Duration::from_millis(1500)));
         assert!(parse(404, "EntityNotExist.User").is_missing());
+        assert!(parse(409, "LimitExceeded.User.Tag").is_limit());
+        assert!(!parse(409, "EntityAlreadyExists.User").is_limit());
         assert!(parse(404, "InvalidAccessKeyId.NotFound").is_unknown());
         assert!(parse(503, "ServiceUnavailable").is_fault());
         let invalid = parse(400, "InvalidParameter.TagKey");

@@ -142,9 +142,9 @@ fn explain(
             retry_after: refused.retry_after.unwrap_or(RETRY_AFTER),
         },
         _ if refused.is_missing() => RefusalKind::NotFound(named),
+        _ if refused.is_limit() => RefusalKind::TagLimit,
         400 => RefusalKind::Invalid,
         403 => RefusalKind::NoPermission,
-        409 => RefusalKind::TagLimit,
         501.. => RefusalKind::Unavailable {
             applied,
             retry_after: RETRY_AFTER,
@@ -152,8 +152,9 @@ fn explain(
         _ => RefusalKind::Internal,
     };
     let is_one = targets.is_some_and(|targets| targets.count() == 1);
+    let is_of_one_user = refused.is_missing() || refused.is_limit() || refused.status == 409;
     let doubt = match &kind {
-        RefusalKind::NotFound(_) | RefusalKind::TagLimit if changes && !is_one => {
+        _ if changes && is_of_one_user && !is_one => {
             Some("the cloud does not say whether the other users were changed".to_owned())
         }
         RefusalKind::Unavailable { .. } | RefusalKind::Internal
@@ -317,6 +318,7 @@ mod tests {
             explained(refused(404, "EntityNotExist.User"), true, &two, &[1]),
             words(404, "InvalidAction.NotFound", true, &two),
             words(409, "LimitExceeded.User.Tag", true, &two),
+            words(409, "EntityAlreadyExists.User", true, &two),
             words(400, "Throttling.User", true, &two),
             words(500, "InternalError", true, &two),
             words(503, "ServiceUnavailable", true, &two),
