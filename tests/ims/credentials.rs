@@ -1,18 +1,22 @@
 //! The service's own credentials: of the environment, of a file, of a role.
 
 use std::fs;
-use std::process::Output;
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::net::TcpSocket;
 use tonic::Code;
 
-use crate::endpoint::{Endpoint, http};
+use crate::endpoint::{Endpoint, good, http};
 use crate::http::get;
 use crate::support::{SAMPLE_ACCOUNT, Server, untag};
-use crate::{Cloud, KEY_ID, SECRET, code, command, untag_alice, with_key};
+use crate::{Cloud, KEY_ID, SECRET, code, command, untag_alice, wait_until_ready_says, with_key};
 
 const STS_KEY_ID: &str = "STS.example";
 const STS_SECRET: &str = "secret-of-the-role";
@@ -97,6 +101,63 @@ fn role_keys(seconds: i64) -> Vec<u8> {
     http(200, "", &answer.to_string())
 }
 
+/// The service for this endpoint in a pod whose role has its keys from this STS, and the pod's token.
+fn in_a_pod(endpoint: SocketAddr, sts: &Endpoint) -> (Command, NamedTempFile) {
+    let token = NamedTempFile::new().unwrap();
+    fs::write(&token, format!("{OIDC_TOKEN}\n")).unwrap();
+    let sts = format!("http://{}", sts.address);
+    let mut command = command(endpoint, &["--log-level", "trace", "--sts-endpoint", &sts]);
+    command
+        .env("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::7:role/untag")
+        .env(
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "acs:ram::7:oidc-provider/ack",
+        )
+        .env("ALIBABA_CLOUD_OIDC_TOKEN_FILE", token.path());
+    (command, token)
+}
+
+#[tokio::test]
+async fn a_pod_without_keys_is_not_ready_and_knows_no_more_of_the_cloud_than_before() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    // The first keys last for eight seconds, and the next ones come when the test says so.
+    let gives = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&gives);
+    let sts = Endpoint::start(move |number, _| {
+        Some(match number {
+            0 => role_keys(8),
+            _ if seen.load(Ordering::Relaxed) => role_keys(3600),
+            _ => http(503, "", r#"{"Code": "ServiceUnavailable"}"#),
+        })
+    });
+    let (command, _token) = in_a_pod(socket.local_addr().unwrap(), &sts);
+    let server = Server::launch(command, ([127, 0, 0, 1], 0).into());
+    server.wait_for_log("the role's keys are new");
+    let refused = untag_alice(&server).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    server.wait_for_log("the cloud does not answer: the circuit is open");
+
+    let none = "the service has no credentials for the cloud";
+    wait_until_ready_says(&server, (503, none));
+    gives.store(true, Ordering::Relaxed);
+    // It has had no answer since.
+    wait_until_ready_says(&server, (503, "the cloud API does not answer"));
+    let log = server.log_lines();
+    let closed = |line: &Value| {
+        line["message"]
+            .to_string()
+            .contains("the circuit is closed")
+    };
+    assert!(!log.iter().any(closed), "{log:#?}");
+
+    let listener = socket.listen(64).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    let _cloud = Endpoint::start_on(listener, |_, _| Some(good()));
+    wait_until_ready_says(&server, (200, ""));
+    untag_alice(&server).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_pod_takes_on_its_role_and_renews_its_keys() {
     let cloud = Cloud::with_keys(&[(STS_KEY_ID, STS_SECRET, Some(STS_TOKEN))], &[]);
@@ -112,22 +173,7 @@ async fn a_pod_takes_on_its_role_and_renews_its_keys() {
             _ => role_keys(3600),
         })
     });
-    let token = NamedTempFile::new().unwrap();
-    fs::write(&token, format!("{OIDC_TOKEN}\n")).unwrap();
-    let flags = [
-        "--log-level",
-        "trace",
-        "--sts-endpoint",
-        &format!("http://{}", sts.address),
-    ];
-    let mut command = command(cloud.rpc, &flags);
-    command
-        .env("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::7:role/untag")
-        .env(
-            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
-            "acs:ram::7:oidc-provider/ack",
-        )
-        .env("ALIBABA_CLOUD_OIDC_TOKEN_FILE", token.path());
+    let (command, _token) = in_a_pod(cloud.rpc, &sts);
     let server = Server::spawn(command);
     server.wait_for_log("cannot renew the role's keys; will try again");
     untag_alice(&server).await.unwrap();
@@ -157,7 +203,7 @@ async fn a_pod_takes_on_its_role_and_renews_its_keys() {
 #[test]
 fn what_is_missing_or_wrong_is_said_at_the_start() {
     let nowhere = ([127, 0, 0, 1], 1).into();
-    let run = |mut command: std::process::Command| -> String {
+    let run = |mut command: Command| -> String {
         let Output { status, stderr, .. } = command.output().unwrap();
         assert!(!status.success());
         String::from_utf8(stderr).unwrap()

@@ -15,9 +15,8 @@ use tonic_types::StatusExt as _;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 use crate::endpoint::{Endpoint, REQUEST_ID, good, http, refusal};
-use crate::http::get;
 use crate::support::{ALICE, PATIENCE, Server, list, untag_of};
-use crate::{code, untag_alice, with_key};
+use crate::{code, untag_alice, wait_until_ready_says, with_key};
 
 /// What is said while the circuit is open, and what when an answer is lost.
 const OPEN: &str = "the cloud API does not answer; nothing was changed";
@@ -25,23 +24,6 @@ const LOST: &str = "the cloud API has not answered; the change may have been mad
 
 fn launch(endpoint: SocketAddr, arguments: &[&str]) -> Server {
     Server::launch(with_key(endpoint, arguments), ([127, 0, 0, 1], 0).into())
-}
-
-/// Waits until `/ready` says this.
-fn wait_until_ready_says(server: &Server, expected: (u16, &str)) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (status, text) = get(server, "/ready");
-        if status == expected.0 && text.contains(expected.1) {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{status} {text}: {:#?}",
-            server.log_lines()
-        );
-        sleep(Duration::from_millis(50));
-    }
 }
 
 /// Waits until something is so.

@@ -12,9 +12,12 @@ mod support;
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use http::get;
 use serde_json::json;
-use support::{ALICE, SAMPLE_ACCOUNT, Server, sample, untag, untag_of};
+use support::{ALICE, PATIENCE, SAMPLE_ACCOUNT, Server, sample, untag, untag_of};
 use tempfile::TempDir;
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -96,6 +99,23 @@ fn with_key(endpoint: SocketAddr, arguments: &[&str]) -> Command {
 async fn untag_alice(server: &Server) -> Result<String, Status> {
     let answer = server.client().await.untag_resources(untag_of(ALICE)).await;
     answer.map(|answer| answer.into_inner().request_id)
+}
+
+/// Waits until `/ready` says this.
+fn wait_until_ready_says(server: &Server, expected: (u16, &str)) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (status, text) = get(server, "/ready");
+        if status == expected.0 && text.contains(expected.1) {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{status} {text}: {:#?}",
+            server.log_lines()
+        );
+        sleep(Duration::from_millis(50));
+    }
 }
 
 /// The cloud's code in a status.

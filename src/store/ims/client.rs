@@ -52,6 +52,11 @@ impl Client {
         })
     }
 
+    /// Whether there is anything to sign with.
+    pub fn has_credentials(&self) -> bool {
+        self.credentials.current().is_some()
+    }
+
     /// Carries out an action.
     pub async fn call(&self, action: Action, parameters: &[Pair]) -> Result<Answer, Failure> {
         let credentials = self.credentials.current().ok_or(Failure::NoCredentials)?;

@@ -17,7 +17,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the cloud does not carry out what the service asks, in words for callers.
-const NO_CREDENTIALS: &str = "the service has no credentials for the cloud";
+pub const NO_CREDENTIALS: &str = "the service has no credentials for the cloud";
 const UNKNOWN: &str = "the cloud does not accept the service's credentials";
 
 /// A call that brought no answer.
@@ -41,8 +41,7 @@ impl Failure {
     /// What it says of the cloud; nothing where the cloud was not asked.
     pub fn sign(&self) -> Option<Sign> {
         match self {
-            Self::Busy | Self::Open => None,
-            Self::NoCredentials => Some(Sign::Unknown(NO_CREDENTIALS)),
+            Self::Busy | Self::Open | Self::NoCredentials => None,
             Self::NotSent(_) | Self::Lost(_) => Some(Sign::Failed),
             Self::Refused(refused) if refused.is_throttling() => Some(Sign::Answered),
             Self::Refused(refused) if refused.is_unknown() => Some(Sign::Unknown(UNKNOWN)),

@@ -9,7 +9,7 @@ use tracing::{Instrument as _, Span};
 use super::answer::Answer;
 use super::circuit::{Circuit, Sign};
 use super::client::Client;
-use super::error::Failure;
+use super::error::{Failure, NO_CREDENTIALS};
 use super::parameters;
 use crate::deadline;
 use crate::domain::Action;
@@ -74,6 +74,10 @@ impl Upstream {
 
     /// Why the cloud can't be used now. Asks it where the last answer is too old to tell.
     pub async fn problem(&self) -> Option<&'static str> {
+        // That says nothing of the cloud, which is asked as soon as there are some.
+        if !self.client.has_credentials() {
+            return Some(NO_CREDENTIALS);
+        }
         if self.circuit.wants_probe(Instant::now()) {
             // While one is under way, there is nothing new to be learned.
             if let Ok(place) = Arc::clone(&self.probe).try_acquire_owned() {
