@@ -19,8 +19,8 @@ use super::authentication::{Refusal, Signature, Signed, authenticate};
 use super::call::{Called, call};
 use super::message::{action, message};
 use super::nonces::Nonces;
-use super::parameters::{Parameters, decode, value};
-use crate::domain::{Action, Error, Fault, RequestId};
+use super::parameters::{LONGEST_NAME, Parameters, decode, value};
+use crate::domain::{Action, Error, Fault, RequestId, shortened};
 use crate::grpc::proto::ListTagResourcesResponse;
 use crate::grpc::{Handler, Peer};
 use crate::service::RETRY_AFTER;
@@ -87,7 +87,8 @@ impl Gateway {
                 retry_after,
             } = stop;
             metrics().server.rpc_refused(&code);
-            let (address, action) = (peer.address, shown(&parts.headers, "x-acs-action"));
+            let address = peer.address;
+            let action = shortened(shown(&parts.headers, "x-acs-action"), LONGEST_NAME);
             tracing::warn!(%request_id, %address, action, code, error = message, "a request is refused");
             let problem = Problem {
                 status,
@@ -194,12 +195,13 @@ fn asked(
             value => value.to_owned(),
         }
     };
+    let told = |given: &str| shortened(given, LONGEST_NAME);
     let version = given("x-acs-version", "Version");
     if version != VERSION {
         return Err(Stop {
             status: StatusCode::BAD_REQUEST,
             code: "InvalidVersion".to_owned(),
-            message: format!("version {version:?} is not known; give {VERSION}"),
+            message: format!("version {:?} is not known; give {VERSION}", told(&version)),
             retry_after: None,
         });
     }
@@ -208,7 +210,8 @@ fn asked(
         status: StatusCode::NOT_FOUND,
         code: "InvalidAction.NotFound".to_owned(),
         message: format!(
-            "action {name:?} is not known; give UntagResources, TagResources or ListTagResources"
+            "action {:?} is not known; give UntagResources, TagResources or ListTagResources",
+            told(&name)
         ),
         retry_after: None,
     })

@@ -1,11 +1,18 @@
 //! The parameters of a request, from its query and its form.
 
-use crate::domain::{Fault, FaultCode};
+use crate::domain::{Fault, FaultCode, shortened};
 use crate::signature::Pair;
+
+/// The longest part of a name that is repeated: anybody can send one of 64 KiB, and the log has it too.
+pub const LONGEST_NAME: usize = 64;
 
 /// Names and values, each name once.
 #[derive(Debug)]
-pub struct Parameters(Vec<Pair>);
+pub struct Parameters {
+    pairs: Vec<Pair>,
+    /// Their places in the order of their names, since a request may have ten thousand.
+    by_name: Vec<usize>,
+}
 
 /// `name=value&…`, decoded. A space may come as `+` (the official SDK sends it so and signs `%20`).
 pub fn decode(encoded: &[u8]) -> Vec<Pair> {
@@ -24,25 +31,31 @@ impl Parameters {
     /// # Errors
     /// A name that is there twice: it would be a guess which value is meant.
     pub fn new(pairs: Vec<Pair>) -> Result<Self, Fault> {
-        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(malformed(
-                pair[0],
+        let name = |place: usize| pairs[place].0.as_str();
+        let mut by_name: Vec<usize> = (0..pairs.len()).collect();
+        by_name.sort_unstable_by_key(|place| name(*place));
+        let mut neighbours = by_name.windows(2);
+        match neighbours.find(|places| name(places[0]) == name(places[1])) {
+            Some(places) => Err(malformed(
+                name(places[0]),
                 "the parameter is given twice; give it once",
             )),
-            None => Ok(Self(pairs)),
+            None => Ok(Self { pairs, by_name }),
         }
     }
 
     /// All of them, in the order in which they were taken.
     pub fn pairs(&self) -> &[Pair] {
-        &self.0
+        &self.pairs
     }
 
     /// The value of a name; `None` where it is not given.
     pub fn get(&self, name: &str) -> Option<&str> {
-        value(&self.0, name)
+        let given = |place: &usize| self.pairs[*place].0.as_str();
+        let found = self
+            .by_name
+            .binary_search_by(|place| given(place).cmp(name));
+        found.ok().map(|at| self.pairs[self.by_name[at]].1.as_str())
     }
 
     /// The values of `name.1`, `name.2` and so on.
@@ -66,7 +79,7 @@ impl Parameters {
             rest.strip_suffix(end).map(str::to_owned)
         };
         let numbers: Vec<String> = self
-            .0
+            .pairs
             .iter()
             .filter_map(|(given, _)| number(given))
             .collect();
@@ -91,7 +104,7 @@ impl Parameters {
 pub fn malformed(field: &str, description: &str) -> Fault {
     Fault {
         code: FaultCode::MalformedRequest,
-        field: field.to_owned(),
+        field: shortened(field, LONGEST_NAME),
         description: description.to_owned(),
     }
 }
@@ -130,6 +143,25 @@ mod tests {
         assert_eq!(good.get("a"), Some("x y z*"));
         assert_eq!(good.get("b"), Some("中"));
         assert_eq!(good.get("c"), None);
+        assert_eq!(good.get(""), None);
         assert!(parameters("a=1&a=1").is_err());
+        assert_eq!(parameters("").unwrap().get("a"), None);
+    }
+
+    #[test]
+    fn each_of_many_is_found_and_a_long_name_is_not_repeated_whole() {
+        let all: Vec<String> = (1..=2000).rev().map(|n| format!("Key.{n}=v{n}")).collect();
+        let many = parameters(&all.join("&")).unwrap();
+        let values: Vec<String> = (1..=2000).map(|n| format!("v{n}")).collect();
+        assert_eq!(many.list("Key").unwrap(), values);
+        assert_eq!(many.pairs()[0].0, "Key.2000");
+
+        let long = "n".repeat(10_000);
+        let twice = parameters(&format!("{long}=1&b=2&{long}=3")).unwrap_err();
+        let gap = parameters(&format!("Key.{long}=1")).unwrap();
+        let gap = gap.list("Key").unwrap_err();
+        for fault in [twice, gap] {
+            assert!(fault.field.len() <= LONGEST_NAME, "{}", fault.field.len());
+        }
     }
 }

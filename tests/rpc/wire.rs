@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::http::{Http1, scrape};
 use crate::signed::{Request, code, untag_alice, v1};
 use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT};
@@ -107,6 +109,26 @@ fn what_is_not_of_the_api_is_refused_and_says_what_is() {
     let large = large.sign().send(&service);
     assert_eq!(code(&large), (400, "InvalidParameter.Request".to_owned()));
     assert!(large.body.contains("65536 bytes"), "{}", large.body);
+    // What nobody has signed takes no room in the log.
+    let long = "n".repeat(20_000);
+    let mut twice = Request::untag().header("x-acs-action", &long);
+    twice.query = format!("{long}=1&{long}=2");
+    let twice = twice.send(&service);
+    assert_eq!(code(&twice), (400, "InvalidParameter.Request".to_owned()));
+    let unknown = Request::new(&long, "").sign().send(&service);
+    assert_eq!(code(&unknown), (404, "InvalidAction.NotFound".to_owned()));
+    for (answer, code) in [
+        (twice, "InvalidParameter.Request"),
+        (unknown, "InvalidAction.NotFound"),
+    ] {
+        let is_it =
+            |line: &Value| line["code"] == code && line["action"].to_string().contains("nn");
+        let line = service
+            .server
+            .wait_for_log_where("a request is refused", is_it);
+        assert!(line.to_string().len() < 1000, "{line}");
+        assert!(answer.body.len() < 1000, "{}", answer.body);
+    }
     // gRPC is for the other port.
     let mut connection = Http1::open(service.rpc);
     connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
