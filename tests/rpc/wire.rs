@@ -1,7 +1,7 @@
 //! The forms that a request and an answer may have.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -138,9 +138,11 @@ fn what_is_not_of_the_api_is_refused_and_says_what_is() {
 
 #[test]
 fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
-    let mut service = Service::start(&["--audit-log", "-", "--max-connection-age", "3600"]);
+    let audit = tempfile::NamedTempFile::new().unwrap();
+    let path = audit.path().to_str().unwrap();
+    let mut service = Service::start(&["--audit-log", path, "--max-connection-age", "3600"]);
     let answer = Request::untag().sign().send(&service);
-    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
     let request_id = body["RequestId"].as_str().unwrap();
     assert!(
         answer.headers.contains(&request_id.to_lowercase()),
@@ -171,7 +173,9 @@ fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
     let (request, rpc) = (Request::untag().sign(), service.rpc);
     let waiting = std::thread::spawn(move || request.send_to(rpc));
     let metric = "untag_requests_in_flight";
+    let deadline = Instant::now() + PATIENCE;
     while scrape(&service.server)[metric] < 1.0 {
+        assert!(Instant::now() < deadline, "the request does not arrive");
         std::thread::sleep(Duration::from_millis(5));
     }
     service.server.signal("TERM");
@@ -179,6 +183,28 @@ fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
     drop(held);
     assert_eq!(waiting.join().unwrap().code, 200);
     assert!(service.server.wait(PATIENCE).success());
+    let audited = std::fs::read_to_string(audit.path()).unwrap();
+    let audited: Vec<Value> = audited
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        audited.len(),
+        2,
+        "the forged one is not there: {audited:#?}"
+    );
+    assert_eq!(audited[0]["request_id"], request_id);
+    for line in &audited {
+        let told = ["caller", "account", "action", "decision", "outcome"].map(|name| &line[name]);
+        let expected = [
+            "key:cleaner",
+            SAMPLE_ACCOUNT,
+            "ram:UntagResources",
+            "allowed",
+            "OK",
+        ];
+        assert_eq!(told, expected, "{line}");
+    }
 }
 
 #[test]
