@@ -1,4 +1,4 @@
-"""The official SDK for Python as a program: ims_client.py ENDPOINT [V1] reads calls from stdin, a JSON object a line with
+"""The official SDK for Python as a program: ims_client.py ENDPOINT reads calls from stdin, a JSON object a line with
 access_key_id, access_key_secret, security_token, action and request, and prints an answer a line."""
 
 import json
