@@ -1,5 +1,8 @@
 //! The service in front of the cloud: another `untag` in the cloud's place, and an endpoint that misbehaves.
 
+#[allow(dead_code, reason = "each test crate uses its own part")]
+#[path = "../security/authority.rs"]
+mod authority;
 mod credentials;
 mod endpoint;
 mod faults;
@@ -69,6 +72,10 @@ impl Cloud {
 
 /// `untag serve --store ims` for this endpoint, without credentials.
 fn command(endpoint: SocketAddr, arguments: &[&str]) -> Command {
+    command_for_url(&format!("http://{endpoint}"), arguments)
+}
+
+fn command_for_url(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = untag();
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ALIBABA_CLOUD_")) {
         command.env_remove(name);
@@ -81,14 +88,18 @@ fn command(endpoint: SocketAddr, arguments: &[&str]) -> Command {
             "--default-account",
             SAMPLE_ACCOUNT,
         ])
-        .args(["--ims-endpoint", &format!("http://{endpoint}")])
+        .args(["--ims-endpoint", endpoint])
         .args(arguments);
     command
 }
 
 /// As [`command`], with the key in the environment.
 fn with_key(endpoint: SocketAddr, arguments: &[&str]) -> Command {
-    let mut command = command(endpoint, arguments);
+    with_key_for_url(&format!("http://{endpoint}"), arguments)
+}
+
+fn with_key_for_url(endpoint: &str, arguments: &[&str]) -> Command {
+    let mut command = command_for_url(endpoint, arguments);
     command
         .env("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID)
         .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET);

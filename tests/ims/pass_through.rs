@@ -9,8 +9,9 @@ use untag::grpc::proto::{
     list_tag_resources_request, tag_resources_request,
 };
 
+use crate::authority::Authority;
 use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT, Server, untag_of};
-use crate::{Cloud, code, with_key};
+use crate::{Cloud, code, with_key, with_key_for_url};
 
 fn ids(ids: &[&str]) -> ResourceIds {
     ResourceIds {
@@ -186,6 +187,40 @@ async fn what_the_cloud_refuses_keeps_its_code_and_names_who_is_missing() {
     let foreign = list_of(&[ALICE], 0, "AQ");
     let refused = client.list_tag_resources(foreign).await.unwrap_err();
     assert_eq!(code(&refused), "InvalidParameter.NextToken");
+}
+
+#[tokio::test]
+async fn an_endpoint_is_believed_by_its_certificate() {
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let authority = Authority::new("cloud");
+    let pair = authority.issue_for_server();
+    let certificate = file("tls.crt", &pair.certificate);
+    let key = file("tls.key", &pair.key);
+    let cloud = Cloud::start(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let endpoint = format!("https://{}", cloud.rpc);
+
+    let known = file("ca.crt", &authority.pem());
+    let server = Server::spawn(with_key_for_url(&endpoint, &["--ims-ca", &known]));
+    let answer = server.client().await.untag_resources(untag_of(ALICE)).await;
+    request_line(&cloud.server, &answer.unwrap().into_inner().request_id);
+
+    let other = file("other.crt", &Authority::new("other").pem());
+    let command = with_key_for_url(&endpoint, &["--ims-ca", &other]);
+    let server = Server::launch(command, ([127, 0, 0, 1], 0).into());
+    let refused = server.client().await.untag_resources(untag_of(ALICE)).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(
+        refused.message().ends_with("nothing was changed"),
+        "{refused:?}"
+    );
+    let problem = |line: &Value| line["problem"].to_string().contains("UnknownIssuer");
+    server.wait_for_log_where("the cloud is asked again", problem);
 }
 
 #[tokio::test]

@@ -245,6 +245,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_asked_is_no_sign_of_the_cloud() {
+        for failure in [Failure::Open, Failure::Busy, Failure::NoCredentials] {
+            assert_eq!(failure.sign(), None, "{failure:?}");
+        }
+        let lost = Failure::Lost(String::new());
+        assert_eq!(lost.sign(), Some(Sign::Failed));
+        assert_eq!(
+            refused(404, "EntityNotExist.User").sign(),
+            Some(Sign::Answered)
+        );
+    }
+
+    #[test]
     fn the_pause_is_what_the_cloud_wants_or_more() {
         let Failure::Refused(mut throttled) = refused(400, "Throttling.User") else {
             unreachable!()
@@ -253,11 +266,12 @@ mod tests {
         let pause = Failure::Refused(throttled).pause(1, true).unwrap();
         assert!((2.0..=3.0).contains(&pause.as_secs_f64()), "{pause:?}");
         for (tries, least) in [(1, 0.1), (2, 0.2), (5, 1.6)] {
-            let pause = Failure::NotSent(String::new()).pause(tries, true).unwrap();
-            assert!(
-                (least..=least * 1.51).contains(&pause.as_secs_f64()),
-                "{pause:?}"
-            );
+            let draw = |_| Failure::NotSent(String::new()).pause(tries, true).unwrap();
+            let pauses: Vec<Duration> = (0..20).map(draw).collect();
+            let is_right = |pause: &Duration| (least..=least * 1.51).contains(&pause.as_secs_f64());
+            assert!(pauses.iter().all(is_right), "{pauses:?}");
+            // Those who were refused together do not come back together.
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
         }
     }
 
