@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::postgres::Postgres;
-use crate::server::untag;
+use crate::server::{clean, untag};
 
 /// The account of all of them.
 pub const ACCOUNT: &str = "1000000000000001";
@@ -86,6 +86,15 @@ impl Population {
         Ok(self.postgres.as_ref().ok_or("no PostgreSQL was started")?)
     }
 
+    /// Imports the same users for another build, whose files may be of another version.
+    pub fn import_with(&self, program: &Path, directory: &Path) -> Outcome<()> {
+        import(
+            clean(program),
+            ("UNTAG_DATA_DIR", directory.as_os_str()),
+            self.users,
+        )
+    }
+
     /// Copies it for a server, and waits until the copy is on the disk.
     pub fn copy_to(&self, directory: &Path) -> Outcome<()> {
         fs::create_dir_all(directory)?;
@@ -103,7 +112,7 @@ impl Population {
 /// Imports the users and exports them again.
 fn measure(name: &'static str, store: Store<'_>, users: u32) -> Outcome<Bulk> {
     let started = Instant::now();
-    import(store, users)?;
+    import(untag(), store, users)?;
     let imported = started.elapsed().as_secs_f64();
     let started = Instant::now();
     export(store)?;
@@ -123,8 +132,8 @@ fn measure(name: &'static str, store: Store<'_>, users: u32) -> Outcome<Bulk> {
     Ok(bulk)
 }
 
-fn import((variable, store): Store<'_>, users: u32) -> Outcome<()> {
-    let mut import = untag()
+fn import(mut program: Command, (variable, store): Store<'_>, users: u32) -> Outcome<()> {
+    let mut import = program
         .args(["import", "-"])
         .env(variable, store)
         .stdin(Stdio::piped())

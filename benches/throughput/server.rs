@@ -23,7 +23,8 @@ pub fn untag() -> Command {
     clean(Path::new(env!("CARGO_BIN_EXE_untag")))
 }
 
-fn clean(program: &Path) -> Command {
+/// A program without what the environment says of `untag`.
+pub fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("UNTAG_")) {
         command.env_remove(name);
@@ -60,7 +61,7 @@ impl Server {
         match &kind.program {
             Program::Empty => Self::start_empty(kind),
             Program::Build(path) => {
-                population.copy_to(&data)?;
+                population.import_with(path, &data)?;
                 Self::start_untag(kind, clean(path), &[], embedded, tally, &directory)
             }
             Program::Untag(flags) => {
