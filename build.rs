@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.file.retain(|file| file.name() == CONTRACT);
     tonic_prost_build::configure()
         .build_transport(false)
+        .codec_path("crate::grpc::codec::MessageCodec")
         .compile_fds(files)?;
     Ok(())
 }

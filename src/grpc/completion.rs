@@ -15,13 +15,12 @@ const STATUS_DETAILS_HEADER: &str = "grpc-status-details-bin";
 /// Gives a status that the libraries below made what all of ours have.
 pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &str, limit: usize) {
     let headers = response.headers();
+    let Some(found) = status::failure_in(headers) else {
+        return;
+    };
     if headers.contains_key(STATUS_DETAILS_HEADER) {
         return;
     }
-    let Some(found) = Status::from_header_map(headers).filter(|found| found.code() != Code::Ok)
-    else {
-        return;
-    };
     let completed = match library_error(&found, context, path, limit) {
         Some(error) => status::from_error(&error, context.id()),
         None => status::with_request_info(&found, context.id()),

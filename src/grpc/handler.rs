@@ -9,8 +9,6 @@ use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::service::Routes;
-use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use super::completion::complete;
@@ -19,6 +17,7 @@ use super::deadline::caller_timeout;
 use super::in_flight::InFlight;
 use super::log_line::LogLine;
 use super::peer::{CountedBody, Peer};
+use super::services::Services;
 use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, status};
 use crate::auth::token::TokenError;
 use crate::auth::{Authenticator, Unauthenticated};
@@ -44,7 +43,7 @@ pub struct Handler(Arc<Parts>);
 #[derive(Debug)]
 pub struct Parts {
     /// The services.
-    pub routes: Routes,
+    pub services: Services,
     /// Who may call them; health may be asked by everybody.
     pub authenticator: Authenticator,
     /// The longest that a request may take.
@@ -122,13 +121,15 @@ impl Handler {
 
         let max_message_bytes = self.0.max_message_bytes;
         let mut response = self
-            .bounded(request, peer, Arc::clone(&context))
+            .bounded(request, peer, Arc::clone(&context), is_tag_request)
             .instrument(stages)
             .instrument(span)
             .await;
         complete(&mut response, &context, line.path(), max_message_bytes);
         let headers = response.headers_mut();
-        if let Ok(value) = HeaderValue::from_str(context.id().as_str()) {
+        if let Ok(mut value) = HeaderValue::from_str(context.id().as_str()) {
+            // No other answer has the same: HPACK need not remember it, and search it for the next one.
+            value.set_sensitive(true);
             headers.insert(REQUEST_ID, value);
         }
         line.finish(headers);
@@ -141,13 +142,14 @@ impl Handler {
         mut request: Request<B>,
         peer: &Peer,
         context: Arc<RequestContext>,
+        is_tag_request: bool,
     ) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Parts {
-            routes,
+            services,
             request_timeout,
             cut_off,
             ..
@@ -162,8 +164,8 @@ impl Handler {
             Err(fault) => return respond(&Error::Invalid(vec![fault]), &context),
         };
         request.extensions_mut().insert(Arc::clone(&context));
-        let routes = routes.clone();
-        let answer = AssertUnwindSafe(routes.oneshot(request.map(Body::new))).catch_unwind();
+        let answer = services.call(request.map(Body::new), is_tag_request);
+        let answer = AssertUnwindSafe(answer).catch_unwind();
         let answer = deadline::until(Instant::now() + timeout, answer);
         tokio::select! {
             biased;

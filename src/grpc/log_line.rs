@@ -46,7 +46,7 @@ impl LogLine {
 
     /// Writes the line of a request that is answered with these headers.
     pub fn finish(mut self, headers: &HeaderMap) {
-        let failure = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
+        let failure = status::failure_in(headers);
         let code = failure.as_ref().map_or(Code::Ok, Status::code);
         self.write(code, failure.as_ref().map_or("", Status::message));
     }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bearer;
+mod codec;
 mod completion;
 mod context;
 mod deadline;
@@ -11,6 +12,7 @@ mod log_line;
 mod page_token;
 mod parse;
 mod peer;
+mod services;
 mod status;
 mod tag_service;
 
@@ -24,6 +26,7 @@ pub use handler::{Authenticated, Handler, Parts as HandlerParts, REQUEST_ID_HEAD
 pub use in_flight::InFlight;
 pub use parse::{ACCOUNT_METADATA, list as parse_list, tag as parse_tag, untag as parse_untag};
 pub use peer::Peer;
+pub use services::Services;
 
 use crate::domain::AccountId;
 use crate::service::TagService;
@@ -70,7 +73,7 @@ pub fn public_services<S: Store>(
     settings: &Settings,
     admission: Admission,
     health: HealthReporter,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<Services, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -82,19 +85,19 @@ pub fn public_services<S: Store>(
     let tags = tag_service::GrpcTagService::new(service, default_account, admission);
     let tags = TagServiceServer::new(tags).max_decoding_message_size(settings.max_message_bytes);
     let mut routes = RoutesBuilder::default();
-    routes.add_service(tags).add_service(health_service(health));
+    routes.add_service(health_service(health));
     if settings.reflection {
         routes
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
     }
-    Ok(routes.routes().prepare())
+    Ok(Services::new(routes.routes()).with_tags(tags))
 }
 
 /// The services of the admin port: health.
 #[must_use]
-pub fn admin_services(health: HealthReporter) -> Routes {
-    Routes::new(health_service(health)).prepare()
+pub fn admin_services(health: HealthReporter) -> Services {
+    Services::new(Routes::new(health_service(health)))
 }
 
 fn health_service(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{
@@ -23,7 +23,7 @@ const DOMAIN: &str = "untag";
 const DETAILS_BYTES: usize = 4_900;
 
 /// The header, or trailer, with the number of the code.
-pub const STATUS_HEADER: &str = "grpc-status";
+pub const STATUS_HEADER: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Tells a client's retry policy when to send the request again (gRPC A6), and with -1 not to. A change that may have been
 /// made is for its caller to judge: sent again later, it could remove a tag that somebody has set meanwhile.
@@ -159,9 +159,18 @@ fn resource_infos(
     infos
 }
 
+/// The failure that headers tell of. Those of a success have no status yet: it is in the trailers.
+pub fn failure_in(headers: &HeaderMap) -> Option<Status> {
+    // Most answers are successes, and reading a status looks for more than its code.
+    if !headers.contains_key(&STATUS_HEADER) {
+        return None;
+    }
+    Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
+}
+
 /// The number of the code in headers or trailers that have one.
 pub fn code_in(headers: &HeaderMap) -> Option<i32> {
-    let code = headers.get(STATUS_HEADER)?;
+    let code = headers.get(&STATUS_HEADER)?;
     Some(Code::from_bytes(code.as_bytes()).into())
 }
 

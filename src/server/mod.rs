@@ -133,9 +133,9 @@ pub async fn serve<S: Store>(
     tokio::spawn(admission.clone().forget(FORGET_INTERVAL));
 
     let settings = &config.settings;
-    let handler = |routes, authenticator| {
+    let handler = |services, authenticator| {
         Handler::new(HandlerParts {
-            routes,
+            services,
             authenticator,
             request_timeout: settings.request_timeout,
             max_message_bytes: settings.max_message_bytes,
@@ -144,7 +144,7 @@ pub async fn serve<S: Store>(
         })
     };
     let service = TagService::new(store, authority, audit);
-    let public_routes =
+    let public_services =
         grpc::public_services(service, settings, admission, readiness.public_reporter())?;
     let connections = TaskTracker::new();
     let admin = Port {
@@ -166,7 +166,7 @@ pub async fn serve<S: Store>(
             closing: CancellationToken::new(),
         },
     };
-    let public_handler = handler(public_routes, authenticator);
+    let public_handler = handler(public_services, authenticator);
     let public_port = |name, listener, speech| Port {
         name,
         listener,
