@@ -4,7 +4,7 @@
 
 pub mod auth;
 pub mod cli;
-mod deadline;
+mod current;
 pub mod domain;
 pub mod grpc;
 mod https;

@@ -21,8 +21,8 @@ use super::services::Services;
 use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, status};
 use crate::auth::token::TokenError;
 use crate::auth::{Authenticator, Unauthenticated};
-use crate::deadline;
-use crate::domain::{Applied, Call, Caller, Error, RequestId};
+use crate::current;
+use crate::domain::{Applied, Call, Caller, Error, Fault, RequestId};
 use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::CallSpan;
@@ -108,7 +108,6 @@ impl Handler {
     {
         let context = Arc::new(RequestContext::new(RequestId::random()));
         let request_id = context.id();
-        let span = tracing::error_span!("request", %request_id);
         let path = request.uri().path();
         let call = if is_tag_request {
             CallSpan::start(path, request.headers(), request_id.as_str())
@@ -120,10 +119,22 @@ impl Handler {
         let line = LogLine::start(Arc::clone(&context), path, is_tag_request, call);
 
         let max_message_bytes = self.0.max_message_bytes;
-        let mut response = self
-            .bounded(request, peer, Arc::clone(&context), is_tag_request)
+        let asked = caller_timeout(request.headers());
+        let longest = self.0.request_timeout;
+        let timeout = match &asked {
+            Ok(Some(timeout)) => longest.min(*timeout),
+            Ok(None) | Err(_) => longest,
+        };
+        let deadline = Instant::now() + timeout;
+        let work = self.bounded(
+            request,
+            peer,
+            Arc::clone(&context),
+            asked.map(|_| deadline),
+            is_tag_request,
+        );
+        let mut response = current::request(request_id, deadline, work)
             .instrument(stages)
-            .instrument(span)
             .await;
         complete(&mut response, &context, line.path(), max_message_bytes);
         let headers = response.headers_mut();
@@ -142,6 +153,7 @@ impl Handler {
         mut request: Request<B>,
         peer: &Peer,
         context: Arc<RequestContext>,
+        deadline: Result<Instant, Fault>,
         is_tag_request: bool,
     ) -> Response<Body>
     where
@@ -149,24 +161,20 @@ impl Handler {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Parts {
-            services,
-            request_timeout,
-            cut_off,
-            ..
+            services, cut_off, ..
         } = &*self.0;
         // Before the body is read: what a stranger sends costs as little as can be.
         match self.identify(&request, peer, context.id()) {
             Ok(call) => context.identify(call),
             Err(error) => return respond(&error, &context),
         }
-        let timeout = match caller_timeout(request.headers()) {
-            Ok(timeout) => timeout.map_or(*request_timeout, |t| t.min(*request_timeout)),
+        let deadline = match deadline {
+            Ok(deadline) => deadline,
             Err(fault) => return respond(&Error::Invalid(vec![fault]), &context),
         };
         request.extensions_mut().insert(Arc::clone(&context));
         let answer = services.call(request.map(Body::new), is_tag_request);
         let answer = AssertUnwindSafe(answer).catch_unwind();
-        let answer = deadline::until(Instant::now() + timeout, answer);
         tokio::select! {
             biased;
             answer = answer => match answer {
@@ -177,7 +185,7 @@ impl Handler {
                     respond(&Error::Internal, &context)
                 }
             },
-            () = tokio::time::sleep(timeout) => {
+            () = tokio::time::sleep_until(deadline.into()) => {
                 respond(&Error::DeadlineExceeded(context.applied_if_cut_off()), &context)
             }
             () = cut_off.cancelled() => {

@@ -1,180 +1,227 @@
-//! Lines of the log as JSON: the form that `tracing-subscriber` gives them, but written as they are recorded. Its own
-//! formatter reads the fields of the span back from JSON for each line, which was a tenth of what a request costs.
+//! Lines of the log: as JSON in the form that `tracing-subscriber` gives them, but written as they are recorded, or as text.
+//! Those of a request name it.
 
+use std::cell::RefCell;
 use std::fmt::{self, Debug, Write};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_log::NormalizeEvent as _;
-use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::fmt::format::{Format, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// One object a line, with the fields of the event beside its time, level and target, and the current span within it.
+use crate::current;
+
+/// One object a line, with the fields of the event beside its time, level and target, and the request in `span`.
 pub struct JsonLines;
 
-/// The fields of a span as they stand in a line, each with a comma before it.
-pub struct JsonFields;
+/// For people.
+pub struct TextLines(pub Format);
 
-impl<S> FormatEvent<S, JsonFields> for JsonLines
+impl<S, F> FormatEvent<S, F> for JsonLines
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    F: for<'writer> FormatFields<'writer> + 'static,
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, JsonFields>,
-        mut line: Writer<'_>,
+        _: &FmtContext<'_, S, F>,
+        mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        // What libraries say by way of the crate `log` has its target and level in its fields.
-        let normalized = event.normalized_metadata();
-        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        line.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut line)?;
-        write!(line, "\",\"level\":\"{}\"", metadata.level().as_str())?;
-        let mut fields = Fields::to(&mut line);
-        event.record(&mut fields);
-        fields.written?;
-        line.write_str(",\"target\":")?;
-        string(&mut line, metadata.target())?;
-        let parent = event.parent().and_then(|id| context.span(id));
-        if let Some(span) = parent.or_else(|| context.lookup_current()) {
-            line.write_str(",\"span\":{")?;
-            if let Some(fields) = span.extensions().get::<FormattedFields<JsonFields>>()
-                && let Some(fields) = fields.fields.strip_prefix(',')
-            {
-                line.write_str(fields)?;
-                line.write_char(',')?;
-            }
-            line.write_str("\"name\":")?;
-            string(&mut line, span.name())?;
-            line.write_char('}')?;
+        thread_local! {
+            static LINE: RefCell<String> = const { RefCell::new(String::new()) };
         }
-        line.write_str("}\n")
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            put_event(line, event);
+            writer.write_str(line)
+        })
     }
 }
 
-impl<'writer> FormatFields<'writer> for JsonFields {
-    fn format_fields<R: RecordFields>(
+fn put_event(line: &mut String, event: &Event<'_>) {
+    // What libraries say by way of the crate `log` has its target and level in its fields.
+    let normalized = event.normalized_metadata();
+    let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+    line.push_str("{\"timestamp\":\"");
+    put_time(line, OffsetDateTime::now_utc());
+    line.push_str("\",\"level\":\"");
+    line.push_str(metadata.level().as_str());
+    line.push('"');
+    event.record(&mut Fields(line));
+    line.push_str(",\"target\":");
+    put_string(line, metadata.target());
+    if let Some(request_id) = current::request_id() {
+        line.push_str(",\"span\":{\"request_id\":");
+        put_string(line, request_id.as_str());
+        line.push_str(",\"name\":\"request\"}");
+    }
+    line.push_str("}\n");
+}
+
+/// The time in UTC, to the microsecond. Only its end differs from that of most lines before it.
+fn put_time(line: &mut String, time: OffsetDateTime) {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != time.unix_timestamp() {
+            let whole = time.truncate_to_second().format(&Rfc3339);
+            *second = time.unix_timestamp();
+            *text = whole.unwrap_or_default();
+        }
+        line.push_str(text.trim_end_matches('Z'));
+    });
+    line.push('.');
+    let microsecond = time.microsecond();
+    let mut digit = 100_000;
+    while digit > 0 {
+        let value = u8::try_from(microsecond / digit % 10).unwrap_or_default();
+        line.push(char::from(b'0' + value));
+        digit /= 10;
+    }
+    line.push('Z');
+}
+
+impl<S, F> FormatEvent<S, F> for TextLines
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    F: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
         &self,
-        mut writer: Writer<'writer>,
-        fields: R,
+        context: &FmtContext<'_, S, F>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
     ) -> fmt::Result {
-        let mut visitor = Fields::to(&mut writer);
-        fields.record(&mut visitor);
-        visitor.written
+        let Some(request_id) = current::request_id() else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        writeln!(writer, "{} request_id={request_id}", line.trim_end())
     }
 }
 
 /// Writes fields, each with a comma before it.
-struct Fields<'writer> {
-    writer: &'writer mut dyn Write,
-    written: fmt::Result,
-}
+struct Fields<'line>(&'line mut String);
 
-impl<'writer> Fields<'writer> {
-    fn to(writer: &'writer mut dyn Write) -> Self {
-        let written = Ok(());
-        Self { writer, written }
-    }
-
-    fn put(&mut self, field: &Field, value: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, value: impl FnOnce(&mut String)) {
         let name = field.name();
-        if self.written.is_err() || name.starts_with("log.") {
+        if name.starts_with("log.") {
             return;
         }
-        self.written = (|| {
-            self.writer.write_char(',')?;
-            string(self.writer, name.strip_prefix("r#").unwrap_or(name))?;
-            self.writer.write_char(':')?;
-            value(self.writer)
-        })();
+        self.0.push(',');
+        put_string(self.0, name.strip_prefix("r#").unwrap_or(name));
+        self.0.push(':');
+        value(self.0);
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, |writer| {
+        self.put(field, |line| {
             if value.is_finite() {
-                write!(writer, "{value:?}")
+                let _ = write!(line, "{value:?}");
             } else {
-                writer.write_str("null")
+                line.push_str("null");
             }
         });
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, |writer| write!(writer, "{value}"));
+        self.put(field, |line| {
+            line.push_str(itoa::Buffer::new().format(value));
+        });
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, |writer| write!(writer, "{value}"));
+        self.put(field, |line| {
+            line.push_str(itoa::Buffer::new().format(value));
+        });
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, |writer| write!(writer, "{value}"));
+        self.put(field, |line| {
+            line.push_str(if value { "true" } else { "false" });
+        });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, |writer| string(writer, value));
+        self.put(field, |line| put_string(line, value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, |writer| {
-            writer.write_char('"')?;
-            write!(Escaped(writer), "{value:?}")?;
-            writer.write_char('"')
+        self.put(field, |line| {
+            line.push('"');
+            let _ = write!(Escaped(line), "{value:?}");
+            line.push('"');
         });
     }
 }
 
-fn string(writer: &mut dyn Write, text: &str) -> fmt::Result {
-    writer.write_char('"')?;
-    Escaped(writer).write_str(text)?;
-    writer.write_char('"')
+fn put_string(line: &mut String, text: &str) {
+    line.push('"');
+    put_escaped(line, text);
+    line.push('"');
 }
 
-/// Writes text as the inside of a JSON string.
-struct Escaped<'writer>(&'writer mut dyn Write);
+/// Writes what it is given as the inside of a JSON string.
+struct Escaped<'line>(&'line mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // All that has to be escaped is ASCII, and no byte of another character looks like it.
-        let special = |byte| byte == b'"' || byte == b'\\' || byte < 0x20;
-        // Without a way out, this takes 16 bytes at a time, and hardly any text has one.
-        if !text.bytes().fold(false, |any, byte| any | special(byte)) {
-            return self.0.write_str(text);
-        }
-        let mut rest = text;
-        while let Some(place) = rest.bytes().position(special) {
-            self.0.write_str(&rest[..place])?;
-            match rest.as_bytes()[place] {
-                b'"' => self.0.write_str("\\\"")?,
-                b'\\' => self.0.write_str("\\\\")?,
-                b'\n' => self.0.write_str("\\n")?,
-                b'\r' => self.0.write_str("\\r")?,
-                b'\t' => self.0.write_str("\\t")?,
-                byte => write!(self.0, "\\u{byte:04x}")?,
-            }
-            rest = &rest[place + 1..];
-        }
-        self.0.write_str(rest)
+        put_escaped(self.0, text);
+        Ok(())
     }
+}
+
+fn put_escaped(line: &mut String, text: &str) {
+    // All that has to be escaped is ASCII, and no byte of another character looks like it.
+    let special = |byte| byte == b'"' || byte == b'\\' || byte < 0x20;
+    // Without a way out, this takes 16 bytes at a time, and hardly any text has one.
+    if !text.bytes().fold(false, |any, byte| any | special(byte)) {
+        return line.push_str(text);
+    }
+    let mut rest = text;
+    while let Some(place) = rest.bytes().position(special) {
+        line.push_str(&rest[..place]);
+        match rest.as_bytes()[place] {
+            b'"' => line.push_str("\\\""),
+            b'\\' => line.push_str("\\\\"),
+            b'\n' => line.push_str("\\n"),
+            b'\r' => line.push_str("\\r"),
+            b'\t' => line.push_str("\\t"),
+            byte => {
+                let _ = write!(line, "\\u{byte:04x}");
+            }
+        }
+        rest = &rest[place + 1..];
+    }
+    line.push_str(rest);
 }
 
 #[cfg(test)]
 mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
+    use std::time::Instant;
 
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use time::OffsetDateTime;
-    use time::format_description::well_known::Rfc3339;
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::fmt::format::DefaultFields;
+    use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::domain::RequestId;
 
     #[derive(Clone, Default)]
     struct Output(Arc<Mutex<Vec<u8>>>);
@@ -189,17 +236,23 @@ mod tests {
         }
     }
 
-    /// The lines that `work` logs, without their times.
-    fn lines(work: impl FnOnce()) -> Vec<Value> {
+    /// What `work` logs.
+    fn written<F>(format: F, work: impl FnOnce()) -> String
+    where
+        F: FormatEvent<Registry, DefaultFields> + Send + Sync + 'static,
+    {
         let output = Output::default();
         let writer = output.clone();
-        let subscriber = tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(move || writer.clone())
-            .fmt_fields(JsonFields)
-            .event_format(JsonLines)
-            .finish();
-        tracing::subscriber::with_default(subscriber, work);
-        let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+            .event_format(format);
+        tracing::subscriber::with_default(Registry::default().with(lines), work);
+        String::from_utf8(output.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines that `work` logs, without their times.
+    fn lines(work: impl FnOnce()) -> Vec<Value> {
+        let text = written(JsonLines, work);
         let line = |line| {
             let mut line: Value = serde_json::from_str(line).unwrap();
             let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
@@ -210,29 +263,56 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_its_fields_and_its_span() {
+    fn a_line_has_its_fields_and_its_request() {
+        let request_id = RequestId::from_random_bytes([0xab; 16]);
         let lines = lines(|| {
-            let span = tracing::info_span!("request", id = "A1", later = tracing::field::Empty);
             tracing::info!(n = 1_u64);
-            span.record("later", 7);
-            let _entered = span.enter();
-            tracing::warn!(r#type = ?Some("x"), flag = true, ratio = 0.5, nothing = f64::NAN, count = -1, "said \"so\"");
+            let work = async {
+                tracing::warn!(r#type = ?Some("x"), flag = true, ratio = 0.5, nothing = f64::NAN, count = -1, "said \"so\"");
+            };
+            let work = current::request(request_id, Instant::now(), work);
+            work.now_or_never().unwrap();
         });
         let target = module_path!();
+        let span = json!({"request_id": request_id.as_str(), "name": "request"});
         let expected = [
             json!({"level": "INFO", "n": 1, "target": target}),
             json!({"level": "WARN", "message": "said \"so\"", "type": "Some(\"x\")", "flag": true, "ratio": 0.5,
-                "nothing": null, "count": -1, "target": target, "span": {"id": "A1", "later": 7, "name": "request"}}),
+                "nothing": null, "count": -1, "target": target, "span": span}),
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_text_line_names_its_request() {
+        let request_id = RequestId::from_random_bytes([0xab; 16]);
+        let text = written(TextLines(Format::default().with_ansi(false)), || {
+            tracing::info!("alone");
+            let work = async { tracing::info!(n = 1, "within") };
+            let work = current::request(request_id, Instant::now(), work);
+            work.now_or_never().unwrap();
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].ends_with(": alone"), "{text}");
+        let end = format!(": within n=1 request_id={request_id}");
+        assert!(lines[1].ends_with(&end) && lines.len() == 2, "{text}");
     }
 
     proptest! {
         #[test]
         fn every_text_comes_back(text in any::<String>()) {
             let mut written = String::new();
-            string(&mut written, &text).unwrap();
+            put_string(&mut written, &text);
             prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+        }
+
+        #[test]
+        fn every_time_comes_back_to_the_microsecond(microseconds in 0..253_402_300_800_000_000_i128) {
+            let time = OffsetDateTime::from_unix_timestamp_nanos(microseconds * 1000 + 999).unwrap();
+            let mut written = String::new();
+            put_time(&mut written, time);
+            let read = OffsetDateTime::parse(&written, &Rfc3339).unwrap();
+            prop_assert_eq!(read.unix_timestamp_nanos(), microseconds * 1000);
         }
     }
 }

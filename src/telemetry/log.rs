@@ -9,11 +9,12 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use super::json::{JsonFields, JsonLines};
+use super::json::{JsonLines, TextLines};
 use super::trace;
 
 /// How many lines may wait to be written: a second's worth of the most that the service does. The places are allocated
@@ -109,16 +110,17 @@ pub fn start_logging(
         .buffered_lines_limit(WAITING)
         .finish(BufWriter::new(stderr()));
     let is_terminal = stderr().is_terminal();
+    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(is_terminal && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(colours)
         .with_writer(writer);
     let is_json = format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal);
     let (parsed, handle) = reload::Layer::new(parsed);
     let lines = if is_json {
-        let lines = lines.fmt_fields(JsonFields).event_format(JsonLines);
-        lines.with_filter(parsed).boxed()
+        lines.event_format(JsonLines).with_filter(parsed).boxed()
     } else {
-        lines.with_filter(parsed).boxed()
+        let text = TextLines(Format::default().with_ansi(colours));
+        lines.event_format(text).with_filter(parsed).boxed()
     };
     let layers: Vec<_> = [lines].into_iter().chain(beside).collect();
     tracing_subscriber::registry().with(layers).init();

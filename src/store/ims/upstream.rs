@@ -11,7 +11,7 @@ use super::circuit::{Circuit, Sign};
 use super::client::Client;
 use super::error::{Failure, NO_CREDENTIALS};
 use super::parameters;
-use crate::deadline;
+use crate::current;
 use crate::domain::Action;
 use crate::signature::Pair;
 use crate::telemetry::metrics::metrics;
@@ -60,7 +60,7 @@ impl Upstream {
                 Err(failure) => failure,
             };
             match failure.pause(tries, action.changes()) {
-                Some(pause) if tries < TRIES && pause < deadline::left() => {
+                Some(pause) if tries < TRIES && pause < current::left() => {
                     metrics().store.retries.inc();
                     let problem = failure.problem();
                     tracing::info!(problem, tries, ?pause, "the cloud is asked again");
@@ -141,7 +141,7 @@ impl Upstream {
             }
             result
         };
-        let work = tokio::spawn(work.instrument(Span::current()));
+        let work = tokio::spawn(current::continued(work.instrument(Span::current())));
         // Only where the call has panicked, or the runtime ends.
         work.await
             .unwrap_or_else(|error| Err(Failure::Lost(error.to_string())))
@@ -151,5 +151,5 @@ impl Upstream {
 /// How long the search for those that do not exist may take: the answer waits for it.
 pub fn patience() -> Duration {
     const LONGEST: Duration = Duration::from_secs(5);
-    (deadline::left() / 2).min(LONGEST)
+    (current::left() / 2).min(LONGEST)
 }
