@@ -67,12 +67,15 @@ pub enum TagSelection {
 }
 
 impl TagSelection {
-    /// Whether a tag with this key is to go.
+    /// Whether a tag with this key, as text or as its UTF-8, is to go.
     #[must_use]
-    pub fn contains(&self, key: &str) -> bool {
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
         match self {
             Self::All => true,
-            Self::Keys(keys) => keys.iter().any(|wanted| wanted.as_str() == key),
+            Self::Keys(keys) => {
+                let key = key.as_ref();
+                keys.iter().any(|wanted| wanted.as_str().as_bytes() == key)
+            }
         }
     }
 }

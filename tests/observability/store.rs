@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use crate::scrape::{Scrape, scrape_until};
-use crate::users::{ANN, BEN, ask, directory, ids, server, untag_request};
+use crate::users::{ANN, BEN, ask, directory, ids, server, tag_request, untag_request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_and_their_commits_are_counted() {
@@ -24,6 +24,29 @@ async fn changes_and_their_commits_are_counted() {
     assert!(scrape.sum("untag_store_connections", &[]) >= 3.0);
     let allowed = &["action=\"ram:UntagResources\"", "decision=\"allowed\""];
     assert_eq!(scrape.sum("untag_policy_decisions_total", allowed), 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_tags_that_still_lie_in_their_rows_are_counted() {
+    let (server, _home) = server(&[]);
+    let client = &mut server.client().await;
+    let mut seen = false;
+    // Each second the store may be quicker to fold them than the scrape.
+    for _ in 0..20 {
+        let tag = tag_request(ids([ANN, BEN]), &[("gone", "")]);
+        client.tag_resources(ask(tag)).await.unwrap();
+        let untag = untag_request(ids([ANN, BEN]), &["gone"]);
+        client.untag_resources(ask(untag)).await.unwrap();
+        seen = Scrape::of(&server).sum("untag_store_unfolded_resources", &[]) == 2.0;
+        if seen {
+            break;
+        }
+    }
+    assert!(seen);
+    scrape_until(&server, |scrape| {
+        scrape.sum("untag_store_unfolded_resources", &[]) == 0.0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,6 +81,7 @@ async fn sqlite_queue_that_is_full_refuses_what_does_not_fit_and_carries_out_the
         queue: 4,
         readers: 1,
         batch: 1024,
+        ..Options::default()
     };
     let store = SqliteStore::open(data.path(), options, Vec::new()).unwrap();
     let other = data.connect();

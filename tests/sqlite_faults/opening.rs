@@ -36,17 +36,20 @@ fn assert_refused_unchanged(data: &Data, words: &[&str]) {
 }
 
 #[test]
-fn sqlite_file_of_a_later_schema_version_is_refused_unchanged() {
-    let data = Data::with_users(3);
-    data.connect()
-        .pragma_update(None, "user_version", 2)
-        .unwrap();
-    let words = [
-        "schema version 2",
-        "version 1 only",
-        "use the version of untag that wrote it",
-    ];
-    assert_refused_unchanged(&data, &words);
+fn sqlite_file_of_another_schema_version_is_refused_unchanged() {
+    for version in [1, 3] {
+        let data = Data::with_users(3);
+        data.connect()
+            .pragma_update(None, "user_version", version)
+            .unwrap();
+        let found = format!("schema version {version}");
+        let words = [
+            &found,
+            "version 2 only",
+            "use the version of untag that wrote it",
+        ];
+        assert_refused_unchanged(&data, &words);
+    }
 }
 
 #[test]

@@ -26,6 +26,10 @@ mod sqlite_store {
     super::store_contract!(crate::sqlite::SqliteBackend);
 }
 
+mod sqlite_store_that_folds {
+    super::store_contract!(crate::sqlite::FoldingBackend);
+}
+
 mod postgres_store {
     super::store_contract!(crate::postgres::PostgresBackend);
 }

@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
 use untag::domain::{Continuation, Position, Resource};
 use untag::store::Store;
 use untag::store::sqlite::{self, Options, SqliteStore};
 
 use crate::Backend;
-use crate::fixtures::{ids, list, numbered_user};
+use crate::fixtures::{contents, ids, keys, list, numbered_user, tag, untag};
 
 pub struct SqliteBackend {
     store: SqliteStore,
@@ -32,6 +33,31 @@ impl Backend for SqliteBackend {
 
     async fn export(&self) -> Vec<Resource> {
         export(self.directory.path())
+    }
+}
+
+/// The same store, which may hardly put off rewriting rows: it folds removals into them with nearly every commit.
+pub struct FoldingBackend(SqliteBackend);
+
+impl Backend for FoldingBackend {
+    type Store = SqliteStore;
+
+    async fn start(resources: Vec<Resource>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options {
+            unfolded: 1,
+            ..Options::default()
+        };
+        let store = SqliteStore::open(directory.path(), options, resources).unwrap();
+        Self(SqliteBackend { store, directory })
+    }
+
+    fn store(&self) -> &SqliteStore {
+        self.0.store()
+    }
+
+    async fn export(&self) -> Vec<Resource> {
+        self.0.export().await
     }
 }
 
@@ -72,21 +98,94 @@ async fn sqlite_list_gives_a_short_page_after_looking_at_20_000_users() {
     assert_eq!((second.tags, second.next), (Vec::new(), None));
 }
 
+impl SqliteBackend {
+    /// Closes the store and opens it again.
+    async fn reopened(self) -> Self {
+        let Self { store, directory } = self;
+        drop(store);
+        // The writer lets go of the directory a moment after its last handle has gone.
+        let store = loop {
+            match SqliteStore::open(directory.path(), Options::default(), Vec::new()) {
+                Err(error) if error.to_string().contains("in use") => {
+                    tokio::task::yield_now().await;
+                }
+                opened => break opened.unwrap(),
+            }
+        };
+        Self { store, directory }
+    }
+
+    /// How many commits have notes in the table, and how many rows have a tag with this key.
+    fn lying(&self, key: &str) -> (i64, i64) {
+        let connection = Connection::open(self.directory.path().join("untag.db")).unwrap();
+        let count = |sql: &str, key: &[&str]| {
+            let row = connection.query_row(sql, rusqlite::params_from_iter(key), |row| row.get(0));
+            row.unwrap()
+        };
+        let notes = count("SELECT count(*) FROM removal", &[]);
+        let rows = "SELECT count(*) FROM resource WHERE instr(tags, CAST(?1 AS BLOB)) > 0";
+        (notes, count(rows, &[key]))
+    }
+
+    async fn untag_of(&self, id: &str, key: &str) {
+        let command = untag(ids([id]), keys([key]));
+        self.store.untag(Arc::new(command)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn sqlite_store_can_be_opened_again_with_all_that_was_answered() {
+    let users = [1, 2].map(|number| numbered_user(number, &[("a", "1"), ("b", "2")]));
+    let mut backend = SqliteBackend::start(users.to_vec()).await;
+    backend.untag_of("1", "a").await;
+    backend = backend.reopened().await;
+    backend.untag_of("2", "b").await;
+    // What is set after an untag stays set, also where the untag has not reached its row yet.
+    let command = tag(ids(["1"]), &[("a", "3")]);
+    backend.store.tag(Arc::new(command)).await.unwrap();
+    let expected = contents(&[
+        numbered_user(1, &[("a", "3"), ("b", "2")]),
+        numbered_user(2, &[("a", "1")]),
+    ]);
+    for _ in 0..2 {
+        backend = backend.reopened().await;
+        assert_eq!(contents(&backend.export().await), expected);
+        let query = list(Some(ids(["1", "2"])), &[]);
+        let page = backend.store.list(Arc::new(query)).await.unwrap();
+        assert_eq!(page.tags.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn sqlite_store_without_changes_folds_removals_into_their_rows() {
+    let users = (1..=700).map(|number| numbered_user(number, &[("secret", "1")]));
+    let backend = SqliteBackend::start(users.collect()).await;
+    for number in 1..=700 {
+        backend.untag_of(&number.to_string(), "secret").await;
+    }
+    assert_eq!(
+        backend.lying("secret"),
+        (700, 700),
+        "an untag writes a note and no row"
+    );
+    // As readiness asks each second. The newest row stays.
+    while backend.lying("secret") != (1, 0) {
+        backend.store.check().await.unwrap();
+    }
+    let export = backend.export().await;
+    assert!(export.len() == 700 && export.iter().all(|user| user.tags().is_empty()));
+}
+
+#[tokio::test]
+async fn sqlite_import_is_not_touched_by_older_removals() {
     let backend = SqliteBackend::start(vec![numbered_user(1, &[("a", "1"), ("b", "2")])]).await;
-    let command = crate::fixtures::untag(ids(["1"]), crate::fixtures::keys(["a"]));
-    backend.store.untag(Arc::new(command)).await.unwrap();
+    backend.untag_of("1", "a").await;
     let SqliteBackend { store, directory } = backend;
     drop(store);
-    // The writer lets go of the directory a moment after its last handle has gone.
-    let store = loop {
-        match SqliteStore::open(directory.path(), Options::default(), Vec::new()) {
-            Err(error) if error.to_string().contains("in use") => tokio::task::yield_now().await,
-            opened => break opened.unwrap(),
-        }
-    };
-    let backend = SqliteBackend { store, directory };
-    let expected = crate::fixtures::contents(&[numbered_user(1, &[("b", "2")])]);
-    assert_eq!(crate::fixtures::contents(&backend.export().await), expected);
+    let again = numbered_user(1, &[("a", "3"), ("c", "4")]);
+    let import = || sqlite::import(directory.path(), [Ok::<_, Infallible>(again.clone())]);
+    while import().is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(contents(&export(directory.path())), contents(&[again]));
 }

@@ -1,9 +1,10 @@
-//! One command against the tables: first everything is looked up and checked, then the rows that change are written.
+//! One command against the tables: first everything is looked up and checked, then what changes is noted or written.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, params};
 
 use super::error::ApplyError;
-use super::tags;
+use super::removals::{Note, Removed};
+use super::tags::{self, CorruptTags};
 use crate::domain::{
     AccountId, Changed, RESOURCE_TYPE_USER, TagCommand, Targets, UntagCommand, limits,
 };
@@ -11,13 +12,14 @@ use crate::store::StoreError;
 
 /// A row that is to get other tags.
 pub struct Rewrite {
-    resource_id: String,
-    tags: Vec<u8>,
+    pub number: i64,
+    pub tags: Vec<u8>,
 }
 
-/// What a command comes to: its answer, and the rows to write for it.
+/// What a command comes to: its answer, the removals to note for it and the rows to write.
 pub struct Plan {
     pub answer: Result<Changed, StoreError>,
+    pub notes: Vec<Note>,
     pub rewrites: Vec<Rewrite>,
 }
 
@@ -25,42 +27,62 @@ impl Plan {
     fn refused(error: StoreError) -> Self {
         Self {
             answer: Err(error),
+            notes: Vec::new(),
             rewrites: Vec::new(),
         }
     }
 }
 
-/// Finds records by the names of a request. The connection keeps the statements: each list has a lookup of its own.
+/// A row as it lies in the table.
+pub struct Record<'row> {
+    pub number: i64,
+    pub id: &'row str,
+    /// Encoded, with those that are removed already.
+    pub tags: &'row [u8],
+}
+
+impl<'row> Record<'row> {
+    pub fn of(row: &'row rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            number: row.get(0)?,
+            id: row.get_ref(1)?.as_str()?,
+            tags: row.get_ref(2)?.as_blob()?,
+        })
+    }
+}
+
+/// Finds records by id, name or number. The connection keeps the statements: each read has a lookup of its own.
 pub struct Lookup<'connection> {
-    by_id: CachedStatement<'connection>,
-    by_name: CachedStatement<'connection>,
+    id: CachedStatement<'connection>,
+    name: CachedStatement<'connection>,
+    number: CachedStatement<'connection>,
 }
 
 impl<'connection> Lookup<'connection> {
     pub fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
+        let prepare = |condition| {
+            connection.prepare_cached(&format!(
+                "SELECT number, resource_id, tags FROM resource WHERE {condition}"
+            ))
+        };
         Ok(Self {
-            by_id: connection.prepare_cached(
-                "SELECT resource_id, tags FROM resource \
-                 WHERE account_id = ?1 AND resource_type = ?2 AND resource_id = ?3",
-            )?,
-            by_name: connection.prepare_cached(
-                "SELECT resource_id, tags FROM resource \
-                 WHERE account_id = ?1 AND resource_type = ?2 AND principal_name = ?3",
-            )?,
+            id: prepare("account_id = ?1 AND resource_type = ?2 AND resource_id = ?3")?,
+            name: prepare("account_id = ?1 AND resource_type = ?2 AND principal_name = ?3")?,
+            number: prepare("number = ?1")?,
         })
     }
 
-    /// Calls `found` with the place in the command, the id and the encoded tags of every target that exists, and
-    /// returns the places of the others.
+    /// Calls `found` with the place in the command and the record of every target that exists, and returns the places of
+    /// the others.
     pub fn each<E: From<rusqlite::Error>>(
         &mut self,
         account: &AccountId,
         targets: &Targets,
-        mut found: impl FnMut(usize, &str, &[u8]) -> Result<(), E>,
+        mut found: impl FnMut(usize, &Record<'_>) -> Result<(), E>,
     ) -> Result<Vec<usize>, E> {
         let statement = match targets {
-            Targets::Ids(_) => &mut self.by_id,
-            Targets::Names(_) => &mut self.by_name,
+            Targets::Ids(_) => &mut self.id,
+            Targets::Names(_) => &mut self.name,
         };
         let mut missing = Vec::new();
         for position in 0..targets.count() {
@@ -70,11 +92,7 @@ impl<'connection> Lookup<'connection> {
                 targets.name_at(position)
             ];
             let record = statement
-                .query_row(key, |row| {
-                    let id = row.get_ref(0)?.as_str()?;
-                    let tags = row.get_ref(1)?.as_blob()?;
-                    Ok(found(position, id, tags))
-                })
+                .query_row(key, |row| Ok(found(position, &Record::of(row)?)))
                 .optional()?;
             match record {
                 Some(result) => result?,
@@ -84,63 +102,105 @@ impl<'connection> Lookup<'connection> {
         Ok(missing)
     }
 
-    /// Works out an untag.
-    pub fn plan_untag(&mut self, command: &UntagCommand) -> Result<Plan, ApplyError> {
-        let (mut resources, mut count) = (0, 0);
-        let mut rewrites = Vec::new();
-        let missing = self.each(&command.account, &command.targets, |_, id, encoded| {
-            resources += 1;
-            let (tags, removed) = tags::without(encoded, &command.selection)?;
-            if removed > 0 {
-                count += removed;
-                rewrites.push(Rewrite {
-                    resource_id: id.to_owned(),
-                    tags,
-                });
-            }
-            Ok::<_, ApplyError>(())
-        })?;
-        if !missing.is_empty() && !command.allow_missing {
-            return Ok(Plan::refused(StoreError::Missing(missing)));
+    /// Calls `found` with the record of a number, if there is one.
+    pub fn numbered<T>(
+        &mut self,
+        number: i64,
+        found: impl FnOnce(&Record<'_>) -> T,
+    ) -> rusqlite::Result<Option<T>> {
+        let row = |row: &rusqlite::Row<'_>| Ok(found(&Record::of(row)?));
+        self.number.query_row([number], row).optional()
+    }
+}
+
+/// Works out an untag, record by record.
+pub struct Untag<'command> {
+    command: &'command UntagCommand,
+    resources: usize,
+    tags: usize,
+    notes: Vec<Note>,
+}
+
+impl<'command> Untag<'command> {
+    pub fn plan(command: &'command UntagCommand) -> Self {
+        Self {
+            command,
+            resources: 0,
+            tags: 0,
+            notes: Vec::new(),
         }
-        Ok(Plan {
-            answer: Ok(Changed::count(resources, count)),
-            rewrites,
-        })
     }
 
-    /// Works out a tag.
-    pub fn plan_tag(&mut self, command: &TagCommand) -> Result<Plan, ApplyError> {
-        let mut over_limit = Vec::new();
-        let mut rewrites = Vec::new();
-        let missing = self.each(
-            &command.account,
-            &command.targets,
-            |position, id, encoded| {
-                let (tags, count) = tags::with(encoded, &command.tags)?;
-                if count > limits::TAGS_OF_A_USER {
-                    over_limit.push(position);
-                } else if tags != encoded {
-                    rewrites.push(Rewrite {
-                        resource_id: id.to_owned(),
-                        tags,
-                    });
-                }
-                Ok::<_, ApplyError>(())
-            },
-        )?;
-        if !missing.is_empty() {
-            return Ok(Plan::refused(StoreError::Missing(missing)));
+    /// Takes the next record, which has lost these tags already.
+    pub fn add(&mut self, record: &Record<'_>, removed: Removed) -> Result<(), CorruptTags> {
+        let selected = tags::selected(record.tags, removed, &self.command.selection)?;
+        self.resources += 1;
+        if selected != 0 {
+            self.tags += selected.count_ones() as usize;
+            self.notes.push(Note {
+                number: record.number,
+                removed: removed | selected,
+            });
         }
-        if !over_limit.is_empty() {
-            return Ok(Plan::refused(StoreError::TagLimit(over_limit)));
-        }
-        let resources = command.targets.count();
-        Ok(Plan {
-            answer: Ok(Changed::count(resources, resources * command.tags.len())),
-            rewrites,
-        })
+        Ok(())
     }
+
+    /// The plan, where these targets do not exist.
+    pub fn finish(self, missing: Vec<usize>) -> Plan {
+        if !missing.is_empty() && !self.command.allow_missing {
+            return Plan::refused(StoreError::Missing(missing));
+        }
+        Plan {
+            answer: Ok(Changed::count(self.resources, self.tags)),
+            notes: self.notes,
+            rewrites: Vec::new(),
+        }
+    }
+}
+
+/// Works out a tag. `removed` tells what a record, by its number, has lost already.
+pub fn plan_tag(
+    lookup: &mut Lookup<'_>,
+    command: &TagCommand,
+    removed: impl Fn(i64) -> Removed,
+) -> Result<Plan, ApplyError> {
+    let mut over_limit = Vec::new();
+    let mut notes = Vec::new();
+    let mut rewrites = Vec::new();
+    let missing = lookup.each(
+        &command.account,
+        &command.targets,
+        |position,
+         &Record {
+             number,
+             tags: encoded,
+             ..
+         }| {
+            let removed = removed(number);
+            let (tags, count) = tags::with(encoded, removed, &command.tags)?;
+            if count > limits::TAGS_OF_A_USER {
+                over_limit.push(position);
+            } else if tags != encoded || removed != 0 {
+                if removed != 0 {
+                    notes.push(Note { number, removed: 0 });
+                }
+                rewrites.push(Rewrite { number, tags });
+            }
+            Ok::<_, ApplyError>(())
+        },
+    )?;
+    if !missing.is_empty() {
+        return Ok(Plan::refused(StoreError::Missing(missing)));
+    }
+    if !over_limit.is_empty() {
+        return Ok(Plan::refused(StoreError::TagLimit(over_limit)));
+    }
+    let resources = command.targets.count();
+    Ok(Plan {
+        answer: Ok(Changed::count(resources, resources * command.tags.len())),
+        notes,
+        rewrites,
+    })
 }
 
 /// Writes rows.
@@ -148,23 +208,11 @@ pub struct Rewriter<'connection>(Statement<'connection>);
 
 impl<'connection> Rewriter<'connection> {
     pub fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
-        connection
-            .prepare(
-                "UPDATE resource SET tags = ?4 \
-                 WHERE account_id = ?1 AND resource_type = ?2 AND resource_id = ?3",
-            )
-            .map(Self)
+        let statement = connection.prepare("UPDATE resource SET tags = ?2 WHERE number = ?1")?;
+        Ok(Self(statement))
     }
 
-    pub fn write(&mut self, account: &AccountId, rewrites: &[Rewrite]) -> rusqlite::Result<()> {
-        for Rewrite { resource_id, tags } in rewrites {
-            self.0.execute(params![
-                account.as_str(),
-                RESOURCE_TYPE_USER,
-                resource_id,
-                tags
-            ])?;
-        }
-        Ok(())
+    pub fn write(&mut self, Rewrite { number, tags }: &Rewrite) -> rusqlite::Result<()> {
+        self.0.execute(params![number, tags]).map(drop)
     }
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use thiserror::Error;
 
 use super::error::{ApplyError, OpenError};
+use super::removals::{self, Logged, Removed};
 use super::schema::{self, DataDirectory};
 use super::tags::{self, CorruptTags};
 use crate::domain::{AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId};
@@ -64,6 +65,8 @@ pub(super) fn insert<E>(
 ) -> Result<u64, BulkError<E>> {
     // Dropped without a commit, it rolls back.
     let transaction = connection.unchecked_transaction()?;
+    // Notes are of the tags that a row has had before.
+    removals::fold_all(&transaction).map_err(BulkError::Store)?;
     let mut statement = connection.prepare(
         "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags) \
          VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -112,8 +115,11 @@ pub fn export<E>(
     mut each: impl FnMut(Resource) -> Result<(), E>,
 ) -> Result<u64, BulkError<E>> {
     let connection = schema::open_existing(directory)?;
-    let mut statement = connection.prepare(
-        "SELECT account_id, resource_id, principal_name, tags FROM resource \
+    // One state: the notes belong to these rows.
+    let transaction = connection.unchecked_transaction()?;
+    let removals = Logged::read(&transaction)?.removals;
+    let mut statement = transaction.prepare(
+        "SELECT account_id, resource_id, principal_name, tags, number FROM resource \
          ORDER BY account_id, resource_type, resource_id",
     )?;
     let mut rows = statement.query([])?;
@@ -121,16 +127,23 @@ pub fn export<E>(
     while let Some(row) = rows.next()? {
         let (account, id): (String, String) = (row.get(0)?, row.get(1)?);
         let (name, tags): (String, Vec<u8>) = (row.get(2)?, row.get(3)?);
-        let resource =
-            decode(&account, &id, &name, &tags).ok_or(BulkError::Store(CorruptTags.into()))?;
+        let removed = removals.of(row.get(4)?);
+        let resource = decode(&account, &id, &name, &tags, removed)
+            .ok_or(BulkError::Store(CorruptTags.into()))?;
         each(resource).map_err(BulkError::Caller)?;
         count += 1;
     }
     Ok(count)
 }
 
-fn decode(account: &str, id: &str, name: &str, encoded: &[u8]) -> Option<Resource> {
-    let tags: BTreeMap<_, _> = tags::decode(encoded).ok()?.into_iter().collect();
+fn decode(
+    account: &str,
+    id: &str,
+    name: &str,
+    encoded: &[u8],
+    removed: Removed,
+) -> Option<Resource> {
+    let tags: BTreeMap<_, _> = tags::decode(encoded, removed).ok()?.into_iter().collect();
     Resource::new(
         AccountId::parse(account).ok()?,
         ResourceId::parse(id).ok()?,

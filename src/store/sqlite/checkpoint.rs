@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 
-/// How many rows the writer changes between two wake-ups; each is about a page in the log.
+/// How many pages the writer adds to the log between two wake-ups, about.
 const WAKE_AFTER: usize = 8_000;
 /// The pages in the log past which the writer lends a hand, 64 MiB: while it goes on writing, the other thread never
 /// reaches the log's end, and only at its end can the log start again from its beginning.
@@ -17,7 +17,7 @@ const LONGEST_LOG: u32 = 16_384;
 pub struct Checkpointer {
     wake: SyncSender<()>,
     log_pages: Arc<AtomicU32>,
-    changed_rows: usize,
+    pages: usize,
     thread: JoinHandle<()>,
 }
 
@@ -38,18 +38,18 @@ impl Checkpointer {
         Ok(Self {
             wake,
             log_pages,
-            changed_rows: 0,
+            pages: 0,
             thread,
         })
     }
 
-    /// Notes what a commit on `writer` has changed.
-    pub fn committed(&mut self, writer: &Connection, rows: usize) {
-        self.changed_rows += rows;
-        if self.changed_rows < WAKE_AFTER {
+    /// Notes that a commit on `writer` has added about so many pages.
+    pub fn committed(&mut self, writer: &Connection, pages: usize) {
+        self.pages += pages;
+        if self.pages < WAKE_AFTER {
             return;
         }
-        self.changed_rows = 0;
+        self.pages = 0;
         if self.log_pages.load(Ordering::Relaxed) > LONGEST_LOG {
             self.log_pages.store(fold(writer), Ordering::Relaxed);
         }

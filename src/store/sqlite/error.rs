@@ -49,7 +49,7 @@ pub enum OpenError {
         /// The other program's id.
         found: i32,
     },
-    /// A schema of a later version.
+    /// A schema of another version.
     #[error(
         "{} has schema version {found}, and this program knows version {known} only; nothing was changed; \
          use the version of untag that wrote it, or export with that one and import with this one",

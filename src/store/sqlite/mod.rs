@@ -4,7 +4,9 @@ mod apply;
 mod bulk;
 mod checkpoint;
 mod error;
+mod folding;
 mod read;
+mod removals;
 mod schema;
 mod tags;
 mod writer;
@@ -22,8 +24,8 @@ use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, 
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
-use apply::Lookup;
 use read::Readers;
+use removals::{Logged, Published};
 use schema::DataDirectory;
 use writer::{Job, Work};
 
@@ -36,6 +38,8 @@ pub struct Options {
     pub readers: usize,
     /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
     pub batch: usize,
+    /// How many resources may have removed tags that still lie in their rows: bounds the memory, and the time to start.
+    pub unfolded: usize,
 }
 
 impl Default for Options {
@@ -45,6 +49,7 @@ impl Default for Options {
             queue: 4096,
             readers: cores.clamp(2, 8),
             batch: 1024,
+            unfolded: 1_000_000,
         }
     }
 }
@@ -54,6 +59,7 @@ impl Default for Options {
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
     readers: Arc<Readers>,
+    published: Published,
     _counted: Arc<Vec<Open>>,
 }
 
@@ -73,15 +79,25 @@ impl SqliteStore {
         if !resources.is_empty() {
             bulk::insert(&connection, resources.into_iter().map(Ok))?;
         }
+        let logged = Logged::read(&connection)?;
         let readers = Arc::new(Readers::open(&directory, options.readers)?);
         let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
-        writer::start(directory, connection, checkpointer, queue, options.batch).map_err(
-            |source| OpenError::Directory {
-                path: directory_path.to_path_buf(),
-                source,
-            },
-        )?;
+        let published = logged.publish();
+        let setup = writer::Setup {
+            directory,
+            connection,
+            checkpointer,
+            logged,
+            published: published.clone(),
+            jobs: queue,
+            batch: options.batch,
+            unfolded: options.unfolded,
+        };
+        writer::start(setup).map_err(|source| OpenError::Directory {
+            path: directory_path.to_path_buf(),
+            source,
+        })?;
         let metrics = &metrics().store;
         // Weak: whoever reads metrics keeps no store open.
         let waiting = jobs.downgrade();
@@ -94,6 +110,7 @@ impl SqliteStore {
         Ok(Self {
             jobs,
             readers,
+            published,
             _counted: Arc::new(connections.collect()),
         })
     }
@@ -126,8 +143,9 @@ impl Store for SqliteStore {
         if !command.validate_only {
             return self.write(Work::Untag(command)).await;
         }
+        let published = self.published.clone();
         self.readers
-            .run(move |connection| Ok(Lookup::new(connection)?.plan_untag(&command)?.answer))
+            .run(move |connection| read::check_untag(connection, &published, &command))
             .instrument(trace::read())
             .await?
     }
@@ -137,8 +155,9 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
+        let published = self.published.clone();
         self.readers
-            .run(move |connection| read::list(connection, &query))
+            .run(move |connection| read::list(connection, &published, &query))
             .instrument(trace::read())
             .await?
     }

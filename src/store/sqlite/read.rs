@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, params};
 use tokio::sync::Semaphore;
 
-use super::apply::Lookup;
+use super::apply::{Lookup, Record, Untag};
 use super::error::{ApplyError, OpenError};
+use super::removals::{Published, Removals, Removed};
 use super::schema::DataDirectory;
-use super::tags;
-use crate::domain::{Applied, ListQuery, RESOURCE_TYPE_USER, ResourceId, TagPage, Targets};
+use super::tags::{self, CorruptTags};
+use crate::domain::{
+    AccountId, Applied, Changed, ListQuery, RESOURCE_TYPE_USER, ResourceId, TagPage, Targets,
+    UntagCommand,
+};
 use crate::store::StoreError;
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 
@@ -32,7 +36,7 @@ impl Readers {
         })
     }
 
-    /// Runs `read` in a snapshot, on a thread where it may block.
+    /// Runs `read` on a thread where it may block.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> Result<T, ApplyError> + Send + 'static,
@@ -49,7 +53,7 @@ impl Readers {
                 .idle()
                 .pop()
                 .ok_or_else(|| broken("no reader is idle"))?;
-            let result = catch_unwind(AssertUnwindSafe(|| in_snapshot(&connection, read)));
+            let result = catch_unwind(AssertUnwindSafe(|| read(&connection)));
             // It goes back also after a panic, which is this request's alone.
             readers.idle().push(connection);
             result
@@ -66,39 +70,81 @@ impl Readers {
     }
 }
 
-/// One transaction, so that all statements of a request see the same state.
-fn in_snapshot<T>(
+/// Checks an untag, and changes nothing.
+pub fn check_untag(
     connection: &Connection,
-    read: impl FnOnce(&Connection) -> Result<T, ApplyError>,
-) -> Result<T, ApplyError> {
-    let transaction = connection.unchecked_transaction()?;
-    let result = read(connection);
-    transaction.rollback()?;
-    result
+    published: &Published,
+    command: &UntagCommand,
+) -> Result<Result<Changed, StoreError>, ApplyError> {
+    let mut plan = Untag::plan(command);
+    let missing = each_target(
+        connection,
+        published,
+        &command.account,
+        &command.targets,
+        |record, removed| plan.add(record, removed),
+    )?;
+    Ok(plan.finish(missing).answer)
 }
 
 /// What a list comes to: a page, or the places of the targets that do not exist.
 pub fn list(
     connection: &Connection,
+    published: &Published,
     query: &ListQuery,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
     match &query.targets {
-        Some(targets) => list_targets(connection, query, targets),
-        None => list_account(connection, query),
+        Some(targets) => list_targets(connection, published, query, targets),
+        None => list_account(connection, published, query),
     }
+}
+
+/// Calls `found` with the record of every target that exists and what it has lost, all in one state of the store, and
+/// returns the places of the others.
+fn each_target(
+    connection: &Connection,
+    published: &Published,
+    account: &AccountId,
+    targets: &Targets,
+    mut found: impl FnMut(&Record<'_>, Removed) -> Result<(), CorruptTags>,
+) -> Result<Vec<usize>, ApplyError> {
+    let mut lookup = Lookup::new(connection)?;
+    let mut numbers = Vec::with_capacity(targets.count());
+    // Users neither come nor go, and keep their numbers: that needs no snapshot.
+    let missing = lookup.each(account, targets, |_, record| {
+        numbers.push(record.number);
+        Ok::<_, ApplyError>(())
+    })?;
+    let removed = |removals: &Removals| -> Vec<_> {
+        numbers.iter().map(|&number| removals.of(number)).collect()
+    };
+    let (_snapshot, removed) = published.snapshot(connection, removed)?;
+    for (&number, removed) in numbers.iter().zip(removed) {
+        let found = lookup.numbered(number, |record| found(record, removed))?;
+        found.ok_or(rusqlite::Error::QueryReturnedNoRows)??;
+    }
+    Ok(missing)
 }
 
 fn list_targets(
     connection: &Connection,
+    published: &Published,
     query: &ListQuery,
     targets: &Targets,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
     let mut records = Vec::with_capacity(targets.count());
-    let missing = Lookup::new(connection)?.each(&query.account, targets, |_, id, encoded| {
-        let id = ResourceId::parse(id).map_err(|_| tags::CorruptTags)?;
-        records.push((id, tags::decode(encoded)?));
-        Ok::<_, ApplyError>(())
-    })?;
+    let account = &query.account;
+    let missing = each_target(
+        connection,
+        published,
+        account,
+        targets,
+        |record, removed| {
+            let id = ResourceId::parse(record.id).map_err(|_| CorruptTags)?;
+            records.push((id, tags::decode(record.tags, removed)?));
+            Ok(())
+        },
+    )?;
     if !missing.is_empty() {
         return Ok(Err(StoreError::Missing(missing)));
     }
@@ -107,6 +153,7 @@ fn list_targets(
 
 fn list_account(
     connection: &Connection,
+    published: &Published,
     query: &ListQuery,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
     let mut page = match PageBuilder::new(query) {
@@ -114,10 +161,11 @@ fn list_account(
         Err(error) => return Ok(Err(error)),
     };
     let mut statement = connection.prepare_cached(
-        "SELECT resource_id, tags FROM resource \
+        "SELECT number, resource_id, tags FROM resource \
          WHERE account_id = ?1 AND resource_type = ?2 AND resource_id >= ?3 \
          ORDER BY resource_id LIMIT ?4",
     )?;
+    let (_snapshot, removals) = published.snapshot(connection, Removals::clone)?;
     // One more than a page looks at tells whether it has seen the last.
     let most = i64::try_from(SCAN_LIMIT + 1).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![
@@ -127,9 +175,9 @@ fn list_account(
         most
     ])?;
     while let Some(row) = rows.next()? {
-        let id = row.get_ref(0)?.as_str().map_err(|_| tags::CorruptTags)?;
-        let id = ResourceId::parse(id).map_err(|_| tags::CorruptTags)?;
-        let tags = tags::decode(row.get_ref(1)?.as_blob().map_err(|_| tags::CorruptTags)?)?;
+        let record = Record::of(row)?;
+        let id = ResourceId::parse(record.id).map_err(|_| CorruptTags)?;
+        let tags = tags::decode(record.tags, removals.of(record.number))?;
         if page.add(&id, &tags).is_break() {
             break;
         }

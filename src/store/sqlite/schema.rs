@@ -14,29 +14,36 @@ const DATABASE: &str = "untag.db";
 const LOCK: &str = "untag.lock";
 /// "untg": tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x756e_7467;
-/// The version of the schema below, and of the format in `tags.rs`.
-const VERSION: i32 = 1;
+/// The version of the schema below, and of the formats in `tags.rs` and `removals.rs`.
+const VERSION: i32 = 2;
 /// The first version in which a commit can't be lost to a concurrent checkpoint.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long to wait for another program's lock, at start and for each commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pages that the writer keeps in memory: the upper levels of the tables of some million users.
-const WRITER_CACHE_KIB: i32 = 32 * 1024;
+/// The pages that the writer keeps in memory: the upper levels of the tables of some million users. The system has the others,
+/// and more of them here were slower.
+const WRITER_CACHE_KIB: i32 = 16 * 1024;
 
-/// One resource is one row: an untag rewrites one row a target, however many keys it removes. Every key begins with the
-/// account.
+/// One resource is one row, which the notes of `removals.rs` know by its number. Every key begins with the account. A row
+/// of `removal` has the notes of a commit.
 const SCHEMA: &str = "
     CREATE TABLE resource (
+        number         INTEGER PRIMARY KEY,
         account_id     TEXT NOT NULL,
         resource_type  TEXT NOT NULL,
         resource_id    TEXT NOT NULL,
         principal_name TEXT NOT NULL COLLATE NOCASE,
-        tags           BLOB NOT NULL,
-        PRIMARY KEY (account_id, resource_type, resource_id)
-    ) STRICT, WITHOUT ROWID;
+        tags           BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX resource_by_id
+        ON resource (account_id, resource_type, resource_id);
     CREATE UNIQUE INDEX resource_by_principal_name
         ON resource (account_id, resource_type, principal_name);
+    CREATE TABLE removal (
+        sequence INTEGER PRIMARY KEY,
+        notes    BLOB NOT NULL
+    ) STRICT;
 ";
 
 /// A data directory that this process may write.

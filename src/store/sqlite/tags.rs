@@ -1,10 +1,12 @@
 //! How the tags of a record lie in its `tags` column.
 //!
 //! For each tag, in order of key: the key's length and the value's length in bytes as little-endian `u16`, the key, the
-//! value. An untag copies the tags that stay and never parses or allocates one of them.
+//! value. Some of them may be removed already, see `removals.rs`: whoever reads the column is told which. An untag only
+//! walks over the keys.
 
 use thiserror::Error;
 
+use super::removals::Removed;
 use crate::domain::{TagKey, TagSelection, TagValue};
 
 /// The column holds something else.
@@ -12,11 +14,11 @@ use crate::domain::{TagKey, TagSelection, TagValue};
 #[error("the tags column of a record is not in the format of this schema version")]
 pub struct CorruptTags;
 
-/// Walks over the tags as they lie: key, value, and both with their lengths. Only who wants a value looks whether it is
-/// text.
+/// Walks over the tags as they lie: key, value, and both with their lengths. Only who wants them as text looks whether they
+/// are.
 struct Raw<'bytes>(&'bytes [u8]);
 
-type RawTag<'bytes> = (&'bytes str, &'bytes [u8], &'bytes [u8]);
+type RawTag<'bytes> = (&'bytes [u8], &'bytes [u8], &'bytes [u8]);
 
 impl<'bytes> Iterator for Raw<'bytes> {
     type Item = Result<RawTag<'bytes>, CorruptTags>;
@@ -35,7 +37,7 @@ impl<'bytes> Raw<'bytes> {
         let (value, rest) = rest.split_at_checked(value_length)?;
         let whole = self.0.get(..4 + key_length + value_length)?;
         self.0 = rest;
-        Some((std::str::from_utf8(key).ok()?, value, whole))
+        Some((key, value, whole))
     }
 }
 
@@ -58,47 +60,78 @@ pub fn encode<'tag>(tags: impl IntoIterator<Item = (&'tag TagKey, &'tag TagValue
     encoded
 }
 
-/// Decodes all tags.
-pub fn decode(encoded: &[u8]) -> Result<Vec<(TagKey, TagValue)>, CorruptTags> {
+/// The tags of a record that are there, each with its place in it.
+fn left(
+    encoded: &[u8],
+    removed: Removed,
+) -> impl Iterator<Item = Result<(Removed, RawTag<'_>), CorruptTags>> {
+    // A place that a note can't name does not exist: a record has at most 20 tags.
+    let places = (0..Removed::BITS)
+        .map(|place| Ok(1 << place))
+        .chain([Err(CorruptTags)]);
     Raw(encoded)
+        .zip(places)
+        .map(|(tag, place)| Ok((place?, tag?)))
+        .filter(move |tag| !matches!(tag, Ok((place, _)) if removed & place != 0))
+}
+
+/// Decodes the tags that are there.
+pub fn decode(encoded: &[u8], removed: Removed) -> Result<Vec<(TagKey, TagValue)>, CorruptTags> {
+    left(encoded, removed)
         .map(|tag| {
-            let (key, value, _) = tag?;
-            let value = std::str::from_utf8(value).map_err(|_| CorruptTags)?;
+            let (_, (key, value, _)) = tag?;
+            let text = |bytes| std::str::from_utf8(bytes).map_err(|_| CorruptTags);
             Ok((
-                TagKey::parse(key).map_err(|_| CorruptTags)?,
-                TagValue::parse(value).map_err(|_| CorruptTags)?,
+                TagKey::parse(text(key)?).map_err(|_| CorruptTags)?,
+                TagValue::parse(text(value)?).map_err(|_| CorruptTags)?,
             ))
         })
         .collect()
 }
 
-/// The tags without those that are selected, and how many went.
-pub fn without(encoded: &[u8], selection: &TagSelection) -> Result<(Vec<u8>, usize), CorruptTags> {
-    let mut kept = Vec::with_capacity(encoded.len());
-    let mut removed = 0;
-    for tag in Raw(encoded) {
-        let (key, _, whole) = tag?;
+/// The places of those tags that are there and selected.
+pub fn selected(
+    encoded: &[u8],
+    removed: Removed,
+    selection: &TagSelection,
+) -> Result<Removed, CorruptTags> {
+    let mut selected = 0;
+    for tag in left(encoded, removed) {
+        let (place, (key, ..)) = tag?;
         if selection.contains(key) {
-            removed += 1;
-        } else {
-            kept.extend_from_slice(whole);
+            selected |= place;
         }
     }
-    Ok((kept, removed))
+    Ok(selected)
 }
 
-/// The tags with these set, which come in order of key, and how many there are then.
-pub fn with(encoded: &[u8], set: &[(TagKey, TagValue)]) -> Result<(Vec<u8>, usize), CorruptTags> {
+/// The tags that are there, encoded.
+pub fn without(encoded: &[u8], removed: Removed) -> Result<Vec<u8>, CorruptTags> {
+    let mut kept = Vec::with_capacity(encoded.len());
+    for tag in left(encoded, removed) {
+        let (_, (.., whole)) = tag?;
+        kept.extend_from_slice(whole);
+    }
+    Ok(kept)
+}
+
+/// The tags that are there, encoded with these set, which come in order of key, and how many there are then.
+pub fn with(
+    encoded: &[u8],
+    removed: Removed,
+    set: &[(TagKey, TagValue)],
+) -> Result<(Vec<u8>, usize), CorruptTags> {
     let mut merged = Vec::with_capacity(encoded.len());
     let mut count = 0;
     let mut set = set.iter().peekable();
-    for tag in Raw(encoded) {
-        let (key, _, whole) = tag?;
-        while let Some((new_key, new_value)) = set.next_if(|(new, _)| new.as_str() < key) {
+    for tag in left(encoded, removed) {
+        let (_, (key, _, whole)) = tag?;
+        while let Some((new_key, new_value)) = set.next_if(|(new, _)| new.as_str().as_bytes() < key)
+        {
             push(&mut merged, new_key, new_value);
             count += 1;
         }
-        match set.next_if(|(new, _)| new.as_str() == key) {
+        match set.next_if(|(new, _)| new.as_str().as_bytes() == key) {
             Some((new_key, new_value)) => push(&mut merged, new_key, new_value),
             None => merged.extend_from_slice(whole),
         }
@@ -134,27 +167,32 @@ mod tests {
         ) {
             let encoded = encode(&tags);
             let list: Vec<_> = tags.clone().into_iter().collect();
-            prop_assert_eq!(decode(&encoded).unwrap(), list);
-
-            let set_list: Vec<_> = set.clone().into_iter().collect();
-            let mut expected = tags.clone();
-            expected.extend(set);
-            prop_assert_eq!(with(&encoded, &set_list).unwrap(), (encode(&expected), expected.len()));
+            prop_assert_eq!(decode(&encoded, 0).unwrap(), list);
 
             let keys: Vec<_> = gone.iter().map(|key| TagKey::parse(key.as_str()).unwrap()).collect();
-            let mut expected = tags.clone();
-            expected.retain(|key, _| !keys.contains(key));
-            let (kept, removed) = without(&encoded, &TagSelection::Keys(keys)).unwrap();
-            prop_assert_eq!(kept, encode(&expected));
-            prop_assert_eq!(removed, tags.len() - expected.len());
-            prop_assert_eq!(without(&encoded, &TagSelection::All).unwrap(), (Vec::new(), tags.len()));
+            let mut left = tags.clone();
+            left.retain(|key, _| !keys.contains(key));
+            let removed = selected(&encoded, 0, &TagSelection::Keys(keys.clone())).unwrap();
+            prop_assert_eq!(removed.count_ones() as usize, tags.len() - left.len());
+            prop_assert_eq!(selected(&encoded, removed, &TagSelection::Keys(keys)).unwrap(), 0);
+            let rest = selected(&encoded, removed, &TagSelection::All).unwrap();
+            prop_assert_eq!(rest.count_ones() as usize, left.len());
+            prop_assert_eq!(rest & removed, 0);
+            prop_assert_eq!(without(&encoded, removed).unwrap(), encode(&left));
+            prop_assert_eq!(decode(&encoded, removed).unwrap(), left.clone().into_iter().collect::<Vec<_>>());
+
+            let set_list: Vec<_> = set.clone().into_iter().collect();
+            let mut expected = left;
+            expected.extend(set);
+            prop_assert_eq!(with(&encoded, removed, &set_list).unwrap(), (encode(&expected), expected.len()));
         }
 
         #[test]
         fn any_bytes_are_tags_or_corrupt(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = decode(&bytes);
-            let _ = without(&bytes, &TagSelection::All);
-            let _ = with(&bytes, &[]);
+            let _ = decode(&bytes, 1);
+            let _ = selected(&bytes, 1, &TagSelection::All);
+            let _ = without(&bytes, 1);
+            let _ = with(&bytes, 1, &[]);
         }
     }
 }

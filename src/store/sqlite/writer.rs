@@ -10,9 +10,11 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
-use super::apply::{Lookup, Rewriter};
+use super::apply::{Lookup, Plan, Rewriter, Untag, plan_tag};
 use super::checkpoint::{self, Checkpointer};
 use super::error::ApplyError;
+use super::folding::{NoteTable, Occasion, Uncommitted};
+use super::removals::{Logged, Published, Removals};
 use super::schema::{self, DataDirectory};
 use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
 use crate::store::StoreError;
@@ -27,6 +29,12 @@ pub struct Job {
     pub trace: Option<Change>,
 }
 
+impl Job {
+    fn is_change(&self) -> bool {
+        !matches!(self.work, Work::Check)
+    }
+}
+
 /// What came of a job.
 pub type Outcome = Result<Changed, StoreError>;
 
@@ -38,19 +46,40 @@ pub enum Work {
     Check,
 }
 
-/// Starts the thread, in which up to `batch` jobs share a commit. It ends when the last sender is gone and what was
-/// queued is done.
-pub fn start(
-    directory: DataDirectory,
-    connection: Connection,
-    checkpointer: Connection,
-    jobs: mpsc::Receiver<Job>,
-    batch: usize,
-) -> std::io::Result<()> {
+/// What the thread works with.
+pub struct Setup {
+    pub directory: DataDirectory,
+    pub connection: Connection,
+    pub checkpointer: Connection,
+    /// What the table of notes holds, and where what becomes of it is published.
+    pub logged: Logged,
+    pub published: Published,
+    pub jobs: mpsc::Receiver<Job>,
+    /// As the options have them.
+    pub batch: usize,
+    pub unfolded: usize,
+}
+
+/// Starts the thread. It ends when the last sender is gone and what was queued is done.
+pub fn start(setup: Setup) -> std::io::Result<()> {
+    let Setup {
+        directory,
+        connection,
+        checkpointer,
+        logged,
+        published,
+        jobs,
+        batch,
+        unfolded,
+    } = setup;
     let mut checkpointer = Checkpointer::start(checkpointer)?;
     let body = move || {
         match catch_unwind(AssertUnwindSafe(|| {
-            run(&connection, &mut checkpointer, jobs, batch)
+            let notes = NoteTable::new(&connection, &logged, unfolded)?;
+            drop(logged);
+            let mut writer = Writer::new(&connection, &mut checkpointer, notes, published)?;
+            writer.run(jobs, batch);
+            Ok::<_, rusqlite::Error>(())
         })) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the store's writer could not start"),
@@ -71,48 +100,56 @@ pub fn start(
         .map(drop)
 }
 
-fn run(
-    connection: &Connection,
-    checkpointer: &mut Checkpointer,
-    mut jobs: mpsc::Receiver<Job>,
-    limit: usize,
-) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    let mut writer = Writer {
-        connection,
-        checkpointer,
-        changed_rows: 0,
-        lookup: Lookup::new(connection)?,
-        rewriter: Rewriter::new(connection)?,
-        last_commit_failed: false,
-    };
-    let mut batch = Vec::with_capacity(limit);
-    while jobs.blocking_recv_many(&mut batch, limit) > 0 {
-        // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
-        batch.retain(|job| !job.reply.is_closed());
-        writer.commit(std::mem::take(&mut batch));
-    }
-    Ok(())
-}
-
 struct Writer<'connection> {
     connection: &'connection Connection,
     checkpointer: &'connection mut Checkpointer,
-    changed_rows: usize,
+    published: Published,
+    notes: NoteTable<'connection>,
     lookup: Lookup<'connection>,
     rewriter: Rewriter<'connection>,
+    /// Of the open transaction.
+    changes: Uncommitted,
     last_commit_failed: bool,
 }
 
-impl Writer<'_> {
+impl<'connection> Writer<'connection> {
+    fn new(
+        connection: &'connection Connection,
+        checkpointer: &'connection mut Checkpointer,
+        notes: NoteTable<'connection>,
+        published: Published,
+    ) -> rusqlite::Result<Self> {
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        Ok(Self {
+            connection,
+            checkpointer,
+            published,
+            notes,
+            lookup: Lookup::new(connection)?,
+            rewriter: Rewriter::new(connection)?,
+            changes: Uncommitted::default(),
+            last_commit_failed: false,
+        })
+    }
+
+    fn run(&mut self, mut jobs: mpsc::Receiver<Job>, limit: usize) {
+        let mut batch = Vec::with_capacity(limit);
+        while jobs.blocking_recv_many(&mut batch, limit) > 0 {
+            // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
+            batch.retain(|job| !job.reply.is_closed());
+            let changes = batch.iter().any(Job::is_change);
+            self.commit(std::mem::take(&mut batch));
+            // Readiness asks every second, so that this comes soon after the last change.
+            while !changes && !self.last_commit_failed && jobs.is_empty() && self.fold() {}
+        }
+    }
     /// Applies a batch in one transaction and answers. Where that fails, each job gets a transaction of its own, so
     /// that one that can't be written does not fail its neighbours.
     fn commit(&mut self, mut batch: Vec<Job>) {
         if batch.is_empty() {
             return;
         }
-        let changes = batch.iter().filter(|job| !matches!(job.work, Work::Check));
-        let changes = changes.count();
+        let changes = batch.iter().filter(|job| job.is_change()).count();
         let traced = batch.iter_mut().filter_map(|job| job.trace.as_mut());
         let spans: Vec<Span> = traced.filter_map(|change| change.commit(changes)).collect();
         let begun = Instant::now();
@@ -137,8 +174,8 @@ impl Writer<'_> {
                     // Whoever has gone meanwhile needs no answer.
                     let _ = job.reply.send(outcome);
                 }
-                let changed_rows = std::mem::take(&mut self.changed_rows);
-                self.checkpointer.committed(self.connection, changed_rows);
+                self.checkpointer
+                    .committed(self.connection, self.changes.pages());
             }
             Err((error, Applied::No)) if batch.len() > 1 => {
                 let jobs = batch.len();
@@ -164,15 +201,39 @@ impl Writer<'_> {
         }
     }
 
-    /// Applies a batch in the open transaction, and ends that.
+    /// Folds some notes into their rows. Returns whether there is more to do.
+    fn fold(&mut self) -> bool {
+        if !self.notes.has_rest(&self.published.newest()) {
+            return false;
+        }
+        let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
+        let begun = begun.map_err(|error| (error.into(), Applied::No));
+        match begun.and_then(|()| self.transact(&[])) {
+            Ok(_) => {
+                self.checkpointer
+                    .committed(self.connection, self.changes.pages());
+                true
+            }
+            Err((error, _)) => {
+                // The notes stay, and are as durable as rows.
+                tracing::warn!(%error, "cannot fold removals into their rows");
+                false
+            }
+        }
+    }
+
+    /// Applies a batch in the open transaction, and ends that. Without a batch, there is time to fold notes.
     fn transact(&mut self, batch: &[Job]) -> Result<Vec<Outcome>, (ApplyError, Applied)> {
-        self.changed_rows = 0;
-        let applied: Result<Vec<_>, _> = batch.iter().map(|job| self.apply(&job.work)).collect();
-        let result = applied
+        let result = self
+            .apply_all(batch)
             .map_err(|error| (error, Applied::No))
-            .and_then(|outcomes| {
+            .and_then(|(sequence, outcomes)| {
                 let committed = self.connection.execute_batch("COMMIT");
-                committed.map_err(after_commit).map(|()| outcomes)
+                committed.map_err(after_commit)?;
+                self.notes.committed(sequence, &self.changes);
+                let unfolded = self.published.publish(sequence, self.changes.notes());
+                metrics().store.set_unfolded(unfolded);
+                Ok(outcomes)
             });
         if result.is_err() && !self.connection.is_autocommit() {
             // A failure here leaves the transaction open, and the next BEGIN says so.
@@ -181,11 +242,44 @@ impl Writer<'_> {
         result
     }
 
-    /// `Err` only where the transaction is lost; a job that is refused has changed nothing in it.
-    fn apply(&mut self, work: &Work) -> Result<Outcome, ApplyError> {
-        let (account, plan) = match work {
-            Work::Untag(command) => (&command.account, self.lookup.plan_untag(command)),
-            Work::Tag(command) => (&command.account, self.lookup.plan_tag(command)),
+    /// Returns the sequence of the newest notes too. `Err` only where the transaction is lost; a job that is refused has
+    /// changed nothing in it.
+    fn apply_all(&mut self, batch: &[Job]) -> Result<(i64, Vec<Outcome>), ApplyError> {
+        self.notes.begin(&mut self.changes);
+        let published = self.published.clone();
+        let removals = published.newest();
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for job in batch {
+            outcomes.push(self.apply(&job.work, &removals)?);
+        }
+        let occasion = if batch.is_empty() {
+            Occasion::Idle
+        } else {
+            Occasion::Commit
+        };
+        self.notes.fold(
+            occasion,
+            &removals,
+            &mut self.changes,
+            &mut self.lookup,
+            &mut self.rewriter,
+        )?;
+        Ok((self.notes.insert(&self.changes)?, outcomes))
+    }
+
+    fn apply(&mut self, work: &Work, removals: &Removals) -> Result<Outcome, ApplyError> {
+        let Self {
+            lookup, changes, ..
+        } = self;
+        let plan = match work {
+            Work::Untag(command) => {
+                let mut plan = Untag::plan(command);
+                let missing = lookup.each(&command.account, &command.targets, |_, record| {
+                    Ok(plan.add(record, changes.of(record.number, removals))?)
+                });
+                missing.map(|missing| plan.finish(missing))
+            }
+            Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, removals)),
             Work::Check => {
                 if self.last_commit_failed {
                     schema::touch(self.connection)?;
@@ -194,10 +288,19 @@ impl Writer<'_> {
             }
         };
         match plan {
-            Ok(plan) => {
-                self.rewriter.write(account, &plan.rewrites)?;
-                self.changed_rows += plan.rewrites.len();
-                Ok(plan.answer)
+            Ok(Plan {
+                answer,
+                notes,
+                rewrites,
+            }) => {
+                for rewrite in &rewrites {
+                    self.rewriter.write(rewrite)?;
+                    changes.rewrote();
+                }
+                for note in notes {
+                    changes.note(note);
+                }
+                Ok(answer)
             }
             Err(error @ ApplyError::Tags(_)) => Ok(Err(error.to_store_error(Applied::No))),
             Err(error) => Err(error),

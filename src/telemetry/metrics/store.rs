@@ -29,6 +29,7 @@ pub struct Store {
     pub retries: Counter,
     commit_seconds: Histogram,
     batch_requests: Histogram,
+    unfolded: Gauge,
     ready: Gauge,
 }
 
@@ -41,6 +42,7 @@ impl Store {
             retries: Counter::default(),
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             batch_requests: Histogram::new(BATCH_BUCKETS),
+            unfolded: Gauge::default(),
             ready: Gauge::default(),
         };
         registry.register(
@@ -57,6 +59,11 @@ impl Store {
             "untag_store_batch_requests",
             "Changes that shared a commit of the embedded store",
             store.batch_requests.clone(),
+        );
+        registry.register(
+            "untag_store_unfolded_resources",
+            "Resources of the embedded store whose rows still have tags that were removed",
+            store.unfolded.clone(),
         );
         registry.register(
             "untag_store_queue_depth",
@@ -86,6 +93,12 @@ impl Store {
         let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
         self.queue_capacity.set(capacity);
         self.queue_depth.of(depth);
+    }
+
+    /// Notes how many resources have removed tags in their rows.
+    pub fn set_unfolded(&self, resources: usize) {
+        self.unfolded
+            .set(i64::try_from(resources).unwrap_or(i64::MAX));
     }
 
     /// Notes whether the store takes changes.

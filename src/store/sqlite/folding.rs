@@ -1,0 +1,203 @@
+//! The table of notes as the writer keeps it: notes are added with each commit, folded into their rows a few at a time,
+//! and deleted when none of them is in force any more.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use rusqlite::{Connection, Statement, params};
+
+use super::apply::{Lookup, Rewriter};
+use super::error::ApplyError;
+use super::removals::{self, Logged, Note, Removals, Removed};
+
+/// How many notes there may be for each resource that may have some.
+const NOTES_OF_A_RESOURCE: usize = 2;
+/// How many rows are rewritten in a commit at least, where there are too many notes, and where there is nothing else to do.
+const LEAST_AT_ONCE: usize = 64;
+const IDLE_AT_ONCE: usize = 512;
+/// How many rows of the table are deleted in a commit.
+const DELETED_AT_ONCE: i64 = 16;
+
+/// The table, up to the last commit.
+pub struct NoteTable<'connection> {
+    insert: Statement<'connection>,
+    delete: Statement<'connection>,
+    /// The sequence of the oldest row, or the next one where there is none, and that of the newest.
+    oldest: i64,
+    newest: i64,
+    notes: usize,
+    /// How many resources may have notes.
+    most: usize,
+    sweep: Option<Sweep>,
+    encoded: Vec<u8>,
+}
+
+/// Once through all notes: those of all rows up to `until` are folded, and then deleted.
+#[derive(Clone, Copy)]
+struct Sweep {
+    until: i64,
+    /// How many notes these rows have.
+    notes: usize,
+    /// The number of the resource to go on with; none when all are folded.
+    next: Option<i64>,
+}
+
+/// What one transaction does to the notes, which nobody else knows before its commit.
+#[derive(Default)]
+pub struct Uncommitted {
+    notes: Vec<Note>,
+    newest: HashMap<i64, Removed, FixedState>,
+    sweep: Option<Sweep>,
+    oldest: i64,
+    swept: usize,
+    rewritten: usize,
+}
+
+impl Uncommitted {
+    /// What a resource has lost.
+    pub fn of(&self, number: i64, removals: &Removals) -> Removed {
+        let changed = self.newest.get(&number).copied();
+        changed.unwrap_or_else(|| removals.of(number))
+    }
+
+    pub fn note(&mut self, note: Note) {
+        self.newest.insert(note.number, note.removed);
+        self.notes.push(note);
+    }
+
+    /// Counts a row that was rewritten.
+    pub fn rewrote(&mut self) {
+        self.rewritten += 1;
+    }
+
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// About how many pages the commit has written.
+    pub fn pages(&self) -> usize {
+        2 + self.rewritten + self.notes.len() / 300
+    }
+}
+
+/// Why to fold.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Occasion {
+    /// A commit of changes.
+    Commit,
+    /// There is nothing else to do.
+    Idle,
+}
+
+impl<'connection> NoteTable<'connection> {
+    /// The table, in which so many resources may have notes.
+    pub fn new(
+        connection: &'connection Connection,
+        logged: &Logged,
+        most: usize,
+    ) -> rusqlite::Result<Self> {
+        Ok(Self {
+            insert: connection.prepare("INSERT INTO removal (sequence, notes) VALUES (?1, ?2)")?,
+            delete: connection.prepare("DELETE FROM removal WHERE sequence < ?1")?,
+            oldest: logged.oldest,
+            newest: logged.newest,
+            notes: logged.notes,
+            most,
+            sweep: None,
+            encoded: Vec::new(),
+        })
+    }
+
+    /// Whether something is left to fold or to delete. The newest row stays: it tells readers which notes are theirs.
+    pub fn has_rest(&self, removals: &Removals) -> bool {
+        removals.count() > 0 || self.oldest < self.newest
+    }
+
+    /// Begins what `changes` collects.
+    pub fn begin(&self, changes: &mut Uncommitted) {
+        changes.notes.clear();
+        changes.newest.clear();
+        changes.sweep = self.sweep;
+        changes.oldest = self.oldest;
+        changes.swept = 0;
+        changes.rewritten = 0;
+    }
+
+    /// Folds as much as the occasion demands.
+    pub fn fold(
+        &mut self,
+        occasion: Occasion,
+        removals: &Removals,
+        changes: &mut Uncommitted,
+        lookup: &mut Lookup<'_>,
+        rewriter: &mut Rewriter<'_>,
+    ) -> Result<(), ApplyError> {
+        let too_many = removals.count() > self.most || self.notes / NOTES_OF_A_RESOURCE > self.most;
+        let most = match occasion {
+            Occasion::Idle => IDLE_AT_ONCE,
+            // More than come, so that they become fewer.
+            Occasion::Commit if too_many => LEAST_AT_ONCE + 2 * changes.notes.len(),
+            Occasion::Commit => return Ok(()),
+        };
+        let mut sweep = self.sweep.unwrap_or(Sweep {
+            until: self.newest,
+            notes: self.notes,
+            next: Some(i64::MIN),
+        });
+        let Some(next) = sweep.next else {
+            return Ok(self.delete(sweep, changes)?);
+        };
+        let notes = removals.from(next, most);
+        for &Note { number, .. } in &notes {
+            let removed = changes.of(number, removals);
+            if removed == 0 {
+                continue;
+            }
+            match removals::fold(lookup, rewriter, Note { number, removed }) {
+                Ok(()) => {
+                    changes.rewritten += 1;
+                    changes.note(Note { number, removed: 0 });
+                }
+                // Whoever asks for it is told.
+                Err(ApplyError::Tags(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        sweep.next = match notes.last() {
+            Some(last) if notes.len() == most => Some(last.number + 1),
+            _ => None,
+        };
+        changes.sweep = Some(sweep);
+        Ok(())
+    }
+
+    /// Deletes some of the rows of which no note is in force.
+    fn delete(&mut self, sweep: Sweep, changes: &mut Uncommitted) -> rusqlite::Result<()> {
+        let end = self.newest.min(sweep.until + 1);
+        changes.oldest = end.min(self.oldest + DELETED_AT_ONCE);
+        self.delete.execute([changes.oldest])?;
+        let is_done = changes.oldest == end;
+        changes.sweep = (!is_done).then_some(sweep);
+        changes.swept = if is_done { sweep.notes } else { 0 };
+        Ok(())
+    }
+
+    /// Adds the notes to the table. Returns the sequence of the newest row, once this is committed.
+    pub fn insert(&mut self, changes: &Uncommitted) -> rusqlite::Result<i64> {
+        if changes.notes.is_empty() {
+            return Ok(self.newest);
+        }
+        removals::encode(&changes.notes, &mut self.encoded);
+        let sequence = self.newest + 1;
+        self.insert.execute(params![sequence, self.encoded])?;
+        Ok(sequence)
+    }
+
+    /// Takes over what was committed.
+    pub fn committed(&mut self, sequence: i64, changes: &Uncommitted) {
+        self.newest = sequence;
+        self.oldest = changes.oldest;
+        self.sweep = changes.sweep;
+        self.notes = self.notes + changes.notes.len() - changes.swept;
+    }
+}
