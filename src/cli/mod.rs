@@ -22,7 +22,8 @@ use clap::Parser as _;
 pub use args::{Arguments, Command};
 
 /// Parses the command line, runs the subcommand and returns the exit code: 0 for success, 1 for a failure, which stderr
-/// explains, 2 for a command line that is wrong, and 128 and the number of the signal that ended it. For `check-policy` denied is 1, and a policy file that is wrong is 2.
+/// explains, 2 for a command line that is wrong, and 128 and the number of the signal that ended it. For `check-policy`
+/// denied is 1, and a policy file that is wrong is 2.
 #[must_use]
 pub fn run() -> ExitCode {
     let command = Arguments::parse().command;
