@@ -145,10 +145,10 @@ fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
         }
     }
     EnvFilter::builder()
-        // h2 warns of each odd frame, and a client can send them without end. Spans of traces are not for the log, whose
-        // lines would name the stage and no longer the request.
+        // h2 warns of each odd frame, and a client can send them without end. Spans of traces are not for the log. The last
+        // directive wins: tokio-postgres would show the parameters of statements, and so tag values, to whoever asks for it.
         .parse(format!(
-            "h2=error,{}=off,{}",
+            "h2=error,{}=off,{},tokio_postgres::query=info",
             trace::TARGET,
             directives.join(",")
         ))

@@ -154,7 +154,8 @@ async fn send_values(client: &mut Client, value: &str) {
 async fn no_tag_value_is_ever_logged_at_any_level() {
     let home = directory();
     home.limit_lock_waits();
-    let server = home.serve(&["--log-level", "trace,h2=trace"]);
+    let everything = "trace,h2=trace,tokio_postgres=trace,tokio_postgres::query=trace";
+    let server = home.serve(&["--log-level", everything]);
     let client = &mut server.client().await;
     let value = "Zq7-unmistakable-Xw3";
     send_values(client, value).await;
