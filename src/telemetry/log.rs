@@ -17,9 +17,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 use super::json::{JsonLines, TextLines};
 use super::trace;
 
-/// How many lines may wait to be written: a second's worth of the most that the service does. The places are allocated
-/// at the start.
-const WAITING: usize = 32_768;
+/// How many lines may wait to be written: a third of a second's worth of the most that the service does. The places are
+/// allocated at the start.
+const WAITING: usize = 16_384;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
