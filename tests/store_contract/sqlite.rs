@@ -177,6 +177,29 @@ async fn sqlite_store_without_changes_folds_removals_into_their_rows() {
 }
 
 #[tokio::test]
+async fn sqlite_removal_from_a_row_that_cannot_be_read_waits_until_it_can() {
+    let users = [1, 2].map(|number| numbered_user(number, &[("a", "1"), ("b", "2")]));
+    let backend = SqliteBackend::start(users.to_vec()).await;
+    backend.untag_of("1", "a").await;
+    let write = |tags: &[u8]| {
+        let connection = Connection::open(backend.directory.path().join("untag.db")).unwrap();
+        let update = "UPDATE resource SET tags = ?1 WHERE resource_id = '1'";
+        assert_eq!(connection.execute(update, [tags]).unwrap(), 1);
+    };
+    // As the row was: two keys and values of a byte each, with their lengths.
+    let good = b"\x01\0\x01\0a1\x01\0\x01\0b2";
+    write(b"\xff");
+    for _ in 0..5 {
+        backend.store.check().await.unwrap();
+        backend.untag_of("2", "a").await;
+    }
+    write(good);
+    let backend = backend.reopened().await;
+    let expected = contents(&[1, 2].map(|number| numbered_user(number, &[("b", "2")])));
+    assert_eq!(contents(&backend.export().await), expected);
+}
+
+#[tokio::test]
 async fn sqlite_import_is_not_touched_by_older_removals() {
     let backend = SqliteBackend::start(vec![numbered_user(1, &[("a", "1"), ("b", "2")])]).await;
     backend.untag_of("1", "a").await;

@@ -158,8 +158,8 @@ impl<'connection> NoteTable<'connection> {
                     changes.rewritten += 1;
                     changes.note(Note { number, removed: 0 });
                 }
-                // Whoever asks for it is told.
-                Err(ApplyError::Tags(_)) => {}
+                // The row can't be read, and whoever asks for it is told. Its note stays, in a row that stays.
+                Err(ApplyError::Tags(_)) => changes.note(Note { number, removed }),
                 Err(error) => return Err(error),
             }
         }
@@ -191,6 +191,11 @@ impl<'connection> NoteTable<'connection> {
         let sequence = self.newest + 1;
         self.insert.execute(params![sequence, self.encoded])?;
         Ok(sequence)
+    }
+
+    /// Whether a sweep has begun and is not at its end.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
     }
 
     /// Takes over what was committed.

@@ -143,6 +143,7 @@ impl<'connection> Writer<'connection> {
             while !changes && !self.last_commit_failed && jobs.is_empty() && self.fold() {}
         }
     }
+
     /// Applies a batch in one transaction and answers. Where that fails, each job gets a transaction of its own, so
     /// that one that can't be written does not fail its neighbours.
     fn commit(&mut self, mut batch: Vec<Job>) {
@@ -201,7 +202,7 @@ impl<'connection> Writer<'connection> {
         }
     }
 
-    /// Folds some notes into their rows. Returns whether there is more to do.
+    /// Folds some notes into their rows. Returns whether there is more to do now.
     fn fold(&mut self) -> bool {
         if !self.notes.has_rest(&self.published.newest()) {
             return false;
@@ -212,7 +213,7 @@ impl<'connection> Writer<'connection> {
             Ok(_) => {
                 self.checkpointer
                     .committed(self.connection, self.changes.pages());
-                true
+                self.notes.is_sweeping()
             }
             Err((error, _)) => {
                 // The notes stay, and are as durable as rows.
