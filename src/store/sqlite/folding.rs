@@ -155,7 +155,7 @@ impl<'connection> NoteTable<'connection> {
             }
             match removals::fold(lookup, rewriter, Note { number, removed }) {
                 Ok(()) => {
-                    changes.rewritten += 1;
+                    changes.rewrote();
                     changes.note(Note { number, removed: 0 });
                 }
                 // The row can't be read, and whoever asks for it is told. Its note stays, in a row that stays.

@@ -105,24 +105,18 @@ fn locate(number: i64) -> (i64, u16) {
 #[derive(Debug, Clone, Default)]
 pub struct Published(Arc<RwLock<State>>);
 
+/// The notes of a commit and of all before it.
 #[derive(Debug, Default)]
-struct State {
+pub struct State {
     /// That of the newest row of the table.
     sequence: i64,
-    removals: Removals,
+    pub removals: Removals,
 }
 
 impl Published {
-    /// The notes in force, for the writer alone: they stay those of the newest commit while it looks.
-    pub fn newest(&self) -> impl std::ops::Deref<Target = Removals> {
-        struct Newest<'state>(RwLockReadGuard<'state, State>);
-        impl std::ops::Deref for Newest<'_> {
-            type Target = Removals;
-            fn deref(&self) -> &Removals {
-                &self.0.removals
-            }
-        }
-        Newest(self.read())
+    /// What is in force, for the writer alone: it stays that of the newest commit while it looks.
+    pub fn newest(&self) -> RwLockReadGuard<'_, State> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to read one state of the store: what the transaction sees, and what `capture` takes of the notes that are in
@@ -137,7 +131,7 @@ impl Published {
             let transaction = connection.unchecked_transaction()?;
             let sequence = newest_sequence(&transaction)?;
             {
-                let state = self.read();
+                let state = self.newest();
                 if state.sequence == sequence {
                     let captured = capture(&state.removals);
                     return Ok((transaction, captured));
@@ -157,10 +151,6 @@ impl Published {
             state.removals.note(*note);
         }
         state.removals.count()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -204,7 +204,7 @@ impl<'connection> Writer<'connection> {
 
     /// Folds some notes into their rows. Returns whether there is more to do now.
     fn fold(&mut self) -> bool {
-        if !self.notes.has_rest(&self.published.newest()) {
+        if !self.notes.has_rest(&self.published.newest().removals) {
             return false;
         }
         let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
@@ -248,10 +248,11 @@ impl<'connection> Writer<'connection> {
     fn apply_all(&mut self, batch: &[Job]) -> Result<(i64, Vec<Outcome>), ApplyError> {
         self.notes.begin(&mut self.changes);
         let published = self.published.clone();
-        let removals = published.newest();
+        let newest = published.newest();
+        let removals = &newest.removals;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
-            outcomes.push(self.apply(&job.work, &removals)?);
+            outcomes.push(self.apply(&job.work, removals)?);
         }
         let occasion = if batch.is_empty() {
             Occasion::Idle
@@ -260,7 +261,7 @@ impl<'connection> Writer<'connection> {
         };
         self.notes.fold(
             occasion,
-            &removals,
+            removals,
             &mut self.changes,
             &mut self.lookup,
             &mut self.rewriter,
