@@ -3,6 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, params};
 
 use super::error::ApplyError;
+use super::hints::{Hints, KeyKind};
 use super::removals::{Note, Removed};
 use super::tags::{self, CorruptTags};
 use crate::domain::{
@@ -53,21 +54,33 @@ impl<'row> Record<'row> {
 
 /// Finds records by id, name or number. The connection keeps the statements: each read has a lookup of its own.
 pub struct Lookup<'connection> {
+    hints: &'connection Hints,
     id: CachedStatement<'connection>,
     name: CachedStatement<'connection>,
     number: CachedStatement<'connection>,
 }
 
 impl<'connection> Lookup<'connection> {
-    pub fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
-        let prepare = |condition| {
+    pub fn new(
+        connection: &'connection Connection,
+        hints: &'connection Hints,
+    ) -> rusqlite::Result<Self> {
+        let prepare = |condition: &str| {
             connection.prepare_cached(&format!(
-                "SELECT number, resource_id, tags FROM resource WHERE {condition}"
+                "SELECT number, resource_id, tags, account_id, resource_type, principal_name \
+                 FROM resource WHERE {condition}"
+            ))
+        };
+        let by = |kind: KeyKind| {
+            let key = kind.column();
+            prepare(&format!(
+                "account_id = ?1 AND resource_type = ?2 AND {key} = ?3"
             ))
         };
         Ok(Self {
-            id: prepare("account_id = ?1 AND resource_type = ?2 AND resource_id = ?3")?,
-            name: prepare("account_id = ?1 AND resource_type = ?2 AND principal_name = ?3")?,
+            hints,
+            id: by(KeyKind::Id)?,
+            name: by(KeyKind::Name)?,
             number: prepare("number = ?1")?,
         })
     }
@@ -80,22 +93,27 @@ impl<'connection> Lookup<'connection> {
         targets: &Targets,
         mut found: impl FnMut(usize, &Record<'_>) -> Result<(), E>,
     ) -> Result<Vec<usize>, E> {
-        let statement = match targets {
-            Targets::Ids(_) => &mut self.id,
-            Targets::Names(_) => &mut self.name,
-        };
+        let kind = KeyKind::of(targets);
+        let account = account.as_str();
         let mut missing = Vec::new();
-        for position in 0..targets.count() {
-            let key = params![
-                account.as_str(),
-                RESOURCE_TYPE_USER,
-                targets.name_at(position)
-            ];
-            let record = statement
-                .query_row(key, |row| Ok(found(position, &Record::of(row)?)))
-                .optional()?;
-            match record {
-                Some(result) => result?,
+        'targets: for position in 0..targets.count() {
+            let key = targets.name_at(position);
+            for number in self.hints.of(kind, account, key) {
+                let mut rows = self.number.query([number])?;
+                if let Some(row) = rows.next()?
+                    && is_of(row, account, kind, key)?
+                {
+                    found(position, &Record::of(row)?)?;
+                    continue 'targets;
+                }
+            }
+            let statement = match kind {
+                KeyKind::Id => &mut self.id,
+                KeyKind::Name => &mut self.name,
+            };
+            let mut rows = statement.query(params![account, RESOURCE_TYPE_USER, key])?;
+            match rows.next()? {
+                Some(row) => found(position, &Record::of(row)?)?,
                 None => missing.push(position),
             }
         }
@@ -111,6 +129,24 @@ impl<'connection> Lookup<'connection> {
         let row = |row: &rusqlite::Row<'_>| Ok(found(&Record::of(row)?));
         self.number.query_row([number], row).optional()
     }
+}
+
+/// Whether a row of a lookup is the record with this key.
+fn is_of(
+    row: &rusqlite::Row<'_>,
+    account: &str,
+    kind: KeyKind,
+    key: &str,
+) -> rusqlite::Result<bool> {
+    let key_column = match kind {
+        KeyKind::Id => 1,
+        KeyKind::Name => 5,
+    };
+    Ok(
+        kind.is_same(row.get_ref(key_column)?.as_bytes()?, key.as_bytes())
+            && row.get_ref(3)?.as_bytes()? == account.as_bytes()
+            && row.get_ref(4)?.as_bytes()? == RESOURCE_TYPE_USER.as_bytes(),
+    )
 }
 
 /// Works out an untag, record by record.

@@ -1,11 +1,15 @@
-//! Folds the log into the database beside the writer, so that no request waits for it.
+//! The thread beside the writer: first it reads the hints, and then it folds the log into the database, so that no request
+//! waits for either.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
+
+use super::hints::Hints;
 
 /// How many pages the writer adds to the log between two wake-ups, about.
 const WAKE_AFTER: usize = 8_000;
@@ -23,13 +27,25 @@ pub struct Checkpointer {
 
 impl Checkpointer {
     /// Starts the thread on a connection of its own.
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
+    pub fn start(connection: Connection, hints: Hints) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel(1);
         let log_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&log_pages);
         let body = move || {
+            let fold = || seen.store(fold(&connection), Ordering::Relaxed);
+            let between_parts = || {
+                match woken.try_recv() {
+                    Ok(()) => fold(),
+                    Err(TryRecvError::Empty) => {}
+                    Err(TryRecvError::Disconnected) => return ControlFlow::Break(()),
+                }
+                ControlFlow::Continue(())
+            };
+            if let Err(error) = hints.read(&connection, between_parts) {
+                tracing::warn!(%error, "cannot read where users lie; each is searched for in the index");
+            }
             while woken.recv().is_ok() {
-                seen.store(fold(&connection), Ordering::Relaxed);
+                fold();
             }
         };
         let thread = thread::Builder::new()

@@ -5,6 +5,7 @@ mod bulk;
 mod checkpoint;
 mod error;
 mod folding;
+mod hints;
 mod read;
 mod removals;
 mod schema;
@@ -24,6 +25,7 @@ use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, 
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
+use hints::Hints;
 use read::Readers;
 use removals::{Logged, Published};
 use schema::DataDirectory;
@@ -60,6 +62,7 @@ pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
     readers: Arc<Readers>,
     published: Published,
+    hints: Hints,
     _counted: Arc<Vec<Open>>,
 }
 
@@ -84,12 +87,14 @@ impl SqliteStore {
         let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let published = logged.publish();
+        let hints = Hints::default();
         let setup = writer::Setup {
             directory,
             connection,
             checkpointer,
             logged,
             published: published.clone(),
+            hints: hints.clone(),
             jobs: queue,
             batch: options.batch,
             unfolded: options.unfolded,
@@ -111,6 +116,7 @@ impl SqliteStore {
             jobs,
             readers,
             published,
+            hints,
             _counted: Arc::new(connections.collect()),
         })
     }
@@ -143,9 +149,9 @@ impl Store for SqliteStore {
         if !command.validate_only {
             return self.write(Work::Untag(command)).await;
         }
-        let published = self.published.clone();
+        let (published, hints) = (self.published.clone(), self.hints.clone());
         self.readers
-            .run(move |connection| read::check_untag(connection, &published, &command))
+            .run(move |connection| read::check_untag(connection, &published, &hints, &command))
             .instrument(trace::read())
             .await?
     }
@@ -155,9 +161,9 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
-        let published = self.published.clone();
+        let (published, hints) = (self.published.clone(), self.hints.clone());
         self.readers
-            .run(move |connection| read::list(connection, &published, &query))
+            .run(move |connection| read::list(connection, &published, &hints, &query))
             .instrument(trace::read())
             .await?
     }

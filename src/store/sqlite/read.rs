@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::apply::{Lookup, Record, Untag};
 use super::error::{ApplyError, OpenError};
+use super::hints::Hints;
 use super::removals::{Published, Removals, Removed};
 use super::schema::DataDirectory;
 use super::tags::{self, CorruptTags};
@@ -74,12 +75,14 @@ impl Readers {
 pub fn check_untag(
     connection: &Connection,
     published: &Published,
+    hints: &Hints,
     command: &UntagCommand,
 ) -> Result<Result<Changed, StoreError>, ApplyError> {
     let mut plan = Untag::plan(command);
     let missing = each_target(
         connection,
         published,
+        hints,
         &command.account,
         &command.targets,
         |record, removed| plan.add(record, removed),
@@ -91,10 +94,11 @@ pub fn check_untag(
 pub fn list(
     connection: &Connection,
     published: &Published,
+    hints: &Hints,
     query: &ListQuery,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
     match &query.targets {
-        Some(targets) => list_targets(connection, published, query, targets),
+        Some(targets) => list_targets(connection, published, hints, query, targets),
         None => list_account(connection, published, query),
     }
 }
@@ -104,11 +108,12 @@ pub fn list(
 fn each_target(
     connection: &Connection,
     published: &Published,
+    hints: &Hints,
     account: &AccountId,
     targets: &Targets,
     mut found: impl FnMut(&Record<'_>, Removed) -> Result<(), CorruptTags>,
 ) -> Result<Vec<usize>, ApplyError> {
-    let mut lookup = Lookup::new(connection)?;
+    let mut lookup = Lookup::new(connection, hints)?;
     let mut numbers = Vec::with_capacity(targets.count());
     // Users neither come nor go, and keep their numbers: that needs no snapshot.
     let missing = lookup.each(account, targets, |_, record| {
@@ -129,6 +134,7 @@ fn each_target(
 fn list_targets(
     connection: &Connection,
     published: &Published,
+    hints: &Hints,
     query: &ListQuery,
     targets: &Targets,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
@@ -137,6 +143,7 @@ fn list_targets(
     let missing = each_target(
         connection,
         published,
+        hints,
         account,
         targets,
         |record, removed| {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::apply::{Lookup, Rewrite, Rewriter};
 use super::error::ApplyError;
+use super::hints::Hints;
 use super::tags;
 
 /// Which tags of a record are removed, by their place in it: the lowest bit is the first. A record has at most 20.
@@ -208,7 +209,9 @@ impl Logged {
 /// Rewrites all rows that have lost tags, and empties the table. For a transaction of a process that serves nobody.
 pub fn fold_all(connection: &Connection) -> Result<(), ApplyError> {
     let removals = Logged::read(connection)?.removals;
-    let (mut lookup, mut rewriter) = (Lookup::new(connection)?, Rewriter::new(connection)?);
+    let hints = Hints::default();
+    let mut lookup = Lookup::new(connection, &hints)?;
+    let mut rewriter = Rewriter::new(connection)?;
     for note in removals.from(i64::MIN, usize::MAX) {
         fold(&mut lookup, &mut rewriter, note)?;
     }

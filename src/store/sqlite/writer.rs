@@ -14,6 +14,7 @@ use super::apply::{Lookup, Plan, Rewriter, Untag, plan_tag};
 use super::checkpoint::{self, Checkpointer};
 use super::error::ApplyError;
 use super::folding::{NoteTable, Occasion, Uncommitted};
+use super::hints::Hints;
 use super::removals::{Logged, Published, Removals};
 use super::schema::{self, DataDirectory};
 use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
@@ -54,6 +55,7 @@ pub struct Setup {
     /// What the table of notes holds, and where what becomes of it is published.
     pub logged: Logged,
     pub published: Published,
+    pub hints: Hints,
     pub jobs: mpsc::Receiver<Job>,
     /// As the options have them.
     pub batch: usize,
@@ -68,16 +70,17 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         checkpointer,
         logged,
         published,
+        hints,
         jobs,
         batch,
         unfolded,
     } = setup;
-    let mut checkpointer = Checkpointer::start(checkpointer)?;
+    let mut checkpointer = Checkpointer::start(checkpointer, hints.clone())?;
     let body = move || {
         match catch_unwind(AssertUnwindSafe(|| {
             let notes = NoteTable::new(&connection, &logged, unfolded)?;
             drop(logged);
-            let mut writer = Writer::new(&connection, &mut checkpointer, notes, published)?;
+            let mut writer = Writer::new(&connection, &mut checkpointer, notes, published, &hints)?;
             writer.run(jobs, batch);
             Ok::<_, rusqlite::Error>(())
         })) {
@@ -118,6 +121,7 @@ impl<'connection> Writer<'connection> {
         checkpointer: &'connection mut Checkpointer,
         notes: NoteTable<'connection>,
         published: Published,
+        hints: &'connection Hints,
     ) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(Self {
@@ -125,7 +129,7 @@ impl<'connection> Writer<'connection> {
             checkpointer,
             published,
             notes,
-            lookup: Lookup::new(connection)?,
+            lookup: Lookup::new(connection, hints)?,
             rewriter: Rewriter::new(connection)?,
             changes: Uncommitted::default(),
             last_commit_failed: false,

@@ -1,0 +1,350 @@
+//! Where records lie: the numbers of their rows by id and by principal name, in memory.
+//!
+//! To find a record by its id is a search in an index and one for the row, in trees that are larger than any cache. A hint
+//! spares the first. It may be missing or wrong: whoever follows it looks whether the record is the one that was asked for, and
+//! asks the index where it is not.
+
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use foldhash::fast::RandomState;
+use rusqlite::{Connection, Statement, params};
+
+use crate::domain::{RESOURCE_TYPE_USER, Targets};
+
+/// How many rows of an index are read at once.
+const PART: usize = 4096;
+/// How many hints are meant to share a bucket. They are spread by chance, and 1 in 100 finds its bucket full.
+const USUAL_IN_BUCKET: usize = 12;
+/// 64 MiB: enough for 6 million users by id and by name.
+const MOST_BUCKETS: usize = 1 << 20;
+/// The bits of a hint that are the number. The others are of the key's hash.
+const NUMBER_BITS: u32 = 24;
+
+/// By what a record is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    Id,
+    Name,
+}
+
+impl KeyKind {
+    pub const ALL: [Self; 2] = [Self::Id, Self::Name];
+
+    pub fn of(targets: &Targets) -> Self {
+        match targets {
+            Targets::Ids(_) => Self::Id,
+            Targets::Names(_) => Self::Name,
+        }
+    }
+
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Id => "resource_id",
+            Self::Name => "principal_name",
+        }
+    }
+
+    /// Whether the two are the same to the column's index.
+    pub fn is_same(self, one: &[u8], other: &[u8]) -> bool {
+        match self {
+            Self::Id => one == other,
+            Self::Name => one.eq_ignore_ascii_case(other),
+        }
+    }
+}
+
+/// Hints that share a line of the processor's cache. 0 is none.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Bucket([u32; 16]);
+
+/// A table of hints, which does not change any more.
+struct Table {
+    buckets: Vec<Bucket>,
+    hasher: RandomState,
+}
+
+impl Table {
+    fn new(hints: usize) -> Self {
+        let buckets = hints.div_ceil(USUAL_IN_BUCKET).clamp(1, MOST_BUCKETS);
+        Self {
+            buckets: vec![Bucket([0; 16]); buckets],
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// The bucket of a key, and the part of a hint that tells it from most others of the bucket.
+    fn locate(&self, kind: KeyKind, account: &[u8], key: &[u8]) -> (usize, u32) {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(account);
+        match kind {
+            KeyKind::Id => hasher.write(key),
+            KeyKind::Name => hasher.write(&key.to_ascii_lowercase()),
+        }
+        hasher.write_u8(kind as u8);
+        let hash = hasher.finish();
+        let [mark, _, _, _, high @ ..] = hash.to_le_bytes();
+        // The high half of the hash, spread over the buckets.
+        let bucket = (u64::from(u32::from_le_bytes(high)) * self.buckets.len() as u64) >> 32;
+        (bucket as usize, u32::from(mark) << NUMBER_BITS)
+    }
+
+    /// Adds a hint, if there is room for it.
+    fn add(&mut self, kind: KeyKind, account: &[u8], key: &[u8], number: i64) {
+        let number = u32::try_from(number).unwrap_or_default();
+        if number == 0 || number >> NUMBER_BITS != 0 {
+            return;
+        }
+        let (bucket, mark) = self.locate(kind, account, key);
+        let mut free = self.buckets[bucket].0.iter_mut().filter(|hint| **hint == 0);
+        if let Some(hint) = free.next() {
+            *hint = mark | number;
+        }
+    }
+
+    /// The numbers that the record with this key may have.
+    fn of(&self, kind: KeyKind, account: &[u8], key: &[u8]) -> impl Iterator<Item = i64> {
+        let (bucket, mark) = self.locate(kind, account, key);
+        let hints = self.buckets[bucket].0.iter();
+        hints.filter_map(move |&hint| {
+            let number = hint ^ mark;
+            (number != 0 && number >> NUMBER_BITS == 0).then(|| i64::from(number))
+        })
+    }
+}
+
+/// The hints of a store, for all its connections. There are none until [`Hints::read`] is at its end.
+#[derive(Clone, Default)]
+pub struct Hints(Arc<OnceLock<Table>>);
+
+impl Hints {
+    /// The numbers that the record with this key may have.
+    pub fn of(&self, kind: KeyKind, account: &str, key: &str) -> impl Iterator<Item = i64> {
+        let table = self.0.get();
+        let numbers = table.map(|table| table.of(kind, account.as_bytes(), key.as_bytes()));
+        numbers.into_iter().flatten()
+    }
+
+    /// Reads them from the indexes, a part at a time: `go_on` is asked in between, while no transaction is open.
+    pub fn read(
+        &self,
+        connection: &Connection,
+        mut go_on: impl FnMut() -> ControlFlow<()>,
+    ) -> rusqlite::Result<()> {
+        let newest = "SELECT coalesce(max(number), 0) FROM resource";
+        let users: i64 = connection.query_row(newest, [], |row| row.get(0))?;
+        let users = usize::try_from(users).unwrap_or_default();
+        let mut table = Table::new(KeyKind::ALL.len().saturating_mul(users));
+        for kind in KeyKind::ALL {
+            let mut part = Part::new(connection, kind)?;
+            while part.read(&mut table)? {
+                if go_on().is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        let _ = self.0.set(table);
+        Ok(())
+    }
+}
+
+/// Reads an index in parts.
+struct Part<'connection> {
+    kind: KeyKind,
+    statement: Statement<'connection>,
+    /// The account and the key that the last part has ended with.
+    behind: (String, String),
+}
+
+impl<'connection> Part<'connection> {
+    fn new(connection: &'connection Connection, kind: KeyKind) -> rusqlite::Result<Self> {
+        let key = kind.column();
+        let statement = connection.prepare(&format!(
+            "SELECT account_id, {key}, number FROM resource \
+             WHERE (account_id, resource_type, {key}) > (?1, ?2, ?3) \
+             ORDER BY account_id, resource_type, {key} LIMIT {PART}"
+        ))?;
+        Ok(Self {
+            kind,
+            statement,
+            behind: Default::default(),
+        })
+    }
+
+    /// Adds the next part to a table. Returns whether there may be more.
+    fn read(&mut self, table: &mut Table) -> rusqlite::Result<bool> {
+        let (account, key) = &self.behind;
+        let mut rows = self
+            .statement
+            .query(params![account, RESOURCE_TYPE_USER, key])?;
+        let mut count = 0;
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            let (account, key) = (row.get_ref(0)?.as_bytes()?, row.get_ref(1)?.as_bytes()?);
+            table.add(self.kind, account, key, row.get(2)?);
+            count += 1;
+            if count == PART {
+                last = Some((row.get(0)?, row.get(1)?));
+            }
+        }
+        drop(rows);
+        let more = last.is_some();
+        self.behind = last.unwrap_or_default();
+        Ok(more)
+    }
+}
+
+impl fmt::Debug for Hints {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let buckets = self.0.get().map(|table| table.buckets.len());
+        formatter.debug_tuple("Hints").field(&buckets).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::apply::Lookup;
+    use super::super::bulk;
+    use super::super::schema::DataDirectory;
+    use super::*;
+    use crate::domain::{AccountId, PrincipalName, Resource, ResourceId};
+
+    const ACCOUNT: &str = "1000000000000001";
+
+    fn account() -> AccountId {
+        AccountId::parse(ACCOUNT).unwrap()
+    }
+
+    fn id(user: usize) -> String {
+        format!("2{user:015}")
+    }
+
+    fn name(user: usize) -> String {
+        format!("User-{user}@example.onaliyun.com")
+    }
+
+    /// A store with users, whose numbers are theirs from 1.
+    fn store(users: usize) -> (tempfile::TempDir, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = DataDirectory::lock(directory.path())
+            .and_then(|directory| directory.open_writer())
+            .unwrap();
+        let resources = (1..=users).map(|user| {
+            let resource = Resource::new(
+                account(),
+                ResourceId::parse(id(user)).unwrap(),
+                PrincipalName::parse(name(user)).unwrap(),
+                BTreeMap::new(),
+            );
+            Ok::<_, ()>(resource.unwrap())
+        });
+        bulk::insert(&connection, resources).unwrap();
+        (directory, connection)
+    }
+
+    fn names_in_capitals(users: impl Iterator<Item = usize>) -> Targets {
+        let name = |user| PrincipalName::parse(name(user).to_uppercase()).unwrap();
+        Targets::Names(users.map(name).collect())
+    }
+
+    fn ids(users: impl Iterator<Item = usize>) -> Targets {
+        let id = |user| ResourceId::parse(id(user)).unwrap();
+        Targets::Ids(users.map(id).collect())
+    }
+
+    /// The numbers of the targets that are found, and the places of the others.
+    fn look_up(
+        connection: &Connection,
+        hints: &Hints,
+        targets: &Targets,
+    ) -> (Vec<i64>, Vec<usize>) {
+        let mut numbers = Vec::new();
+        let mut lookup = Lookup::new(connection, hints).unwrap();
+        let missing = lookup.each(&account(), targets, |_, record| {
+            numbers.push(record.number);
+            Ok::<_, rusqlite::Error>(())
+        });
+        (numbers, missing.unwrap())
+    }
+
+    #[test]
+    fn every_user_is_hinted_at_by_id_and_by_name() {
+        let users = PART + 10;
+        let (_directory, connection) = store(users);
+        let hints = Hints::default();
+        let mut parts = 0;
+        let count = || {
+            parts += 1;
+            ControlFlow::Continue(())
+        };
+        hints.read(&connection, count).unwrap();
+        assert_eq!(parts, 2, "one break in each index");
+        let mut unhinted = 0;
+        let mut others = 0;
+        for user in 1..=users {
+            let number = i64::try_from(user).unwrap();
+            for (kind, key) in [
+                (KeyKind::Id, id(user)),
+                (KeyKind::Name, name(user).to_uppercase()),
+            ] {
+                let numbers: Vec<_> = hints.of(kind, ACCOUNT, &key).collect();
+                unhinted += usize::from(!numbers.contains(&number));
+                others += numbers.iter().filter(|other| **other != number).count();
+            }
+        }
+        assert!(unhinted < users / 20, "{unhinted}");
+        assert!(others < users / 4, "{others}");
+    }
+
+    #[test]
+    fn hints_that_are_wrong_or_missing_change_nothing() {
+        let (_directory, connection) = store(40);
+        let mut table = Table::new(80);
+        let mut hint =
+            |kind, key: &str, number| table.add(kind, ACCOUNT.as_bytes(), key.as_bytes(), number);
+        for user in 1..=45 {
+            // Another user's, and one that no row has.
+            hint(
+                KeyKind::Id,
+                &id(user),
+                1 + i64::try_from(user).unwrap() % 40,
+            );
+            hint(KeyKind::Id, &id(user), 1_000_000);
+            hint(KeyKind::Name, &name(user), 7);
+        }
+        let wrong = Hints(Arc::new(OnceLock::from(table)));
+        for hints in [wrong, Hints::default()] {
+            for targets in [ids(30..=45), names_in_capitals(30..=45)] {
+                let found = look_up(&connection, &hints, &targets);
+                assert_eq!(found, ((30..=40).collect(), (11..16).collect()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_stopped_leaves_no_hints() {
+        let (_directory, connection) = store(PART + 10);
+        let hints = Hints::default();
+        hints.read(&connection, || ControlFlow::Break(())).unwrap();
+        assert!(hints.0.get().is_none());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let mut table = Table::new(1);
+        for number in [-1, 0, 1 << NUMBER_BITS, i64::MAX] {
+            table.add(KeyKind::Id, b"", b"x", number);
+            assert_eq!(table.of(KeyKind::Id, b"", b"x").count(), 0, "{number}");
+        }
+        for number in 1..=20 {
+            table.add(KeyKind::Id, b"", b"x", number);
+        }
+        let kept: Vec<_> = table.of(KeyKind::Id, b"", b"x").collect();
+        assert_eq!(kept, (1..=16).collect::<Vec<_>>());
+    }
+}
