@@ -39,14 +39,10 @@ impl Services {
         }
     }
 
-    pub(super) async fn call(
-        &self,
-        request: Request<Body>,
-        is_tag_request: bool,
-    ) -> Result<Response<Body>, Infallible> {
+    pub(super) fn call(&self, request: Request<Body>, is_tag_request: bool) -> Answer {
         match &self.tags {
-            Some(tags) if is_tag_request => tags(request).await,
-            _ => self.others.clone().oneshot(request).await,
+            Some(tags) if is_tag_request => tags(request),
+            _ => Box::pin(self.others.clone().oneshot(request)),
         }
     }
 }

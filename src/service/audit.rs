@@ -17,8 +17,9 @@ use crate::telemetry::{LineSender, trace};
 #[derive(Debug, Clone, Default)]
 pub struct Audit(Option<LineSender>);
 
-/// The line of one change, not yet written. One that is dropped, because its request was cut off, says so.
-pub struct Entry(Option<(Line, LineSender)>);
+/// The line of one change, not yet written. One that is dropped, because its request was cut off, says so. Boxed, since it
+/// is large and most services write none.
+pub struct Entry(Option<Box<(Line, LineSender)>>);
 
 /// What a line tells. Never a tag's value.
 #[derive(Debug, Serialize)]
@@ -96,7 +97,11 @@ impl Audit {
     }
 
     fn begin(&self, line: impl FnOnce() -> Line) -> Entry {
-        Entry(self.0.as_ref().map(|lines| (line(), lines.clone())))
+        Entry(
+            self.0
+                .as_ref()
+                .map(|lines| Box::new((line(), lines.clone()))),
+        )
     }
 }
 
@@ -134,6 +139,27 @@ impl Line {
         }
     }
 
+    /// Notes what came of the change.
+    fn finish(&mut self, result: &Result<Changed, Error>) {
+        let adopted = match result {
+            Ok(changed) => {
+                "OK".clone_into(&mut self.outcome);
+                self.affected_tags = changed.tags;
+                changed.request_id
+            }
+            Err(error) => {
+                error.code().clone_into(&mut self.outcome);
+                if matches!(error, Error::NoPermission { .. }) {
+                    self.decision = "denied";
+                }
+                error.request_id()
+            }
+        };
+        if let Some(id) = adopted {
+            self.request_id = id.to_string();
+        }
+    }
+
     fn text(&self) -> String {
         // Texts and numbers in a struct: it has a JSON form.
         serde_json::to_string(self).unwrap_or_default()
@@ -143,33 +169,18 @@ impl Line {
 impl Entry {
     /// Writes the line of a change that came to this.
     pub async fn finish(mut self, result: &Result<Changed, Error>) {
-        let Some((mut line, lines)) = self.0.take() else {
-            return;
-        };
-        let adopted = match result {
-            Ok(changed) => {
-                "OK".clone_into(&mut line.outcome);
-                line.affected_tags = changed.tags;
-                changed.request_id
-            }
-            Err(error) => {
-                error.code().clone_into(&mut line.outcome);
-                if matches!(error, Error::NoPermission { .. }) {
-                    line.decision = "denied";
-                }
-                error.request_id()
-            }
-        };
-        if let Some(id) = adopted {
-            line.request_id = id.to_string();
+        if let Some(entry) = self.0.take() {
+            let (mut line, lines) = *entry;
+            line.finish(result);
+            Box::pin(lines.send(line.text()).instrument(trace::audit())).await;
         }
-        lines.send(line.text()).instrument(trace::audit()).await;
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some((line, lines)) = self.0.take() {
+        if let Some(entry) = self.0.take() {
+            let (line, lines) = *entry;
             lines.send_now(line.text());
         }
     }
