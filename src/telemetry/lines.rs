@@ -40,10 +40,15 @@ impl LineSender {
 impl LineWriter {
     /// Waits until everything is written, or for so long: a reader of stdout may have stalled.
     pub fn finish(self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        while !self.0.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(2));
-        }
+        wait_for(&self.0, patience);
+    }
+}
+
+/// Waits until a thread has ended, or for so long.
+pub(super) fn wait_for(thread: &JoinHandle<()>, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -1,25 +1,21 @@
 //! The log, and its level, which can be changed while the service runs. Traces, where they are wanted, start with it.
 
 use std::fmt;
-use std::io::{BufWriter, IsTerminal as _, stderr};
+use std::io::{self, IsTerminal as _, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ValueEnum;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use super::appender::{self, LogGuard};
 use super::json::{JsonLines, TextLines};
 use super::trace;
-
-/// How many lines may wait to be written: a third of a second's worth of the most that the service does. The places are
-/// allocated at the start.
-const WAITING: usize = 16_384;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,6 +26,17 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Why there is no log.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// Its filter.
+    #[error(transparent)]
+    Filter(#[from] InvalidFilter),
+    /// The thread that writes it.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(#[from] io::Error),
 }
 
 /// A filter that can't be read.
@@ -98,22 +105,19 @@ pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
 /// dropped. What is buffered is written when the guard goes. What `beside` hears does not depend on the log's level.
 ///
 /// # Errors
-/// [`InvalidFilter`] for a filter that can't be read.
+/// [`LogError`], above all for a filter that can't be read.
 pub fn start_logging(
     format: LogFormat,
     filter: &str,
     beside: Option<Listener>,
-) -> Result<(LogLevel, WorkerGuard), InvalidFilter> {
+) -> Result<(LogLevel, LogGuard), LogError> {
     let parsed = parse(filter)?;
-    // The thread that writes flushes when no line is left.
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING)
-        .finish(BufWriter::new(stderr()));
+    let (buffer, guard) = appender::start(stderr())?;
     let is_terminal = stderr().is_terminal();
     let colours = is_terminal && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(colours)
-        .with_writer(writer);
+        .with_writer(buffer);
     let is_json = format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal);
     let (parsed, handle) = reload::Layer::new(parsed);
     let lines = if is_json {

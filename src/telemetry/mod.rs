@@ -1,5 +1,6 @@
 //! Logs, metrics, traces, and the lines of the audit.
 
+mod appender;
 mod json;
 mod lines;
 mod log;
@@ -8,7 +9,8 @@ pub mod metrics;
 mod otlp;
 pub mod trace;
 
+pub use appender::LogGuard;
 pub use lines::{LineSender, LineWriter, write_lines};
-pub use log::{InvalidFilter, Listener, LogFormat, LogLevel, start_logging};
+pub use log::{InvalidFilter, Listener, LogError, LogFormat, LogLevel, start_logging};
 #[cfg(feature = "otlp")]
 pub use otlp::Traces;
