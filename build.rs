@@ -12,19 +12,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
 
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler
-        .include_source_info(true)
-        .include_imports(true)
-        .open_file(CONTRACT)?;
+    compiler.include_source_info(true).open_file(CONTRACT)?;
+    let contract = compiler.encode_file_descriptor_set();
 
-    // Reflection serves these bytes: only the compiler's own encoding keeps the buf.validate options.
+    // What it imports, without comments: they are most of the bytes, and nobody asks this service for them.
+    compiler.include_imports(true);
+    let imported = compiler.files().map(|file| file.name().to_owned());
+    let imported: Vec<_> = imported.filter(|name| name != CONTRACT).collect();
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).open_files(imported)?;
+    let imported = compiler.encode_file_descriptor_set();
+
+    // Reflection serves these bytes: only the compiler's own encoding keeps the buf.validate options. Two sets, one behind the
+    // other, are one.
     let descriptors = PathBuf::from(env::var("OUT_DIR")?).join("tag_service_descriptor.binpb");
-    let encoded = compiler.encode_file_descriptor_set();
-    fs::write(descriptors, &encoded)?;
+    fs::write(descriptors, [contract.as_slice(), &imported].concat())?;
 
-    // No Rust code is wanted for buf/validate/validate.proto.
-    let mut files = prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
-    files.file.retain(|file| file.name() == CONTRACT);
+    // No Rust code is wanted for what is imported.
+    let files = prost_types::FileDescriptorSet::decode(contract.as_slice())?;
     tonic_prost_build::configure()
         .build_transport(false)
         .codec_path("crate::grpc::codec::MessageCodec")
