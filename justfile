@@ -43,7 +43,7 @@ bench-small *arguments:
 crash-test *arguments:
     scripts/test crash {{ arguments }}
 
-# Feed the parsers broken input (needs nightly Rust).
+# Feed the parsers broken input for 30 seconds, or as many: just fuzz 300
 fuzz *arguments:
     scripts/fuzz {{ arguments }}
 
