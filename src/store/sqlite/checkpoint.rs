@@ -4,8 +4,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -33,12 +34,15 @@ impl Checkpointer {
         let seen = Arc::clone(&log_pages);
         let body = move || {
             let fold = || seen.store(fold(&connection), Ordering::Relaxed);
+            let mut begun = Instant::now();
+            // As long as it has read, it leaves the processor to the requests.
             let between_parts = || {
-                match woken.try_recv() {
+                match woken.recv_timeout(begun.elapsed()) {
                     Ok(()) => fold(),
-                    Err(TryRecvError::Empty) => {}
-                    Err(TryRecvError::Disconnected) => return ControlFlow::Break(()),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
                 }
+                begun = Instant::now();
                 ControlFlow::Continue(())
             };
             if let Err(error) = hints.read(&connection, between_parts) {

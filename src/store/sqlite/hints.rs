@@ -56,10 +56,8 @@ impl KeyKind {
     }
 }
 
-/// Hints that share a line of the processor's cache. 0 is none.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Bucket([u32; 16]);
+/// Hints that fill a line of the processor's cache. 0 is none.
+type Bucket = [u32; 16];
 
 /// A table of hints, which does not change any more.
 struct Table {
@@ -71,7 +69,8 @@ impl Table {
     fn new(hints: usize) -> Self {
         let buckets = hints.div_ceil(USUAL_IN_BUCKET).clamp(1, MOST_BUCKETS);
         Self {
-            buckets: vec![Bucket([0; 16]); buckets],
+            // Zeros, which take no memory until they are written.
+            buckets: vec![[0; 16]; buckets],
             hasher: RandomState::default(),
         }
     }
@@ -99,7 +98,7 @@ impl Table {
             return;
         }
         let (bucket, mark) = self.locate(kind, account, key);
-        let mut free = self.buckets[bucket].0.iter_mut().filter(|hint| **hint == 0);
+        let mut free = self.buckets[bucket].iter_mut().filter(|hint| **hint == 0);
         if let Some(hint) = free.next() {
             *hint = mark | number;
         }
@@ -108,7 +107,7 @@ impl Table {
     /// The numbers that the record with this key may have.
     fn of(&self, kind: KeyKind, account: &[u8], key: &[u8]) -> impl Iterator<Item = i64> {
         let (bucket, mark) = self.locate(kind, account, key);
-        let hints = self.buckets[bucket].0.iter();
+        let hints = self.buckets[bucket].iter();
         hints.filter_map(move |&hint| {
             let number = hint ^ mark;
             (number != 0 && number >> NUMBER_BITS == 0).then(|| i64::from(number))
