@@ -14,13 +14,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).open_file(CONTRACT)?;
     let contract = compiler.encode_file_descriptor_set();
+    let files = prost_types::FileDescriptorSet::decode(contract.as_slice())?;
 
     // What it imports, without comments: they are most of the bytes, and nobody asks this service for them.
-    compiler.include_imports(true);
-    let imported = compiler.files().map(|file| file.name().to_owned());
-    let imported: Vec<_> = imported.filter(|name| name != CONTRACT).collect();
+    let imports = files.file.iter().flat_map(|file| &file.dependency);
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).open_files(imported)?;
+    compiler.include_imports(true).open_files(imports)?;
     let imported = compiler.encode_file_descriptor_set();
 
     // Reflection serves these bytes: only the compiler's own encoding keeps the buf.validate options. Two sets, one behind the
@@ -29,7 +28,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(descriptors, [contract.as_slice(), &imported].concat())?;
 
     // No Rust code is wanted for what is imported.
-    let files = prost_types::FileDescriptorSet::decode(contract.as_slice())?;
     tonic_prost_build::configure()
         .build_transport(false)
         .codec_path("crate::grpc::codec::MessageCodec")
