@@ -21,13 +21,13 @@ const NAMED: usize = USERS + 2;
 const KEYS: usize = 26;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub enum Step {
     Untag(UntagCommand),
     Tag(TagCommand),
     List(ListQuery),
 }
 
-fn users() -> Vec<Resource> {
+pub fn users() -> Vec<Resource> {
     let tags = numbered_tags("key-", KEYS, "first");
     let user = |account: &&str, number: usize| {
         let name = format!("User-{number}@Example.com");
@@ -135,6 +135,18 @@ fn list_step() -> impl Strategy<Value = Step> {
         })
 }
 
+/// Commands that change something.
+pub fn changes() -> impl Strategy<Value = Vec<Step>> {
+    let untag = untag_step().prop_map(|step| match step {
+        Step::Untag(command) => Step::Untag(UntagCommand {
+            validate_only: false,
+            ..command
+        }),
+        step => step,
+    });
+    vec(prop_oneof![6 => untag, 1 => tag_step()], 1..30)
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(
         prop_oneof![3 => untag_step(), 4 => tag_step(), 3 => list_step()],
@@ -143,16 +155,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub async fn random_commands_answer_as_the_model_does<B: Backend>() {
+    for_each(steps(), run_steps::<B>);
+}
+
+/// Runs a test with random steps.
+pub fn for_each<F: Future<Output = Result<(), TestCaseError>>>(
+    steps: impl Strategy<Value = Vec<Step>>,
+    test: impl Fn(Vec<Step>) -> F,
+) {
     let config = Config {
         cases: 64,
         failure_persistence: None,
         ..Config::default()
     };
-    let run = || {
-        TestRunner::new(config).run(&steps(), |steps| {
-            Handle::current().block_on(run_steps::<B>(steps))
-        })
-    };
+    let run =
+        || TestRunner::new(config).run(&steps, |steps| Handle::current().block_on(test(steps)));
     // The steps are awaited inside of the runner's closure, which isn't async.
     if let Err(error) = tokio::task::block_in_place(run) {
         panic!("{error}");

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::future::{join, join_all};
+use proptest::prop_assert_eq;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use untag::domain::{Continuation, Position, Resource};
@@ -11,7 +13,9 @@ use untag::store::Store;
 use untag::store::sqlite::{self, Options, SqliteStore};
 
 use crate::Backend;
-use crate::fixtures::{contents, ids, keys, list, numbered_user, tag, untag};
+use crate::fixtures::{Ask as _, contents, ids, keys, list, numbered_user, tag, untag};
+use crate::model::Model;
+use crate::random::{self, Step};
 
 pub struct SqliteBackend {
     store: SqliteStore,
@@ -211,4 +215,35 @@ async fn sqlite_import_is_not_touched_by_older_removals() {
         tokio::task::yield_now().await;
     }
     assert_eq!(contents(&export(directory.path())), contents(&[again]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_commands_that_share_a_commit_answer_as_one_after_another() {
+    random::for_each(random::changes(), |steps| async move {
+        let backend = SqliteBackend::start(random::users()).await;
+        let other = Connection::open(backend.directory.path().join("untag.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let answers = join_all(steps.iter().map(|step| async {
+            match step {
+                Step::Untag(command) => backend.untag(command.clone()).await,
+                Step::Tag(command) => backend.tag(command.clone()).await,
+                Step::List(_) => unreachable!("it changes nothing"),
+            }
+        }));
+        // The writer waits for the lock with the first, while all others queue up for the next commit.
+        let unlock = async { other.execute_batch("ROLLBACK").unwrap() };
+        let (answers, ()) = join(answers, unlock).await;
+
+        let mut model = Model::new(&random::users());
+        for (step, answer) in steps.iter().zip(answers) {
+            let expected = match step {
+                Step::Untag(command) => model.untag(command),
+                Step::Tag(command) => model.tag(command),
+                Step::List(_) => unreachable!("it changes nothing"),
+            };
+            prop_assert_eq!(answer, expected, "{:?} of {:?}", step, steps);
+        }
+        prop_assert_eq!(&backend.contents().await, model.contents());
+        Ok(())
+    });
 }

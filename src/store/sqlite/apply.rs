@@ -1,14 +1,12 @@
 //! One command against the tables: first everything is looked up and checked, then what changes is noted or written.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, params};
+use rusqlite::{Connection, Statement, params};
 
 use super::error::ApplyError;
-use super::hints::{Hints, KeyKind};
+use super::lookup::{Lookup, Record};
 use super::removals::{Note, Removed};
 use super::tags::{self, CorruptTags};
-use crate::domain::{
-    AccountId, Changed, RESOURCE_TYPE_USER, TagCommand, Targets, UntagCommand, limits,
-};
+use crate::domain::{Changed, TagCommand, UntagCommand, limits};
 use crate::store::StoreError;
 
 /// A row that is to get other tags.
@@ -34,121 +32,6 @@ impl Plan {
     }
 }
 
-/// A row as it lies in the table.
-pub struct Record<'row> {
-    pub number: i64,
-    pub id: &'row str,
-    /// Encoded, with those that are removed already.
-    pub tags: &'row [u8],
-}
-
-impl<'row> Record<'row> {
-    pub fn of(row: &'row rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            number: row.get(0)?,
-            id: row.get_ref(1)?.as_str()?,
-            tags: row.get_ref(2)?.as_blob()?,
-        })
-    }
-}
-
-/// Finds records by id, name or number. The connection keeps the statements: each read has a lookup of its own.
-pub struct Lookup<'connection> {
-    hints: &'connection Hints,
-    id: CachedStatement<'connection>,
-    name: CachedStatement<'connection>,
-    number: CachedStatement<'connection>,
-}
-
-impl<'connection> Lookup<'connection> {
-    pub fn new(
-        connection: &'connection Connection,
-        hints: &'connection Hints,
-    ) -> rusqlite::Result<Self> {
-        let prepare = |condition: &str| {
-            connection.prepare_cached(&format!(
-                "SELECT number, resource_id, tags, account_id, resource_type, principal_name \
-                 FROM resource WHERE {condition}"
-            ))
-        };
-        let by = |kind: KeyKind| {
-            let key = kind.column();
-            prepare(&format!(
-                "account_id = ?1 AND resource_type = ?2 AND {key} = ?3"
-            ))
-        };
-        Ok(Self {
-            hints,
-            id: by(KeyKind::Id)?,
-            name: by(KeyKind::Name)?,
-            number: prepare("number = ?1")?,
-        })
-    }
-
-    /// Calls `found` with the place in the command and the record of every target that exists, and returns the places of
-    /// the others.
-    pub fn each<E: From<rusqlite::Error>>(
-        &mut self,
-        account: &AccountId,
-        targets: &Targets,
-        mut found: impl FnMut(usize, &Record<'_>) -> Result<(), E>,
-    ) -> Result<Vec<usize>, E> {
-        let kind = KeyKind::of(targets);
-        let account = account.as_str();
-        let mut missing = Vec::new();
-        'targets: for position in 0..targets.count() {
-            let key = targets.name_at(position);
-            for number in self.hints.of(kind, account, key) {
-                let mut rows = self.number.query([number])?;
-                if let Some(row) = rows.next()?
-                    && is_of(row, account, kind, key)?
-                {
-                    found(position, &Record::of(row)?)?;
-                    continue 'targets;
-                }
-            }
-            let statement = match kind {
-                KeyKind::Id => &mut self.id,
-                KeyKind::Name => &mut self.name,
-            };
-            let mut rows = statement.query(params![account, RESOURCE_TYPE_USER, key])?;
-            match rows.next()? {
-                Some(row) => found(position, &Record::of(row)?)?,
-                None => missing.push(position),
-            }
-        }
-        Ok(missing)
-    }
-
-    /// Calls `found` with the record of a number, if there is one.
-    pub fn numbered<T>(
-        &mut self,
-        number: i64,
-        found: impl FnOnce(&Record<'_>) -> T,
-    ) -> rusqlite::Result<Option<T>> {
-        let row = |row: &rusqlite::Row<'_>| Ok(found(&Record::of(row)?));
-        self.number.query_row([number], row).optional()
-    }
-}
-
-/// Whether a row of a lookup is the record with this key.
-fn is_of(
-    row: &rusqlite::Row<'_>,
-    account: &str,
-    kind: KeyKind,
-    key: &str,
-) -> rusqlite::Result<bool> {
-    let key_column = match kind {
-        KeyKind::Id => 1,
-        KeyKind::Name => 5,
-    };
-    Ok(
-        kind.is_same(row.get_ref(key_column)?.as_bytes()?, key.as_bytes())
-            && row.get_ref(3)?.as_bytes()? == account.as_bytes()
-            && row.get_ref(4)?.as_bytes()? == RESOURCE_TYPE_USER.as_bytes(),
-    )
-}
-
 /// Works out an untag, record by record.
 pub struct Untag<'command> {
     command: &'command UntagCommand,
@@ -170,15 +53,20 @@ impl<'command> Untag<'command> {
     /// Takes the next record, which has lost these tags already.
     pub fn add(&mut self, record: &Record<'_>, removed: Removed) -> Result<(), CorruptTags> {
         let selected = tags::selected(record.tags, removed, &self.command.selection)?;
+        self.add_selected(record.number, removed, selected);
+        Ok(())
+    }
+
+    /// As `add`, of a record some of whose tags are selected and not removed.
+    pub fn add_selected(&mut self, number: i64, removed: Removed, selected: Removed) {
         self.resources += 1;
         if selected != 0 {
             self.tags += selected.count_ones() as usize;
             self.notes.push(Note {
-                number: record.number,
+                number,
                 removed: removed | selected,
             });
         }
-        Ok(())
     }
 
     /// The plan, where these targets do not exist.

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, Statement, params};
 
-use super::apply::{Lookup, Rewriter};
+use super::apply::Rewriter;
 use super::error::ApplyError;
+use super::lookup::Lookup;
 use super::removals::{self, Logged, Note, Removals, Removed};
 
 /// How many notes there may be for each resource that may have some.
@@ -56,8 +57,12 @@ pub struct Uncommitted {
 impl Uncommitted {
     /// What a resource has lost.
     pub fn of(&self, number: i64, removals: &Removals) -> Removed {
-        let changed = self.newest.get(&number).copied();
-        changed.unwrap_or_else(|| removals.of(number))
+        self.changed(number).unwrap_or_else(|| removals.of(number))
+    }
+
+    /// What a resource has lost, if that has changed.
+    pub fn changed(&self, number: i64) -> Option<Removed> {
+        self.newest.get(&number).copied()
     }
 
     pub fn note(&mut self, note: Note) {

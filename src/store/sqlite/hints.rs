@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock};
 use foldhash::fast::RandomState;
 use rusqlite::{Connection, Statement, params};
 
-use crate::domain::{RESOURCE_TYPE_USER, Targets};
+use super::key::KeyKind;
+use crate::domain::RESOURCE_TYPE_USER;
 
 /// How many rows of an index are read at once.
 const PART: usize = 4096;
@@ -22,39 +23,6 @@ const USUAL_IN_BUCKET: usize = 12;
 const MOST_BUCKETS: usize = 1 << 20;
 /// The bits of a hint that are the number. The others are of the key's hash.
 const NUMBER_BITS: u32 = 24;
-
-/// By what a record is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    Id,
-    Name,
-}
-
-impl KeyKind {
-    pub const ALL: [Self; 2] = [Self::Id, Self::Name];
-
-    pub fn of(targets: &Targets) -> Self {
-        match targets {
-            Targets::Ids(_) => Self::Id,
-            Targets::Names(_) => Self::Name,
-        }
-    }
-
-    pub fn column(self) -> &'static str {
-        match self {
-            Self::Id => "resource_id",
-            Self::Name => "principal_name",
-        }
-    }
-
-    /// Whether the two are the same to the column's index.
-    pub fn is_same(self, one: &[u8], other: &[u8]) -> bool {
-        match self {
-            Self::Id => one == other,
-            Self::Name => one.eq_ignore_ascii_case(other),
-        }
-    }
-}
 
 /// Hints that fill a line of the processor's cache. 0 is none.
 type Bucket = [u32; 16];
@@ -207,11 +175,11 @@ impl fmt::Debug for Hints {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::apply::Lookup;
     use super::super::bulk;
+    use super::super::lookup::Lookup;
     use super::super::schema::DataDirectory;
     use super::*;
-    use crate::domain::{AccountId, PrincipalName, Resource, ResourceId};
+    use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, Targets};
 
     const ACCOUNT: &str = "1000000000000001";
 

@@ -6,10 +6,13 @@ mod checkpoint;
 mod error;
 mod folding;
 mod hints;
+mod key;
+mod lookup;
 mod read;
 mod removals;
 mod schema;
 mod tags;
+mod untags;
 mod writer;
 
 use std::path::Path;

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, params};
 use tokio::sync::Semaphore;
 
-use super::apply::{Lookup, Record, Untag};
+use super::apply::Untag;
 use super::error::{ApplyError, OpenError};
 use super::hints::Hints;
+use super::lookup::{Lookup, Record};
 use super::removals::{Published, Removals, Removed};
 use super::schema::DataDirectory;
 use super::tags::{self, CorruptTags};

@@ -11,9 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, Transaction};
 
-use super::apply::{Lookup, Rewrite, Rewriter};
+use super::apply::{Rewrite, Rewriter};
 use super::error::ApplyError;
 use super::hints::Hints;
+use super::lookup::Lookup;
 use super::tags;
 
 /// Which tags of a record are removed, by their place in it: the lowest bit is the first. A record has at most 20.

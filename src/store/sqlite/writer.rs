@@ -10,13 +10,15 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
-use super::apply::{Lookup, Plan, Rewriter, Untag, plan_tag};
+use super::apply::{Plan, Rewriter, plan_tag};
 use super::checkpoint::{self, Checkpointer};
 use super::error::ApplyError;
 use super::folding::{NoteTable, Occasion, Uncommitted};
 use super::hints::Hints;
+use super::lookup::Lookup;
 use super::removals::{Logged, Published, Removals};
 use super::schema::{self, DataDirectory};
+use super::untags::{self, Sighting};
 use crate::domain::{Applied, Changed, TagCommand, UntagCommand};
 use crate::store::StoreError;
 use crate::telemetry::metrics::metrics;
@@ -33,6 +35,13 @@ pub struct Job {
 impl Job {
     fn is_change(&self) -> bool {
         !matches!(self.work, Work::Check)
+    }
+
+    fn untag(&self) -> Option<&UntagCommand> {
+        match &self.work {
+            Work::Untag(command) => Some(command),
+            Work::Tag(_) | Work::Check => None,
+        }
     }
 }
 
@@ -255,8 +264,16 @@ impl<'connection> Writer<'connection> {
         let newest = published.newest();
         let removals = &newest.removals;
         let mut outcomes = Vec::with_capacity(batch.len());
-        for job in batch {
-            outcomes.push(self.apply(&job.work, removals)?);
+        for run in batch.chunk_by(|job, next| job.untag().is_some() == next.untag().is_some()) {
+            let untags = run.iter().filter_map(Job::untag);
+            let sightings = untags::look_up(&mut self.lookup, untags, &self.changes, removals)?;
+            let mut rest = sightings.as_slice();
+            for job in run {
+                let targets = job.untag().map_or(0, |command| command.targets.count());
+                let (sightings, others) = rest.split_at(targets);
+                outcomes.push(self.apply(&job.work, sightings, removals)?);
+                rest = others;
+            }
         }
         let occasion = if batch.is_empty() {
             Occasion::Idle
@@ -273,17 +290,19 @@ impl<'connection> Writer<'connection> {
         Ok((self.notes.insert(&self.changes)?, outcomes))
     }
 
-    fn apply(&mut self, work: &Work, removals: &Removals) -> Result<Outcome, ApplyError> {
+    /// An untag comes with what there is of its targets.
+    fn apply(
+        &mut self,
+        work: &Work,
+        sightings: &[Sighting],
+        removals: &Removals,
+    ) -> Result<Outcome, ApplyError> {
         let Self {
             lookup, changes, ..
         } = self;
         let plan = match work {
             Work::Untag(command) => {
-                let mut plan = Untag::plan(command);
-                let missing = lookup.each(&command.account, &command.targets, |_, record| {
-                    Ok(plan.add(record, changes.of(record.number, removals))?)
-                });
-                missing.map(|missing| plan.finish(missing))
+                untags::plan(command, sightings, changes).map_err(ApplyError::from)
             }
             Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, removals)),
             Work::Check => {

@@ -1,0 +1,129 @@
+//! Finding records, in a table and in indexes that are larger than any cache.
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::hints::Hints;
+use super::key::{Key, KeyKind};
+use crate::domain::{AccountId, RESOURCE_TYPE_USER, Targets};
+
+/// A row as it lies in the table.
+pub struct Record<'row> {
+    pub number: i64,
+    pub id: &'row str,
+    /// Encoded, with those that are removed already.
+    pub tags: &'row [u8],
+}
+
+impl<'row> Record<'row> {
+    pub fn of(row: &'row rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            number: row.get(0)?,
+            id: row.get_ref(1)?.as_str()?,
+            tags: row.get_ref(2)?.as_blob()?,
+        })
+    }
+}
+
+/// Whether a row of a lookup is the record with this key.
+fn is_of(row: &rusqlite::Row<'_>, key: Key<'_>) -> rusqlite::Result<bool> {
+    let column = match key.kind {
+        KeyKind::Id => 1,
+        KeyKind::Name => 5,
+    };
+    let name = row.get_ref(column)?.as_bytes()?;
+    Ok(key.kind.is_same(name, key.name.as_bytes())
+        && row.get_ref(3)?.as_bytes()? == key.account.as_bytes()
+        && row.get_ref(4)?.as_bytes()? == RESOURCE_TYPE_USER.as_bytes())
+}
+
+/// Finds records by id, name or number. The connection keeps the statements: each read has a lookup of its own.
+pub struct Lookup<'connection> {
+    hints: &'connection Hints,
+    id: CachedStatement<'connection>,
+    name: CachedStatement<'connection>,
+    number: CachedStatement<'connection>,
+}
+
+impl<'connection> Lookup<'connection> {
+    pub fn new(
+        connection: &'connection Connection,
+        hints: &'connection Hints,
+    ) -> rusqlite::Result<Self> {
+        let prepare = |condition: &str| {
+            connection.prepare_cached(&format!(
+                "SELECT number, resource_id, tags, account_id, resource_type, principal_name \
+                 FROM resource WHERE {condition}"
+            ))
+        };
+        let by = |kind: KeyKind| {
+            let key = kind.column();
+            prepare(&format!(
+                "account_id = ?1 AND resource_type = ?2 AND {key} = ?3"
+            ))
+        };
+        Ok(Self {
+            hints,
+            id: by(KeyKind::Id)?,
+            name: by(KeyKind::Name)?,
+            number: prepare("number = ?1")?,
+        })
+    }
+
+    /// Calls `found` with the place in the command and the record of every target that exists, and returns the places of
+    /// the others.
+    pub fn each<E: From<rusqlite::Error>>(
+        &mut self,
+        account: &AccountId,
+        targets: &Targets,
+        mut found: impl FnMut(usize, &Record<'_>) -> Result<(), E>,
+    ) -> Result<Vec<usize>, E> {
+        let mut missing = Vec::new();
+        for position in 0..targets.count() {
+            let key = Key::of(account, targets, position);
+            match self.find(key, |record| found(position, record))? {
+                Some(result) => result?,
+                None => missing.push(position),
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Calls `found` with the record of a key, if there is one.
+    pub fn find<T>(
+        &mut self,
+        key: Key<'_>,
+        found: impl FnOnce(&Record<'_>) -> T,
+    ) -> rusqlite::Result<Option<T>> {
+        for number in self.hints.of(key.kind, key.account, key.name) {
+            let mut rows = self.number.query([number])?;
+            if let Some(row) = rows.next()?
+                && is_of(row, key)?
+            {
+                return Record::of(row).map(|record| Some(found(&record)));
+            }
+        }
+        let statement = match key.kind {
+            KeyKind::Id => &mut self.id,
+            KeyKind::Name => &mut self.name,
+        };
+        let record = |row: &rusqlite::Row<'_>| Ok(found(&Record::of(row)?));
+        statement
+            .query_row(params![key.account, RESOURCE_TYPE_USER, key.name], record)
+            .optional()
+    }
+
+    /// The number that the record of a key has, or another one, or none.
+    pub fn guess(&self, key: Key<'_>) -> Option<i64> {
+        self.hints.of(key.kind, key.account, key.name).next()
+    }
+
+    /// Calls `found` with the record of a number, if there is one.
+    pub fn numbered<T>(
+        &mut self,
+        number: i64,
+        found: impl FnOnce(&Record<'_>) -> T,
+    ) -> rusqlite::Result<Option<T>> {
+        let row = |row: &rusqlite::Row<'_>| Ok(found(&Record::of(row)?));
+        self.number.query_row([number], row).optional()
+    }
+}
