@@ -108,7 +108,8 @@ pub struct ServeArguments {
         value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub store_connections: u16,
 
-    /// How many changes may wait for the store before more are refused with RESOURCE_EXHAUSTED.
+    /// How many requests may wait for the store before more are refused with RESOURCE_EXHAUSTED; the embedded one counts changes and
+    /// reads apart.
     #[arg(long, env = "UNTAG_QUEUE_DEPTH", value_name = "REQUESTS", default_value = "8192",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub queue_depth: u32,

@@ -9,6 +9,7 @@ mod hints;
 mod key;
 mod lookup;
 mod read;
+mod readers;
 mod removals;
 mod schema;
 mod tags;
@@ -29,7 +30,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
 use hints::Hints;
-use read::Readers;
+use readers::Readers;
 use removals::{Logged, Published};
 use schema::DataDirectory;
 use writer::{Job, Work};
@@ -37,9 +38,9 @@ use writer::{Job, Work};
 /// How an embedded store is set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// How many commands may wait for the writer.
+    /// How many commands may wait for the writer, and how many reads for the threads that read.
     pub queue: usize,
-    /// How many requests may read at once.
+    /// How many threads read.
     pub readers: usize,
     /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
     pub batch: usize,
@@ -63,7 +64,7 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
-    readers: Arc<Readers>,
+    readers: Readers,
     published: Published,
     hints: Hints,
     _counted: Arc<Vec<Open>>,
@@ -86,7 +87,10 @@ impl SqliteStore {
             bulk::insert(&connection, resources.into_iter().map(Ok))?;
         }
         let logged = Logged::read(&connection)?;
-        let readers = Arc::new(Readers::open(&directory, options.readers)?);
+        let (readers, reads) = Readers::queue(options.queue);
+        let reading = (0..options.readers)
+            .map(|_| directory.open_reader())
+            .collect::<Result<_, _>>()?;
         let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let published = logged.publish();
@@ -95,6 +99,8 @@ impl SqliteStore {
             directory,
             connection,
             checkpointer,
+            reading,
+            reads,
             logged,
             published: published.clone(),
             hints: hints.clone(),

@@ -1,76 +1,18 @@
-//! Reads on connections of their own: they see the last commit, and neither wait for the writer nor hold it up.
-
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! What is read: lists, and untags that only validate.
 
 use rusqlite::{Connection, params};
-use tokio::sync::Semaphore;
 
 use super::apply::Untag;
-use super::error::{ApplyError, OpenError};
+use super::error::ApplyError;
 use super::hints::Hints;
 use super::lookup::{Lookup, Record};
 use super::removals::{Published, Removals, Removed};
-use super::schema::DataDirectory;
 use super::tags::{self, CorruptTags};
 use crate::domain::{
-    AccountId, Applied, Changed, ListQuery, RESOURCE_TYPE_USER, ResourceId, TagPage, Targets,
-    UntagCommand,
+    AccountId, Changed, ListQuery, RESOURCE_TYPE_USER, ResourceId, TagPage, Targets, UntagCommand,
 };
 use crate::store::StoreError;
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
-
-/// A fixed set of connections, each used by one request at a time.
-#[derive(Debug)]
-pub struct Readers {
-    idle: Mutex<Vec<Connection>>,
-    permits: Arc<Semaphore>,
-}
-
-impl Readers {
-    pub fn open(directory: &DataDirectory, count: usize) -> Result<Self, OpenError> {
-        let idle = (0..count)
-            .map(|_| directory.open_reader())
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            idle: Mutex::new(idle),
-            permits: Arc::new(Semaphore::new(count)),
-        })
-    }
-
-    /// Runs `read` on a thread where it may block.
-    pub async fn run<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl FnOnce(&Connection) -> Result<T, ApplyError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let broken = |what: &'static str| StoreError::Broken(Arc::from(Box::from(what)));
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| broken("the readers are closed"))?;
-        let readers = Arc::clone(self);
-        let work = move || {
-            let _permit = permit;
-            let connection = readers
-                .idle()
-                .pop()
-                .ok_or_else(|| broken("no reader is idle"))?;
-            let result = catch_unwind(AssertUnwindSafe(|| read(&connection)));
-            // It goes back also after a panic, which is this request's alone.
-            readers.idle().push(connection);
-            result
-                .unwrap_or_else(|panic| resume_unwind(panic))
-                .map_err(|error| error.to_store_error(Applied::No))
-        };
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or_else(|error| Err(StoreError::Broken(Arc::new(error))))
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Checks an untag, and changes nothing.
 pub fn check_untag(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use crossbeam_channel::Receiver;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
@@ -16,6 +17,7 @@ use super::error::ApplyError;
 use super::folding::{NoteTable, Occasion, Uncommitted};
 use super::hints::Hints;
 use super::lookup::Lookup;
+use super::readers::{self, Read};
 use super::removals::{Logged, Published, Removals};
 use super::schema::{self, DataDirectory};
 use super::untags::{self, Sighting};
@@ -61,6 +63,9 @@ pub struct Setup {
     pub directory: DataDirectory,
     pub connection: Connection,
     pub checkpointer: Connection,
+    /// What those threads use that read, and what they take reads from.
+    pub reading: Vec<Connection>,
+    pub reads: Receiver<Read>,
     /// What the table of notes holds, and where what becomes of it is published.
     pub logged: Logged,
     pub published: Published,
@@ -77,6 +82,8 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         directory,
         connection,
         checkpointer,
+        reading,
+        reads,
         logged,
         published,
         hints,
@@ -85,6 +92,10 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         unfolded,
     } = setup;
     let mut checkpointer = Checkpointer::start(checkpointer, hints.clone())?;
+    let readers = reading
+        .into_iter()
+        .map(|connection| readers::start(connection, reads.clone()))
+        .collect::<std::io::Result<Vec<_>>>()?;
     let body = move || {
         match catch_unwind(AssertUnwindSafe(|| {
             let notes = NoteTable::new(&connection, &logged, unfolded)?;
@@ -102,6 +113,9 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
             }
         }
         checkpointer.stop();
+        for reader in readers {
+            let _ = reader.join();
+        }
         // The lock goes last, after the connection has folded its log into the database.
         drop(connection);
         drop(directory);
