@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long)]
     pub postgres: bool,
 
-    /// Another build of untag, which is then measured too.
+    /// Another build of untag, which is then measured too; with --postgres, on that store as well.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
 

@@ -8,8 +8,8 @@ pub enum Program {
     Untag(&'static [&'static str]),
     /// Another build of `untag`, as the first.
     Build(PathBuf),
-    /// `untag serve` on a copy of the users in PostgreSQL.
-    Postgres,
+    /// `untag serve` on a copy of the users in PostgreSQL; another build of it where there is a path.
+    Postgres(Option<PathBuf>),
     /// The empty handler.
     Empty,
 }
@@ -49,23 +49,32 @@ const SERVERS: &[Kind] = &[
 const POSTGRES: &Kind = &Kind {
     name: "postgres",
     what: "as durable, but on PostgreSQL with its default settings; its processes are in the CPU and not in the memory",
-    program: Program::Postgres,
+    program: Program::Postgres(None),
     decimals: 2,
 };
 
-/// The servers of a run: those of every run, PostgreSQL where it is wanted, and another build where there is one.
+/// The servers of a run: those of every run, PostgreSQL where it is wanted, and another build where there is one, on
+/// every store of the run.
 pub fn servers(postgres: bool, other_build: Option<&Path>) -> Vec<&'static Kind> {
-    let other = other_build.map(|path| {
-        let program = Program::Build(path.to_path_buf());
-        let what = "as durable, but the program that --against names";
+    let other = |name, what, program| {
         // Once a run, which it outlives.
         &*Box::leak(Box::new(Kind {
-            name: "other-build",
+            name,
             what,
             program,
             decimals: 2,
         }))
+    };
+    let embedded = other_build.map(|path| {
+        let what = "as durable, but the program that --against names";
+        other("other-build", what, Program::Build(path.to_path_buf()))
+    });
+    let shared = other_build.filter(|_| postgres).map(|path| {
+        let what = "as postgres, but the program that --against names";
+        let program = Program::Postgres(Some(path.to_path_buf()));
+        other("other-postgres", what, program)
     });
     let postgres = postgres.then_some(POSTGRES);
-    SERVERS.iter().chain(postgres).chain(other).collect()
+    let more = postgres.into_iter().chain(embedded).chain(shared);
+    SERVERS.iter().chain(more).collect()
 }

@@ -1,7 +1,8 @@
 //! How many requests a second the service takes, against two baselines in the same run:
 //! an empty handler (what gRPC itself costs) and a commit for each request (what group commit gains).
 //!
-//! With `-- --postgres` the store in PostgreSQL is measured beside the embedded one.
+//! With `-- --postgres` the store in PostgreSQL is measured beside the embedded one, and another build
+//! (`-- --against PROGRAM`) on both.
 //!
 //! `cargo bench --bench throughput` measures every workload, `-- --quick` one of them in under four minutes;
 //! `-- --help` has the other choices. The servers take turns in short slices, so that what else the machine does hits

@@ -11,9 +11,8 @@ mod support;
 
 use support::{Cluster, Database, Durability};
 
-/// The database that has the users and is never served itself, and the one that is.
+/// The database that has the users and is never served itself.
 const IMPORTED: &str = "imported";
-const MEASURED: &str = "measured";
 
 /// The cluster of a run.
 pub struct Postgres(Cluster);
@@ -50,14 +49,16 @@ impl Postgres {
         self.0.sql(IMPORTED, "VACUUM (ANALYZE)");
     }
 
-    /// Copies the users to a store for a server, in place of the one before, and waits until the copy is on the disk.
-    pub fn copy(&self) -> String {
-        let drop = format!("DROP DATABASE IF EXISTS {MEASURED} WITH (FORCE)");
-        let create = format!("CREATE DATABASE {MEASURED} TEMPLATE {IMPORTED}");
+    /// Copies the users to a store for the server of this name, in place of the one before, and waits until the copy is
+    /// on the disk.
+    pub fn copy_for(&self, server: &str) -> String {
+        let name = format!("measured-{server}");
+        let drop = format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)");
+        let create = format!("CREATE DATABASE \"{name}\" TEMPLATE {IMPORTED}");
         for statement in [drop.as_str(), create.as_str(), "CHECKPOINT"] {
             self.0.sql("postgres", statement);
         }
-        self.url(MEASURED)
+        self.url(&name)
     }
 
     fn url(&self, name: &str) -> String {

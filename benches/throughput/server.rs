@@ -68,11 +68,12 @@ impl Server {
                 population.copy_to(&data)?;
                 Self::start_untag(kind, untag(), flags, embedded, tally, &directory)
             }
-            Program::Postgres => {
+            Program::Postgres(other) => {
                 let postgres = population.postgres()?;
-                let url = postgres.copy();
+                let url = postgres.copy_for(kind.name);
                 let store = ("UNTAG_STORE", OsStr::new(&url));
-                let mut server = Self::start_untag(kind, untag(), &[], store, tally, &directory)?;
+                let program = other.as_deref().map_or_else(untag, clean);
+                let mut server = Self::start_untag(kind, program, &[], store, tally, &directory)?;
                 server.postmaster = Some(postgres.postmaster()?);
                 Ok(server)
             }
