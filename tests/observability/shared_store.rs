@@ -44,6 +44,7 @@ async fn postgres_that_is_gone_is_not_ready_and_the_process_is_live() {
     untag().await.unwrap();
     let scrape = Scrape::of(&server);
     assert_eq!(scrape.sum("untag_store_commit_seconds_count", &[]), 1.0);
+    assert_eq!(scrape.sum("untag_store_batch_requests_sum", &[]), 1.0);
     assert_eq!(scrape.sum("untag_store_queue_capacity", &[]), 77.0);
     assert_eq!(scrape.sum("untag_store_queue_depth", &[]), 0.0);
     assert!(scrape.sum("untag_store_connections", &[]) >= 1.0);

@@ -1,7 +1,7 @@
 //! The service on PostgreSQL, from outside: the real binary and real servers, also when those fail.
 
+mod batches;
 mod bulk;
-
 mod failover;
 mod harness;
 mod history;

@@ -65,7 +65,7 @@ async fn postgres_frozen_database_collects_no_more_work_than_the_queue_holds() {
     let mut codes = Vec::new();
     for _ in 0..6 {
         // The answer has been given up, but not the work.
-        let failure = remove(&mut client.clone(), &[1], &["env"])
+        let failure = set(&mut client.clone(), &[1], &[("env", "x")])
             .await
             .unwrap_err();
         codes.push(failure.code());

@@ -70,6 +70,7 @@ macro_rules! store_contract {
             concurrency:
                 concurrent_untags_of_different_users_all_apply,
                 concurrent_untags_of_the_same_tags_remove_each_tag_once,
+                concurrent_untags_of_overlapping_users_count_each_tag_once,
                 concurrent_commands_are_not_harmed_by_neighbours_that_are_refused,
                 concurrent_tags_never_exceed_the_limit,
                 concurrent_commands_on_the_same_users_in_any_order_all_apply,

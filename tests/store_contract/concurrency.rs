@@ -78,6 +78,50 @@ pub async fn concurrent_untags_of_the_same_tags_remove_each_tag_once<B: Backend>
     assert_eq!(backend.contents().await, contents(&some_users(10, &[])));
 }
 
+pub async fn concurrent_untags_of_overlapping_users_count_each_tag_once<B: Backend>() {
+    let tags = numbered_tags("key-", 20, "x");
+    let backend = B::start(some_users(12, &borrowed(&tags))).await;
+    let store = backend.store();
+    // Each names three neighbours, in turns by id, by name, with a user that is missing, and all of their tags.
+    let run = |task: usize| {
+        let users = (0..3).map(|place| (task * 5 + place) % 12);
+        let by_id = users.clone().map(|number| number.to_string());
+        let by_name: Vec<_> = users
+            .map(|number| format!("user-{number}@example.com"))
+            .collect();
+        let by_name: Vec<_> = by_name.iter().map(String::as_str).collect();
+        let some = || {
+            keys([
+                format!("key-{}", task % 14),
+                format!("key-{}", task % 3 + 14),
+            ])
+        };
+        match task % 8 {
+            0 | 1 => untag_with(store, names(&by_name), some()),
+            2 => untag_with(store, ids(by_id.chain(["777".to_owned()])), some()),
+            3 if task > 200 => untag_with(store, ids(by_id), TagSelection::All),
+            _ => untag_with(store, ids(by_id), some()),
+        }
+    };
+    let mut removed = Some(0);
+    for (task, answer) in all_at_once((0..400).map(run)).await.into_iter().enumerate() {
+        if let Ok(changed) = &answer {
+            assert_eq!(changed.resources, 3, "command {task}");
+            // The cloud does not count them.
+            removed = removed.zip(changed.tags).map(|(all, more)| all + more);
+        }
+        let refused = self::answer(answer).err();
+        let expected = (task % 8 == 2).then(|| Refused::Missing(vec![3]));
+        assert_eq!(refused, expected, "command {task}");
+    }
+    let contents = backend.contents().await;
+    let left: usize = contents.values().map(|(_, tags)| tags.len()).sum();
+    assert!(
+        removed.is_none_or(|removed| removed == 12 * 20 - left),
+        "{removed:?}, {left} left"
+    );
+}
+
 pub async fn concurrent_commands_are_not_harmed_by_neighbours_that_are_refused<B: Backend>() {
     let full = numbered_tags("key-", 20, "x");
     let mut users = some_users(200, &[("env", "x")]);

@@ -79,19 +79,27 @@ impl Failure {
         })
     }
 
+    /// Whether a statement that several commands shared was not applied, and the commands may fare better one by one:
+    /// the server has refused it, and neither for the want of something nor for the time it took.
+    pub fn may_be_of_one_command(&self) -> bool {
+        self.sql_state()
+            .is_some_and(|code| !is_lost(code) && !is_refusal(code))
+    }
+
     /// Says what the failure of a change or of a read means for the caller of the store.
-    pub fn into_store_error(self, changes: bool) -> StoreError {
-        let (reason, sent) = match &self {
+    pub fn to_store_error(self: &Arc<Self>, changes: bool) -> StoreError {
+        let broken = || StoreError::Broken(Arc::clone(self) as Arc<_>);
+        let (reason, sent) = match &**self {
             Self::NoConnection(_) => ("the database can't be reached", false),
             Self::Frozen => ("the database does not answer", true),
-            Self::CorruptTags => return StoreError::Broken(Arc::new(self)),
+            Self::CorruptTags => return broken(),
             Self::Postgres(error) => match error.code() {
                 None => ("the connection to the database was lost", true),
                 Some(code) if is_lost(code) => ("the database has closed the connection", true),
                 Some(code) if self.was_refused() || is_refusal(code) => {
                     ("the database can't take the change now", false)
                 }
-                Some(_) => return StoreError::Broken(Arc::new(self)),
+                Some(_) => return broken(),
             },
         };
         // A change whose answer is lost may have been committed.
@@ -103,7 +111,7 @@ impl Failure {
         StoreError::Unavailable {
             reason,
             applied,
-            source: Some(Arc::new(self)),
+            source: Some(Arc::clone(self) as Arc<_>),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Connections, each shared by many requests at a time.
 //!
 //! A statement is a round trip and a transaction, so requests need no connection of their own: what is sent while a
-//! statement runs is pipelined behind it. (A pool that lends connections, such as deadpool, would allow one request a
+//! statement runs is pipelined behind it. Untags share statements, too: see `batch.rs`. (A pool that lends connections, such as deadpool, would allow one request a
 //! connection.)
 
 use std::sync::Arc;
@@ -56,8 +56,8 @@ impl Lanes {
         }
     }
 
-    /// Runs `statement` on the connection with the least to do. It goes on when the caller stops waiting, so that the
-    /// load of the connection stays true.
+    /// Runs `statement` on a task of its own. It goes on when the caller stops waiting, so that the load of the
+    /// connection stays true.
     pub async fn run<T, F>(
         self: &Arc<Self>,
         statement: impl FnOnce(Arc<Session>) -> F + Send + 'static,
@@ -67,28 +67,35 @@ impl Lanes {
         F: Future<Output = Result<T, tokio_postgres::Error>> + Send,
     {
         let lanes = Arc::clone(self);
-        let work = async move {
-            let Some((lane, _load)) = lanes.least_loaded() else {
-                return Err(Failure::NoConnection("the store has no connections".into()));
-            };
-            let session = tokio::time::timeout(CONNECTION_TIMEOUT, lanes.session(lane)).await;
-            let no_session = |_| Failure::NoConnection("no connection in time".into());
-            let session = session.map_err(no_session)??;
-            let answer =
-                tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&session))).await;
-            let failure = match answer {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => Failure::from(error),
-                Err(_) => Failure::Frozen,
-            };
-            if failure.is_of_the_connection() {
-                lane.give_up(&session).await;
-            }
-            Err(failure)
-        };
-        tokio::spawn(work)
+        tokio::spawn(async move { lanes.perform(statement).await })
             .await
             .unwrap_or_else(|error| Err(Failure::NoConnection(error.into())))
+    }
+
+    /// Runs `statement` on the connection with the least to do, for a caller that does not stop waiting.
+    pub async fn perform<T, F>(
+        &self,
+        statement: impl FnOnce(Arc<Session>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
+        let Some((lane, _load)) = self.least_loaded() else {
+            return Err(Failure::NoConnection("the store has no connections".into()));
+        };
+        let session = tokio::time::timeout(CONNECTION_TIMEOUT, self.session(lane)).await;
+        let no_session = |_| Failure::NoConnection("no connection in time".into());
+        let session = session.map_err(no_session)??;
+        let answer = tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&session))).await;
+        let failure = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => Failure::from(error),
+            Err(_) => Failure::Frozen,
+        };
+        if failure.is_of_the_connection() {
+            lane.give_up(&session).await;
+        }
+        Err(failure)
     }
 
     /// The lane with the least to do, which has one more to do now. Chosen and counted at once, so that two statements

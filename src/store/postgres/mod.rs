@@ -1,5 +1,6 @@
 //! The shared store: PostgreSQL, or a distributed engine that speaks its protocol.
 
+mod batch;
 mod bulk;
 mod config;
 mod error;
@@ -31,6 +32,7 @@ use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
+use batch::{Batches, Shared};
 use error::Failure;
 use lanes::Lanes;
 use session::{Parameters, Session};
@@ -70,6 +72,7 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct PostgresStore {
     lanes: Arc<Lanes>,
+    batches: Arc<Batches>,
     places: Arc<Semaphore>,
 }
 
@@ -92,8 +95,10 @@ impl PostgresStore {
     fn unchecked(connection: &ConnectionString, options: Options) -> Result<Self, OpenError> {
         let tls = tls::Tls::new(connection)?;
         let lanes = Lanes::new(hosts::split(connection.config())?, tls, options.connections);
+        let lanes = Arc::new(lanes);
         Ok(Self {
-            lanes: Arc::new(lanes),
+            batches: Arc::new(Batches::new(Arc::clone(&lanes))),
+            lanes,
             places: Arc::new(Semaphore::new(options.queue)),
         })
     }
@@ -125,42 +130,53 @@ impl PostgresStore {
         Ok(migrations::migrate(&mut client, dry_run).await?)
     }
 
-    /// Sends a statement in a place of the queue, which it keeps until the database is done with it, also when the
-    /// caller has stopped waiting: a database that hangs must not collect more work than the queue may hold.
+    /// A place of the queue, which is kept until the database is done, also when the caller has stopped waiting: a
+    /// database that hangs must not collect more work than the queue may hold.
+    fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_| StoreError::Busy)
+    }
+
+    /// Sends a statement in a place of the queue.
     async fn query(
         &self,
         sql: &'static str,
         parameters: Parameters,
         changes: bool,
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = Arc::new(place.map_err(|_| StoreError::Busy)?);
-        self.send(sql, parameters, changes, Some(place)).await
+        let place = self.place()?;
+        self.send(sql, parameters, changes, Arc::new(place)).await
     }
 
-    /// Sends a statement, again where that may help and can't change anything twice.
+    /// Sends a statement, again where that may help and can't change anything twice. What it `holds` is let go when the
+    /// database and the caller are done with it.
     async fn send(
         &self,
         sql: &'static str,
         parameters: Parameters,
         changes: bool,
-        place: Option<Arc<OwnedSemaphorePermit>>,
+        holds: Arc<impl Send + Sync + 'static>,
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
         let parameters = Arc::new(parameters);
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let (parameters, place) = (Arc::clone(&parameters), place.clone());
+            let (parameters, holds) = (Arc::clone(&parameters), Arc::clone(&holds));
             let mut change = changes.then(Change::queue);
             let answer = self.lanes.run(move |session| async move {
-                let _place = place;
+                let _holds = holds;
                 let _span = change.as_mut().and_then(|change| change.commit(1));
                 let _commit = changes.then(|| Commit(Instant::now()));
                 session.query(sql, &parameters).await
             });
             let reading = if changes { Span::none() } else { trace::read() };
             match answer.instrument(reading).await {
-                Ok(rows) => return Ok(rows),
+                Ok(rows) => {
+                    if changes {
+                        metrics().store.shared_commit(1);
+                    }
+                    return Ok(rows);
+                }
                 Err(failure) if failure.may_be_repeated(changes) && attempt < TRIES => {
                     metrics().store.retries.inc();
                     tracing::debug!(%failure, attempt, "sending a statement again");
@@ -170,7 +186,7 @@ impl PostgresStore {
                     pause *= 2;
                     attempt += 1;
                 }
-                Err(failure) => return Err(failure.into_store_error(changes)),
+                Err(failure) => return Err(Arc::new(failure).to_store_error(changes)),
             }
         }
     }
@@ -212,6 +228,36 @@ impl PostgresStore {
         }
         Ok(Changed::count(rows.len(), count))
     }
+
+    /// An untag with a statement of its own, which waits for locks and tells whom it has not found.
+    async fn untag_alone(
+        &self,
+        command: &UntagCommand,
+        holds: Arc<impl Send + Sync + 'static>,
+    ) -> Result<Changed, StoreError> {
+        let names = Names::of(&command.targets);
+        let mut parameters = names.parameters(command.account.as_str());
+        parameters.push((Box::new(command.allow_missing), Type::BOOL));
+        let sql = match &command.selection {
+            TagSelection::All => names.statements.untag_all,
+            TagSelection::Keys(keys) => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                parameters.push((Box::new(keys), Type::TEXT_ARRAY));
+                names.statements.untag_keys
+            }
+        };
+        let rows = self.send(sql, parameters, true, holds).await?;
+        let (found, removed): (Vec<String>, i64) = rows
+            .first()
+            .map(|row| (row.get(0), row.get(1)))
+            .unwrap_or_default();
+        let missing = names.missing(&found);
+        if !missing.is_empty() && !command.allow_missing {
+            return Err(StoreError::Missing(missing));
+        }
+        let tags = usize::try_from(removed).unwrap_or_default();
+        Ok(Changed::count(found.len(), tags))
+    }
 }
 
 /// A change at the database, from when it has a connection. Notes how long it took when it goes: answered, failed or given up.
@@ -235,7 +281,7 @@ fn record(id: &str, tags: &str) -> Result<(ResourceId, Tags), StoreError> {
             tags.into_iter().map(tag).collect::<Option<Tags>>()?,
         ))
     };
-    parse().ok_or_else(|| Failure::CorruptTags.into_store_error(false))
+    parse().ok_or_else(|| Arc::new(Failure::CorruptTags).to_store_error(false))
 }
 
 /// The targets of a command as the statements take them.
@@ -302,28 +348,13 @@ impl Store for PostgresStore {
         if command.validate_only {
             return self.validate(&command).await;
         }
-        let names = Names::of(&command.targets);
-        let mut parameters = names.parameters(command.account.as_str());
-        parameters.push((Box::new(command.allow_missing), Type::BOOL));
-        let sql = match &command.selection {
-            TagSelection::All => names.statements.untag_all,
-            TagSelection::Keys(keys) => {
-                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-                parameters.push((Box::new(keys), Type::TEXT_ARRAY));
-                names.statements.untag_keys
+        let place = self.place()?;
+        match self.batches.untag(Arc::clone(&command), place).await? {
+            Shared::Applied(changed) => Ok(changed),
+            Shared::Alone(place, claim) => {
+                self.untag_alone(&command, Arc::new((place, claim))).await
             }
-        };
-        let rows = self.query(sql, parameters, true).await?;
-        let (found, removed): (Vec<String>, i64) = rows
-            .first()
-            .map(|row| (row.get(0), row.get(1)))
-            .unwrap_or_default();
-        let missing = names.missing(&found);
-        if !missing.is_empty() && !command.allow_missing {
-            return Err(StoreError::Missing(missing));
         }
-        let tags = usize::try_from(removed).unwrap_or_default();
-        Ok(Changed::count(found.len(), tags))
     }
 
     async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
@@ -392,7 +423,7 @@ impl Store for PostgresStore {
     async fn check(&self) -> Result<(), StoreError> {
         // Without a place: a queue that is full for a moment is not a database that is down.
         let rows = self
-            .send(statements::CHECK, Vec::new(), false, None)
+            .send(statements::CHECK, Vec::new(), false, Arc::new(()))
             .await?;
         match rows.first().map(|row| row.get(0)) {
             Some(false) => Ok(()),

@@ -1,19 +1,25 @@
-//! The SQL. Each change is one statement in one round trip, with the account in every predicate.
+//! The SQL. Each change is one statement in one round trip, with the account in every predicate; untags share one.
 //!
-//! A change locks its targets in order of id, so that overlapping requests wait for each other and never deadlock, and
-//! updates only rows that really change. What a change depends on it reads from the locked rows: the table itself is
-//! read in READ COMMITTED as it was when the statement began, which may be before a change that the lock waited for.
+//! A change by itself locks its targets in order of id, so that overlapping requests wait for each other and never
+//! deadlock; untags that share a statement wait for no row. Only rows that really change are updated. What a change
+//! depends on it reads from the locked rows: the table itself is read in READ COMMITTED as it was when the statement
+//! began, which may be before a change that the lock waited for.
 
 /// Starts a change: the targets that exist, locked. `$1` the account, `$2` the ids or lower-case names, `$key` the
 /// expression that they are compared with.
 macro_rules! locked {
     ($key:literal) => {
+        locked!($key, "ORDER BY resource_id FOR UPDATE")
+    };
+    ($key:literal, $how:literal) => {
         concat!(
             "WITH locked AS MATERIALIZED (SELECT resource_id, ",
             $key,
             " AS key, tags FROM resource WHERE account_id = $1 AND resource_type = 'user' AND ",
             $key,
-            " = ANY ($2) ORDER BY resource_id FOR UPDATE)"
+            " = ANY ($2) ",
+            $how,
+            ")"
         )
     };
 }
@@ -54,6 +60,34 @@ macro_rules! untag_all {
     };
 }
 
+/// Many untags at once. `$3` the number of each target's command, `$4` the keys of each command as an array in text, or
+/// NULL for every tag. No target may be there twice. Returns the number of each command that was applied, and how many
+/// tags it has removed. The others have changed nothing: a target of theirs is locked by another session, has tags that
+/// are no object, or does not exist.
+macro_rules! untag_shared {
+    ($key:literal) => {
+        concat!(
+            locked!(
+                $key,
+                "AND jsonb_typeof(tags) = 'object' FOR UPDATE SKIP LOCKED"
+            ),
+            ", command AS MATERIALIZED (SELECT number, keys::text[] AS keys ",
+            "FROM unnest($4) WITH ORDINALITY AS c (keys, number))",
+            ", target AS MATERIALIZED (SELECT t.command, c.keys, l.resource_id, l.tags, ",
+            "CASE WHEN c.keys IS NULL THEN (SELECT count(*) FROM jsonb_object_keys(l.tags)) ",
+            "ELSE (SELECT count(*) FROM unnest(c.keys) AS key WHERE l.tags ? key) END AS gone, ",
+            "bool_and(l.key IS NOT NULL) OVER (PARTITION BY t.command) AS whole ",
+            "FROM unnest($2, $3) AS t (key, command) JOIN command c ON c.number = t.command ",
+            "LEFT JOIN locked l ON l.key = t.key)",
+            ", changed AS (UPDATE resource r SET tags = CASE WHEN l.keys IS NULL THEN '{}' ELSE l.tags - l.keys END ",
+            "FROM target l WHERE ",
+            row!(),
+            " AND l.whole AND l.gone > 0) ",
+            "SELECT command, sum(gone)::bigint FROM target WHERE whole GROUP BY command"
+        )
+    };
+}
+
 /// `$3` the tags as a JSON object, `$4` how many a resource may carry. Returns the keys of the targets found, and of those
 /// that would carry too many.
 macro_rules! tag {
@@ -89,6 +123,7 @@ macro_rules! find {
 pub struct ByTarget {
     pub untag_keys: &'static str,
     pub untag_all: &'static str,
+    pub untag_shared: &'static str,
     pub tag: &'static str,
     pub find: &'static str,
 }
@@ -96,6 +131,7 @@ pub struct ByTarget {
 pub const BY_ID: ByTarget = ByTarget {
     untag_keys: untag_keys!("resource_id"),
     untag_all: untag_all!("resource_id"),
+    untag_shared: untag_shared!("resource_id"),
     tag: tag!("resource_id"),
     find: find!("resource_id"),
 };
@@ -103,6 +139,7 @@ pub const BY_ID: ByTarget = ByTarget {
 pub const BY_NAME: ByTarget = ByTarget {
     untag_keys: untag_keys!("lower(principal_name)"),
     untag_all: untag_all!("lower(principal_name)"),
+    untag_shared: untag_shared!("lower(principal_name)"),
     tag: tag!("lower(principal_name)"),
     find: find!("lower(principal_name)"),
 };

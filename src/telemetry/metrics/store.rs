@@ -57,7 +57,7 @@ impl Store {
         );
         registry.register(
             "untag_store_batch_requests",
-            "Changes that shared a commit of the embedded store",
+            "Changes that shared a commit",
             store.batch_requests.clone(),
         );
         registry.register(

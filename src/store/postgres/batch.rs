@@ -1,0 +1,351 @@
+//! Untags that share a statement, a transaction and a flush of the log (group commit).
+//!
+//! While the database works on untags, those that arrive wait, and the next statement takes them together. It waits for
+//! nobody: a row that another session has locked is passed over, and so is a user that does not exist. The commands that
+//! name such a row change nothing there, and each is sent again by itself, with the statement that waits and finds out.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_postgres::types::Type;
+use tracing::Span;
+
+use super::lanes::Lanes;
+use super::session::Parameters;
+use super::{Commit, Names};
+use crate::domain::{AccountId, Applied, Changed, TagKey, TagSelection, Targets, UntagCommand};
+use crate::store::StoreError;
+use crate::telemetry::metrics::metrics;
+use crate::telemetry::trace::Change;
+
+/// How many statements of a group may be under way: while one waits for the disk, another can do its work. With more, each
+/// has fewer commands, and what a statement costs by itself is paid more often.
+const STATEMENTS: usize = 2;
+/// A statement takes no more commands when it has as many targets as this: they stay locked until it is done.
+const TARGETS: usize = 512;
+
+/// What came of a command in a shared statement.
+pub enum Shared {
+    /// It was applied.
+    Applied(Changed),
+    /// It was not, and has to be sent by itself, in the place that it has. Its users are kept from shared statements until
+    /// the claim is dropped.
+    Alone(OwnedSemaphorePermit, Claim),
+}
+
+type Answer = Result<Shared, StoreError>;
+
+/// Untags that wait for a statement, and the statements that are under way.
+pub struct Batches {
+    lanes: Arc<Lanes>,
+    hasher: RandomState,
+    /// Those that have something to do.
+    groups: Mutex<HashMap<Key, Group>>,
+}
+
+/// What commands that share a statement have in common: the account, so that an engine that divides the table by account
+/// has it in one place, and how users are looked for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    account: AccountId,
+    by_name: bool,
+}
+
+#[derive(Default)]
+struct Group {
+    waiting: VecDeque<Job>,
+    under_way: usize,
+    /// The targets of the commands that are under way, by hash, and who waits for them: two commands of one statement
+    /// never have a user in common. A hash that two users share only makes one wait for the other.
+    claimed: HashMap<u64, Vec<Job>>,
+}
+
+impl Group {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.under_way == 0 && self.claimed.is_empty()
+    }
+}
+
+struct Job {
+    command: Arc<UntagCommand>,
+    names: Names,
+    /// The targets by hash, each once.
+    targets: Vec<u64>,
+    place: OwnedSemaphorePermit,
+    trace: Change,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What is under way: a statement, or a command. Others that waited for it may go when this is dropped.
+pub struct Claim {
+    batches: Arc<Batches>,
+    key: Key,
+    targets: Vec<u64>,
+    statements: usize,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.targets.is_empty() && self.statements == 0 {
+            return;
+        }
+        let mut groups = self.batches.groups();
+        let Some(group) = groups.get_mut(&self.key) else {
+            return;
+        };
+        group.under_way -= self.statements;
+        for target in &self.targets {
+            let waited = group.claimed.remove(target).unwrap_or_default();
+            for job in waited.into_iter().rev() {
+                group.waiting.push_front(job);
+            }
+        }
+        let is_awaited = !group.waiting.is_empty();
+        if group.is_idle() {
+            groups.remove(&self.key);
+        }
+        drop(groups);
+        // Not from here: a runtime that shuts down drops what it is given, and that would end here again.
+        if let Ok(runtime) = Handle::try_current()
+            && is_awaited
+        {
+            let (batches, key) = (Arc::clone(&self.batches), self.key.clone());
+            runtime.spawn(async move { batches.send(&key) });
+        }
+    }
+}
+
+impl Batches {
+    pub fn new(lanes: Arc<Lanes>) -> Self {
+        Self {
+            lanes,
+            hasher: RandomState::new(),
+            groups: Mutex::default(),
+        }
+    }
+
+    /// Has a command carried out in a shared statement, in a place of the queue that it keeps until the database is done
+    /// with it. One whose caller stops waiting before that is not sent.
+    pub async fn untag(
+        self: &Arc<Self>,
+        command: Arc<UntagCommand>,
+        place: OwnedSemaphorePermit,
+    ) -> Answer {
+        let key = Key {
+            account: command.account.clone(),
+            by_name: matches!(command.targets, Targets::Names(_)),
+        };
+        let names = Names::of(&command.targets);
+        let targets = names.names.iter().map(|name| self.hasher.hash_one(name));
+        let mut targets: Vec<u64> = targets.collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            command,
+            names,
+            targets,
+            place,
+            trace: Change::queue(),
+            reply,
+        };
+        self.add(&key, job);
+        let lost = |_| {
+            Err(StoreError::Unavailable {
+                reason: "the store has stopped",
+                applied: Applied::Maybe,
+                source: None,
+            })
+        };
+        answer.await.unwrap_or_else(lost)
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashMap<Key, Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(self: &Arc<Self>, key: &Key, job: Job) {
+        let mut groups = self.groups();
+        let group = groups.entry(key.clone()).or_default();
+        group.waiting.push_back(job);
+        drop(groups);
+        self.send(key);
+    }
+
+    /// Sends what waits in a group, as far as statements may be under way.
+    fn send(self: &Arc<Self>, key: &Key) {
+        while let Some(batch) = self.next(key) {
+            tokio::spawn(batch.run());
+        }
+    }
+
+    /// Takes the commands of a group's next statement: those that have waited longest and whose users nobody is at.
+    fn next(self: &Arc<Self>, key: &Key) -> Option<Batch> {
+        let mut groups = self.groups();
+        let group = groups.get_mut(key)?;
+        if group.under_way == STATEMENTS {
+            return None;
+        }
+        let mut jobs: Vec<(Job, Claim)> = Vec::new();
+        let mut targets = 0;
+        while targets < TARGETS
+            && let Some(mut job) = group.waiting.pop_front()
+        {
+            // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
+            if job.reply.is_closed() {
+                continue;
+            }
+            let mut wanted = job.targets.iter();
+            if let Some(taken) = wanted.find(|hash| group.claimed.contains_key(hash)) {
+                let waits = group.claimed.entry(*taken).or_default();
+                waits.push(job);
+                continue;
+            }
+            targets += job.targets.len();
+            for hash in &job.targets {
+                group.claimed.insert(*hash, Vec::new());
+            }
+            let claim = self.claim(key, std::mem::take(&mut job.targets), 0);
+            jobs.push((job, claim));
+        }
+        if jobs.is_empty() {
+            if group.is_idle() {
+                groups.remove(key);
+            }
+            return None;
+        }
+        group.under_way += 1;
+        let statement = self.claim(key, Vec::new(), 1);
+        Some(Batch { jobs, statement })
+    }
+
+    fn claim(self: &Arc<Self>, key: &Key, targets: Vec<u64>, statements: usize) -> Claim {
+        Claim {
+            batches: Arc::clone(self),
+            key: key.clone(),
+            targets,
+            statements,
+        }
+    }
+}
+
+/// A statement and its commands.
+struct Batch {
+    jobs: Vec<(Job, Claim)>,
+    statement: Claim,
+}
+
+impl Batch {
+    async fn run(mut self) {
+        let lanes = Arc::clone(&self.statement.batches.lanes);
+        let jobs = &mut self.jobs;
+        let answer = lanes.perform(|session| async move {
+            // There may have been a wait for the connection.
+            jobs.retain(|(job, _)| !job.reply.is_closed());
+            let Some((first, _)) = jobs.first() else {
+                return Ok(Vec::new());
+            };
+            let sql = first.names.statements.untag_shared;
+            let parameters = parameters(jobs);
+            let changes = jobs.len();
+            let traces = jobs.iter_mut().map(|(job, _)| &mut job.trace);
+            let spans = traces.filter_map(|change| change.commit(changes));
+            let _spans: Vec<Span> = spans.collect();
+            let _commit = Commit(Instant::now());
+            session.query(sql, &parameters).await
+        });
+        match answer.await {
+            Ok(rows) => {
+                let mut removed = vec![None; self.jobs.len()];
+                for row in rows {
+                    let (command, tags): (i64, i64) = (row.get(0), row.get(1));
+                    if let Some(at) = usize::try_from(command - 1).ok()
+                        && let Some(slot) = removed.get_mut(at)
+                    {
+                        *slot = Some(usize::try_from(tags).unwrap_or_default());
+                    }
+                }
+                self.finish(removed);
+            }
+            Err(failure) if failure.may_be_of_one_command() => {
+                let changes = self.jobs.len();
+                metrics().store.retries.inc_by(changes as u64);
+                tracing::debug!(%failure, changes, "a shared statement has failed; sending its changes one by one");
+                let none = vec![None; changes];
+                self.finish(none);
+            }
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                for (job, _) in self.jobs {
+                    // Whoever has gone meanwhile needs no answer.
+                    let _ = job.reply.send(Err(failure.to_store_error(true)));
+                }
+            }
+        }
+    }
+
+    /// Answers each command: with how many tags it has removed, or that it was not applied.
+    fn finish(mut self, removed: Vec<Option<usize>>) {
+        let applied = removed.iter().flatten().count();
+        if applied > 0 {
+            metrics().store.shared_commit(applied);
+        }
+        for ((job, mut claim), removed) in self.jobs.into_iter().zip(removed) {
+            let answer = match removed {
+                Some(tags) => {
+                    // All that were applied let go at once, and the next statement takes all that have waited for them.
+                    self.statement.targets.append(&mut claim.targets);
+                    Shared::Applied(Changed::count(job.command.targets.count(), tags))
+                }
+                None => Shared::Alone(job.place, claim),
+            };
+            let _ = job.reply.send(Ok(answer));
+        }
+    }
+}
+
+/// The parameters of the shared statement. What differs from command to command travels in arrays, so that there is one
+/// statement to prepare.
+fn parameters(jobs: &mut [(Job, Claim)]) -> Parameters {
+    let (mut targets, mut commands, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let mut account = String::new();
+    for ((job, _), number) in jobs.iter_mut().zip(1_i64..) {
+        commands.extend(std::iter::repeat_n(number, job.names.names.len()));
+        targets.append(&mut job.names.names);
+        keys.push(match &job.command.selection {
+            TagSelection::All => None,
+            TagSelection::Keys(keys) => Some(array_of(keys)),
+        });
+        job.command.account.as_str().clone_into(&mut account);
+    }
+    vec![
+        (Box::new(account), Type::TEXT),
+        (Box::new(targets), Type::TEXT_ARRAY),
+        (Box::new(commands), Type::INT8_ARRAY),
+        (Box::new(keys), Type::TEXT_ARRAY),
+    ]
+}
+
+/// Keys as PostgreSQL writes an array of texts: an array of arrays has to have as many in each.
+fn array_of(keys: &[TagKey]) -> String {
+    let mut array = String::from("{");
+    for key in keys {
+        if array.len() > 1 {
+            array.push(',');
+        }
+        array.push('"');
+        for character in key.as_str().chars() {
+            if matches!(character, '"' | '\\') {
+                array.push('\\');
+            }
+            array.push(character);
+        }
+        array.push('"');
+    }
+    array.push('}');
+    array
+}
