@@ -85,6 +85,17 @@ async fn fill_statements(
     first
 }
 
+/// How many changes the service has committed, and in how many commits.
+fn committed(server: &Server) -> (usize, usize) {
+    let metrics = get(server, "/metrics").1;
+    let of = |what: &str| {
+        let name = format!("untag_store_batch_requests_{what} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap().trim_end_matches(".0").parse().unwrap()
+    };
+    (of("sum"), of("count"))
+}
+
 /// Where users have other tags than `team`.
 const LEFT: &str = "SELECT resource_id || ' ' || tags::text FROM resource \
                     WHERE tags <> '{\"team\": \"a\"}' ORDER BY resource_id::int";
@@ -158,14 +169,9 @@ async fn postgres_untags_that_share_a_statement_are_answered_one_by_one() {
     assert_eq!(database.sql(LEFT), expected.join("\n"));
 
     // All but the two that failed were committed, in fewer commits.
-    let metrics = get(&server, "/metrics").1;
-    let committed = |what: &str| -> usize {
-        let name = format!("untag_store_batch_requests_{what} ");
-        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
-        value.unwrap().trim_end_matches(".0").parse().unwrap()
-    };
-    assert_eq!(committed("sum"), FIRST + 26);
-    assert!(committed("count") <= FIRST + 6, "{}", committed("count"));
+    let (changes, commits) = committed(&server);
+    assert_eq!(changes, FIRST + 26);
+    assert!(commits <= FIRST + 6, "{commits} commits");
 
     // Those that waited shared a few statements. Four of them needed one of their own, too; two of these failed, which
     // the log has in other lines.
@@ -184,19 +190,42 @@ async fn postgres_untags_that_share_a_statement_are_answered_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_locked_user_holds_up_only_those_who_name_it() {
-    let database = database_of(3);
-    let server = serve(&database.url(), &["--store-connections", "2"]);
+async fn postgres_untags_of_one_user_do_not_wait_for_a_commit_each() {
+    let database = database_of(FIRST + 2);
+    let server = serve(&database.url(), &[]);
     let other = session(&database).await;
-    let lock = "BEGIN; SELECT FROM resource WHERE resource_id = '1' FOR UPDATE";
+    hold_table(&other).await;
+    let mut running = fill_statements(&server, &database).await;
+    for number in 0..30 {
+        let ids = [FIRST + 1, FIRST + 2];
+        let key = ["env", "team", "absent"][number % 3];
+        running.push(start(&server, &ids[number % 2..], &[key]).await);
+    }
+    wait_for_queue(&server, FIRST + 30).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    for request in running {
+        request.await.unwrap().unwrap();
+    }
+    let expected = format!("{} {{}}\n{} {{}}", FIRST + 1, FIRST + 2);
+    assert_eq!(database.sql(LEFT), expected);
+    let (changes, commits) = committed(&server);
+    assert_eq!(changes, FIRST + 30);
+    assert!(commits <= FIRST + 4, "{commits} commits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_locked_user_holds_up_only_those_who_name_it() {
+    let database = database_of(5);
+    let server = serve(&database.url(), &["--store-connections", "4"]);
+    let other = session(&database).await;
+    let lock = "BEGIN; SELECT FROM resource WHERE resource_id IN ('1', '4', '5') FOR UPDATE";
     other.batch_execute(lock).await.unwrap();
-    // More than there are connections.
+    // More requests than there are connections, and more locked users than statements under way at a time.
     let mut waiting = Vec::new();
-    for number in 0..6 {
-        let ids: &[usize] = if number == 0 { &[1, 3] } else { &[1] };
+    for ids in [&[1, 3][..], &[4], &[5], &[1], &[1], &[1], &[1], &[1]] {
         waiting.push(start(&server, ids, &["env"]).await);
     }
-    wait_for_queue(&server, 6).await;
+    wait_for_queue(&server, 8).await;
     wait_for_lock_wait(&database).await;
     let mut client = server.client().await;
     for key in ["env", "team"] {

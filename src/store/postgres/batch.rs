@@ -4,7 +4,8 @@
 //! nobody: a row that another session has locked is passed over, and so is a user that does not exist. The commands that
 //! name such a row change nothing there, and each is sent again by itself, with the statement that waits and finds out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -59,9 +60,16 @@ struct Key {
 struct Group {
     waiting: VecDeque<Job>,
     under_way: usize,
-    /// The targets of the commands that are under way, by hash, and who waits for them: two commands of one statement
-    /// never have a user in common. A hash that two users share only makes one wait for the other.
-    claimed: HashMap<u64, Vec<Job>>,
+    /// The targets of the commands that are under way, by hash: another statement would only find them locked. A hash that
+    /// two users share makes one wait for the other, and no more.
+    claimed: HashMap<u64, Claimed>,
+}
+
+#[derive(Default)]
+struct Claimed {
+    /// Commands of one statement may have a user in common.
+    holders: usize,
+    waiting: Vec<Job>,
 }
 
 impl Group {
@@ -99,9 +107,13 @@ impl Drop for Claim {
         };
         group.under_way -= self.statements;
         for target in &self.targets {
-            let waited = group.claimed.remove(target).unwrap_or_default();
-            for job in waited.into_iter().rev() {
-                group.waiting.push_front(job);
+            if let Entry::Occupied(mut claimed) = group.claimed.entry(*target) {
+                claimed.get_mut().holders -= 1;
+                if claimed.get().holders == 0 {
+                    for job in claimed.remove().waiting.into_iter().rev() {
+                        group.waiting.push_front(job);
+                    }
+                }
             }
         }
         let is_awaited = !group.waiting.is_empty();
@@ -183,7 +195,7 @@ impl Batches {
         }
     }
 
-    /// Takes the commands of a group's next statement: those that have waited longest and whose users nobody is at.
+    /// Takes the commands of a group's next statement: those that have waited longest and whose users no other is at.
     fn next(self: &Arc<Self>, key: &Key) -> Option<Batch> {
         let mut groups = self.groups();
         let group = groups.get_mut(key)?;
@@ -191,6 +203,7 @@ impl Batches {
             return None;
         }
         let mut jobs: Vec<(Job, Claim)> = Vec::new();
+        let mut own = HashSet::new();
         let mut targets = 0;
         while targets < TARGETS
             && let Some(mut job) = group.waiting.pop_front()
@@ -199,15 +212,15 @@ impl Batches {
             if job.reply.is_closed() {
                 continue;
             }
-            let mut wanted = job.targets.iter();
-            if let Some(taken) = wanted.find(|hash| group.claimed.contains_key(hash)) {
-                let waits = group.claimed.entry(*taken).or_default();
-                waits.push(job);
+            let taken = |hash: &&u64| group.claimed.contains_key(hash) && !own.contains(*hash);
+            if let Some(taken) = job.targets.iter().find(taken).copied() {
+                group.claimed.entry(taken).or_default().waiting.push(job);
                 continue;
             }
             targets += job.targets.len();
             for hash in &job.targets {
-                group.claimed.insert(*hash, Vec::new());
+                own.insert(*hash);
+                group.claimed.entry(*hash).or_default().holders += 1;
             }
             let claim = self.claim(key, std::mem::take(&mut job.targets), 0);
             jobs.push((job, claim));

@@ -61,9 +61,9 @@ macro_rules! untag_all {
 }
 
 /// Many untags at once. `$3` the number of each target's command, `$4` the keys of each command as an array in text, or
-/// NULL for every tag. No target may be there twice. Returns the number of each command that was applied, and how many
-/// tags it has removed. The others have changed nothing: a target of theirs is locked by another session, has tags that
-/// are no object, or does not exist.
+/// NULL for every tag. Returns the number of each command that was applied, and how many tags it has removed: where several
+/// name a tag, the first of them. The others have changed nothing: a target of theirs is locked by another session, has tags
+/// that are no object, or does not exist.
 macro_rules! untag_shared {
     ($key:literal) => {
         concat!(
@@ -74,16 +74,18 @@ macro_rules! untag_shared {
             ", command AS MATERIALIZED (SELECT number, keys::text[] AS keys ",
             "FROM unnest($4) WITH ORDINALITY AS c (keys, number))",
             ", target AS MATERIALIZED (SELECT t.command, c.keys, l.resource_id, l.tags, ",
-            "CASE WHEN c.keys IS NULL THEN (SELECT count(*) FROM jsonb_object_keys(l.tags)) ",
-            "ELSE (SELECT count(*) FROM unnest(c.keys) AS key WHERE l.tags ? key) END AS gone, ",
             "bool_and(l.key IS NOT NULL) OVER (PARTITION BY t.command) AS whole ",
             "FROM unnest($2, $3) AS t (key, command) JOIN command c ON c.number = t.command ",
             "LEFT JOIN locked l ON l.key = t.key)",
-            ", changed AS (UPDATE resource r SET tags = CASE WHEN l.keys IS NULL THEN '{}' ELSE l.tags - l.keys END ",
-            "FROM target l WHERE ",
+            ", gone AS MATERIALIZED (SELECT DISTINCT ON (resource_id, key) resource_id, key, command ",
+            "FROM target, jsonb_object_keys(tags) AS key ",
+            "WHERE whole AND (keys IS NULL OR key = ANY (keys)) ORDER BY resource_id, key, command)",
+            ", changed AS (UPDATE resource r SET tags = l.tags - g.keys FROM locked l ",
+            "JOIN (SELECT resource_id, array_agg(key) AS keys FROM gone GROUP BY resource_id) g ",
+            "ON g.resource_id = l.resource_id WHERE ",
             row!(),
-            " AND l.whole AND l.gone > 0) ",
-            "SELECT command, sum(gone)::bigint FROM target WHERE whole GROUP BY command"
+            ") SELECT command, count(g.key) FROM (SELECT DISTINCT command FROM target WHERE whole) t ",
+            "LEFT JOIN gone g USING (command) GROUP BY command"
         )
     };
 }
