@@ -17,7 +17,7 @@ use tracing::Span;
 
 use super::lanes::Lanes;
 use super::session::Parameters;
-use super::{Commit, Names};
+use super::{Commit, Names, untagged};
 use crate::domain::{AccountId, Applied, Changed, TagKey, TagSelection, Targets, UntagCommand};
 use crate::store::StoreError;
 use crate::telemetry::metrics::metrics;
@@ -262,28 +262,38 @@ impl Batch {
             let Some((first, _)) = jobs.first() else {
                 return Ok(Vec::new());
             };
-            let sql = first.names.statements.untag_shared;
-            let parameters = parameters(jobs);
+            let count = first.names.names.len();
+            // One by itself needs a third less of the processor with the statement that is made for it.
+            let is_lone = jobs.len() == 1;
+            let (sql, parameters) = if is_lone {
+                let (untag, parameters) = first.names.untag(&first.command, false);
+                (untag.passing, parameters)
+            } else {
+                (first.names.statements.untag_shared, parameters(jobs))
+            };
             let changes = jobs.len();
             let traces = jobs.iter_mut().map(|(job, _)| &mut job.trace);
             let spans = traces.filter_map(|change| change.commit(changes));
             let _spans: Vec<Span> = spans.collect();
             let _commit = Commit(Instant::now());
-            session.query(sql, &parameters).await
+            let rows = session.query(sql, &parameters).await?;
+            if is_lone {
+                let (found, tags) = untagged(&rows);
+                return Ok(vec![(found.len() == count).then_some(tags)]);
+            }
+            let mut removed = vec![None; changes];
+            for row in rows {
+                let (command, tags): (i64, i64) = (row.get(0), row.get(1));
+                if let Some(at) = usize::try_from(command - 1).ok()
+                    && let Some(slot) = removed.get_mut(at)
+                {
+                    *slot = Some(usize::try_from(tags).unwrap_or_default());
+                }
+            }
+            Ok(removed)
         });
         match answer.await {
-            Ok(rows) => {
-                let mut removed = vec![None; self.jobs.len()];
-                for row in rows {
-                    let (command, tags): (i64, i64) = (row.get(0), row.get(1));
-                    if let Some(at) = usize::try_from(command - 1).ok()
-                        && let Some(slot) = removed.get_mut(at)
-                    {
-                        *slot = Some(usize::try_from(tags).unwrap_or_default());
-                    }
-                }
-                self.finish(removed);
-            }
+            Ok(removed) => self.finish(removed),
             Err(failure) if failure.may_be_of_one_command() => {
                 let changes = self.jobs.len();
                 metrics().store.retries.inc_by(changes as u64);

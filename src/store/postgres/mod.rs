@@ -36,7 +36,7 @@ use batch::{Batches, Shared};
 use error::Failure;
 use lanes::Lanes;
 use session::{Parameters, Session};
-use statements::{BY_ID, BY_NAME, ByTarget};
+use statements::{BY_ID, BY_NAME, ByTarget, Untag};
 
 /// How many times a statement is sent that the server could not carry out for its concurrency.
 const TRIES: u32 = 5;
@@ -236,28 +236,24 @@ impl PostgresStore {
         holds: Arc<impl Send + Sync + 'static>,
     ) -> Result<Changed, StoreError> {
         let names = Names::of(&command.targets);
-        let mut parameters = names.parameters(command.account.as_str());
-        parameters.push((Box::new(command.allow_missing), Type::BOOL));
-        let sql = match &command.selection {
-            TagSelection::All => names.statements.untag_all,
-            TagSelection::Keys(keys) => {
-                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-                parameters.push((Box::new(keys), Type::TEXT_ARRAY));
-                names.statements.untag_keys
-            }
-        };
-        let rows = self.send(sql, parameters, true, holds).await?;
-        let (found, removed): (Vec<String>, i64) = rows
-            .first()
-            .map(|row| (row.get(0), row.get(1)))
-            .unwrap_or_default();
+        let (untag, parameters) = names.untag(command, command.allow_missing);
+        let rows = self.send(untag.waiting, parameters, true, holds).await?;
+        let (found, tags) = untagged(&rows);
         let missing = names.missing(&found);
         if !missing.is_empty() && !command.allow_missing {
             return Err(StoreError::Missing(missing));
         }
-        let tags = usize::try_from(removed).unwrap_or_default();
         Ok(Changed::count(found.len(), tags))
     }
+}
+
+/// The answer to an untag by itself: the targets that were found, and how many tags went.
+fn untagged(rows: &[tokio_postgres::Row]) -> (Vec<String>, usize) {
+    let (found, removed): (Vec<String>, i64) = rows
+        .first()
+        .map(|row| (row.get(0), row.get(1)))
+        .unwrap_or_default();
+    (found, usize::try_from(removed).unwrap_or_default())
 }
 
 /// A change at the database, from when it has a connection. Notes how long it took when it goes: answered, failed or given up.
@@ -309,6 +305,21 @@ impl Names {
             (Box::new(account.to_owned()), Type::TEXT),
             (Box::new(self.names.clone()), Type::TEXT_ARRAY),
         ]
+    }
+
+    /// The statement of an untag by itself.
+    fn untag(&self, command: &UntagCommand, allow_missing: bool) -> (&'static Untag, Parameters) {
+        let mut parameters = self.parameters(command.account.as_str());
+        parameters.push((Box::new(allow_missing), Type::BOOL));
+        let untag = match &command.selection {
+            TagSelection::All => &self.statements.untag_all,
+            TagSelection::Keys(keys) => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                parameters.push((Box::new(keys), Type::TEXT_ARRAY));
+                &self.statements.untag_keys
+            }
+        };
+        (untag, parameters)
     }
 
     /// The places of the targets that are not among those found.

@@ -8,9 +8,6 @@
 /// Starts a change: the targets that exist, locked. `$1` the account, `$2` the ids or lower-case names, `$key` the
 /// expression that they are compared with.
 macro_rules! locked {
-    ($key:literal) => {
-        locked!($key, "ORDER BY resource_id FOR UPDATE")
-    };
     ($key:literal, $how:literal) => {
         concat!(
             "WITH locked AS MATERIALIZED (SELECT resource_id, ",
@@ -35,9 +32,9 @@ macro_rules! row {
 /// That count reads the tags as an object, and so fails the change where they are something else: `?|` and `-` would find
 /// no key in a text or an array, or remove it from there.
 macro_rules! untag_keys {
-    ($key:literal) => {
+    ($key:literal, $how:literal) => {
         concat!(
-            locked!($key),
+            locked!($key, $how),
             ", changed AS (UPDATE resource r SET tags = l.tags - $4 FROM locked l WHERE ",
             row!(),
             " AND l.tags ?| $4 AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
@@ -49,9 +46,9 @@ macro_rules! untag_keys {
 
 /// As `untag_keys`, for every tag and without `$4`.
 macro_rules! untag_all {
-    ($key:literal) => {
+    ($key:literal, $how:literal) => {
         concat!(
-            locked!($key),
+            locked!($key, $how),
             ", changed AS (UPDATE resource r SET tags = '{}' FROM locked l WHERE ",
             row!(),
             " AND l.tags <> '{}' AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
@@ -95,7 +92,7 @@ macro_rules! untag_shared {
 macro_rules! tag {
     ($key:literal) => {
         concat!(
-            locked!($key),
+            locked!($key, "ORDER BY resource_id FOR UPDATE"),
             ", too_many AS (SELECT key FROM locked ",
             "WHERE (SELECT count(*) FROM jsonb_object_keys(tags || $3::jsonb)) > $4)",
             ", changed AS (UPDATE resource r SET tags = l.tags || $3::jsonb FROM locked l WHERE ",
@@ -121,26 +118,44 @@ macro_rules! find {
     };
 }
 
+/// An untag by itself: it waits for rows that are locked, or passes them over as if they were missing.
+pub struct Untag {
+    pub waiting: &'static str,
+    pub passing: &'static str,
+}
+
 /// The statements for targets that are named in one way.
 pub struct ByTarget {
-    pub untag_keys: &'static str,
-    pub untag_all: &'static str,
+    pub untag_keys: Untag,
+    pub untag_all: Untag,
     pub untag_shared: &'static str,
     pub tag: &'static str,
     pub find: &'static str,
 }
 
 pub const BY_ID: ByTarget = ByTarget {
-    untag_keys: untag_keys!("resource_id"),
-    untag_all: untag_all!("resource_id"),
+    untag_keys: Untag {
+        waiting: untag_keys!("resource_id", "ORDER BY resource_id FOR UPDATE"),
+        passing: untag_keys!("resource_id", "FOR UPDATE SKIP LOCKED"),
+    },
+    untag_all: Untag {
+        waiting: untag_all!("resource_id", "ORDER BY resource_id FOR UPDATE"),
+        passing: untag_all!("resource_id", "FOR UPDATE SKIP LOCKED"),
+    },
     untag_shared: untag_shared!("resource_id"),
     tag: tag!("resource_id"),
     find: find!("resource_id"),
 };
 
 pub const BY_NAME: ByTarget = ByTarget {
-    untag_keys: untag_keys!("lower(principal_name)"),
-    untag_all: untag_all!("lower(principal_name)"),
+    untag_keys: Untag {
+        waiting: untag_keys!("lower(principal_name)", "ORDER BY resource_id FOR UPDATE"),
+        passing: untag_keys!("lower(principal_name)", "FOR UPDATE SKIP LOCKED"),
+    },
+    untag_all: Untag {
+        waiting: untag_all!("lower(principal_name)", "ORDER BY resource_id FOR UPDATE"),
+        passing: untag_all!("lower(principal_name)", "FOR UPDATE SKIP LOCKED"),
+    },
     untag_shared: untag_shared!("lower(principal_name)"),
     tag: tag!("lower(principal_name)"),
     find: find!("lower(principal_name)"),
