@@ -11,6 +11,7 @@ use untag::grpc::proto::untag_resources_request::Resources;
 
 use crate::harness::{
     assert_says_what_happened, fill, remove, resource_ids, serve, tags_of, wait_for_lock_wait,
+    wait_for_lock_waits,
 };
 use crate::http::get;
 use crate::postgres_server::{Cluster, Database, shared};
@@ -350,4 +351,26 @@ async fn postgres_untag_whose_caller_is_gone_is_not_sent() {
     wait_for_queue(&server, 0).await;
     let expected = format!("{} {{\"env\": \"prod\", \"team\": \"a\"}}", FIRST + 1);
     assert_eq!(database.sql(LEFT), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_full_statements_take_every_connection_and_small_ones_gather() {
+    let database = database_of(2_000);
+    let server = serve(&database.url(), &["--store-connections", "5"]);
+    let other = session(&database).await;
+    hold_table(&other).await;
+    let mut running = fill_statements(&server, &database).await;
+    assert_eq!(wait_for_lock_waits(&database, 2).await, 2);
+    // More than three full statements.
+    for first in (101..=1_850).step_by(50) {
+        let users: Vec<_> = (first..first + 50).collect();
+        running.push(start(&server, &users, &["env"]).await);
+    }
+    assert_eq!(wait_for_lock_waits(&database, 5).await, 5);
+    other.batch_execute("COMMIT").await.unwrap();
+    for request in running {
+        request.await.unwrap().unwrap();
+    }
+    let changed = "SELECT count(*) FROM resource WHERE tags = '{\"team\": \"a\"}'";
+    assert_eq!(database.sql(changed), (FIRST + 1_750).to_string());
 }

@@ -24,9 +24,9 @@ use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::Change;
 
 /// How many statements of a group may be under way: while one waits for the disk, another can do its work. With more, each
-/// has fewer commands, and what a statement costs by itself is paid more often.
+/// has fewer commands, and what a statement costs by itself is paid more often. Full ones may be on every connection.
 const STATEMENTS: usize = 2;
-/// A statement takes no more commands when it has as many targets as this: they stay locked until it is done.
+/// A statement is full when it has as many targets as this: they stay locked until it is done.
 const TARGETS: usize = 512;
 
 /// What came of a command in a shared statement.
@@ -59,6 +59,8 @@ struct Key {
 #[derive(Default)]
 struct Group {
     waiting: VecDeque<Job>,
+    /// The targets of those that wait.
+    targets: usize,
     under_way: usize,
     /// The targets of the commands that are under way, by hash: another statement would only find them locked. A hash that
     /// two users share makes one wait for the other, and no more.
@@ -73,6 +75,25 @@ struct Claimed {
 }
 
 impl Group {
+    fn push(&mut self, job: Job) {
+        self.targets += job.targets.len();
+        self.waiting.push_back(job);
+    }
+
+    /// Takes the command that has waited longest.
+    fn pop(&mut self) -> Option<Job> {
+        let job = self.waiting.pop_front()?;
+        self.targets -= job.targets.len();
+        Some(job)
+    }
+
+    /// Whether one more statement may be under way on so many connections.
+    fn may_send(&self, connections: usize) -> bool {
+        let is_full = self.targets >= TARGETS;
+        let most = if is_full { connections } else { STATEMENTS };
+        self.under_way < most.max(STATEMENTS)
+    }
+
     fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way == 0 && self.claimed.is_empty()
     }
@@ -111,6 +132,7 @@ impl Drop for Claim {
                 claimed.get_mut().holders -= 1;
                 if claimed.get().holders == 0 {
                     for job in claimed.remove().waiting.into_iter().rev() {
+                        group.targets += job.targets.len();
                         group.waiting.push_front(job);
                     }
                 }
@@ -183,7 +205,7 @@ impl Batches {
     fn add(self: &Arc<Self>, key: &Key, job: Job) {
         let mut groups = self.groups();
         let group = groups.entry(key.clone()).or_default();
-        group.waiting.push_back(job);
+        group.push(job);
         drop(groups);
         self.send(key);
     }
@@ -199,14 +221,14 @@ impl Batches {
     fn next(self: &Arc<Self>, key: &Key) -> Option<Batch> {
         let mut groups = self.groups();
         let group = groups.get_mut(key)?;
-        if group.under_way == STATEMENTS {
+        if !group.may_send(self.lanes.count()) {
             return None;
         }
         let mut jobs: Vec<(Job, Claim)> = Vec::new();
         let mut own = HashSet::new();
         let mut targets = 0;
         while targets < TARGETS
-            && let Some(mut job) = group.waiting.pop_front()
+            && let Some(mut job) = group.pop()
         {
             // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
             if job.reply.is_closed() {

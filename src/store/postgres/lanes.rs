@@ -1,8 +1,8 @@
 //! Connections, each shared by many requests at a time.
 //!
 //! A statement is a round trip and a transaction, so requests need no connection of their own: what is sent while a
-//! statement runs is pipelined behind it. Untags share statements, too: see `batch.rs`. (A pool that lends connections, such as deadpool, would allow one request a
-//! connection.)
+//! statement runs is pipelined behind it. Untags share statements, too: see `batch.rs`. (A pool that lends connections, such
+//! as deadpool, would allow one request a connection.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +54,11 @@ impl Lanes {
             tls,
             all: std::iter::repeat_with(Lane::default).take(count).collect(),
         }
+    }
+
+    /// How many connections there are at most.
+    pub fn count(&self) -> usize {
+        self.all.len()
     }
 
     /// Runs `statement` on a task of its own. It goes on when the caller stops waiting, so that the load of the
