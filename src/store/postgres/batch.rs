@@ -24,10 +24,13 @@ use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::Change;
 
 /// How many statements of a group may be under way: while one waits for the disk, another can do its work. With more, each
-/// has fewer commands, and what a statement costs by itself is paid more often. Full ones may be on every connection.
+/// has fewer commands, and what a statement costs by itself is paid more often.
 const STATEMENTS: usize = 2;
-/// A statement is full when it has as many targets as this: they stay locked until it is done.
+/// A statement takes no more commands when it has as many targets as this: they stay locked until it is done.
 const TARGETS: usize = 512;
+/// A command with as many targets as this shares no statement: its work is the rows, and the database does that on all
+/// connections at once.
+const LARGE: usize = 16;
 
 /// What came of a command in a shared statement.
 pub enum Shared {
@@ -59,8 +62,7 @@ struct Key {
 #[derive(Default)]
 struct Group {
     waiting: VecDeque<Job>,
-    /// The targets of those that wait.
-    targets: usize,
+    large: VecDeque<Job>,
     under_way: usize,
     /// The targets of the commands that are under way, by hash: another statement would only find them locked. A hash that
     /// two users share makes one wait for the other, and no more.
@@ -75,27 +77,36 @@ struct Claimed {
 }
 
 impl Group {
-    fn push(&mut self, job: Job) {
-        self.targets += job.targets.len();
-        self.waiting.push_back(job);
+    fn queue_of(&mut self, job: &Job) -> &mut VecDeque<Job> {
+        if job.targets.len() < LARGE {
+            &mut self.waiting
+        } else {
+            &mut self.large
+        }
     }
 
-    /// Takes the command that has waited longest.
-    fn pop(&mut self) -> Option<Job> {
-        let job = self.waiting.pop_front()?;
-        self.targets -= job.targets.len();
-        Some(job)
+    /// Takes a command that can be sent: its caller waits, and its users are at no other but those of `own`.
+    fn take(&mut self, from: impl Fn(&mut Self) -> Option<Job>, own: &HashSet<u64>) -> Option<Job> {
+        loop {
+            let job = from(self)?;
+            // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
+            if job.reply.is_closed() {
+                continue;
+            }
+            let taken = |hash: &&u64| self.claimed.contains_key(hash) && !own.contains(*hash);
+            match job.targets.iter().find(taken).copied() {
+                Some(taken) => self.claimed.entry(taken).or_default().waiting.push(job),
+                None => return Some(job),
+            }
+        }
     }
 
-    /// Whether one more statement may be under way on so many connections.
-    fn may_send(&self, connections: usize) -> bool {
-        let is_full = self.targets >= TARGETS;
-        let most = if is_full { connections } else { STATEMENTS };
-        self.under_way < most.max(STATEMENTS)
+    fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty() || !self.large.is_empty()
     }
 
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.under_way == 0 && self.claimed.is_empty()
+        !self.is_awaited() && self.under_way == 0 && self.claimed.is_empty()
     }
 }
 
@@ -132,13 +143,12 @@ impl Drop for Claim {
                 claimed.get_mut().holders -= 1;
                 if claimed.get().holders == 0 {
                     for job in claimed.remove().waiting.into_iter().rev() {
-                        group.targets += job.targets.len();
-                        group.waiting.push_front(job);
+                        group.queue_of(&job).push_front(job);
                     }
                 }
             }
         }
-        let is_awaited = !group.waiting.is_empty();
+        let is_awaited = group.is_awaited();
         if group.is_idle() {
             groups.remove(&self.key);
         }
@@ -205,7 +215,7 @@ impl Batches {
     fn add(self: &Arc<Self>, key: &Key, job: Job) {
         let mut groups = self.groups();
         let group = groups.entry(key.clone()).or_default();
-        group.push(job);
+        group.queue_of(&job).push_back(job);
         drop(groups);
         self.send(key);
     }
@@ -217,35 +227,25 @@ impl Batches {
         }
     }
 
-    /// Takes the commands of a group's next statement: those that have waited longest and whose users no other is at.
+    /// Takes the commands of a group's next statement: one that is large, or those that have waited longest.
     fn next(self: &Arc<Self>, key: &Key) -> Option<Batch> {
         let mut groups = self.groups();
         let group = groups.get_mut(key)?;
-        if !group.may_send(self.lanes.count()) {
-            return None;
-        }
-        let mut jobs: Vec<(Job, Claim)> = Vec::new();
         let mut own = HashSet::new();
+        if let Some(job) = group.take(|group| group.large.pop_front(), &own) {
+            let jobs = vec![self.claim_for(key, group, job)];
+            let statement = self.claim(key, Vec::new(), 0);
+            return Some(Batch { jobs, statement });
+        }
+        let mut jobs = Vec::new();
         let mut targets = 0;
-        while targets < TARGETS
-            && let Some(mut job) = group.pop()
+        while group.under_way < STATEMENTS
+            && targets < TARGETS
+            && let Some(job) = group.take(|group| group.waiting.pop_front(), &own)
         {
-            // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
-            if job.reply.is_closed() {
-                continue;
-            }
-            let taken = |hash: &&u64| group.claimed.contains_key(hash) && !own.contains(*hash);
-            if let Some(taken) = job.targets.iter().find(taken).copied() {
-                group.claimed.entry(taken).or_default().waiting.push(job);
-                continue;
-            }
             targets += job.targets.len();
-            for hash in &job.targets {
-                own.insert(*hash);
-                group.claimed.entry(*hash).or_default().holders += 1;
-            }
-            let claim = self.claim(key, std::mem::take(&mut job.targets), 0);
-            jobs.push((job, claim));
+            own.extend(&job.targets);
+            jobs.push(self.claim_for(key, group, job));
         }
         if jobs.is_empty() {
             if group.is_idle() {
@@ -256,6 +256,15 @@ impl Batches {
         group.under_way += 1;
         let statement = self.claim(key, Vec::new(), 1);
         Some(Batch { jobs, statement })
+    }
+
+    /// Claims the targets of a command.
+    fn claim_for(self: &Arc<Self>, key: &Key, group: &mut Group, mut job: Job) -> (Job, Claim) {
+        let targets = std::mem::take(&mut job.targets);
+        for hash in &targets {
+            group.claimed.entry(*hash).or_default().holders += 1;
+        }
+        (job, self.claim(key, targets, 0))
     }
 
     fn claim(self: &Arc<Self>, key: &Key, targets: Vec<u64>, statements: usize) -> Claim {

@@ -56,11 +56,6 @@ impl Lanes {
         }
     }
 
-    /// How many connections there are at most.
-    pub fn count(&self) -> usize {
-        self.all.len()
-    }
-
     /// Runs `statement` on a task of its own. It goes on when the caller stops waiting, so that the load of the
     /// connection stays true.
     pub async fn run<T, F>(
