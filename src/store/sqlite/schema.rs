@@ -187,6 +187,8 @@ fn open_reader(path: &Path) -> Result<Connection, OpenError> {
         )?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
+        // The first read opens the log, for which there may be no file descriptor left when that is a request's.
+        identify(&connection)?;
         Ok(connection)
     };
     open().map_err(|error| OpenError::from_sqlite(path, error))
@@ -204,4 +206,25 @@ fn identify(connection: &Connection) -> rusqlite::Result<(i32, i32, i64)> {
 /// Writes the schema version again: the smallest change that shows that a commit gets through.
 pub fn touch(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_open_all_their_files_before_the_first_request() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::lock(data.path()).unwrap();
+        let _writer = directory.open_writer().unwrap();
+        let open_logs = || {
+            let files = std::fs::read_dir("/proc/self/fd").unwrap();
+            let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+            let log = data.path().join("untag.db-wal");
+            links.filter(|link| *link == log).count()
+        };
+        assert_eq!(open_logs(), 1);
+        let _reader = directory.open_reader().unwrap();
+        assert_eq!(open_logs(), 2);
+    }
 }
