@@ -101,6 +101,17 @@ pub enum StoreError {
     Broken(#[source] Arc<dyn StdError + Send + Sync>),
 }
 
+impl StoreError {
+    /// Nothing carries out commands any more.
+    fn stopped(applied: Applied) -> Self {
+        Self::Unavailable {
+            reason: "the store has stopped",
+            applied,
+            source: None,
+        }
+    }
+}
+
 /// Where a list goes on, in a store that keeps it in order.
 ///
 /// # Errors

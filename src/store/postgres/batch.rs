@@ -198,14 +198,9 @@ impl Batches {
             reply,
         };
         self.add(&key, job);
-        let lost = |_| {
-            Err(StoreError::Unavailable {
-                reason: "the store has stopped",
-                applied: Applied::Maybe,
-                source: None,
-            })
-        };
-        answer.await.unwrap_or_else(lost)
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::stopped(Applied::Maybe)))
     }
 
     fn groups(&self) -> MutexGuard<'_, HashMap<Key, Group>> {

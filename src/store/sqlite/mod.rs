@@ -137,19 +137,11 @@ impl SqliteStore {
             .try_send(Job { work, reply, trace })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-                mpsc::error::TrySendError::Closed(_) => stopped(Applied::No),
+                mpsc::error::TrySendError::Closed(_) => StoreError::stopped(Applied::No),
             })?;
         outcome
             .await
-            .unwrap_or_else(|_| Err(stopped(Applied::Maybe)))
-    }
-}
-
-fn stopped(applied: Applied) -> StoreError {
-    StoreError::Unavailable {
-        reason: "the store has stopped",
-        applied,
-        source: None,
+            .unwrap_or_else(|_| Err(StoreError::stopped(Applied::Maybe)))
     }
 }
 
@@ -188,10 +180,10 @@ impl Store for SqliteStore {
         self.jobs
             .send(job)
             .await
-            .map_err(|_| stopped(Applied::No))?;
+            .map_err(|_| StoreError::stopped(Applied::No))?;
         outcome
             .await
-            .unwrap_or_else(|_| Err(stopped(Applied::No)))
+            .unwrap_or_else(|_| Err(StoreError::stopped(Applied::No)))
             .map(drop)
     }
 }

@@ -10,7 +10,6 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::error::ApplyError;
-use super::stopped;
 use crate::domain::Applied;
 use crate::store::StoreError;
 
@@ -49,7 +48,7 @@ impl Readers {
             return Err(StoreError::Busy);
         }
         let sent = self.reads.send(Box::new(read));
-        sent.map_err(|_| stopped(Applied::No))?;
+        sent.map_err(|_| StoreError::stopped(Applied::No))?;
         let panicked = |_| StoreError::Broken(Arc::from(Box::from("the read has panicked")));
         let result = answer.await.map_err(panicked)?;
         result.map_err(|error| error.to_store_error(Applied::No))
