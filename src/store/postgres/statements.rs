@@ -133,33 +133,30 @@ pub struct ByTarget {
     pub find: &'static str,
 }
 
-pub const BY_ID: ByTarget = ByTarget {
-    untag_keys: Untag {
-        waiting: untag_keys!("resource_id", "ORDER BY resource_id FOR UPDATE"),
-        passing: untag_keys!("resource_id", "FOR UPDATE SKIP LOCKED"),
-    },
-    untag_all: Untag {
-        waiting: untag_all!("resource_id", "ORDER BY resource_id FOR UPDATE"),
-        passing: untag_all!("resource_id", "FOR UPDATE SKIP LOCKED"),
-    },
-    untag_shared: untag_shared!("resource_id"),
-    tag: tag!("resource_id"),
-    find: find!("resource_id"),
-};
+/// An untag by itself, in both of its forms.
+macro_rules! untag {
+    ($statement:ident, $key:literal) => {
+        Untag {
+            waiting: $statement!($key, "ORDER BY resource_id FOR UPDATE"),
+            passing: $statement!($key, "FOR UPDATE SKIP LOCKED"),
+        }
+    };
+}
 
-pub const BY_NAME: ByTarget = ByTarget {
-    untag_keys: Untag {
-        waiting: untag_keys!("lower(principal_name)", "ORDER BY resource_id FOR UPDATE"),
-        passing: untag_keys!("lower(principal_name)", "FOR UPDATE SKIP LOCKED"),
-    },
-    untag_all: Untag {
-        waiting: untag_all!("lower(principal_name)", "ORDER BY resource_id FOR UPDATE"),
-        passing: untag_all!("lower(principal_name)", "FOR UPDATE SKIP LOCKED"),
-    },
-    untag_shared: untag_shared!("lower(principal_name)"),
-    tag: tag!("lower(principal_name)"),
-    find: find!("lower(principal_name)"),
-};
+macro_rules! by_target {
+    ($key:literal) => {
+        ByTarget {
+            untag_keys: untag!(untag_keys, $key),
+            untag_all: untag!(untag_all, $key),
+            untag_shared: untag_shared!($key),
+            tag: tag!($key),
+            find: find!($key),
+        }
+    };
+}
+
+pub const BY_ID: ByTarget = by_target!("resource_id");
+pub const BY_NAME: ByTarget = by_target!("lower(principal_name)");
 
 /// `$1` the account, `$2` the id to start with, `$3` how many rows.
 pub const SCAN: &str = "SELECT resource_id, tags::text FROM resource \
