@@ -1,17 +1,17 @@
 //! Untags that share a statement.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tokio_postgres::NoTls;
 use tonic::{Code, Request, Status};
 use untag::grpc::proto::UntagResourcesRequest;
 use untag::grpc::proto::untag_resources_request::Resources;
 
 use crate::harness::{
-    assert_says_what_happened, fill, remove, resource_ids, serve, tags_of, wait_for_lock_wait,
-    wait_for_lock_waits,
+    assert_says_what_happened, fill, remove, resource_ids, serve, session, tags_of,
+    wait_for_lock_wait, wait_for_lock_waits,
 };
 use crate::http::get;
 use crate::postgres_server::{Cluster, Database, shared};
@@ -28,21 +28,6 @@ fn database_of(users: usize) -> Database {
 }
 
 const TAGS: [(&str, &str); 2] = [("env", "prod"), ("team", "a")];
-
-/// Another session of the database.
-async fn session(database: &Database) -> tokio_postgres::Client {
-    let (session, connection) = tokio_postgres::connect(&database.url(), NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    session
-}
-
-/// Takes the whole table, so that statements wait and untags gather behind them.
-async fn hold_table(session: &tokio_postgres::Client) {
-    let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
-    session.batch_execute(lock).await.unwrap();
-}
 
 /// Waits until this many requests are at the store.
 async fn wait_for_queue(server: &Server, wanted: usize) {
@@ -72,18 +57,28 @@ async fn start_request(
     tokio::spawn(async move { client.untag_resources(request).await.map(drop) })
 }
 
-/// Untags `env` of the first users, which wait for the table; what is started next has to wait for these.
-async fn fill_statements(
-    server: &Server,
-    database: &Database,
-) -> Vec<JoinHandle<Result<(), Status>>> {
-    let mut first = Vec::new();
-    for user in 1..=FIRST {
-        first.push(start(server, &[user], &["env"]).await);
-    }
-    wait_for_queue(server, FIRST).await;
+type Running = Vec<JoinHandle<Result<(), Status>>>;
+
+/// A service whose untags of `env` of the first users wait for the table, which the session holds until it commits: what
+/// is started next gathers behind them.
+async fn held_up(database: &Database, flags: &[&str]) -> (Server, tokio_postgres::Client, Running) {
+    let server = serve(&database.url(), flags);
+    let other = session(database).await;
+    let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
+    other.batch_execute(lock).await.unwrap();
+    let first = start_each(&server, 1..=FIRST).await;
+    wait_for_queue(&server, FIRST).await;
     wait_for_lock_wait(database).await;
-    first
+    (server, other, first)
+}
+
+/// Starts an untag of `env` for each of these users.
+async fn start_each(server: &Server, users: RangeInclusive<usize>) -> Running {
+    let mut running = Vec::new();
+    for user in users {
+        running.push(start(server, &[user], &["env"]).await);
+    }
+    running
 }
 
 /// How many changes the service has committed, and in how many commits.
@@ -111,10 +106,7 @@ async fn postgres_untags_that_share_a_statement_are_answered_one_by_one() {
     database.sql(&format!(
         "UPDATE resource SET tags = '[\"env\"]' WHERE resource_id = '{broken}'"
     ));
-    let server = serve(&database.url(), &[]);
-    let other = session(&database).await;
-    hold_table(&other).await;
-    let first = fill_statements(&server, &database).await;
+    let (server, other, first) = held_up(&database, &[]).await;
     let mut running = Vec::new();
     for user in FIRST + 1..=FIRST + 26 {
         let (ids, code) = match user - FIRST {
@@ -193,10 +185,7 @@ async fn postgres_untags_that_share_a_statement_are_answered_one_by_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_untags_of_one_user_do_not_wait_for_a_commit_each() {
     let database = database_of(FIRST + 2);
-    let server = serve(&database.url(), &[]);
-    let other = session(&database).await;
-    hold_table(&other).await;
-    let mut running = fill_statements(&server, &database).await;
+    let (server, other, mut running) = held_up(&database, &[]).await;
     for number in 0..30 {
         let ids = [FIRST + 1, FIRST + 2];
         let key = ["env", "team", "absent"][number % 3];
@@ -263,13 +252,8 @@ async fn postgres_untag_that_is_refused_does_not_fail_its_neighbours() {
          END $$;
          CREATE TRIGGER refuse BEFORE UPDATE ON resource FOR EACH ROW EXECUTE FUNCTION refuse()"
     ));
-    let server = serve(&database.url(), &[]);
-    let other = session(&database).await;
-    hold_table(&other).await;
-    let mut running = fill_statements(&server, &database).await;
-    for user in FIRST + 1..=FIRST + 20 {
-        running.push(start(&server, &[user], &["env"]).await);
-    }
+    let (server, other, mut running) = held_up(&database, &[]).await;
+    running.extend(start_each(&server, FIRST + 1..=FIRST + 20).await);
     wait_for_queue(&server, FIRST + 20).await;
     other.batch_execute("COMMIT").await.unwrap();
     for (request, user) in running.into_iter().zip(1..) {
@@ -284,13 +268,8 @@ async fn postgres_untag_that_is_refused_does_not_fail_its_neighbours() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_untags_whose_shared_answer_is_lost_are_told_so() {
     let database = database_of(FIRST + 20);
-    let server = serve(&database.url(), &[]);
-    let other = session(&database).await;
-    hold_table(&other).await;
-    let mut running = fill_statements(&server, &database).await;
-    for user in FIRST + 1..=FIRST + 20 {
-        running.push(start(&server, &[user], &["env"]).await);
-    }
+    let (server, other, mut running) = held_up(&database, &[]).await;
+    running.extend(start_each(&server, FIRST + 1..=FIRST + 20).await);
     wait_for_queue(&server, FIRST + 20).await;
     let started = Instant::now();
     let mut ended = 0;
@@ -327,10 +306,7 @@ async fn postgres_untags_whose_shared_answer_is_lost_are_told_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_untag_whose_caller_is_gone_is_not_sent() {
     let database = database_of(FIRST + 2);
-    let server = serve(&database.url(), &[]);
-    let other = session(&database).await;
-    hold_table(&other).await;
-    let mut running = fill_statements(&server, &database).await;
+    let (server, other, mut running) = held_up(&database, &[]).await;
     let mut impatient = Request::new(UntagResourcesRequest {
         resources: Some(Resources::ResourceIds(resource_ids(&[FIRST + 1]))),
         tag_keys: vec!["env".to_owned()],
@@ -356,10 +332,7 @@ async fn postgres_untag_whose_caller_is_gone_is_not_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_large_untags_take_every_connection_and_small_ones_gather() {
     let database = database_of(500);
-    let server = serve(&database.url(), &["--store-connections", "5"]);
-    let other = session(&database).await;
-    hold_table(&other).await;
-    let mut running = fill_statements(&server, &database).await;
+    let (server, other, mut running) = held_up(&database, &["--store-connections", "5"]).await;
     assert_eq!(wait_for_lock_waits(&database, 2).await, 2);
     for first in (101..=400).step_by(50) {
         let users: Vec<_> = (first..first + 50).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
+use tokio_postgres::NoTls;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -24,6 +25,15 @@ use crate::support::{PATIENCE, Server, untag};
 pub const ACCOUNT: &str = "7";
 
 pub type Client = TagServiceClient<Channel>;
+
+/// Another session of the database.
+pub async fn session(database: &Database) -> tokio_postgres::Client {
+    let (session, connection) = tokio_postgres::connect(&database.url(), NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    session
+}
 
 /// Runs a subcommand on a store to its end.
 pub fn run_on(store: &str, arguments: &[&str]) -> Output {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::NoTls;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::harness::{
-    assert_says_what_happened, database_with, fill, health, remove, serve, set, tags_of,
+    assert_says_what_happened, database_with, fill, health, remove, serve, session, set, tags_of,
     wait_for_health, wait_for_lock_wait,
 };
 use crate::postgres_server::Cluster;
@@ -86,10 +85,7 @@ async fn postgres_frozen_database_collects_no_more_work_than_the_queue_holds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_queue_that_is_full_is_not_a_database_that_is_down() {
     let database = database_with(&[&[("env", "prod")]]);
-    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let other = session(&database).await;
     let server = serve(&database.url(), &["--queue-depth", "1"]);
     // One request that waits for a lock fills the queue.
     other
@@ -118,10 +114,7 @@ async fn postgres_lock_timeout_of_the_database_is_an_answer() {
         "ALTER DATABASE {} SET lock_timeout = '200ms'",
         database.name
     ));
-    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let other = session(&database).await;
     let server = serve(&database.url(), &[]);
     let mut client = server.client().await;
     other
@@ -227,10 +220,7 @@ async fn postgres_lost_connections_are_reported_and_opened_again() {
 async fn postgres_list_whose_connection_is_lost_is_sent_again_and_a_change_is_not() {
     let database = database_with(&[&[("env", "prod")]]);
     let server = serve(&database.url(), &[]);
-    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let other = session(&database).await;
     let (mut reader, mut writer) = (server.client().await, server.client().await);
 
     for changes in [false, true] {

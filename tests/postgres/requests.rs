@@ -1,9 +1,10 @@
 //! Requests in good times, and requests that wait for each other.
 
-use tokio_postgres::NoTls;
 use tonic::Code;
 
-use crate::harness::{Client, database_with, remove, serve, set, tags_of, wait_for_lock_wait};
+use crate::harness::{
+    Client, database_with, remove, serve, session, set, tags_of, wait_for_lock_wait,
+};
 use crate::postgres_server::Database;
 use crate::support::{ALICE, Server};
 
@@ -55,10 +56,7 @@ async fn waits_for<F: Future<Output = Result<(), tonic::Status>> + Send + 'stati
     change: &str,
     request: impl FnOnce(Client) -> F,
 ) -> Client {
-    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let other = session(database).await;
     let server = serve(&database.url(), &[]);
     let client = server.client().await;
     other
