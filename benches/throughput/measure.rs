@@ -12,6 +12,13 @@ use crate::tally::Tally;
 use crate::workload::{Skew, Workload};
 use crate::{Outcome, process, refill, verify};
 
+/// How long servers may take to settle.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long each look at them takes: longer than between two checks of readiness, with which they begin to fold removals.
+const PAUSE: Duration = Duration::from_millis(1250);
+/// The share of a core that idle servers may use.
+const IDLE: f64 = 0.05;
+
 /// One thing to measure, on every server.
 pub struct Scenario {
     pub workload: &'static Workload,
@@ -116,12 +123,15 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
         if round > 0 {
             servers.reverse();
         }
-        for (server, measured) in &mut servers {
+        for next in 0..servers.len() {
+            let (server, measured) = &mut servers[next];
             if let Some(tally) = &server.tally
                 && measured.counts.failed.is_empty()
             {
                 refill::refill(server, tally)?;
             }
+            settle(&servers)?;
+            let (server, measured) = &mut servers[next];
             slice(scenario, server, measured, population.users, round.into())?;
         }
     }
@@ -148,6 +158,25 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
         slice: scenario.measured,
         measured,
     })
+}
+
+/// Waits until no server has anything left to do: all share the cores with the next slice.
+fn settle(servers: &[(Server, Measured)]) -> Outcome<()> {
+    let used = || -> Outcome<f64> {
+        let servers = servers.iter();
+        servers.map(|(server, _)| server.cpu_seconds()).sum()
+    };
+    let until = Instant::now() + PATIENCE;
+    let mut before = used()?;
+    while Instant::now() < until {
+        thread::sleep(PAUSE);
+        let now = used()?;
+        if now - before < IDLE * PAUSE.as_secs_f64() {
+            return Ok(());
+        }
+        before = now;
+    }
+    Ok(())
 }
 
 /// Every server gets the same requests in the same round.
