@@ -26,9 +26,7 @@ impl Backend for SqliteBackend {
     type Store = SqliteStore;
 
     async fn start(resources: Vec<Resource>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(directory.path(), Options::default(), resources).unwrap();
-        Self { store, directory }
+        Self::with(Options::default(), resources)
     }
 
     fn store(&self) -> &SqliteStore {
@@ -47,13 +45,11 @@ impl Backend for FoldingBackend {
     type Store = SqliteStore;
 
     async fn start(resources: Vec<Resource>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let options = Options {
             unfolded: 1,
             ..Options::default()
         };
-        let store = SqliteStore::open(directory.path(), options, resources).unwrap();
-        Self(SqliteBackend { store, directory })
+        Self(SqliteBackend::with(options, resources))
     }
 
     fn store(&self) -> &SqliteStore {
@@ -103,6 +99,12 @@ async fn sqlite_list_gives_a_short_page_after_looking_at_20_000_users() {
 }
 
 impl SqliteBackend {
+    fn with(options: Options, resources: Vec<Resource>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path(), options, resources).unwrap();
+        Self { store, directory }
+    }
+
     /// Closes the store and opens it again.
     async fn reopened(self) -> Self {
         let Self { store, directory } = self;
@@ -178,6 +180,29 @@ async fn sqlite_store_without_changes_folds_removals_into_their_rows() {
     }
     let export = backend.export().await;
     assert!(export.len() == 700 && export.iter().all(|user| user.tags().is_empty()));
+}
+
+#[tokio::test]
+async fn sqlite_store_without_a_pause_keeps_only_the_notes_that_count() {
+    let names: Vec<_> = (0..20).map(|number| format!("key{number:02}")).collect();
+    let tags: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    let users = [1, 2].map(|number| numbered_user(number, &tags));
+    let options = Options {
+        unfolded: 2,
+        ..Options::default()
+    };
+    let backend = SqliteBackend::with(options, users.to_vec());
+    for (round, name) in names[..19].iter().enumerate() {
+        for id in ["1", "2"] {
+            backend.untag_of(id, name).await;
+        }
+        let (notes, rows) = backend.lying(name);
+        assert_eq!(rows, 2, "no row was rewritten");
+        assert!(notes <= 8, "{notes} commits have notes after round {round}");
+    }
+    let backend = backend.reopened().await;
+    let expected = contents(&[1, 2].map(|number| numbered_user(number, &[("key19", "1")])));
+    assert_eq!(contents(&backend.export().await), expected);
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ pub struct NoteTable<'connection> {
     encoded: Vec<u8>,
 }
 
-/// Once through all notes: those of all rows up to `until` are folded, and then deleted.
+/// Once through all notes: those of all rows up to `until` are folded or noted again, and then deleted.
 #[derive(Clone, Copy)]
 struct Sweep {
     until: i64,
@@ -137,13 +137,18 @@ impl<'connection> NoteTable<'connection> {
         lookup: &mut Lookup<'_>,
         rewriter: &mut Rewriter<'_>,
     ) -> Result<(), ApplyError> {
-        let too_many = removals.count() > self.most || self.notes / NOTES_OF_A_RESOURCE > self.most;
+        let too_many_resources = removals.count() > self.most;
+        let too_many_notes = self.notes / NOTES_OF_A_RESOURCE > self.most;
         let most = match occasion {
             Occasion::Idle => IDLE_AT_ONCE,
             // More than come, so that they become fewer.
-            Occasion::Commit if too_many => LEAST_AT_ONCE + 2 * changes.notes.len(),
+            Occasion::Commit if too_many_resources || too_many_notes => {
+                LEAST_AT_ONCE + 2 * changes.notes.len()
+            }
             Occasion::Commit => return Ok(()),
         };
+        // Where only notes are too many, those in force are noted again: a row costs a page, and a note 12 bytes.
+        let is_kept = occasion == Occasion::Commit && !too_many_resources;
         let mut sweep = self.sweep.unwrap_or(Sweep {
             until: self.newest,
             notes: self.notes,
@@ -156,6 +161,10 @@ impl<'connection> NoteTable<'connection> {
         for &Note { number, .. } in &notes {
             let removed = changes.of(number, removals);
             if removed == 0 {
+                continue;
+            }
+            if is_kept {
+                changes.note(Note { number, removed });
                 continue;
             }
             match removals::fold(lookup, rewriter, Note { number, removed }) {
