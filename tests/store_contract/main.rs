@@ -30,6 +30,10 @@ mod sqlite_store_that_folds {
     super::store_contract!(crate::sqlite::FoldingBackend);
 }
 
+mod sqlite_store_that_looks_ahead {
+    super::store_contract!(crate::sqlite::AheadBackend);
+}
+
 mod postgres_store {
     super::store_contract!(crate::postgres::PostgresBackend);
 }

@@ -41,25 +41,54 @@ impl Backend for SqliteBackend {
 /// The same store, which may hardly put off rewriting rows: it folds removals into them with nearly every commit.
 pub struct FoldingBackend(SqliteBackend);
 
-impl Backend for FoldingBackend {
-    type Store = SqliteStore;
+/// As the one before, and all targets of an untag are looked up ahead of its commit, while others rewrite rows.
+pub struct AheadBackend(SqliteBackend);
 
-    async fn start(resources: Vec<Resource>) -> Self {
-        let options = Options {
-            unfolded: 1,
-            ..Options::default()
-        };
-        Self(SqliteBackend::with(options, resources))
-    }
-
-    fn store(&self) -> &SqliteStore {
-        self.0.store()
-    }
-
-    async fn export(&self) -> Vec<Resource> {
-        self.0.export().await
+impl SqliteBackend {
+    fn with(options: Options, resources: Vec<Resource>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path(), options, resources).unwrap();
+        Self { store, directory }
     }
 }
+
+macro_rules! same_with_options {
+    ($backend:ident, $options:expr) => {
+        impl Backend for $backend {
+            type Store = SqliteStore;
+
+            async fn start(resources: Vec<Resource>) -> Self {
+                Self(SqliteBackend::with($options, resources))
+            }
+
+            fn store(&self) -> &SqliteStore {
+                self.0.store()
+            }
+
+            async fn export(&self) -> Vec<Resource> {
+                self.0.export().await
+            }
+        }
+    };
+}
+
+same_with_options!(
+    FoldingBackend,
+    Options {
+        unfolded: 1,
+        ..Options::default()
+    }
+);
+
+same_with_options!(
+    AheadBackend,
+    Options {
+        unfolded: 1,
+        few_targets: 0,
+        writers: 3,
+        ..Options::default()
+    }
+);
 
 /// All that the store in a directory holds. It may be in use.
 pub fn export(directory: &Path) -> Vec<Resource> {
@@ -99,12 +128,6 @@ async fn sqlite_list_gives_a_short_page_after_looking_at_20_000_users() {
 }
 
 impl SqliteBackend {
-    fn with(options: Options, resources: Vec<Resource>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(directory.path(), options, resources).unwrap();
-        Self { store, directory }
-    }
-
     /// Closes the store and opens it again.
     async fn reopened(self) -> Self {
         let Self { store, directory } = self;

@@ -1,6 +1,6 @@
 //! One command against the tables: first everything is looked up and checked, then what changes is noted or written.
 
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::error::ApplyError;
 use super::lookup::{Lookup, Record};
@@ -128,12 +128,12 @@ pub fn plan_tag(
 }
 
 /// Writes rows.
-pub struct Rewriter<'connection>(Statement<'connection>);
+pub struct Rewriter<'connection>(CachedStatement<'connection>);
 
 impl<'connection> Rewriter<'connection> {
     pub fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
-        let statement = connection.prepare("UPDATE resource SET tags = ?2 WHERE number = ?1")?;
-        Ok(Self(statement))
+        let update = "UPDATE resource SET tags = ?2 WHERE number = ?1";
+        Ok(Self(connection.prepare_cached(update)?))
     }
 
     pub fn write(&mut self, Rewrite { number, tags }: &Rewrite) -> rusqlite::Result<()> {

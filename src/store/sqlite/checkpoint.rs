@@ -17,11 +17,31 @@ const WAKE_AFTER: usize = 8_000;
 /// The pages in the log past which the writer lends a hand, 64 MiB: while it goes on writing, the other thread never
 /// reaches the log's end, and only at its end can the log start again from its beginning.
 const LONGEST_LOG: u32 = 16_384;
+/// The same as `WAKE_AFTER` while the log is longer than that.
+const HELP_AFTER: usize = 500;
+
+/// How long the log was when it was last folded.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Arc<AtomicU32>);
+
+impl Log {
+    /// Whether it has to be folded to its end. That waits for whoever reads an older state of the store.
+    pub fn is_long(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > LONGEST_LOG
+    }
+
+    /// Folds it as far as it can without waiting for anybody.
+    fn fold(&self, connection: &Connection) {
+        if let Some(pages) = fold(connection) {
+            self.0.store(pages, Ordering::Relaxed);
+        }
+    }
+}
 
 /// The thread that folds, as the writer sees it.
 pub struct Checkpointer {
     wake: SyncSender<()>,
-    log_pages: Arc<AtomicU32>,
+    log: Log,
     pages: usize,
     thread: JoinHandle<()>,
 }
@@ -30,10 +50,10 @@ impl Checkpointer {
     /// Starts the thread on a connection of its own.
     pub fn start(connection: Connection, hints: Hints) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel(1);
-        let log_pages = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&log_pages);
+        let log = Log::default();
+        let folded = log.clone();
         let body = move || {
-            let fold = || seen.store(fold(&connection), Ordering::Relaxed);
+            let fold = || folded.fold(&connection);
             let mut begun = Instant::now();
             // As long as it has read, it leaves the processor to the requests.
             let between_parts = || {
@@ -57,21 +77,28 @@ impl Checkpointer {
             .spawn(body)?;
         Ok(Self {
             wake,
-            log_pages,
+            log,
             pages: 0,
             thread,
         })
     }
 
+    /// The log that it folds.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Notes that a commit on `writer` has added about so many pages.
     pub fn committed(&mut self, writer: &Connection, pages: usize) {
         self.pages += pages;
-        if self.pages < WAKE_AFTER {
+        let is_long = self.log.is_long();
+        let after = if is_long { HELP_AFTER } else { WAKE_AFTER };
+        if self.pages < after {
             return;
         }
         self.pages = 0;
-        if self.log_pages.load(Ordering::Relaxed) > LONGEST_LOG {
-            self.log_pages.store(fold(writer), Ordering::Relaxed);
+        if is_long {
+            self.log.fold(writer);
         }
         // A thread that is still busy has been woken already.
         let _ = self.wake.try_send(());
@@ -85,15 +112,52 @@ impl Checkpointer {
     }
 }
 
-/// Moves what it can without waiting for anybody, and returns how many pages of the log are still needed.
-pub fn fold(connection: &Connection) -> u32 {
-    let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u32>(1)?, row.get::<_, u32>(2)?));
+/// Folds the log as far as it can without waiting for anybody, and returns how many of its pages are still needed. `None`
+/// where that is not known: another connection is at it, or it has failed.
+pub fn fold(connection: &Connection) -> Option<u32> {
+    let pages = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Option<(u32, u32)>> {
+        let is_busy: bool = row.get(0)?;
+        let pages = || Ok((row.get(1)?, row.get(2)?));
+        (!is_busy).then(pages).transpose()
+    };
     match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages) {
-        Ok((log, folded)) if log == folded => 0,
-        Ok((log, _)) => log,
+        Ok(Some((log, folded))) if log == folded => Some(0),
+        Ok(pages) => pages.map(|(log, _)| log),
         Err(error) => {
             tracing::warn!(%error, "cannot fold the store's log into its database");
-            0
+            None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_long_as_long_as_an_older_state_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Connection::open(directory.path().join("test.db")).unwrap();
+        let (writer, reader) = (open(), open());
+        let settings =
+            "PRAGMA journal_mode = wal; PRAGMA synchronous = off; PRAGMA wal_autocheckpoint = 0;";
+        writer.execute_batch(settings).unwrap();
+        writer.execute_batch("CREATE TABLE t (x)").unwrap();
+        let snapshot = reader.unchecked_transaction().unwrap();
+        let count = "SELECT count(*) FROM t";
+        assert_eq!(snapshot.query_row(count, [], |row| row.get(0)), Ok(0));
+        let log = Log::default();
+        for _ in 0..=LONGEST_LOG / 256 {
+            // 256 pages, and some more.
+            let insert = "INSERT INTO t VALUES (zeroblob(1048576))";
+            writer.execute_batch(insert).unwrap();
+        }
+        for _ in 0..2 {
+            log.fold(&writer);
+            assert!(log.is_long());
+        }
+        drop(snapshot);
+        log.fold(&writer);
+        assert!(!log.is_long());
     }
 }

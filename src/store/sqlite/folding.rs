@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, params};
 
 use super::apply::Rewriter;
 use super::error::ApplyError;
 use super::lookup::Lookup;
 use super::removals::{self, Logged, Note, Removals, Removed};
+use super::rewrites::Rewrites;
 
 /// How many notes there may be for each resource that may have some.
 const NOTES_OF_A_RESOURCE: usize = 2;
@@ -20,9 +21,7 @@ const IDLE_AT_ONCE: usize = 512;
 const DELETED_AT_ONCE: i64 = 16;
 
 /// The table, up to the last commit.
-pub struct NoteTable<'connection> {
-    insert: Statement<'connection>,
-    delete: Statement<'connection>,
+pub struct NoteTable {
     /// The sequence of the oldest row, or the next one where there is none, and that of the newest.
     oldest: i64,
     newest: i64,
@@ -52,6 +51,7 @@ pub struct Uncommitted {
     oldest: i64,
     swept: usize,
     rewritten: usize,
+    pub rewrites: Rewrites,
 }
 
 impl Uncommitted {
@@ -70,9 +70,10 @@ impl Uncommitted {
         self.notes.push(note);
     }
 
-    /// Counts a row that was rewritten.
-    pub fn rewrote(&mut self) {
+    /// Notes that a row was written.
+    pub fn rewrote(&mut self, number: i64) {
         self.rewritten += 1;
+        self.rewrites.add(number);
     }
 
     pub fn notes(&self) -> &[Note] {
@@ -94,23 +95,17 @@ pub enum Occasion {
     Idle,
 }
 
-impl<'connection> NoteTable<'connection> {
+impl NoteTable {
     /// The table, in which so many resources may have notes.
-    pub fn new(
-        connection: &'connection Connection,
-        logged: &Logged,
-        most: usize,
-    ) -> rusqlite::Result<Self> {
-        Ok(Self {
-            insert: connection.prepare("INSERT INTO removal (sequence, notes) VALUES (?1, ?2)")?,
-            delete: connection.prepare("DELETE FROM removal WHERE sequence < ?1")?,
+    pub fn new(logged: &Logged, most: usize) -> Self {
+        Self {
             oldest: logged.oldest,
             newest: logged.newest,
             notes: logged.notes,
             most,
             sweep: None,
             encoded: Vec::new(),
-        })
+        }
     }
 
     /// Whether something is left to fold or to delete. The newest row stays: it tells readers which notes are theirs.
@@ -131,6 +126,7 @@ impl<'connection> NoteTable<'connection> {
     /// Folds as much as the occasion demands.
     pub fn fold(
         &mut self,
+        connection: &Connection,
         occasion: Occasion,
         removals: &Removals,
         changes: &mut Uncommitted,
@@ -155,7 +151,7 @@ impl<'connection> NoteTable<'connection> {
             next: Some(i64::MIN),
         });
         let Some(next) = sweep.next else {
-            return Ok(self.delete(sweep, changes)?);
+            return Ok(self.delete(connection, sweep, changes)?);
         };
         let notes = removals.from(next, most);
         for &Note { number, .. } in &notes {
@@ -169,7 +165,7 @@ impl<'connection> NoteTable<'connection> {
             }
             match removals::fold(lookup, rewriter, Note { number, removed }) {
                 Ok(()) => {
-                    changes.rewrote();
+                    changes.rewrote(number);
                     changes.note(Note { number, removed: 0 });
                 }
                 // The row can't be read, and whoever asks for it is told. Its note stays, in a row that stays.
@@ -186,10 +182,17 @@ impl<'connection> NoteTable<'connection> {
     }
 
     /// Deletes some of the rows of which no note is in force.
-    fn delete(&mut self, sweep: Sweep, changes: &mut Uncommitted) -> rusqlite::Result<()> {
+    fn delete(
+        &mut self,
+        connection: &Connection,
+        sweep: Sweep,
+        changes: &mut Uncommitted,
+    ) -> rusqlite::Result<()> {
         let end = self.newest.min(sweep.until + 1);
         changes.oldest = end.min(self.oldest + DELETED_AT_ONCE);
-        self.delete.execute([changes.oldest])?;
+        connection
+            .prepare_cached("DELETE FROM removal WHERE sequence < ?1")?
+            .execute([changes.oldest])?;
         let is_done = changes.oldest == end;
         changes.sweep = (!is_done).then_some(sweep);
         changes.swept = if is_done { sweep.notes } else { 0 };
@@ -197,13 +200,19 @@ impl<'connection> NoteTable<'connection> {
     }
 
     /// Adds the notes to the table. Returns the sequence of the newest row, once this is committed.
-    pub fn insert(&mut self, changes: &Uncommitted) -> rusqlite::Result<i64> {
+    pub fn insert(
+        &mut self,
+        connection: &Connection,
+        changes: &Uncommitted,
+    ) -> rusqlite::Result<i64> {
         if changes.notes.is_empty() {
             return Ok(self.newest);
         }
         removals::encode(&changes.notes, &mut self.encoded);
         let sequence = self.newest + 1;
-        self.insert.execute(params![sequence, self.encoded])?;
+        connection
+            .prepare_cached("INSERT INTO removal (sequence, notes) VALUES (?1, ?2)")?
+            .execute(params![sequence, self.encoded])?;
         Ok(sequence)
     }
 

@@ -36,6 +36,16 @@ fn is_of(row: &rusqlite::Row<'_>, key: Key<'_>) -> rusqlite::Result<bool> {
         && row.get_ref(4)?.as_bytes()? == RESOURCE_TYPE_USER.as_bytes())
 }
 
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT number, resource_id, tags, account_id, resource_type, principal_name ",
+            "FROM resource WHERE ",
+            $condition
+        )
+    };
+}
+
 /// Finds records by id, name or number. The connection keeps the statements: each read has a lookup of its own.
 pub struct Lookup<'connection> {
     hints: &'connection Hints,
@@ -49,23 +59,15 @@ impl<'connection> Lookup<'connection> {
         connection: &'connection Connection,
         hints: &'connection Hints,
     ) -> rusqlite::Result<Self> {
-        let prepare = |condition: &str| {
-            connection.prepare_cached(&format!(
-                "SELECT number, resource_id, tags, account_id, resource_type, principal_name \
-                 FROM resource WHERE {condition}"
-            ))
-        };
-        let by = |kind: KeyKind| {
-            let key = kind.column();
-            prepare(&format!(
-                "account_id = ?1 AND resource_type = ?2 AND {key} = ?3"
-            ))
-        };
         Ok(Self {
             hints,
-            id: by(KeyKind::Id)?,
-            name: by(KeyKind::Name)?,
-            number: prepare("number = ?1")?,
+            id: connection.prepare_cached(select!(
+                "account_id = ?1 AND resource_type = ?2 AND resource_id = ?3"
+            ))?,
+            name: connection.prepare_cached(select!(
+                "account_id = ?1 AND resource_type = ?2 AND principal_name = ?3"
+            ))?,
+            number: connection.prepare_cached(select!("number = ?1"))?,
         })
     }
 

@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, one thread that writes, and connections that read beside it.
+//! The embedded store: one SQLite file, threads that take turns to write, and connections that read beside them.
 
 mod apply;
 mod bulk;
@@ -6,13 +6,16 @@ mod checkpoint;
 mod error;
 mod folding;
 mod hints;
+mod job;
 mod key;
 mod lookup;
 mod read;
 mod readers;
 mod removals;
+mod rewrites;
 mod schema;
 mod tags;
+mod turns;
 mod untags;
 mod writer;
 
@@ -30,10 +33,10 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
 use hints::Hints;
+use job::{Job, Work};
 use readers::Readers;
 use removals::{Logged, Published};
 use schema::DataDirectory;
-use writer::{Job, Work};
 
 /// How an embedded store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +45,10 @@ pub struct Options {
     pub queue: usize,
     /// How many threads read.
     pub readers: usize,
+    /// How many threads write: one commits, and the others look up meanwhile what is next.
+    pub writers: usize,
+    /// How many targets of a commit are little to look up, so that no other thread has to help.
+    pub few_targets: usize,
     /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
     pub batch: usize,
     /// How many resources may have removed tags that still lie in their rows: bounds the memory, and the time to start.
@@ -54,6 +61,8 @@ impl Default for Options {
         Self {
             queue: 4096,
             readers: cores.clamp(2, 8),
+            writers: cores.clamp(2, 8),
+            few_targets: 1024,
             batch: 1024,
             unfolded: 1_000_000,
         }
@@ -86,18 +95,24 @@ impl SqliteStore {
         if !resources.is_empty() {
             bulk::insert(&connection, resources.into_iter().map(Ok))?;
         }
+        directory.leave_log(&connection)?;
         let logged = Logged::read(&connection)?;
         let (readers, reads) = Readers::queue(options.queue);
         let reading = (0..options.readers)
+            .map(|_| directory.open_reader())
+            .collect::<Result<_, _>>()?;
+        let ahead = (0..options.writers)
             .map(|_| directory.open_reader())
             .collect::<Result<_, _>>()?;
         let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let published = logged.publish();
         let hints = Hints::default();
-        let setup = writer::Setup {
+        let setup = turns::Setup {
+            options,
             directory,
             connection,
+            ahead,
             checkpointer,
             reading,
             reads,
@@ -105,10 +120,8 @@ impl SqliteStore {
             published: published.clone(),
             hints: hints.clone(),
             jobs: queue,
-            batch: options.batch,
-            unfolded: options.unfolded,
         };
-        writer::start(setup).map_err(|source| OpenError::Directory {
+        turns::start(setup).map_err(|source| OpenError::Directory {
             path: directory_path.to_path_buf(),
             source,
         })?;
@@ -119,8 +132,9 @@ impl SqliteStore {
             let jobs = waiting.upgrade();
             jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
         });
-        // The writer's, the checkpointer's and those that read.
-        let connections = std::iter::repeat_with(|| metrics.connection()).take(options.readers + 2);
+        // Besides these, one writes and one folds the log.
+        let connections = options.readers + options.writers + 2;
+        let connections = std::iter::repeat_with(|| metrics.connection()).take(connections);
         Ok(Self {
             jobs,
             readers,

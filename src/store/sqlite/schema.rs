@@ -109,6 +109,13 @@ impl DataDirectory {
         Ok(connection)
     }
 
+    /// Leaves it to other connections to fold the log into the database.
+    pub fn leave_log(&self, writer: &Connection) -> Result<(), OpenError> {
+        writer
+            .pragma_update(None, "wal_autocheckpoint", 0)
+            .map_err(|error| self.explain(error))
+    }
+
     /// Opens a connection that reads.
     pub fn open_reader(&self) -> Result<Connection, OpenError> {
         open_reader(&self.database)

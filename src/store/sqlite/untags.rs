@@ -2,7 +2,9 @@
 //! tree, which are in no cache by the time that the next request asks for one of them.
 
 use super::apply::{Plan, Untag};
+use super::error::ApplyError;
 use super::folding::Uncommitted;
+use super::job::{Job, Work};
 use super::key::Key;
 use super::lookup::Lookup;
 use super::removals::{Removals, Removed};
@@ -24,75 +26,91 @@ struct Target<'command> {
 pub enum Sighting {
     Missing,
     Corrupt,
-    /// A record, which of its tags were removed when it was looked up, and which of the others are selected.
+    /// A record, and which of its tags are selected, those too that are removed.
     Record {
         number: i64,
-        removed: Removed,
         selected: Removed,
     },
 }
 
-/// Looks up the targets of these commands, and returns what there is of them in the order of the commands.
-pub fn look_up<'command>(
-    lookup: &mut Lookup<'_>,
-    commands: impl Iterator<Item = &'command UntagCommand>,
-    changes: &Uncommitted,
-    removals: &Removals,
-) -> rusqlite::Result<Vec<Sighting>> {
+/// What was seen of the targets of an untag.
+pub struct Seen<'batch> {
+    pub sightings: &'batch [Sighting],
+    /// How many turns were over then, at least.
+    pub over: u64,
+}
+
+/// Looks up the targets of these jobs, and returns what there is of them in their order.
+pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Sighting>> {
     let mut targets = Vec::new();
-    for command in commands {
-        for position in 0..command.targets.count() {
-            let key = Key::of(&command.account, &command.targets, position);
-            targets.push(Target {
-                guess: lookup.guess(key),
-                key,
-                command,
-                place: targets.len(),
-            });
+    let mut count = 0;
+    for job in jobs {
+        if let Work::Untag(command) = &job.work
+            && !job.is_abandoned()
+        {
+            for position in 0..command.targets.count() {
+                let key = Key::of(&command.account, &command.targets, position);
+                targets.push(Target {
+                    guess: lookup.guess(key),
+                    key,
+                    command,
+                    place: count + position,
+                });
+            }
         }
+        count += job.targets();
     }
     // Those without a guess are searched for in an index, and come in its order.
     targets.sort_unstable_by_key(|target| {
         (target.guess, target.guess.is_none().then_some(target.key))
     });
-    let mut sightings = vec![Sighting::Missing; targets.len()];
+    let mut sightings = vec![Sighting::Missing; count];
     for target in targets {
-        let found = lookup.find(target.key, |record| {
-            let removed = changes.of(record.number, removals);
-            match tags::selected(record.tags, removed, &target.command.selection) {
-                Ok(selected) => Sighting::Record {
-                    number: record.number,
-                    removed,
-                    selected,
-                },
-                Err(CorruptTags) => Sighting::Corrupt,
-            }
-        })?;
-        if let Some(sighting) = found {
-            sightings[target.place] = sighting;
-        }
+        sightings[target.place] = see(lookup, target.key, target.command)?;
     }
     Ok(sightings)
 }
 
-/// Works out an untag from what there is of its targets. Commands before it may have removed more of their tags meanwhile.
+fn see(
+    lookup: &mut Lookup<'_>,
+    key: Key<'_>,
+    command: &UntagCommand,
+) -> rusqlite::Result<Sighting> {
+    let sighting = lookup.find(key, |record| {
+        match tags::selected(record.tags, 0, &command.selection) {
+            Ok(selected) => Sighting::Record {
+                number: record.number,
+                selected,
+            },
+            Err(CorruptTags) => Sighting::Corrupt,
+        }
+    })?;
+    Ok(sighting.unwrap_or(Sighting::Missing))
+}
+
+/// Works out an untag from what was seen of its targets. Rows that may have been written since are looked up again.
 pub fn plan(
     command: &UntagCommand,
-    sightings: &[Sighting],
+    seen: &Seen<'_>,
+    lookup: &mut Lookup<'_>,
     changes: &Uncommitted,
-) -> Result<Plan, CorruptTags> {
+    removals: &Removals,
+) -> Result<Plan, ApplyError> {
     let mut plan = Untag::plan(command);
     let mut missing = Vec::new();
-    for (position, &sighting) in sightings.iter().enumerate() {
+    for (position, &sighting) in seen.sightings.iter().enumerate() {
+        let sighting = match sighting {
+            Sighting::Record { number, .. } if changes.rewrites.since(seen.over, number) => {
+                let key = Key::of(&command.account, &command.targets, position);
+                see(lookup, key, command)?
+            }
+            sighting => sighting,
+        };
         match sighting {
             Sighting::Missing => missing.push(position),
-            Sighting::Corrupt => return Err(CorruptTags),
-            Sighting::Record {
-                number,
-                removed,
-                selected,
-            } => {
-                let removed = changes.changed(number).unwrap_or(removed);
+            Sighting::Corrupt => return Err(CorruptTags.into()),
+            Sighting::Record { number, selected } => {
+                let removed = changes.of(number, removals);
                 plan.add_selected(number, removed, selected & !removed);
             }
         }

@@ -1,0 +1,185 @@
+//! The threads that write, and whose turn it is. One at a time commits. As long as there is little to look up, the same
+//! thread takes what is queued and does all of it. Where there is much, another goes on with the queue meanwhile, and
+//! only the commits come one after the other: nine tenths of a large untag are its search for the records.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use crossbeam_channel::Receiver;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use super::Options;
+use super::checkpoint::{Checkpointer, Log};
+use super::folding::NoteTable;
+use super::hints::Hints;
+use super::job::{Batch, Job};
+use super::lookup::Lookup;
+use super::readers::{self, Read};
+use super::removals::{Logged, Published};
+use super::schema::DataDirectory;
+use super::writer::Writer;
+
+const NAME: &str = "store-writer";
+
+/// What the threads work with.
+pub struct Setup {
+    pub options: Options,
+    pub directory: DataDirectory,
+    pub connection: Connection,
+    /// One for each thread that takes turns, for what it looks up before its turn.
+    pub ahead: Vec<Connection>,
+    pub checkpointer: Connection,
+    /// What those threads use that read, and what they take reads from.
+    pub reading: Vec<Connection>,
+    pub reads: Receiver<Read>,
+    /// What the table of notes holds, and where what becomes of it is published.
+    pub logged: Logged,
+    pub published: Published,
+    pub hints: Hints,
+    pub jobs: mpsc::Receiver<Job>,
+}
+
+/// Starts the threads. They end when the last sender is gone and what was queued is done.
+pub fn start(setup: Setup) -> std::io::Result<()> {
+    let checkpointer = Checkpointer::start(setup.checkpointer, setup.hints.clone())?;
+    let readers = setup
+        .reading
+        .into_iter()
+        .map(|connection| readers::start(connection, setup.reads.clone()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    let log = checkpointer.log().clone();
+    let over = Arc::new(AtomicU64::new(0));
+    let writer = Writer::new(
+        setup.connection,
+        checkpointer,
+        NoteTable::new(&setup.logged, setup.options.unfolded),
+        setup.published,
+        setup.hints.clone(),
+        Arc::clone(&over),
+    );
+    drop(setup.logged);
+    let turns = Turns {
+        options: setup.options,
+        hints: setup.hints,
+        jobs: Mutex::new(setup.jobs),
+        preparing: AtomicUsize::new(0),
+        log,
+        over,
+        writer: Mutex::new(writer),
+    };
+    let (directory, ahead) = (setup.directory, setup.ahead);
+    let body = move || {
+        thread::scope(|scope| {
+            for connection in ahead {
+                let turns = &turns;
+                let thread = thread::Builder::new().name(NAME.to_owned());
+                let started = thread.spawn_scoped(scope, move || turns.run(&connection));
+                if let Err(error) = started {
+                    tracing::error!(%error, "cannot start a thread that writes");
+                }
+            }
+        });
+        let connection = turns.writer.into_inner().stop();
+        for reader in readers {
+            let _ = reader.join();
+        }
+        // The lock goes last, after the connection has folded its log into the database.
+        drop(connection);
+        drop(directory);
+    };
+    thread::Builder::new()
+        .name(NAME.to_owned())
+        .spawn(body)
+        .map(drop)
+}
+
+struct Turns {
+    options: Options,
+    hints: Hints,
+    jobs: Mutex<mpsc::Receiver<Job>>,
+    /// How many threads look up what they are going to commit.
+    preparing: AtomicUsize,
+    log: Log,
+    /// How many turns are over.
+    over: Arc<AtomicU64>,
+    /// A fair lock: a thread that commits one small batch after the other must not keep those out that are prepared.
+    writer: Mutex<Writer>,
+}
+
+impl Turns {
+    fn run(&self, ahead: &Connection) {
+        let work = || while self.work(ahead).is_continue() {};
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            // Nobody may go on with a store that stopped half-way: start again from what is on the disk.
+            tracing::error!("the store's writer has panicked; ending the process");
+            std::process::abort();
+        }
+    }
+
+    /// Commits small batches until there is a large one, lets another thread go on with the queue, and commits that too.
+    /// Breaks when no more jobs can come.
+    fn work(&self, ahead: &Connection) -> ControlFlow<()> {
+        let mut jobs = self.jobs.lock();
+        let mut batch = loop {
+            let Some(first) = jobs.blocking_recv() else {
+                return ControlFlow::Break(());
+            };
+            let mut batch = Batch::from(first);
+            self.fill(&mut batch, &mut jobs);
+            if self.is_large(&batch) {
+                break batch;
+            }
+            let mut writer = self.writer.lock();
+            // What has come while this thread waited.
+            self.fill(&mut batch, &mut jobs);
+            if self.is_large(&batch) {
+                break batch;
+            }
+            writer.turn(batch, || {
+                jobs.is_empty() && self.preparing.load(Ordering::Acquire) == 0
+            });
+        };
+        self.preparing.fetch_add(1, Ordering::AcqRel);
+        drop(jobs);
+        if let Err(error) = self.look_up(&mut batch, ahead) {
+            // In its turn it is tried again, and answered.
+            tracing::warn!(%error, "cannot look up ahead of a commit");
+        }
+        let mut writer = self.writer.lock();
+        self.preparing.fetch_sub(1, Ordering::AcqRel);
+        writer.turn(batch, || false);
+        ControlFlow::Continue(())
+    }
+
+    fn is_large(&self, batch: &Batch) -> bool {
+        batch.targets() > self.options.few_targets
+    }
+
+    /// Adds what is queued to a batch: all of it, or this thread's part where that is much to look up.
+    fn fill(&self, batch: &mut Batch, jobs: &mut mpsc::Receiver<Job>) {
+        let part = batch.jobs.len() + jobs.len().div_ceil(self.options.writers);
+        while batch.jobs.len() < self.options.batch
+            && (!self.is_large(batch) || batch.jobs.len() < part)
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.add(job);
+        }
+    }
+
+    /// Looks up the targets of a batch, in one state of the store. While the log is too long nobody may hold one, and
+    /// targets are looked up in the batch's turn.
+    fn look_up(&self, batch: &mut Batch, ahead: &Connection) -> rusqlite::Result<()> {
+        if self.log.is_long() {
+            return Ok(());
+        }
+        let over = self.over.load(Ordering::Acquire);
+        // Dropped, it rolls back.
+        let _snapshot = ahead.unchecked_transaction()?;
+        batch.look_up(&mut Lookup::new(ahead, &self.hints)?, over)
+    }
+}
