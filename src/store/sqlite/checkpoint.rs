@@ -4,10 +4,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
 use super::hints::Hints;
@@ -40,7 +40,7 @@ impl Log {
 
 /// The thread that folds, as the writer sees it.
 pub struct Checkpointer {
-    wake: SyncSender<()>,
+    wake: Sender<()>,
     log: Log,
     pages: usize,
     thread: JoinHandle<()>,
@@ -49,7 +49,7 @@ pub struct Checkpointer {
 impl Checkpointer {
     /// Starts the thread on a connection of its own.
     pub fn start(connection: Connection, hints: Hints) -> std::io::Result<Self> {
-        let (wake, woken) = sync_channel(1);
+        let (wake, woken) = crossbeam_channel::bounded(1);
         let log = Log::default();
         let folded = log.clone();
         let body = move || {
@@ -86,6 +86,11 @@ impl Checkpointer {
     /// The log that it folds.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Whether the thread has not got to what it was last woken for.
+    pub fn is_behind(&self) -> bool {
+        self.wake.is_full()
     }
 
     /// Notes that a commit on `writer` has added about so many pages.

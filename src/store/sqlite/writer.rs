@@ -132,7 +132,9 @@ impl Writer {
 
     /// Folds some notes into their rows. Returns whether there is more to do now.
     fn fold(&mut self) -> bool {
-        if !self.notes.has_rest(&self.published.newest().removals) {
+        // What the log can't be rid of as fast makes it longer.
+        if self.checkpointer.is_behind() || !self.notes.has_rest(&self.published.newest().removals)
+        {
             return false;
         }
         let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
