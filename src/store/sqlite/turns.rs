@@ -3,7 +3,6 @@
 //! only the commits come one after the other: nine tenths of a large untag are its search for the records.
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -22,7 +21,7 @@ use super::lookup::Lookup;
 use super::readers::{self, Read};
 use super::removals::{Logged, Published};
 use super::schema::DataDirectory;
-use super::writer::Writer;
+use super::writer::{Whole, Writer};
 
 const NAME: &str = "store-writer";
 
@@ -113,12 +112,8 @@ struct Turns {
 
 impl Turns {
     fn run(&self, ahead: &Connection) {
-        let work = || while self.work(ahead).is_continue() {};
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            // Nobody may go on with a store that stopped half-way: start again from what is on the disk.
-            tracing::error!("the store's writer has panicked; ending the process");
-            std::process::abort();
-        }
+        let _whole = Whole;
+        while self.work(ahead).is_continue() {}
     }
 
     /// Commits small batches until there is a large one, lets another thread go on with the queue, and commits that too.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
@@ -65,6 +66,8 @@ impl Writer {
 
     /// Commits a batch. Where that changes nothing, there is time to fold notes, as long as nobody waits (`is_idle`).
     pub fn turn(&mut self, batch: Batch, is_idle: impl Fn() -> bool) {
+        // Before the lock is gone, and the next turn begins.
+        let _whole = Whole;
         let turn = self.over.load(Ordering::Relaxed) + 1;
         self.changes.rewrites.begin(turn);
         // Readiness asks every second, so that this comes soon after the last change.
@@ -265,6 +268,19 @@ impl Rows<'_> {
             }
             Err(error @ ApplyError::Tags(_)) => Ok(Err(error.to_store_error(Applied::No))),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// Ends the process with the first panic: nobody may go on with a store that stopped half-way, but start again from what is
+/// on the disk.
+pub struct Whole;
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!("the store's writer has panicked; ending the process");
+            std::process::abort();
         }
     }
 }
