@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_postgres::types::Type;
 use tracing::Span;
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Locks};
 use super::session::Parameters;
 use super::{Commit, Names, untagged};
 use crate::domain::{AccountId, Applied, Changed, TagKey, TagSelection, Targets, UntagCommand};
@@ -282,7 +282,7 @@ impl Batch {
     async fn run(mut self) {
         let lanes = Arc::clone(&self.statement.batches.lanes);
         let jobs = &mut self.jobs;
-        let answer = lanes.perform(|session| async move {
+        let answer = lanes.perform(Locks::Passes, |session| async move {
             // There may have been a wait for the connection.
             jobs.retain(|(job, _)| !job.reply.is_closed());
             let Some((first, _)) = jobs.first() else {

@@ -34,15 +34,36 @@ pub struct Lanes {
 #[derive(Default)]
 struct Lane {
     session: Mutex<Option<Arc<Session>>>,
+    /// The weights of its statements.
     load: AtomicUsize,
 }
 
+/// Whether a statement waits for rows that others have locked, and so holds up what is sent behind it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Locks {
+    Waits,
+    Passes,
+}
+
+impl Locks {
+    /// One that may wait keeps others from its lane while they have few to wait for on another.
+    fn weight(self) -> usize {
+        match self {
+            Self::Waits => 8,
+            Self::Passes => 1,
+        }
+    }
+}
+
 /// Counts a statement on its lane.
-struct Load<'lane>(&'lane AtomicUsize);
+struct Load<'lane> {
+    lane: &'lane Lane,
+    weight: usize,
+}
 
 impl Drop for Load<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.lane.load.fetch_sub(self.weight, Ordering::Relaxed);
     }
 }
 
@@ -60,6 +81,7 @@ impl Lanes {
     /// connection stays true.
     pub async fn run<T, F>(
         self: &Arc<Self>,
+        locks: Locks,
         statement: impl FnOnce(Arc<Session>) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
@@ -67,7 +89,7 @@ impl Lanes {
         F: Future<Output = Result<T, tokio_postgres::Error>> + Send,
     {
         let lanes = Arc::clone(self);
-        tokio::spawn(async move { lanes.perform(statement).await })
+        tokio::spawn(async move { lanes.perform(locks, statement).await })
             .await
             .unwrap_or_else(|error| Err(Failure::NoConnection(error.into())))
     }
@@ -75,15 +97,16 @@ impl Lanes {
     /// Runs `statement` on the connection with the least to do, for a caller that does not stop waiting.
     pub async fn perform<T, F>(
         &self,
+        locks: Locks,
         statement: impl FnOnce(Arc<Session>) -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let Some((lane, _load)) = self.least_loaded() else {
+        let Some(load) = self.least_loaded(locks) else {
             return Err(Failure::NoConnection("the store has no connections".into()));
         };
-        let session = tokio::time::timeout(CONNECTION_TIMEOUT, self.session(lane)).await;
+        let session = tokio::time::timeout(CONNECTION_TIMEOUT, self.session(load.lane)).await;
         let no_session = |_| Failure::NoConnection("no connection in time".into());
         let session = session.map_err(no_session)??;
         let answer = tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&session))).await;
@@ -93,25 +116,32 @@ impl Lanes {
             Err(_) => Failure::Frozen,
         };
         if failure.is_of_the_connection() {
-            lane.give_up(&session).await;
+            load.lane.give_up(&session).await;
         }
         Err(failure)
     }
 
-    /// The lane with the least to do, which has one more to do now. Chosen and counted at once, so that two statements
-    /// never take the last idle lane together.
-    fn least_loaded(&self) -> Option<(&Lane, Load<'_>)> {
+    /// A place on the lane with the least to do. Chosen and counted at once, so that two statements never take the last
+    /// idle lane together. What waits for locks leaves one lane to the others, where there are several.
+    fn least_loaded(&self, locks: Locks) -> Option<Load<'_>> {
+        let lanes = match (locks, self.all.split_first()) {
+            (Locks::Waits, Some((_, others))) if !others.is_empty() => others,
+            _ => &self.all,
+        };
+        let weight = locks.weight();
         loop {
-            let loads = self
-                .all
+            let loads = lanes
                 .iter()
                 .map(|lane| (lane.load.load(Ordering::Relaxed), lane));
             let (load, lane) = loads.min_by_key(|(load, _)| *load)?;
-            let counted =
-                lane.load
-                    .compare_exchange(load, load + 1, Ordering::Relaxed, Ordering::Relaxed);
+            let counted = lane.load.compare_exchange(
+                load,
+                load + weight,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
             if counted.is_ok() {
-                return Some((lane, Load(&lane.load)));
+                return Some(Load { lane, weight });
             }
         }
     }

@@ -34,7 +34,7 @@ use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
 use error::Failure;
-use lanes::Lanes;
+use lanes::{Lanes, Locks};
 use session::{Parameters, Session};
 use statements::{BY_ID, BY_NAME, ByTarget, Untag};
 
@@ -163,7 +163,8 @@ impl PostgresStore {
         loop {
             let (parameters, holds) = (Arc::clone(&parameters), Arc::clone(&holds));
             let mut change = changes.then(Change::queue);
-            let answer = self.lanes.run(move |session| async move {
+            let locks = if changes { Locks::Waits } else { Locks::Passes };
+            let answer = self.lanes.run(locks, move |session| async move {
                 let _holds = holds;
                 let _span = change.as_mut().and_then(|change| change.commit(1));
                 let _commit = changes.then(|| Commit(Instant::now()));
