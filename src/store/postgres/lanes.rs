@@ -39,7 +39,7 @@ struct Lane {
 }
 
 /// Whether a statement waits for rows that others have locked, and so holds up what is sent behind it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Locks {
     Waits,
     Passes,

@@ -57,12 +57,8 @@ pub struct Uncommitted {
 impl Uncommitted {
     /// What a resource has lost.
     pub fn of(&self, number: i64, removals: &Removals) -> Removed {
-        self.changed(number).unwrap_or_else(|| removals.of(number))
-    }
-
-    /// What a resource has lost, if that has changed.
-    pub fn changed(&self, number: i64) -> Option<Removed> {
-        self.newest.get(&number).copied()
+        let changed = self.newest.get(&number).copied();
+        changed.unwrap_or_else(|| removals.of(number))
     }
 
     pub fn note(&mut self, note: Note) {
