@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,6 +31,7 @@ use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
 use super::shutdown_ping::DelayedAck;
 use super::spoken::Listening;
+use super::streams::{StreamExecutor, WithStreams, streams};
 use crate::grpc::{Handler, Peer};
 use crate::rpc::Gateway;
 use crate::telemetry::metrics::metrics;
@@ -153,9 +155,10 @@ impl Common {
         });
         let (stream, spoken) =
             Listening::to(DelayedAck::of(stream, matches!(self.speech, Speech::Grpc)));
-        let http = self.http();
+        let (executor, new) = streams();
+        let http = self.http(executor);
         let served = http.serve_connection(TokioIo::new(stream), service);
-        let mut served = std::pin::pin!(served);
+        let mut served = WithStreams::new(Box::pin(served), new);
 
         let handshake_left = limits.handshake_timeout.saturating_sub(started.elapsed());
         let request_timeout = self.handler.request_timeout();
@@ -169,18 +172,18 @@ impl Common {
                 }
                 Verdict::Leave(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is told to leave");
-                    served.as_mut().graceful_shutdown();
-                    match lifetime.farewell(&peer, served.as_mut()).await {
+                    served.connection.as_mut().graceful_shutdown();
+                    match lifetime.farewell(&peer, Pin::new(&mut served)).await {
                         Some(ended) => break ended,
                         None => return,
                     }
                 }
             };
             tokio::select! {
-                ended = served.as_mut() => break ended,
+                ended = &mut served => break ended,
                 () = self.closing.cancelled() => {
                     // GOAWAY: the client opens no more streams here, and those that are open are finished.
-                    served.as_mut().graceful_shutdown();
+                    served.connection.as_mut().graceful_shutdown();
                     break served.await;
                 }
                 () = tokio::time::sleep_until(look.into()) => {}
@@ -215,7 +218,7 @@ impl Common {
     }
 
     /// HTTP in the versions that the port speaks.
-    fn http(&self) -> auto::Builder<TokioExecutor> {
+    fn http(&self, executor: StreamExecutor) -> auto::Builder<StreamExecutor> {
         let limits = &self.limits;
         let header_bytes = usize::try_from(limits.header_list_bytes).unwrap_or(usize::MAX);
         let query_bytes = match self.speech {
@@ -223,7 +226,7 @@ impl Common {
             Speech::Rpc(_) => QUERY_BYTES,
         };
         let buffer_bytes = header_bytes.saturating_add(query_bytes);
-        let mut http = auto::Builder::new(TokioExecutor::new());
+        let mut http = auto::Builder::new(executor);
         http = match self.speech {
             Speech::Grpc => http.http2_only(),
             Speech::Admin(_) => http,

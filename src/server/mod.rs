@@ -11,6 +11,7 @@ mod security;
 mod shutdown_ping;
 mod signals;
 mod spoken;
+mod streams;
 mod tls;
 
 use std::io;
