@@ -109,6 +109,13 @@ async fn sqlite_every_answer_follows_an_fsync() {
         );
         previous_answer = answer.started;
     }
+    let fsync = calls
+        .iter()
+        .find(|call| call.name == "fsync" && call.is_on_the_log());
+    assert!(
+        fsync.is_none(),
+        "SQLite does not know fdatasync, see .cargo/config.toml: {fsync:?}"
+    );
 }
 
 /// The trace, once strace has seen the server's end.
