@@ -65,13 +65,17 @@ fn left(
     encoded: &[u8],
     removed: Removed,
 ) -> impl Iterator<Item = Result<(Removed, RawTag<'_>), CorruptTags>> {
-    // A place that a note can't name does not exist: a record has at most 20 tags.
-    let places = (0..Removed::BITS)
-        .map(|place| Ok(1 << place))
-        .chain([Err(CorruptTags)]);
+    let mut next: Removed = 1;
     Raw(encoded)
-        .zip(places)
-        .map(|(tag, place)| Ok((place?, tag?)))
+        .map(move |tag| {
+            let place = next;
+            next <<= 1;
+            // A place that a note can't name does not exist: a record has at most 20 tags.
+            if place == 0 {
+                return Err(CorruptTags);
+            }
+            Ok((place, tag?))
+        })
         .filter(move |tag| !matches!(tag, Ok((place, _)) if removed & place != 0))
 }
 
