@@ -173,7 +173,7 @@ async fn no_tag_value_is_ever_logged_at_any_level() {
         .unwrap_err();
     line_of(&server, &request_id(&broken));
     let broken = client
-        .untag_resources(ask(untag_request(ids([ANN]), &["secret"])))
+        .tag_resources(ask(tag_request(ids([ANN]), &[("secret", value)])))
         .await
         .unwrap_err();
     line_of(&server, &request_id(&broken));

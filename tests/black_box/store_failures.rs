@@ -6,8 +6,7 @@ use untag::grpc::proto::UntagResourcesRequest;
 
 use crate::answer::{alibaba_codes, assert_shared_snapshot, case, describe, request_id};
 use crate::users::{
-    ANN, BEN, Client, FULL, ask, directory, ids, list_request, server, tag_request, tags_of,
-    untag_request,
+    ANN, BEN, Client, FULL, ask, directory, ids, list_request, tag_request, tags_of, untag_request,
 };
 
 async fn untag_error(client: &mut Client, request: UntagResourcesRequest) -> Status {
@@ -51,9 +50,11 @@ async fn a_full_queue_and_a_locked_store_are_told_apart_and_nothing_is_changed()
 
 #[tokio::test]
 async fn a_damaged_record_is_an_internal_error_whose_cause_only_the_log_has() {
-    let (server, home) = server(&[]);
-    let client = &mut server.client().await;
+    let home = directory();
+    // Before the start: of a record that it has read, the embedded store knows the keys.
     home.damage(BEN, "no tags");
+    let server = home.serve(&[]);
+    let client = &mut server.client().await;
 
     let untag = untag_error(client, untag_request(ids([ANN, BEN]), &["env"])).await;
     let tag = client

@@ -34,6 +34,10 @@ mod sqlite_store_that_looks_ahead {
     super::store_contract!(crate::sqlite::AheadBackend);
 }
 
+mod sqlite_store_that_reads_each_row {
+    super::store_contract!(crate::sqlite::ReadingBackend);
+}
+
 mod postgres_store {
     super::store_contract!(crate::postgres::PostgresBackend);
 }

@@ -44,6 +44,9 @@ pub struct FoldingBackend(SqliteBackend);
 /// As the one before, and all targets of an untag are looked up ahead of its commit, while others rewrite rows.
 pub struct AheadBackend(SqliteBackend);
 
+/// As the first, but it knows nothing of a row that it has not read.
+pub struct ReadingBackend(SqliteBackend);
+
 impl SqliteBackend {
     fn with(options: Options, resources: Vec<Resource>) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -86,6 +89,14 @@ same_with_options!(
         unfolded: 1,
         few_targets: 0,
         writers: 3,
+        ..Options::default()
+    }
+);
+
+same_with_options!(
+    ReadingBackend,
+    Options {
+        known_bytes: 0,
         ..Options::default()
     }
 );

@@ -1,5 +1,5 @@
-//! The thread beside the writer: first it reads the hints, and then it folds the log into the database, so that no request
-//! waits for either.
+//! The thread beside the writer: first it reads what is to be known of the users, and then it folds the log into the database,
+//! so that no request waits for either.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
-use super::hints::Hints;
+use super::known::Known;
 
 /// How many pages the writer adds to the log between two wake-ups, about.
 const WAKE_AFTER: usize = 8_000;
@@ -47,8 +47,12 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread on a connection of its own.
-    pub fn start(connection: Connection, hints: Hints) -> std::io::Result<Self> {
+    /// Starts the thread on a connection of its own. What is known of the users may take so many bytes.
+    pub fn start(
+        connection: Connection,
+        known: Known,
+        known_bytes: usize,
+    ) -> std::io::Result<Self> {
         let (wake, woken) = crossbeam_channel::bounded(1);
         let log = Log::default();
         let folded = log.clone();
@@ -65,8 +69,8 @@ impl Checkpointer {
                 begun = Instant::now();
                 ControlFlow::Continue(())
             };
-            if let Err(error) = hints.read(&connection, between_parts) {
-                tracing::warn!(%error, "cannot read where users lie; each is searched for in the index");
+            if let Err(error) = known.read(&connection, known_bytes, between_parts) {
+                tracing::warn!(%error, "cannot read all users into memory; the others are searched for");
             }
             while woken.recv().is_ok() {
                 fold();

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, params};
 
-use super::apply::Rewriter;
+use super::apply::{Rewrite, Rewriter};
 use super::error::ApplyError;
 use super::lookup::Lookup;
 use super::removals::{self, Logged, Note, Removals, Removed};
@@ -50,7 +50,7 @@ pub struct Uncommitted {
     sweep: Option<Sweep>,
     oldest: i64,
     swept: usize,
-    rewritten: usize,
+    rewritten: Vec<Rewrite>,
     pub rewrites: Rewrites,
 }
 
@@ -67,9 +67,14 @@ impl Uncommitted {
     }
 
     /// Notes that a row was written.
-    pub fn rewrote(&mut self, number: i64) {
-        self.rewritten += 1;
-        self.rewrites.add(number);
+    pub fn rewrote(&mut self, rewrite: Rewrite) {
+        self.rewrites.add(rewrite.number);
+        self.rewritten.push(rewrite);
+    }
+
+    /// The rows that were written, in this order.
+    pub fn rewritten(&self) -> &[Rewrite] {
+        &self.rewritten
     }
 
     pub fn notes(&self) -> &[Note] {
@@ -78,7 +83,7 @@ impl Uncommitted {
 
     /// About how many pages the commit has written.
     pub fn pages(&self) -> usize {
-        2 + self.rewritten + self.notes.len() / 300
+        2 + self.rewritten.len() + self.notes.len() / 300
     }
 }
 
@@ -116,7 +121,7 @@ impl NoteTable {
         changes.sweep = self.sweep;
         changes.oldest = self.oldest;
         changes.swept = 0;
-        changes.rewritten = 0;
+        changes.rewritten.clear();
     }
 
     /// Folds as much as the occasion demands.
@@ -160,8 +165,10 @@ impl NoteTable {
                 continue;
             }
             match removals::fold(lookup, rewriter, Note { number, removed }) {
-                Ok(()) => {
-                    changes.rewrote(number);
+                Ok(rewrite) => {
+                    if let Some(rewrite) = rewrite {
+                        changes.rewrote(rewrite);
+                    }
                     changes.note(Note { number, removed: 0 });
                 }
                 // The row can't be read, and whoever asks for it is told. Its note stays, in a row that stays.

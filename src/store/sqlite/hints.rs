@@ -73,7 +73,7 @@ impl Table {
     }
 
     /// The numbers that the record with this key may have.
-    fn of(&self, kind: KeyKind, account: &[u8], key: &[u8]) -> impl Iterator<Item = i64> {
+    fn of(&self, kind: KeyKind, account: &[u8], key: &[u8]) -> impl Iterator<Item = i64> + use<'_> {
         let (bucket, mark) = self.locate(kind, account, key);
         let hints = self.buckets[bucket].iter();
         hints.filter_map(move |&hint| {
@@ -89,10 +89,21 @@ pub struct Hints(Arc<OnceLock<Table>>);
 
 impl Hints {
     /// The numbers that the record with this key may have.
-    pub fn of(&self, kind: KeyKind, account: &str, key: &str) -> impl Iterator<Item = i64> {
+    pub fn of(
+        &self,
+        kind: KeyKind,
+        account: &str,
+        key: &str,
+    ) -> impl Iterator<Item = i64> + use<'_> {
         let table = self.0.get();
         let numbers = table.map(|table| table.of(kind, account.as_bytes(), key.as_bytes()));
         numbers.into_iter().flatten()
+    }
+
+    /// How much memory they take.
+    pub fn bytes(&self) -> usize {
+        let buckets = self.0.get().map_or(0, |table| table.buckets.len());
+        buckets * size_of::<Bucket>()
     }
 
     /// Reads them from the indexes, a part at a time: `go_on` is asked in between, while no transaction is open.
@@ -166,8 +177,8 @@ impl<'connection> Part<'connection> {
 
 impl fmt::Debug for Hints {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let buckets = self.0.get().map(|table| table.buckets.len());
-        formatter.debug_tuple("Hints").field(&buckets).finish()
+        let bytes = &format_args!("{} bytes", self.bytes());
+        formatter.debug_tuple("Hints").field(bytes).finish()
     }
 }
 
@@ -176,6 +187,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::bulk;
+    use super::super::known::Known;
     use super::super::lookup::Lookup;
     use super::super::schema::DataDirectory;
     use super::*;
@@ -231,7 +243,11 @@ mod tests {
         targets: &Targets,
     ) -> (Vec<i64>, Vec<usize>) {
         let mut numbers = Vec::new();
-        let mut lookup = Lookup::new(connection, hints).unwrap();
+        let known = Known {
+            hints: hints.clone(),
+            ..Known::default()
+        };
+        let mut lookup = Lookup::new(connection, &known).unwrap();
         let missing = lookup.each(&account(), targets, |_, record| {
             numbers.push(record.number);
             Ok::<_, rusqlite::Error>(())

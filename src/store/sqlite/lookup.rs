@@ -2,9 +2,10 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::hints::Hints;
 use super::key::{Key, KeyKind};
-use crate::domain::{AccountId, RESOURCE_TYPE_USER, Targets};
+use super::known::Known;
+use super::removals::Removed;
+use crate::domain::{AccountId, RESOURCE_TYPE_USER, TagSelection, Targets};
 
 /// A row as it lies in the table.
 pub struct Record<'row> {
@@ -48,7 +49,7 @@ macro_rules! select {
 
 /// Finds records by id, name or number. The connection keeps the statements: each read has a lookup of its own.
 pub struct Lookup<'connection> {
-    hints: &'connection Hints,
+    known: &'connection Known,
     id: CachedStatement<'connection>,
     name: CachedStatement<'connection>,
     number: CachedStatement<'connection>,
@@ -57,10 +58,10 @@ pub struct Lookup<'connection> {
 impl<'connection> Lookup<'connection> {
     pub fn new(
         connection: &'connection Connection,
-        hints: &'connection Hints,
+        known: &'connection Known,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            hints,
+            known,
             id: connection.prepare_cached(select!(
                 "account_id = ?1 AND resource_type = ?2 AND resource_id = ?3"
             ))?,
@@ -96,7 +97,7 @@ impl<'connection> Lookup<'connection> {
         key: Key<'_>,
         found: impl FnOnce(&Record<'_>) -> T,
     ) -> rusqlite::Result<Option<T>> {
-        for number in self.hints.of(key.kind, key.account, key.name) {
+        for number in self.numbers(key) {
             let mut rows = self.number.query([number])?;
             if let Some(row) = rows.next()?
                 && is_of(row, key)?
@@ -114,9 +115,18 @@ impl<'connection> Lookup<'connection> {
             .optional()
     }
 
-    /// The number that the record of a key has, or another one, or none.
-    pub fn guess(&self, key: Key<'_>) -> Option<i64> {
-        self.hints.of(key.kind, key.account, key.name).next()
+    /// The numbers that the record of a key may have.
+    pub fn numbers(&self, key: Key<'_>) -> impl Iterator<Item = i64> + use<'connection> {
+        self.known.hints.of(key.kind, key.account, key.name)
+    }
+
+    /// The number of a record and which of its tags are selected, those too that are removed, if that is known without its row.
+    /// What the open transaction has written is not.
+    pub fn known(&self, key: Key<'_>, selection: &TagSelection) -> Option<(i64, Removed)> {
+        self.numbers(key).find_map(|number| {
+            let selected = self.known.roster.selected(number, key, selection)?;
+            Some((number, selected))
+        })
     }
 
     /// Calls `found` with the record of a number, if there is one.

@@ -8,15 +8,18 @@ mod folding;
 mod hints;
 mod job;
 mod key;
+mod known;
 mod lookup;
 mod read;
 mod readers;
 mod removals;
 mod rewrites;
+mod roster;
 mod schema;
 mod tags;
 mod turns;
 mod untags;
+mod vocabulary;
 mod writer;
 
 use std::path::Path;
@@ -32,8 +35,8 @@ use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, 
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
-use hints::Hints;
 use job::{Job, Work};
+use known::Known;
 use readers::Readers;
 use removals::{Logged, Published};
 use schema::DataDirectory;
@@ -53,6 +56,8 @@ pub struct Options {
     pub batch: usize,
     /// How many resources may have removed tags that still lie in their rows: bounds the memory, and the time to start.
     pub unfolded: usize,
+    /// How much memory may be taken by what is known of the users without reading their rows, in bytes.
+    pub known_bytes: usize,
 }
 
 impl Default for Options {
@@ -65,6 +70,7 @@ impl Default for Options {
             few_targets: 1024,
             batch: 1024,
             unfolded: 1_000_000,
+            known_bytes: 80 << 20,
         }
     }
 }
@@ -75,7 +81,7 @@ pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
     readers: Readers,
     published: Published,
-    hints: Hints,
+    known: Known,
     _counted: Arc<Vec<Open>>,
 }
 
@@ -107,7 +113,7 @@ impl SqliteStore {
         let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let published = logged.publish();
-        let hints = Hints::default();
+        let known = Known::default();
         let setup = turns::Setup {
             options,
             directory,
@@ -118,7 +124,7 @@ impl SqliteStore {
             reads,
             logged,
             published: published.clone(),
-            hints: hints.clone(),
+            known: known.clone(),
             jobs: queue,
         };
         turns::start(setup).map_err(|source| OpenError::Directory {
@@ -139,7 +145,7 @@ impl SqliteStore {
             jobs,
             readers,
             published,
-            hints,
+            known,
             _counted: Arc::new(connections.collect()),
         })
     }
@@ -164,9 +170,9 @@ impl Store for SqliteStore {
         if !command.validate_only {
             return self.write(Work::Untag(command)).await;
         }
-        let (published, hints) = (self.published.clone(), self.hints.clone());
+        let (published, known) = (self.published.clone(), self.known.clone());
         self.readers
-            .run(move |connection| read::check_untag(connection, &published, &hints, &command))
+            .run(move |connection| read::check_untag(connection, &published, &known, &command))
             .instrument(trace::read())
             .await?
     }
@@ -176,9 +182,9 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
-        let (published, hints) = (self.published.clone(), self.hints.clone());
+        let (published, known) = (self.published.clone(), self.known.clone());
         self.readers
-            .run(move |connection| read::list(connection, &published, &hints, &query))
+            .run(move |connection| read::list(connection, &published, &known, &query))
             .instrument(trace::read())
             .await?
     }

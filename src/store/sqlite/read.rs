@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::apply::Untag;
 use super::error::ApplyError;
-use super::hints::Hints;
+use super::known::Known;
 use super::lookup::{Lookup, Record};
 use super::removals::{Published, Removals, Removed};
 use super::tags::{self, CorruptTags};
@@ -18,14 +18,14 @@ use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 pub fn check_untag(
     connection: &Connection,
     published: &Published,
-    hints: &Hints,
+    known: &Known,
     command: &UntagCommand,
 ) -> Result<Result<Changed, StoreError>, ApplyError> {
     let mut plan = Untag::plan(command);
     let missing = each_target(
         connection,
         published,
-        hints,
+        known,
         &command.account,
         &command.targets,
         |record, removed| plan.add(record, removed),
@@ -37,11 +37,11 @@ pub fn check_untag(
 pub fn list(
     connection: &Connection,
     published: &Published,
-    hints: &Hints,
+    known: &Known,
     query: &ListQuery,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
     match &query.targets {
-        Some(targets) => list_targets(connection, published, hints, query, targets),
+        Some(targets) => list_targets(connection, published, known, query, targets),
         None => list_account(connection, published, query),
     }
 }
@@ -51,12 +51,12 @@ pub fn list(
 fn each_target(
     connection: &Connection,
     published: &Published,
-    hints: &Hints,
+    known: &Known,
     account: &AccountId,
     targets: &Targets,
     mut found: impl FnMut(&Record<'_>, Removed) -> Result<(), CorruptTags>,
 ) -> Result<Vec<usize>, ApplyError> {
-    let mut lookup = Lookup::new(connection, hints)?;
+    let mut lookup = Lookup::new(connection, known)?;
     let mut numbers = Vec::with_capacity(targets.count());
     // Users neither come nor go, and keep their numbers: that needs no snapshot.
     let missing = lookup.each(account, targets, |_, record| {
@@ -77,7 +77,7 @@ fn each_target(
 fn list_targets(
     connection: &Connection,
     published: &Published,
-    hints: &Hints,
+    known: &Known,
     query: &ListQuery,
     targets: &Targets,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
@@ -86,7 +86,7 @@ fn list_targets(
     let missing = each_target(
         connection,
         published,
-        hints,
+        known,
         account,
         targets,
         |record, removed| {

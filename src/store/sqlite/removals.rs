@@ -13,7 +13,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::apply::{Rewrite, Rewriter};
 use super::error::ApplyError;
-use super::hints::Hints;
+use super::known::Known;
 use super::lookup::Lookup;
 use super::tags;
 
@@ -210,8 +210,8 @@ impl Logged {
 /// Rewrites all rows that have lost tags, and empties the table. For a transaction of a process that serves nobody.
 pub fn fold_all(connection: &Connection) -> Result<(), ApplyError> {
     let removals = Logged::read(connection)?.removals;
-    let hints = Hints::default();
-    let mut lookup = Lookup::new(connection, &hints)?;
+    let known = Known::default();
+    let mut lookup = Lookup::new(connection, &known)?;
     let mut rewriter = Rewriter::new(connection)?;
     for note in removals.from(i64::MIN, usize::MAX) {
         fold(&mut lookup, &mut rewriter, note)?;
@@ -220,20 +220,19 @@ pub fn fold_all(connection: &Connection) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Rewrites a row without the tags that it has lost.
+/// Rewrites a row without the tags that it has lost, if there is one: nobody can ask for another either.
 pub fn fold(
     lookup: &mut Lookup<'_>,
     rewriter: &mut Rewriter<'_>,
     Note { number, removed }: Note,
-) -> Result<(), ApplyError> {
-    match lookup.numbered(number, |record| tags::without(record.tags, removed))? {
-        Some(tags) => Ok(rewriter.write(&Rewrite {
-            number,
-            tags: tags?,
-        })?),
-        // Nobody can ask for it either.
-        None => Ok(()),
-    }
+) -> Result<Option<Rewrite>, ApplyError> {
+    let tags = lookup.numbered(number, |record| tags::without(record.tags, removed))?;
+    let Some(tags) = tags.transpose()? else {
+        return Ok(None);
+    };
+    let rewrite = Rewrite { number, tags };
+    rewriter.write(&rewrite)?;
+    Ok(Some(rewrite))
 }
 
 /// Notes as they stand in a row of the table.

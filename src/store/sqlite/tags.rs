@@ -79,6 +79,17 @@ fn left(
         .filter(move |tag| !matches!(tag, Ok((place, _)) if removed & place != 0))
 }
 
+/// The keys of all tags, in order.
+pub fn keys(encoded: &[u8]) -> Result<Vec<&[u8]>, CorruptTags> {
+    let keys = Raw(encoded).map(|tag| tag.map(|(key, ..)| key));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    if keys.is_sorted_by(|one, next| one < next) {
+        Ok(keys)
+    } else {
+        Err(CorruptTags)
+    }
+}
+
 /// Decodes the tags that are there.
 pub fn decode(encoded: &[u8], removed: Removed) -> Result<Vec<(TagKey, TagValue)>, CorruptTags> {
     left(encoded, removed)

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use super::Options;
 use super::checkpoint::{Checkpointer, Log};
 use super::folding::NoteTable;
-use super::hints::Hints;
 use super::job::{Batch, Job};
+use super::known::Known;
 use super::lookup::Lookup;
 use super::readers::{self, Read};
 use super::removals::{Logged, Published};
@@ -39,13 +39,17 @@ pub struct Setup {
     /// What the table of notes holds, and where what becomes of it is published.
     pub logged: Logged,
     pub published: Published,
-    pub hints: Hints,
+    pub known: Known,
     pub jobs: mpsc::Receiver<Job>,
 }
 
 /// Starts the threads. They end when the last sender is gone and what was queued is done.
 pub fn start(setup: Setup) -> std::io::Result<()> {
-    let checkpointer = Checkpointer::start(setup.checkpointer, setup.hints.clone())?;
+    let checkpointer = Checkpointer::start(
+        setup.checkpointer,
+        setup.known.clone(),
+        setup.options.known_bytes,
+    )?;
     let readers = setup
         .reading
         .into_iter()
@@ -58,13 +62,13 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         checkpointer,
         NoteTable::new(&setup.logged, setup.options.unfolded),
         setup.published,
-        setup.hints.clone(),
+        setup.known.clone(),
         Arc::clone(&over),
     );
     drop(setup.logged);
     let turns = Turns {
         options: setup.options,
-        hints: setup.hints,
+        known: setup.known,
         jobs: Mutex::new(setup.jobs),
         preparing: AtomicUsize::new(0),
         log,
@@ -99,7 +103,7 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
 
 struct Turns {
     options: Options,
-    hints: Hints,
+    known: Known,
     jobs: Mutex<mpsc::Receiver<Job>>,
     /// How many threads look up what they are going to commit.
     preparing: AtomicUsize,
@@ -175,6 +179,6 @@ impl Turns {
         let over = self.over.load(Ordering::Acquire);
         // Dropped, it rolls back.
         let _snapshot = ahead.unchecked_transaction()?;
-        batch.look_up(&mut Lookup::new(ahead, &self.hints)?, over)
+        batch.look_up(&mut Lookup::new(ahead, &self.known)?, over)
     }
 }

@@ -42,6 +42,8 @@ pub struct Seen<'batch> {
 
 /// Looks up the targets of these jobs, and returns what there is of them in their order.
 pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Sighting>> {
+    let targets = jobs.iter().map(Job::targets).sum();
+    let mut sightings = vec![Sighting::Missing; targets];
     let mut targets = Vec::new();
     let mut count = 0;
     for job in jobs {
@@ -50,11 +52,16 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Si
         {
             for position in 0..command.targets.count() {
                 let key = Key::of(&command.account, &command.targets, position);
+                let place = count + position;
+                if let Some((number, selected)) = lookup.known(key, &command.selection) {
+                    sightings[place] = Sighting::Record { number, selected };
+                    continue;
+                }
                 targets.push(Target {
-                    guess: lookup.guess(key),
+                    guess: lookup.numbers(key).next(),
                     key,
                     command,
-                    place: count + position,
+                    place,
                 });
             }
         }
@@ -64,7 +71,6 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Si
     targets.sort_unstable_by_key(|target| {
         (target.guess, target.guess.is_none().then_some(target.key))
     });
-    let mut sightings = vec![Sighting::Missing; count];
     for target in targets {
         sightings[target.place] = see(lookup, target.key, target.command)?;
     }

@@ -13,8 +13,8 @@ use super::apply::{Plan, Rewriter, plan_tag};
 use super::checkpoint::{self, Checkpointer};
 use super::error::ApplyError;
 use super::folding::{NoteTable, Occasion, Uncommitted};
-use super::hints::Hints;
 use super::job::{Batch, Job, Outcome, Work};
+use super::known::Known;
 use super::lookup::Lookup;
 use super::removals::{Published, Removals};
 use super::schema;
@@ -29,7 +29,7 @@ pub struct Writer {
     checkpointer: Checkpointer,
     published: Published,
     notes: NoteTable,
-    hints: Hints,
+    known: Known,
     /// How many turns are over.
     over: Arc<AtomicU64>,
     /// Of the open transaction.
@@ -43,7 +43,7 @@ impl Writer {
         checkpointer: Checkpointer,
         notes: NoteTable,
         published: Published,
-        hints: Hints,
+        known: Known,
         over: Arc<AtomicU64>,
     ) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Writer {
             checkpointer,
             published,
             notes,
-            hints,
+            known,
             over,
             changes: Uncommitted::default(),
             last_commit_failed: false,
@@ -168,6 +168,7 @@ impl Writer {
                 let committed = self.connection.execute_batch("COMMIT");
                 committed.map_err(after_commit)?;
                 self.notes.committed(sequence, &self.changes);
+                self.known.roster.wrote(self.changes.rewritten());
                 let unfolded = self.published.publish(sequence, self.changes.notes());
                 metrics().store.set_unfolded(unfolded);
                 Ok(outcomes)
@@ -192,7 +193,7 @@ impl Writer {
         let newest = self.published.newest();
         let mut rows = Rows {
             connection,
-            lookup: Lookup::new(connection, &self.hints)?,
+            lookup: Lookup::new(connection, &self.known)?,
             rewriter: Rewriter::new(connection)?,
             removals: &newest.removals,
             touch: self.last_commit_failed,
@@ -257,9 +258,9 @@ impl Rows<'_> {
                 notes,
                 rewrites,
             }) => {
-                for rewrite in &rewrites {
-                    self.rewriter.write(rewrite)?;
-                    changes.rewrote(rewrite.number);
+                for rewrite in rewrites {
+                    self.rewriter.write(&rewrite)?;
+                    changes.rewrote(rewrite);
                 }
                 for note in notes {
                     changes.note(note);

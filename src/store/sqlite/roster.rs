@@ -1,0 +1,397 @@
+//! Whose each row is and which keys its tags have, in memory: an untag by id needs no more of a row than that.
+//!
+//! 16 bytes for each row, as many as there is room for. Users neither come nor go while the service runs, so that only the keys
+//! of a row change. It is read from the table when the service has started. Whoever does not find a row here reads the row.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use parking_lot::RwLock;
+use rusqlite::{Connection, params};
+
+use super::apply::Rewrite;
+use super::key::{Key, KeyKind};
+use super::removals::Removed;
+use super::tags;
+use super::vocabulary::{Keys, Vocabulary};
+use crate::domain::{RESOURCE_TYPE_USER, TagSelection};
+
+/// How many rows are read at once.
+const PART: i64 = 4096;
+/// How many vocabularies an account may have, and how many bytes all accounts and keys.
+const VOCABULARIES: usize = 16;
+const MOST_BYTES_OF_TEXTS: usize = 4 * 1024 * 1024;
+/// What an account takes beside its id, about, in bytes.
+const BYTES_OF_AN_ACCOUNT: usize = 128;
+
+/// The roster of a store, for all its connections.
+#[derive(Debug, Clone, Default)]
+pub struct Roster(Arc<RwLock<Rows>>);
+
+#[derive(Debug)]
+struct Rows {
+    /// By the number of the row.
+    entries: Vec<Entry>,
+    accounts: Vec<Account>,
+    account_numbers: HashMap<Box<str>, u16, FixedState>,
+    /// How many bytes are left for accounts and keys.
+    room: usize,
+    /// The rows that were written since a part began to be read.
+    written: Option<HashSet<i64, FixedState>>,
+}
+
+/// What is known of a row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    /// The id, which is a number; 0 where nothing is known.
+    id: u64,
+    keys: Keys,
+    account: u16,
+    /// Counted from 1; 0 where the keys are not known.
+    vocabulary: u16,
+}
+
+#[derive(Debug)]
+struct Account {
+    id: Box<str>,
+    vocabularies: Vec<Vocabulary>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            accounts: Vec::new(),
+            account_numbers: HashMap::default(),
+            room: MOST_BYTES_OF_TEXTS,
+            written: None,
+        }
+    }
+}
+
+impl Roster {
+    /// Which tags of a row are selected, those too that are removed. `None` where the row is not that of the key, and where it
+    /// is not known.
+    pub fn selected(&self, number: i64, key: Key<'_>, selection: &TagSelection) -> Option<Removed> {
+        let rows = self.0.read();
+        let entry = rows.entries.get(usize::try_from(number).ok()?)?;
+        let vocabulary = usize::from(entry.vocabulary).checked_sub(1)?;
+        let account = rows.accounts.get(usize::from(entry.account))?;
+        let is_of = key.kind == KeyKind::Id
+            && number_of(key.name)? == entry.id
+            && *account.id == *key.account;
+        let vocabulary = account.vocabularies.get(vocabulary)?;
+        is_of.then(|| vocabulary.places(entry.keys, selection))
+    }
+
+    /// Takes over rows that were written, once that is committed.
+    pub fn wrote(&self, rewrites: &[Rewrite]) {
+        if rewrites.is_empty() {
+            return;
+        }
+        let mut rows = self.0.write();
+        for Rewrite { number, tags } in rewrites {
+            if let Some(written) = &mut rows.written {
+                written.insert(*number);
+            }
+            rows.set_tags(*number, tags);
+        }
+    }
+
+    /// Reads rows from the table until they take so many bytes, a part at a time: `go_on` is asked in between, while no
+    /// transaction is open.
+    pub fn read(
+        &self,
+        connection: &Connection,
+        most_bytes: usize,
+        mut go_on: impl FnMut() -> ControlFlow<()>,
+    ) -> rusqlite::Result<()> {
+        let most = most_bytes / size_of::<Entry>();
+        let newest = "SELECT coalesce(max(number), 0) FROM resource";
+        let newest: i64 = connection.query_row(newest, [], |row| row.get(0))?;
+        let end = newest.min(i64::try_from(most).unwrap_or(i64::MAX));
+        let places = usize::try_from(end + 1).unwrap_or_default();
+        self.0.write().entries.reserve_exact(places);
+        let mut from = 1;
+        while from <= end {
+            let until = end.min(from + PART - 1);
+            // Before the part's transaction, which may see what is written from now on, or not.
+            self.0.write().written = Some(HashSet::default());
+            let part = self.read_part(connection, from, until);
+            self.0.write().written = None;
+            part?;
+            if go_on().is_break() {
+                break;
+            }
+            from = until + 1;
+        }
+        Ok(())
+    }
+
+    /// Reads the rows with these numbers.
+    fn read_part(&self, connection: &Connection, from: i64, until: i64) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(
+            "SELECT number, account_id, resource_id, tags FROM resource \
+             WHERE number BETWEEN ?1 AND ?2 AND resource_type = ?3",
+        )?;
+        let mut found = statement.query(params![from, until, RESOURCE_TYPE_USER])?;
+        while let Some(row) = found.next()? {
+            let (account, id) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+            if let Some(id) = number_of(id) {
+                let tags = row.get_ref(3)?.as_blob()?;
+                self.0.write().add(row.get(0)?, account, id, tags);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number that an id is, where it is written as that number is, and not too large.
+fn number_of(id: &str) -> Option<u64> {
+    id.parse().ok().filter(|_| !id.starts_with('0'))
+}
+
+impl Rows {
+    /// Adds a row as it was read.
+    fn add(&mut self, number: i64, account: &str, id: u64, tags: &[u8]) {
+        let Some(account) = self.number_of_account(account) else {
+            return;
+        };
+        let Ok(place) = usize::try_from(number) else {
+            return;
+        };
+        if self.entries.len() <= place {
+            self.entries.resize(place + 1, Entry::default());
+        }
+        self.entries[place] = Entry {
+            id,
+            account,
+            ..Entry::default()
+        };
+        let is_written = |written: &HashSet<_, _>| written.contains(&number);
+        if !self.written.as_ref().is_some_and(is_written) {
+            self.set_tags(number, tags);
+        }
+    }
+
+    fn number_of_account(&mut self, id: &str) -> Option<u16> {
+        if let Some(number) = self.account_numbers.get(id) {
+            return Some(*number);
+        }
+        let number = u16::try_from(self.accounts.len()).ok()?;
+        self.room = self.room.checked_sub(BYTES_OF_AN_ACCOUNT + id.len())?;
+        self.accounts.push(Account {
+            id: id.into(),
+            vocabularies: Vec::new(),
+        });
+        self.account_numbers.insert(id.into(), number);
+        Some(number)
+    }
+
+    /// Notes which keys a row that is known has.
+    fn set_tags(&mut self, number: i64, tags: &[u8]) {
+        let place = usize::try_from(number).ok();
+        let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) else {
+            return;
+        };
+        let account = self.accounts.get_mut(usize::from(entry.account));
+        let keys = tags::keys(tags).ok();
+        let found = account
+            .zip(keys)
+            .and_then(|(account, keys)| account.find(&keys, &mut self.room));
+        (entry.vocabulary, entry.keys) = found.unwrap_or_default();
+    }
+}
+
+impl Account {
+    /// The vocabulary that has these keys, counted from 1, and what they are there. Made, where there is room for it.
+    fn find(&mut self, keys: &[&[u8]], room: &mut usize) -> Option<(u16, Keys)> {
+        let count = |place: usize| u16::try_from(place + 1).ok();
+        let mut all = self.vocabularies.iter().enumerate();
+        let found = all.find_map(|(place, one)| Some((count(place)?, one.find(keys)?)));
+        if found.is_some() {
+            return found;
+        }
+        if self.vocabularies.len() < VOCABULARIES {
+            // Only one that is used stays: its predecessors come first, and may have room.
+            self.vocabularies.push(Vocabulary::default());
+        }
+        let mut all = self.vocabularies.iter_mut().enumerate();
+        let learnt = all.find_map(|(place, one)| Some((count(place)?, one.learn(keys, room)?)));
+        self.vocabularies.pop_if(|last| last.is_empty());
+        learnt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::bulk;
+    use super::super::schema::DataDirectory;
+    use super::*;
+    use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, TagKey, TagValue};
+
+    const ACCOUNTS: [&str; 2] = ["1000000000000001", "1000000000000002"];
+
+    fn tags_with(keys: &[&str]) -> BTreeMap<TagKey, TagValue> {
+        let tag = |key: &&str| (TagKey::parse(*key).unwrap(), TagValue::parse("x").unwrap());
+        keys.iter().map(tag).collect()
+    }
+
+    fn rewrite(number: i64, keys: &[&str]) -> Rewrite {
+        let tags = tags::encode(&tags_with(keys));
+        Rewrite { number, tags }
+    }
+
+    /// A store with these users, whose numbers are theirs from 1.
+    fn store(users: &[(&str, &str, &[&str])]) -> (tempfile::TempDir, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = DataDirectory::lock(directory.path())
+            .and_then(|directory| directory.open_writer())
+            .unwrap();
+        let resources = users.iter().map(|(account, id, keys)| {
+            let resource = Resource::new(
+                AccountId::parse(account).unwrap(),
+                ResourceId::parse(*id).unwrap(),
+                PrincipalName::parse(format!("u{id}@example.com")).unwrap(),
+                tags_with(keys),
+            );
+            Ok::<_, ()>(resource.unwrap())
+        });
+        bulk::insert(&connection, resources).unwrap();
+        (directory, connection)
+    }
+
+    fn read(roster: &Roster, connection: &Connection, bytes: usize) {
+        let go_on = || ControlFlow::Continue(());
+        roster.read(connection, bytes, go_on).unwrap();
+    }
+
+    fn all_of(roster: &Roster, number: i64, account: &str, id: &str) -> Option<Removed> {
+        let kind = KeyKind::Id;
+        let name = id;
+        let key = Key {
+            kind,
+            account,
+            name,
+        };
+        roster.selected(number, key, &TagSelection::All)
+    }
+
+    #[test]
+    fn a_row_is_known_by_its_account_and_id() {
+        let [account, other] = ACCOUNTS;
+        let too_large = "18446744073709551616";
+        let users: [(_, _, &[&str]); 5] = [
+            (account, "7", &["a", "b"]),
+            (other, "7", &["b", "c", "d"]),
+            (account, "007", &["a"]),
+            (account, too_large, &["a"]),
+            (account, "8", &[]),
+        ];
+        let (_directory, connection) = store(&users);
+        let roster = Roster::default();
+        assert_eq!(all_of(&roster, 1, account, "7"), None);
+        read(&roster, &connection, usize::MAX);
+        assert_eq!(all_of(&roster, 1, account, "7"), Some(0b11));
+        assert_eq!(all_of(&roster, 2, other, "7"), Some(0b111));
+        assert_eq!(all_of(&roster, 5, account, "8"), Some(0));
+        for (number, account, id) in [
+            (1, other, "7"),
+            (1, account, "8"),
+            (1, account, "07"),
+            (3, account, "007"),
+            (3, account, "7"),
+            (4, account, too_large),
+            (0, account, "0"),
+            (6, account, "9"),
+            (-1, account, "7"),
+        ] {
+            assert_eq!(all_of(&roster, number, account, id), None, "{number} {id}");
+        }
+        let by_name = Key {
+            kind: KeyKind::Name,
+            account,
+            name: "7",
+        };
+        assert_eq!(roster.selected(1, by_name, &TagSelection::All), None);
+        let keys = TagSelection::Keys(vec![TagKey::parse("d").unwrap()]);
+        let key = Key {
+            kind: KeyKind::Id,
+            account: other,
+            name: "7",
+        };
+        assert_eq!(roster.selected(2, key, &keys), Some(0b100));
+    }
+
+    #[test]
+    fn a_row_that_is_written_has_its_new_keys() {
+        let account = ACCOUNTS[0];
+        let (_directory, connection) = store(&[(account, "7", &["a", "b"])]);
+        let roster = Roster::default();
+        roster.wrote(&[rewrite(1, &["a"])]);
+        read(&roster, &connection, usize::MAX);
+        assert_eq!(all_of(&roster, 1, account, "7"), Some(0b11));
+        roster.wrote(&[rewrite(1, &["b", "c", "d"]), rewrite(9, &["a"])]);
+        assert_eq!(all_of(&roster, 1, account, "7"), Some(0b111));
+        roster.wrote(&[Rewrite {
+            number: 1,
+            tags: vec![0xff],
+        }]);
+        assert_eq!(all_of(&roster, 1, account, "7"), None);
+    }
+
+    #[test]
+    fn what_is_written_while_it_is_read_is_not_known_until_it_is_written_again() {
+        let account = ACCOUNTS[0];
+        let roster = Roster::default();
+        roster.0.write().written = Some(HashSet::default());
+        roster.wrote(&[rewrite(1, &["a"])]);
+        let old = rewrite(1, &["a", "b"]).tags;
+        roster.0.write().add(1, account, 7, &old);
+        assert_eq!(all_of(&roster, 1, account, "7"), None);
+        roster.wrote(&[rewrite(1, &["c"])]);
+        assert_eq!(all_of(&roster, 1, account, "7"), Some(0b1));
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_read_leaves_nothing_behind() {
+        let connection = Connection::open_in_memory().unwrap();
+        let table = "CREATE TABLE resource (number, account_id, resource_type, resource_id, tags);
+            INSERT INTO resource VALUES (1, '1', 'user', '7', 'no blob')";
+        connection.execute_batch(table).unwrap();
+        let roster = Roster::default();
+        let go_on = || ControlFlow::Continue(());
+        roster.read(&connection, usize::MAX, go_on).unwrap_err();
+        roster.wrote(&[rewrite(1, &["a"])]);
+        assert!(roster.0.read().written.is_none());
+    }
+
+    #[test]
+    fn it_takes_no_more_memory_than_it_may() {
+        let account = ACCOUNTS[0];
+        let ids: Vec<_> = (1..=9).map(|id: u32| id.to_string()).collect();
+        let users: Vec<_> = ids
+            .iter()
+            .map(|id| (account, id.as_str(), &["a"][..]))
+            .collect();
+        let (_directory, connection) = store(&users);
+        let roster = Roster::default();
+        read(&roster, &connection, 4 * size_of::<Entry>());
+        let known = |number: &i64| all_of(&roster, *number, account, &number.to_string()).is_some();
+        assert_eq!((1..=9).filter(known).collect::<Vec<_>>(), [1, 2, 3, 4]);
+
+        let keys: Vec<_> = (0..700).map(|key| format!("{key:03}")).collect();
+        for keys in keys.chunks(20) {
+            let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+            roster.wrote(&[rewrite(1, &keys)]);
+        }
+        assert_eq!(all_of(&roster, 1, account, "1"), None);
+        assert_eq!(roster.0.read().accounts[0].vocabularies.len(), VOCABULARIES);
+        roster.wrote(&[rewrite(1, &["000", "001"])]);
+        assert_eq!(all_of(&roster, 1, account, "1"), Some(0b11));
+    }
+}

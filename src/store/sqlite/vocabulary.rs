@@ -1,0 +1,167 @@
+//! Keys of tags as bits: a number tells which keys a record has, and where each of them lies in it.
+
+use super::removals::Removed;
+use crate::domain::TagSelection;
+
+/// Keys of a vocabulary, by their bits.
+pub type Keys = u32;
+
+/// How many keys a vocabulary may have.
+const MOST: usize = Keys::BITS as usize;
+/// What a key takes beside its text, about, in bytes.
+const BYTES_OF_A_TERM: usize = 48;
+
+/// Up to 32 keys. Each keeps its bit for ever.
+#[derive(Debug, Default)]
+pub struct Vocabulary {
+    /// In order of key, as the tags of a record are.
+    terms: Vec<Term>,
+}
+
+#[derive(Debug)]
+struct Term {
+    key: Box<[u8]>,
+    bit: Keys,
+    /// The bits of all keys before this one.
+    before: Keys,
+}
+
+impl Vocabulary {
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// These keys, which come in order, if all of them are in it.
+    pub fn find(&self, keys: &[&[u8]]) -> Option<Keys> {
+        let mut found = 0;
+        let mut terms = self.terms.iter();
+        for key in keys {
+            found |= terms
+                .find(|term| *term.key >= **key)
+                .filter(|term| &*term.key == *key)?
+                .bit;
+        }
+        Some(found)
+    }
+
+    /// These keys, which come in order. Adds what is missing, if there is room for it here, and in so many bytes.
+    pub fn learn(&mut self, keys: &[&[u8]], room: &mut usize) -> Option<Keys> {
+        let place =
+            |terms: &[Term], key: &[u8]| terms.binary_search_by(|term| (*term.key).cmp(key));
+        let is_new = |key: &&&[u8]| place(&self.terms, key).is_err();
+        let new: Vec<_> = keys.iter().filter(is_new).copied().collect();
+        let bytes: usize = new.iter().map(|key| BYTES_OF_A_TERM + key.len()).sum();
+        if self.terms.len() + new.len() > MOST || bytes > *room {
+            return None;
+        }
+        *room -= bytes;
+        for key in new {
+            if let Err(at) = place(&self.terms, key) {
+                let bit = 1 << self.terms.len();
+                let before = self.terms[..at]
+                    .iter()
+                    .fold(0, |bits, term| bits | term.bit);
+                self.terms[at..]
+                    .iter_mut()
+                    .for_each(|term| term.before |= bit);
+                let key = key.into();
+                self.terms.insert(at, Term { key, bit, before });
+            }
+        }
+        self.find(keys)
+    }
+
+    /// The places of the selected tags in a record that has these keys.
+    pub fn places(&self, keys: Keys, selection: &TagSelection) -> Removed {
+        let selected = match selection {
+            TagSelection::All => return lowest(keys.count_ones()),
+            TagSelection::Keys(selected) => selected,
+        };
+        let terms = selected.iter().filter_map(|key| {
+            let key = key.as_str().as_bytes();
+            let at = self.terms.binary_search_by(|term| (*term.key).cmp(key));
+            self.terms.get(at.ok()?).filter(|term| keys & term.bit != 0)
+        });
+        terms.fold(0, |places, term| {
+            places | 1 << (keys & term.before).count_ones()
+        })
+    }
+}
+
+/// The first places of a record.
+fn lowest(count: u32) -> Removed {
+    Removed::MAX
+        .checked_shr(Removed::BITS - count)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::super::tags;
+    use super::*;
+    use crate::domain::{TagKey, TagValue};
+
+    fn keys(least: usize, most: usize) -> impl Strategy<Value = BTreeSet<String>> {
+        proptest::collection::btree_set("[a-f]{1,2}", least..most)
+    }
+
+    fn bytes(keys: &BTreeSet<String>) -> Vec<&[u8]> {
+        keys.iter().map(String::as_bytes).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn places_are_those_of_the_record(
+            records in proptest::collection::vec(keys(0, 20), 1..6), selected in keys(1, 8)
+        ) {
+            let mut vocabulary = Vocabulary::default();
+            let mut room = usize::MAX;
+            let learnt: Vec<_> = records
+                .iter()
+                .map(|record| vocabulary.learn(&bytes(record), &mut room))
+                .collect();
+            let key = |key: &String| TagKey::parse(key.as_str()).unwrap();
+            let selection = TagSelection::Keys(selected.iter().map(key).collect());
+            for (record, keys) in records.iter().zip(learnt) {
+                prop_assert_eq!(vocabulary.find(&bytes(record)), keys);
+                let Some(keys) = keys else {
+                    continue;
+                };
+                let value = TagValue::parse("x").unwrap();
+                let tags: Vec<_> = record.iter().map(|name| (key(name), value.clone())).collect();
+                let encoded = tags::encode(tags.iter().map(|(key, value)| (key, value)));
+                for selection in [&selection, &TagSelection::All] {
+                    let places = vocabulary.places(keys, selection);
+                    prop_assert_eq!(Ok(places), tags::selected(&encoded, 0, selection));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_learnt() {
+        let names: Vec<_> = (0..=MOST).map(|number| format!("{number:02}")).collect();
+        let all: Vec<_> = names.iter().map(String::as_bytes).collect();
+        let mut vocabulary = Vocabulary::default();
+        let mut room = usize::MAX;
+        assert_eq!(vocabulary.learn(&all, &mut room), None);
+        assert_eq!(vocabulary.learn(&all[1..], &mut room), Some(Keys::MAX));
+        assert_eq!(
+            vocabulary.places(Keys::MAX, &TagSelection::All),
+            Removed::MAX
+        );
+        assert_eq!(vocabulary.learn(&all[..1], &mut room), None);
+        assert_eq!(vocabulary.find(&all[1..3]), Some(0b11));
+
+        let mut room = BYTES_OF_A_TERM + 2;
+        let mut vocabulary = Vocabulary::default();
+        assert_eq!(vocabulary.learn(&all[..2], &mut room), None);
+        assert_eq!(vocabulary.learn(&all[..1], &mut room), Some(1));
+        assert_eq!(room, 0);
+        assert_eq!(vocabulary.learn(&all[..1], &mut room), Some(1));
+    }
+}
