@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::ValueEnum;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::appender::{self, LogGuard};
 use super::json::{JsonLines, TextLines};
@@ -53,7 +53,7 @@ pub struct InvalidFilter {
 #[derive(Clone)]
 pub struct LogLevel {
     filter: Arc<Mutex<String>>,
-    handle: reload::Handle<EnvFilter, Registry>,
+    handle: reload::Handle<Targets, Registry>,
 }
 
 impl LogLevel {
@@ -135,32 +135,47 @@ pub fn start_logging(
     Ok((level, guard))
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
-    if filter.trim().is_empty() {
+fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
+    // h2 warns of each odd frame, and a client can send them without end. Spans of traces are not for the log.
+    let mut targets = Targets::new()
+        .with_target("h2", LevelFilter::ERROR)
+        .with_target(trace::TARGET, LevelFilter::OFF);
+    let mut is_empty = true;
+    let directives = filter.split(',').map(str::trim);
+    for directive in directives.filter(|directive| !directive.is_empty()) {
+        is_empty = false;
+        let invalid = |what| InvalidFilter::new(filter, format!("{directive:?} {what}"));
+        let (target, level) = match directive.split_once('=') {
+            Some((target, level)) => (Some(target), level),
+            None => (None, directive),
+        };
+        // The library reads nothing as "error".
+        let level = Some(level).filter(|level| !level.is_empty());
+        let level: Option<LevelFilter> = level.and_then(|level| level.parse().ok());
+        let level = level.ok_or_else(|| invalid("has no level"))?;
+        targets = match target {
+            Some(target) if is_target(target) => targets.with_target(target, level),
+            Some(_) => return Err(invalid("has no target")),
+            None => targets.with_default(level),
+        };
+    }
+    if is_empty {
         return Err(InvalidFilter::new(filter, "it is empty"));
     }
-    let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
-    for directive in &directives {
-        // The library takes a lone word that is no level, such as "inof", as a target, and silences all others.
-        let is_pair = directive.contains(['=', '[', ']', '{', '}', '"']) || directive.is_empty();
-        if !is_pair && directive.parse::<LevelFilter>().is_err() {
-            let reason = format!("{directive:?} is no level");
-            return Err(InvalidFilter::new(filter, reason));
-        }
-    }
-    EnvFilter::builder()
-        // h2 warns of each odd frame, and a client can send them without end. Spans of traces are not for the log. The last
-        // directive wins: tokio-postgres would show the parameters of statements, and so tag values, to whoever asks for it.
-        .parse(format!(
-            "h2=error,{}=off,{},tokio_postgres::query=info",
-            trace::TARGET,
-            directives.join(",")
-        ))
-        .map_err(|error: ParseError| InvalidFilter::new(filter, error))
+    // The last one wins: tokio-postgres would show the parameters of statements, and so tag values, to whoever asks for it.
+    Ok(targets.with_target("tokio_postgres::query", LevelFilter::INFO))
+}
+
+/// Whether this can be the path of a module.
+fn is_target(text: &str) -> bool {
+    let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
+    !text.is_empty() && text.bytes().all(is_of_path)
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     #[test]
@@ -168,9 +183,8 @@ mod tests {
         for good in [
             "info",
             "OFF",
-            "warn,untag=debug",
-            "info, h2=trace",
-            "[request{code=\"OK\"}]=debug",
+            "warn,untag::server=debug",
+            "info,, h2=trace,",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -182,8 +196,34 @@ mod tests {
             "info,untag=loud",
             "untag=info=warn",
             "[=debug",
+            "[request{code=\"OK\"}]=debug",
+            "untag=",
+            "=info",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_filter_shows_what_it_names_but_no_secrets() {
+        let filter = parse("info,untag::server=off,h2=trace,tokio_postgres=trace").unwrap();
+        for (target, level, is_shown) in [
+            ("untag::grpc", Level::INFO, true),
+            ("untag::grpc", Level::DEBUG, false),
+            ("untag::server::drain", Level::ERROR, false),
+            ("h2::frame", Level::TRACE, true),
+            ("tokio_postgres::config", Level::TRACE, true),
+            ("tokio_postgres::query", Level::DEBUG, false),
+            (trace::TARGET, Level::ERROR, false),
+        ] {
+            assert_eq!(
+                filter.would_enable(target, &level),
+                is_shown,
+                "{target} {level}"
+            );
+        }
+        let all = parse("trace,tokio_postgres::query=trace").unwrap();
+        assert!(!all.would_enable("tokio_postgres::query", &Level::DEBUG));
+        assert!(!all.would_enable("h2::frame", &Level::WARN));
     }
 }
