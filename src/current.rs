@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::domain::RequestId;
 
-#[derive(Clone, Copy)]
-struct Current {
+/// A request that has to be answered by its deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct Current {
     id: RequestId,
     deadline: Instant,
 }
@@ -15,13 +16,22 @@ tokio::task_local! {
     static CURRENT: Current;
 }
 
-/// Runs a request that has to be answered by then.
-pub fn request<F: Future>(
-    id: RequestId,
-    deadline: Instant,
-    request: F,
-) -> impl Future<Output = F::Output> {
-    CURRENT.scope(Current { id, deadline }, request)
+impl Current {
+    /// That of a request with this RequestId.
+    #[must_use]
+    pub fn new(id: RequestId, deadline: Instant) -> Self {
+        Self { id, deadline }
+    }
+
+    /// Carries out what a request does before it waits.
+    pub fn begin<T>(self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, work)
+    }
+
+    /// Carries out a request, or what is left of it.
+    pub fn run<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, work)
+    }
 }
 
 /// The current request's work, to be run on a task of its own.
@@ -29,7 +39,7 @@ pub fn continued<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let current = CURRENT.try_with(|current| *current);
     async move {
         match current {
-            Ok(current) => CURRENT.scope(current, work).await,
+            Ok(current) => current.run(work).await,
             Err(_) => work.await,
         }
     }

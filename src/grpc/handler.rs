@@ -17,12 +17,12 @@ use super::deadline::caller_timeout;
 use super::in_flight::InFlight;
 use super::log_line::LogLine;
 use super::peer::{CountedBody, Peer};
-use super::services::Services;
+use super::services::{Answer, Services};
 use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, status};
 use crate::auth::token::TokenError;
 use crate::auth::{Authenticator, Unauthenticated};
-use crate::current;
-use crate::domain::{Applied, Call, Caller, Error, Fault, RequestId};
+use crate::current::Current;
+use crate::domain::{Applied, Call, Caller, Error, RequestId};
 use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::CallSpan;
@@ -88,7 +88,8 @@ impl Handler {
         let handler = self.clone();
         let peer = Arc::clone(peer);
         async move {
-            let response = handler.answer(request, &peer, is_tag_request).await;
+            // Begun by a function: whatever an async one is given, its future keeps to the end.
+            let response = handler.begin(request, &peer, is_tag_request).await;
             if let Some(code) = status::code_in(response.headers()) {
                 call.finish(code);
             }
@@ -96,12 +97,13 @@ impl Handler {
         }
     }
 
-    async fn answer<B>(
+    /// Begins a request. The answer comes from what is returned.
+    fn begin<B>(
         self,
         request: Request<B>,
         peer: &Peer,
         is_tag_request: bool,
-    ) -> Response<Body>
+    ) -> impl Future<Output = Response<Body>> + use<B>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -126,55 +128,60 @@ impl Handler {
             Ok(None) | Err(_) => longest,
         };
         let deadline = Instant::now() + timeout;
-        let work = self.bounded(
-            request,
-            peer,
-            Arc::clone(&context),
-            asked.map(|_| deadline),
-            is_tag_request,
-        );
-        let mut response = current::request(request_id, deadline, work)
-            .instrument(stages)
-            .await;
-        complete(&mut response, &context, line.path(), max_message_bytes);
-        let headers = response.headers_mut();
-        if let Ok(mut value) = HeaderValue::from_str(context.id().as_str()) {
-            // No other answer has the same: HPACK need not remember it, and search it for the next one.
-            value.set_sensitive(true);
-            headers.insert(REQUEST_ID, value);
+        let current = Current::new(request_id, deadline);
+        let called = current.begin(|| {
+            stages.in_scope(|| {
+                let asked = asked.map_err(|fault| Error::Invalid(vec![fault]));
+                self.call(request, peer, &context, asked, is_tag_request)
+            })
+        });
+        async move {
+            let work = self.bounded(called, deadline, &context);
+            let mut response = current.run(work).instrument(stages).await;
+            complete(&mut response, &context, line.path(), max_message_bytes);
+            let headers = response.headers_mut();
+            if let Ok(mut value) = HeaderValue::from_str(context.id().as_str()) {
+                // No other answer has the same: HPACK need not remember it, and search it for the next one.
+                value.set_sensitive(true);
+                headers.insert(REQUEST_ID, value);
+            }
+            line.finish(headers);
+            response
         }
-        line.finish(headers);
-        response
     }
 
-    /// Runs the request until its deadline or the end of the drain.
-    async fn bounded<B>(
-        self,
+    /// Finds out who calls, and calls the method.
+    fn call<B>(
+        &self,
         mut request: Request<B>,
         peer: &Peer,
-        context: Arc<RequestContext>,
-        deadline: Result<Instant, Fault>,
+        context: &Arc<RequestContext>,
+        asked: Result<Option<Duration>, Error>,
         is_tag_request: bool,
-    ) -> Response<Body>
+    ) -> Result<Answer, Error>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Parts {
-            services, cut_off, ..
-        } = &*self.0;
         // Before the body is read: what a stranger sends costs as little as can be.
-        match self.identify(&request, peer, context.id()) {
-            Ok(call) => context.identify(call),
-            Err(error) => return respond(&error, &context),
-        }
-        let deadline = match deadline {
-            Ok(deadline) => deadline,
-            Err(fault) => return respond(&Error::Invalid(vec![fault]), &context),
+        context.identify(self.identify(&request, peer, context.id())?);
+        asked?;
+        request.extensions_mut().insert(Arc::clone(context));
+        let services = &self.0.services;
+        Ok(services.call(request.map(Body::new), is_tag_request))
+    }
+
+    /// Runs the request until its deadline or the end of the drain.
+    async fn bounded(
+        &self,
+        called: Result<Answer, Error>,
+        deadline: Instant,
+        context: &RequestContext,
+    ) -> Response<Body> {
+        let answer = match called {
+            Ok(answer) => AssertUnwindSafe(answer).catch_unwind(),
+            Err(error) => return respond(&error, context),
         };
-        request.extensions_mut().insert(Arc::clone(&context));
-        let answer = services.call(request.map(Body::new), is_tag_request);
-        let answer = AssertUnwindSafe(answer).catch_unwind();
         tokio::select! {
             biased;
             answer = answer => match answer {
@@ -182,19 +189,19 @@ impl Handler {
                 Ok(Err(infallible)) => match infallible {},
                 Err(_) => {
                     tracing::error!("the request's handler has panicked");
-                    respond(&Error::Internal, &context)
+                    respond(&Error::Internal, context)
                 }
             },
             () = tokio::time::sleep_until(deadline.into()) => {
-                respond(&Error::DeadlineExceeded(context.applied_if_cut_off()), &context)
+                respond(&Error::DeadlineExceeded(context.applied_if_cut_off()), context)
             }
-            () = cut_off.cancelled() => {
+            () = self.0.cut_off.cancelled() => {
                 let error = Error::Unavailable {
                     reason: "the server is shutting down",
                     applied: context.applied_if_cut_off(),
                     retry_after: RETRY_AFTER,
                 };
-                respond(&error, &context)
+                respond(&error, context)
             }
         }
     }

@@ -12,7 +12,8 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::proto::tag_service_server::{TagService, TagServiceServer};
 
-type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+/// An answer that is on its way.
+pub(super) type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 /// The tag service, where there is one, and all others. Its requests are most of all, and looking for them among the others
 /// would be a fifth of what their messages cost.

@@ -35,24 +35,40 @@ impl<S: Store> GrpcTagService<S> {
         }
     }
 
-    fn admit<'a>(&self, context: &'a RequestContext) -> Result<(InFlightGuard, &'a Call), Status> {
-        // Only a service that is not behind the handler has none.
-        let call = context.call();
-        let call = call.ok_or_else(|| Status::internal("the request has no caller"))?;
-        let admitted = self.admission.enter(&call.caller);
-        let guard = admitted.map_err(|error| status::from_error(&error, context.id()))?;
-        Ok((guard, call))
-    }
-
-    fn account<T>(
+    /// Lets a request in and parses it. Not async, so that no future keeps its message.
+    fn begin<T, C>(
         &self,
-        request: &Request<T>,
-        context: &RequestContext,
-    ) -> Result<AccountId, Fault> {
+        request: Request<T>,
+        parse: impl FnOnce(T, Result<AccountId, Fault>) -> Result<C, Vec<Fault>>,
+    ) -> Result<Begun<C>, Status> {
+        let context = context(&request)?;
+        let admitted = self.admission.enter(&call(&context)?.caller);
+        let admitted = admitted.map_err(|error| status::from_error(&error, context.id()))?;
         let account = parse::account(request.metadata(), self.default_account.as_ref());
         context.name_account(&account);
-        account
+        let command = trace::parse().in_scope(|| parse(request.into_inner(), account));
+        let command = command.map_err(|faults| refuse(&context, &Error::Invalid(faults)))?;
+        Ok(Begun {
+            context,
+            admitted,
+            command: Arc::new(command),
+        })
     }
+}
+
+/// A request that was let in.
+struct Begun<C> {
+    context: Arc<RequestContext>,
+    /// Held until the answer is ready.
+    admitted: InFlightGuard,
+    command: Arc<C>,
+}
+
+/// Who calls.
+fn call(context: &RequestContext) -> Result<&Call, Status> {
+    let call = context.call();
+    // Only a service that is not behind the handler has none.
+    call.ok_or_else(|| Status::internal("the request has no caller"))
 }
 
 /// What the handler around the service has put into the request.
@@ -77,22 +93,17 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         &self,
         request: Request<proto::UntagResourcesRequest>,
     ) -> Result<Response<proto::UntagResourcesResponse>, Status> {
-        let context = context(&request)?;
-        let (_admitted, call) = self.admit(&context)?;
-        let account = self.account(&request, &context);
-        let command = trace::parse().in_scope(|| parse::untag(request.into_inner(), account));
-        let result = match command {
-            Ok(command) => {
-                let keys = match &command.selection {
-                    TagSelection::All => 0,
-                    TagSelection::Keys(keys) => keys.len(),
-                };
-                let changes = !command.validate_only;
-                context.ask(asked(&command.targets, keys), changes);
-                self.service.untag(call, command).await
-            }
-            Err(faults) => Err(Error::Invalid(faults)),
+        let Begun {
+            context,
+            admitted: _admitted,
+            command,
+        } = self.begin(request, parse::untag)?;
+        let keys = match &command.selection {
+            TagSelection::All => 0,
+            TagSelection::Keys(keys) => keys.len(),
         };
+        context.ask(asked(&command.targets, keys), !command.validate_only);
+        let result = self.service.untag(call(&context)?, command).await;
         let request_id = answer(&context, result)?;
         Ok(Response::new(proto::UntagResourcesResponse { request_id }))
     }
@@ -101,18 +112,13 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         &self,
         request: Request<proto::TagResourcesRequest>,
     ) -> Result<Response<proto::TagResourcesResponse>, Status> {
-        let context = context(&request)?;
-        let (_admitted, call) = self.admit(&context)?;
-        let account = self.account(&request, &context);
-        let command = trace::parse().in_scope(|| parse::tag(request.into_inner(), account));
-        let result = match command {
-            Ok(command) => {
-                let asked = asked(&command.targets, command.tags.len());
-                context.ask(asked, true);
-                self.service.tag(call, command).await
-            }
-            Err(faults) => Err(Error::Invalid(faults)),
-        };
+        let Begun {
+            context,
+            admitted: _admitted,
+            command,
+        } = self.begin(request, parse::tag)?;
+        context.ask(asked(&command.targets, command.tags.len()), true);
+        let result = self.service.tag(call(&context)?, command).await;
         let request_id = answer(&context, result)?;
         Ok(Response::new(proto::TagResourcesResponse { request_id }))
     }
@@ -121,33 +127,22 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         &self,
         request: Request<proto::ListTagResourcesRequest>,
     ) -> Result<Response<proto::ListTagResourcesResponse>, Status> {
-        let context = context(&request)?;
-        let (_admitted, call) = self.admit(&context)?;
-        let account = self.account(&request, &context);
-        let query = trace::parse().in_scope(|| parse::list(request.into_inner(), account));
-        let result = match query {
-            Ok(query) => {
-                let resources = query.targets.as_ref().map_or(0, Targets::count);
-                let asked = Asked {
-                    resources,
-                    tags: query.filters.len(),
-                };
-                context.ask(asked, false);
-                let query = Arc::new(query);
-                let page = self.service.list(call, Arc::clone(&query)).await;
-                page.map(|page| (page, query))
-            }
-            Err(faults) => Err(Error::Invalid(faults)),
+        let Begun {
+            context,
+            admitted: _admitted,
+            command: query,
+        } = self.begin(request, parse::list)?;
+        let asked = Asked {
+            resources: query.targets.as_ref().map_or(0, Targets::count),
+            tags: query.filters.len(),
         };
-        let page = result.map_err(|error| refuse(&context, &error))?;
-        let (
-            TagPage {
-                tags,
-                next,
-                request_id,
-            },
-            query,
-        ) = page;
+        context.ask(asked, false);
+        let page = self.service.list(call(&context)?, Arc::clone(&query)).await;
+        let TagPage {
+            tags,
+            next,
+            request_id,
+        } = page.map_err(|error| refuse(&context, &error))?;
         context.adopt(request_id);
         context.finish(Changed::count(0, tags.len()));
         Ok(Response::new(proto::ListTagResourcesResponse {

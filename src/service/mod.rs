@@ -41,8 +41,7 @@ impl<S: Store> TagService<S> {
     /// # Errors
     /// [`Error::NoPermission`], [`Error::NotFound`] with every resource that does not exist, [`Error::Throttled`],
     /// [`Error::Unavailable`] or [`Error::Internal`].
-    pub async fn untag(&self, call: &Call, command: UntagCommand) -> Result<Changed, Error> {
-        let command = Arc::new(command);
+    pub async fn untag(&self, call: &Call, command: Arc<UntagCommand>) -> Result<Changed, Error> {
         let entry = self.audit.untag(call, &command);
         let result = async {
             self.authorise(call, Action::UntagResources, &command.account)?;
@@ -58,8 +57,7 @@ impl<S: Store> TagService<S> {
     ///
     /// # Errors
     /// As [`TagService::untag`], and [`Error::TagLimit`] with every resource that would carry too many tags.
-    pub async fn tag(&self, call: &Call, command: TagCommand) -> Result<Changed, Error> {
-        let command = Arc::new(command);
+    pub async fn tag(&self, call: &Call, command: Arc<TagCommand>) -> Result<Changed, Error> {
         let entry = self.audit.tag(call, &command);
         let result = async {
             self.authorise(call, Action::TagResources, &command.account)?;

@@ -270,7 +270,7 @@ mod tests {
             let work = async {
                 tracing::warn!(r#type = ?Some("x"), flag = true, ratio = 0.5, nothing = f64::NAN, count = -1, "said \"so\"");
             };
-            let work = current::request(request_id, Instant::now(), work);
+            let work = current::Current::new(request_id, Instant::now()).run(work);
             work.now_or_never().unwrap();
         });
         let target = module_path!();
@@ -289,7 +289,7 @@ mod tests {
         let text = written(TextLines(Format::default().with_ansi(false)), || {
             tracing::info!("alone");
             let work = async { tracing::info!(n = 1, "within") };
-            let work = current::request(request_id, Instant::now(), work);
+            let work = current::Current::new(request_id, Instant::now()).run(work);
             work.now_or_never().unwrap();
         });
         let lines: Vec<&str> = text.lines().collect();
