@@ -73,7 +73,12 @@ impl Table {
     }
 
     /// The numbers that the record with this key may have.
-    fn of(&self, kind: KeyKind, account: &[u8], key: &[u8]) -> impl Iterator<Item = i64> + use<'_> {
+    fn of(
+        &self,
+        kind: KeyKind,
+        account: &[u8],
+        key: &[u8],
+    ) -> impl Iterator<Item = i64> + Clone + use<'_> {
         let (bucket, mark) = self.locate(kind, account, key);
         let hints = self.buckets[bucket].iter();
         hints.filter_map(move |&hint| {
@@ -94,7 +99,7 @@ impl Hints {
         kind: KeyKind,
         account: &str,
         key: &str,
-    ) -> impl Iterator<Item = i64> + use<'_> {
+    ) -> impl Iterator<Item = i64> + Clone + use<'_> {
         let table = self.0.get();
         let numbers = table.map(|table| table.of(kind, account.as_bytes(), key.as_bytes()));
         numbers.into_iter().flatten()
@@ -106,26 +111,26 @@ impl Hints {
         buckets * size_of::<Bucket>()
     }
 
-    /// Reads them from the indexes, a part at a time: `go_on` is asked in between, while no transaction is open.
+    /// Reads them from the indexes, where rows have numbers up to `newest`, a part at a time: `go_on` is asked in between, while
+    /// no transaction is open.
     pub fn read(
         &self,
         connection: &Connection,
+        newest: i64,
         mut go_on: impl FnMut() -> ControlFlow<()>,
-    ) -> rusqlite::Result<()> {
-        let newest = "SELECT coalesce(max(number), 0) FROM resource";
-        let users: i64 = connection.query_row(newest, [], |row| row.get(0))?;
-        let users = usize::try_from(users).unwrap_or_default();
+    ) -> rusqlite::Result<ControlFlow<()>> {
+        let users = usize::try_from(newest).unwrap_or_default();
         let mut table = Table::new(KeyKind::ALL.len().saturating_mul(users));
         for kind in KeyKind::ALL {
             let mut part = Part::new(connection, kind)?;
             while part.read(&mut table)? {
                 if go_on().is_break() {
-                    return Ok(());
+                    return Ok(ControlFlow::Break(()));
                 }
             }
         }
         let _ = self.0.set(table);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -265,7 +270,13 @@ mod tests {
             parts += 1;
             ControlFlow::Continue(())
         };
-        hints.read(&connection, count).unwrap();
+        let newest = i64::try_from(users).unwrap();
+        assert!(
+            hints
+                .read(&connection, newest, count)
+                .unwrap()
+                .is_continue()
+        );
         assert_eq!(parts, 2, "one break in each index");
         let mut unhinted = 0;
         let mut others = 0;
@@ -312,9 +323,15 @@ mod tests {
     #[test]
     fn a_reader_that_is_stopped_leaves_no_hints() {
         let (_directory, connection) = store(PART + 10);
-        let hints = Hints::default();
-        hints.read(&connection, || ControlFlow::Break(())).unwrap();
-        assert!(hints.0.get().is_none());
+        let known = Known::default();
+        let mut parts = 0;
+        let stop = || {
+            parts += 1;
+            ControlFlow::Break(())
+        };
+        known.read(&connection, usize::MAX, stop).unwrap();
+        assert!(known.hints.0.get().is_none());
+        assert_eq!(parts, 1, "and reads nothing behind them");
     }
 
     #[test]

@@ -23,8 +23,13 @@ impl Known {
         most_bytes: usize,
         mut go_on: impl FnMut() -> ControlFlow<()>,
     ) -> rusqlite::Result<()> {
-        self.hints.read(connection, &mut go_on)?;
+        let newest = "SELECT coalesce(max(number), 0) FROM resource";
+        let newest = connection.query_row(newest, [], |row| row.get(0))?;
+        if self.hints.read(connection, newest, &mut go_on)?.is_break() {
+            return Ok(());
+        }
         let left = most_bytes.saturating_sub(self.hints.bytes());
-        self.roster.read(connection, left, go_on)
+        let rows = i64::try_from(left / Roster::BYTES_OF_A_ROW).unwrap_or(i64::MAX);
+        self.roster.read(connection, newest.min(rows), go_on)
     }
 }

@@ -116,14 +116,19 @@ impl<'connection> Lookup<'connection> {
     }
 
     /// The numbers that the record of a key may have.
-    pub fn numbers(&self, key: Key<'_>) -> impl Iterator<Item = i64> + use<'connection> {
+    pub fn numbers(&self, key: Key<'_>) -> impl Iterator<Item = i64> + Clone + use<'connection> {
         self.known.hints.of(key.kind, key.account, key.name)
     }
 
-    /// The number of a record and which of its tags are selected, those too that are removed, if that is known without its row.
-    /// What the open transaction has written is not.
-    pub fn known(&self, key: Key<'_>, selection: &TagSelection) -> Option<(i64, Removed)> {
-        self.numbers(key).find_map(|number| {
+    /// Which of these numbers a record has and which of its tags are selected, those too that are removed, if that is known
+    /// without its row. What the open transaction has written is not.
+    pub fn known(
+        &self,
+        mut numbers: impl Iterator<Item = i64>,
+        key: Key<'_>,
+        selection: &TagSelection,
+    ) -> Option<(i64, Removed)> {
+        numbers.find_map(|number| {
             let selected = self.known.roster.selected(number, key, selection)?;
             Some((number, selected))
         })

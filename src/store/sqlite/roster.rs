@@ -72,16 +72,21 @@ impl Default for Rows {
 }
 
 impl Roster {
+    /// How much memory a row takes.
+    pub const BYTES_OF_A_ROW: usize = size_of::<Entry>();
+
     /// Which tags of a row are selected, those too that are removed. `None` where the row is not that of the key, and where it
     /// is not known.
     pub fn selected(&self, number: i64, key: Key<'_>, selection: &TagSelection) -> Option<Removed> {
+        if key.kind != KeyKind::Id {
+            return None;
+        }
+        let id = number_of(key.name)?;
         let rows = self.0.read();
         let entry = rows.entries.get(usize::try_from(number).ok()?)?;
         let vocabulary = usize::from(entry.vocabulary).checked_sub(1)?;
         let account = rows.accounts.get(usize::from(entry.account))?;
-        let is_of = key.kind == KeyKind::Id
-            && number_of(key.name)? == entry.id
-            && *account.id == *key.account;
+        let is_of = id == entry.id && *account.id == *key.account;
         let vocabulary = account.vocabularies.get(vocabulary)?;
         is_of.then(|| vocabulary.places(entry.keys, selection))
     }
@@ -100,18 +105,13 @@ impl Roster {
         }
     }
 
-    /// Reads rows from the table until they take so many bytes, a part at a time: `go_on` is asked in between, while no
-    /// transaction is open.
+    /// Reads the rows with numbers up to `end`, a part at a time: `go_on` is asked in between, while no transaction is open.
     pub fn read(
         &self,
         connection: &Connection,
-        most_bytes: usize,
+        end: i64,
         mut go_on: impl FnMut() -> ControlFlow<()>,
     ) -> rusqlite::Result<()> {
-        let most = most_bytes / size_of::<Entry>();
-        let newest = "SELECT coalesce(max(number), 0) FROM resource";
-        let newest: i64 = connection.query_row(newest, [], |row| row.get(0))?;
-        let end = newest.min(i64::try_from(most).unwrap_or(i64::MAX));
         let places = usize::try_from(end + 1).unwrap_or_default();
         self.0.write().entries.reserve_exact(places);
         let mut from = 1;
@@ -230,6 +230,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::bulk;
+    use super::super::known::Known;
     use super::super::schema::DataDirectory;
     use super::*;
     use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, TagKey, TagValue};
@@ -265,9 +266,9 @@ mod tests {
         (directory, connection)
     }
 
-    fn read(roster: &Roster, connection: &Connection, bytes: usize) {
+    fn read(roster: &Roster, connection: &Connection, end: i64) {
         let go_on = || ControlFlow::Continue(());
-        roster.read(connection, bytes, go_on).unwrap();
+        roster.read(connection, end, go_on).unwrap();
     }
 
     fn all_of(roster: &Roster, number: i64, account: &str, id: &str) -> Option<Removed> {
@@ -295,7 +296,7 @@ mod tests {
         let (_directory, connection) = store(&users);
         let roster = Roster::default();
         assert_eq!(all_of(&roster, 1, account, "7"), None);
-        read(&roster, &connection, usize::MAX);
+        read(&roster, &connection, 5);
         assert_eq!(all_of(&roster, 1, account, "7"), Some(0b11));
         assert_eq!(all_of(&roster, 2, other, "7"), Some(0b111));
         assert_eq!(all_of(&roster, 5, account, "8"), Some(0));
@@ -333,7 +334,7 @@ mod tests {
         let (_directory, connection) = store(&[(account, "7", &["a", "b"])]);
         let roster = Roster::default();
         roster.wrote(&[rewrite(1, &["a"])]);
-        read(&roster, &connection, usize::MAX);
+        read(&roster, &connection, 1);
         assert_eq!(all_of(&roster, 1, account, "7"), Some(0b11));
         roster.wrote(&[rewrite(1, &["b", "c", "d"]), rewrite(9, &["a"])]);
         assert_eq!(all_of(&roster, 1, account, "7"), Some(0b111));
@@ -365,7 +366,7 @@ mod tests {
         connection.execute_batch(table).unwrap();
         let roster = Roster::default();
         let go_on = || ControlFlow::Continue(());
-        roster.read(&connection, usize::MAX, go_on).unwrap_err();
+        roster.read(&connection, 1, go_on).unwrap_err();
         roster.wrote(&[rewrite(1, &["a"])]);
         assert!(roster.0.read().written.is_none());
     }
@@ -379,8 +380,14 @@ mod tests {
             .map(|id| (account, id.as_str(), &["a"][..]))
             .collect();
         let (_directory, connection) = store(&users);
-        let roster = Roster::default();
-        read(&roster, &connection, 4 * size_of::<Entry>());
+        let read_with = |bytes| {
+            let known = Known::default();
+            let go_on = || ControlFlow::Continue(());
+            known.read(&connection, bytes, go_on).unwrap();
+            known
+        };
+        let hints = read_with(0).hints.bytes();
+        let roster = read_with(hints + 4 * size_of::<Entry>()).roster;
         let known = |number: &i64| all_of(&roster, *number, account, &number.to_string()).is_some();
         assert_eq!((1..=9).filter(known).collect::<Vec<_>>(), [1, 2, 3, 4]);
 

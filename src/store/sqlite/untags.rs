@@ -53,12 +53,14 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Si
             for position in 0..command.targets.count() {
                 let key = Key::of(&command.account, &command.targets, position);
                 let place = count + position;
-                if let Some((number, selected)) = lookup.known(key, &command.selection) {
+                let mut numbers = lookup.numbers(key);
+                let known = lookup.known(numbers.clone(), key, &command.selection);
+                if let Some((number, selected)) = known {
                     sightings[place] = Sighting::Record { number, selected };
                     continue;
                 }
                 targets.push(Target {
-                    guess: lookup.numbers(key).next(),
+                    guess: numbers.next(),
                     key,
                     command,
                     place,

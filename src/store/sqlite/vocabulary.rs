@@ -46,9 +46,7 @@ impl Vocabulary {
 
     /// These keys, which come in order. Adds what is missing, if there is room for it here, and in so many bytes.
     pub fn learn(&mut self, keys: &[&[u8]], room: &mut usize) -> Option<Keys> {
-        let place =
-            |terms: &[Term], key: &[u8]| terms.binary_search_by(|term| (*term.key).cmp(key));
-        let is_new = |key: &&&[u8]| place(&self.terms, key).is_err();
+        let is_new = |key: &&&[u8]| self.search(key).is_err();
         let new: Vec<_> = keys.iter().filter(is_new).copied().collect();
         let bytes: usize = new.iter().map(|key| BYTES_OF_A_TERM + key.len()).sum();
         if self.terms.len() + new.len() > MOST || bytes > *room {
@@ -56,7 +54,7 @@ impl Vocabulary {
         }
         *room -= bytes;
         for key in new {
-            if let Err(at) = place(&self.terms, key) {
+            if let Err(at) = self.search(key) {
                 let bit = 1 << self.terms.len();
                 let before = self.terms[..at]
                     .iter()
@@ -71,6 +69,11 @@ impl Vocabulary {
         self.find(keys)
     }
 
+    /// The place of a key among the terms, or the one that it would have.
+    fn search(&self, key: &[u8]) -> Result<usize, usize> {
+        self.terms.binary_search_by(|term| (*term.key).cmp(key))
+    }
+
     /// The places of the selected tags in a record that has these keys.
     pub fn places(&self, keys: Keys, selection: &TagSelection) -> Removed {
         let selected = match selection {
@@ -78,8 +81,7 @@ impl Vocabulary {
             TagSelection::Keys(selected) => selected,
         };
         let terms = selected.iter().filter_map(|key| {
-            let key = key.as_str().as_bytes();
-            let at = self.terms.binary_search_by(|term| (*term.key).cmp(key));
+            let at = self.search(key.as_str().as_bytes());
             self.terms.get(at.ok()?).filter(|term| keys & term.bit != 0)
         });
         terms.fold(0, |places, term| {
