@@ -6,8 +6,8 @@ use untag::grpc::proto::ListTagResourcesRequest;
 use crate::answer::request_id;
 use crate::support::{Server, run};
 use crate::users::{
-    ACCOUNT, ANN, BEN, Client, ask, directory, filter_request, ids, list_request, server,
-    tag_request, untag_request,
+    ACCOUNT, ANN, ANN_NAME, BEN, Client, ask, directory, filter_request, ids, list_request, names,
+    server, tag_request, untag_request,
 };
 
 /// The line of a request by its RequestId. There is exactly one.
@@ -172,8 +172,9 @@ async fn no_tag_value_is_ever_logged_at_any_level() {
         .await
         .unwrap_err();
     line_of(&server, &request_id(&broken));
+    // By name: of a user with this id, the embedded store knows the keys that it has read.
     let broken = client
-        .tag_resources(ask(tag_request(ids([ANN]), &[("secret", value)])))
+        .untag_resources(ask(untag_request(names([ANN_NAME]), &["secret"])))
         .await
         .unwrap_err();
     line_of(&server, &request_id(&broken));

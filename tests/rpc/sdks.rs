@@ -257,8 +257,8 @@ fn sdks_get_what_the_policies_the_limits_and_the_store_say() {
 #[test]
 fn sdks_get_the_faults_of_the_service_and_of_what_is_behind_it() {
     let broken = Service::start(&[]);
-    let list = json!({"ResourceId": [ALICE]});
-    let untag = json!({"ResourceId": [ALICE], "TagKey": ["env"]});
+    // By name: of a user with this id, the store knows the keys that it has read.
+    let untag = json!({"ResourcePrincipalName": [ALICE_NAME], "TagKey": ["env"]});
     // No more than bytes that are no tags, in the place of Alice's.
     let store = hold_store(broken.directory.path());
     store
@@ -274,7 +274,7 @@ fn sdks_get_the_faults_of_the_service_and_of_what_is_behind_it() {
         .iter_mut()
         .zip(&mut sdk::all(nowhere.rpc))
     {
-        let answer = refused(broken, "ListTagResources", &list, 500, "InternalError");
+        let answer = refused(broken, "UntagResources", &untag, 500, "InternalError");
         assert!(!answer.to_string().contains("corrupt"), "{answer}");
         let answer = refused(nowhere, "UntagResources", &untag, 503, "ServiceUnavailable");
         let message = answer["message"].as_str().unwrap();
