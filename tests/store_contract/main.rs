@@ -38,6 +38,10 @@ mod sqlite_store_that_reads_each_row {
     super::store_contract!(crate::sqlite::ReadingBackend);
 }
 
+mod sqlite_store_that_keeps_what_it_knows_in_a_file {
+    super::store_contract!(crate::sqlite::FileBackend);
+}
+
 mod postgres_store {
     super::store_contract!(crate::postgres::PostgresBackend);
 }

@@ -47,6 +47,9 @@ pub struct AheadBackend(SqliteBackend);
 /// As the first, but it knows nothing of a row that it has not read.
 pub struct ReadingBackend(SqliteBackend);
 
+/// What it knows of rows without reading them is in a file, and it rewrites rows all the time.
+pub struct FileBackend(SqliteBackend);
+
 impl SqliteBackend {
     fn with(options: Options, resources: Vec<Resource>) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -96,6 +99,16 @@ same_with_options!(
 same_with_options!(
     ReadingBackend,
     Options {
+        known_bytes: 0,
+        known_file_bytes: 0,
+        ..Options::default()
+    }
+);
+
+same_with_options!(
+    FileBackend,
+    Options {
+        unfolded: 1,
         known_bytes: 0,
         ..Options::default()
     }

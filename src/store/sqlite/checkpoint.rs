@@ -10,7 +10,7 @@ use std::time::Instant;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
-use super::known::Known;
+use super::known::{Known, Room};
 
 /// How many pages the writer adds to the log between two wake-ups, about.
 const WAKE_AFTER: usize = 8_000;
@@ -47,12 +47,8 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread on a connection of its own. What is known of the users may take so many bytes.
-    pub fn start(
-        connection: Connection,
-        known: Known,
-        known_bytes: usize,
-    ) -> std::io::Result<Self> {
+    /// Starts the thread on a connection of its own. What is known of the users may take so much room.
+    pub fn start(connection: Connection, known: Known, room: Room) -> std::io::Result<Self> {
         let (wake, woken) = crossbeam_channel::bounded(1);
         let log = Log::default();
         let folded = log.clone();
@@ -69,8 +65,8 @@ impl Checkpointer {
                 begun = Instant::now();
                 ControlFlow::Continue(())
             };
-            if let Err(error) = known.read(&connection, known_bytes, between_parts) {
-                tracing::warn!(%error, "cannot read all users into memory; the others are searched for");
+            if let Err(error) = known.read(&connection, &room, between_parts) {
+                tracing::warn!(%error, "cannot read what is to be known of users; the others are searched for");
             }
             while woken.recv().is_ok() {
                 fold();

@@ -190,9 +190,10 @@ impl fmt::Debug for Hints {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::PathBuf;
 
     use super::super::bulk;
-    use super::super::known::Known;
+    use super::super::known::{Known, Room};
     use super::super::lookup::Lookup;
     use super::super::schema::DataDirectory;
     use super::*;
@@ -329,7 +330,12 @@ mod tests {
             parts += 1;
             ControlFlow::Break(())
         };
-        known.read(&connection, usize::MAX, stop).unwrap();
+        let room = Room {
+            bytes: usize::MAX,
+            file_bytes: 0,
+            file: PathBuf::new(),
+        };
+        known.read(&connection, &room, stop).unwrap();
         assert!(known.hints.0.get().is_none());
         assert_eq!(parts, 1, "and reads nothing behind them");
     }

@@ -1,9 +1,11 @@
-//! What is known of the users without reading their rows. It is in memory, and read when the service has started.
+//! What is known of the users without reading their rows. It is read when the service has started.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 
+use super::entries::{self, Entries, Entry};
 use super::hints::Hints;
 use super::roster::Roster;
 
@@ -14,13 +16,23 @@ pub struct Known {
     pub roster: Roster,
 }
 
+/// What that may take.
+#[derive(Debug)]
+pub struct Room {
+    /// Of memory, in bytes.
+    pub bytes: usize,
+    /// Of the disk, in bytes, where memory does not suffice.
+    pub file_bytes: usize,
+    /// Where a file may be made for it.
+    pub file: PathBuf,
+}
+
 impl Known {
-    /// Reads the hints, and with the memory that they leave of so many bytes the roster. `go_on` is asked now and then, while
-    /// no transaction is open.
+    /// Reads the hints, and the roster into the room that they leave. `go_on` is asked now and then, while no transaction is open.
     pub fn read(
         &self,
         connection: &Connection,
-        most_bytes: usize,
+        room: &Room,
         mut go_on: impl FnMut() -> ControlFlow<()>,
     ) -> rusqlite::Result<()> {
         let newest = "SELECT coalesce(max(number), 0) FROM resource";
@@ -28,8 +40,20 @@ impl Known {
         if self.hints.read(connection, newest, &mut go_on)?.is_break() {
             return Ok(());
         }
-        let left = most_bytes.saturating_sub(self.hints.bytes());
-        let rows = i64::try_from(left / Roster::BYTES_OF_A_ROW).unwrap_or(i64::MAX);
-        self.roster.read(connection, newest.min(rows), go_on)
+        // From 0, which no row has.
+        let numbers = usize::try_from(newest).unwrap_or_default() + 1;
+        let left = room.bytes.saturating_sub(self.hints.bytes());
+        let in_memory = numbers.min(left / Entry::BYTES);
+        let in_file = numbers.min(room.file_bytes / Entry::BYTES);
+        let file = (in_file > in_memory).then(|| entries::nameless(&room.file));
+        let file = file.transpose().unwrap_or_else(|error| {
+            let path = room.file.display();
+            tracing::warn!(%error, %path, "cannot make a file for what is known of users; some of their rows are read");
+            None
+        });
+        let numbers = if file.is_some() { in_file } else { in_memory };
+        let last = i64::try_from(numbers).unwrap_or(i64::MAX) - 1;
+        let entries = Entries::new(in_memory, file);
+        self.roster.read(connection, last, entries, go_on)
     }
 }

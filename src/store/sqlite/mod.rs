@@ -3,6 +3,7 @@
 mod apply;
 mod bulk;
 mod checkpoint;
+mod entries;
 mod error;
 mod folding;
 mod hints;
@@ -58,6 +59,8 @@ pub struct Options {
     pub unfolded: usize,
     /// How much memory may be taken by what is known of the users without reading their rows, in bytes.
     pub known_bytes: usize,
+    /// How much of the disk may be taken by it where that memory does not suffice, in bytes.
+    pub known_file_bytes: usize,
 }
 
 impl Default for Options {
@@ -71,6 +74,8 @@ impl Default for Options {
             batch: 1024,
             unfolded: 1_000_000,
             known_bytes: 80 << 20,
+            // For as many users as there may be hints.
+            known_file_bytes: 256 << 20,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whose each row is and which keys its tags have, in memory: an untag by id needs no more of a row than that.
+//! Whose each row is and which keys its tags have: an untag by id needs no more of a row than that.
 //!
 //! 16 bytes for each row, as many as there is room for. Users neither come nor go while the service runs, so that only the keys
 //! of a row change. It is read from the table when the service has started. Whoever does not find a row here reads the row.
@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use rusqlite::{Connection, params};
 
 use super::apply::Rewrite;
+use super::entries::{Entries, Entry};
 use super::key::{Key, KeyKind};
 use super::removals::Removed;
 use super::tags;
@@ -32,25 +33,13 @@ pub struct Roster(Arc<RwLock<Rows>>);
 
 #[derive(Debug)]
 struct Rows {
-    /// By the number of the row.
-    entries: Vec<Entry>,
+    entries: Entries,
     accounts: Vec<Account>,
     account_numbers: HashMap<Box<str>, u16, FixedState>,
     /// How many bytes are left for accounts and keys.
     room: usize,
     /// The rows that were written since a part began to be read.
     written: Option<HashSet<i64, FixedState>>,
-}
-
-/// What is known of a row.
-#[derive(Debug, Clone, Copy, Default)]
-struct Entry {
-    /// The id, which is a number; 0 where nothing is known.
-    id: u64,
-    keys: Keys,
-    account: u16,
-    /// Counted from 1; 0 where the keys are not known.
-    vocabulary: u16,
 }
 
 #[derive(Debug)]
@@ -62,7 +51,7 @@ struct Account {
 impl Default for Rows {
     fn default() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: Entries::default(),
             accounts: Vec::new(),
             account_numbers: HashMap::default(),
             room: MOST_BYTES_OF_TEXTS,
@@ -72,9 +61,6 @@ impl Default for Rows {
 }
 
 impl Roster {
-    /// How much memory a row takes.
-    pub const BYTES_OF_A_ROW: usize = size_of::<Entry>();
-
     /// Which tags of a row are selected, those too that are removed. `None` where the row is not that of the key, and where it
     /// is not known.
     pub fn selected(&self, number: i64, key: Key<'_>, selection: &TagSelection) -> Option<Removed> {
@@ -83,7 +69,7 @@ impl Roster {
         }
         let id = number_of(key.name)?;
         let rows = self.0.read();
-        let entry = rows.entries.get(usize::try_from(number).ok()?)?;
+        let entry = rows.entries.get(usize::try_from(number).ok()?).ok()??;
         let vocabulary = usize::from(entry.vocabulary).checked_sub(1)?;
         let account = rows.accounts.get(usize::from(entry.account))?;
         let is_of = id == entry.id && *account.id == *key.account;
@@ -105,23 +91,23 @@ impl Roster {
         }
     }
 
-    /// Reads the rows with numbers up to `end`, a part at a time: `go_on` is asked in between, while no transaction is open.
+    /// Reads the rows with numbers up to `end` into `entries`, a part at a time: `go_on` is asked in between, while no transaction
+    /// is open.
     pub fn read(
         &self,
         connection: &Connection,
         end: i64,
+        entries: Entries,
         mut go_on: impl FnMut() -> ControlFlow<()>,
     ) -> rusqlite::Result<()> {
-        let places = usize::try_from(end + 1).unwrap_or_default();
-        self.0.write().entries.reserve_exact(places);
+        self.0.write().entries = entries;
         let mut from = 1;
         while from <= end {
             let until = end.min(from + PART - 1);
             // Before the part's transaction, which may see what is written from now on, or not.
             self.0.write().written = Some(HashSet::default());
             let part = self.read_part(connection, from, until);
-            self.0.write().written = None;
-            part?;
+            self.0.write().end_part(from, part)?;
             if go_on().is_break() {
                 break;
             }
@@ -131,20 +117,33 @@ impl Roster {
     }
 
     /// Reads the rows with these numbers.
-    fn read_part(&self, connection: &Connection, from: i64, until: i64) -> rusqlite::Result<()> {
+    fn read_part(
+        &self,
+        connection: &Connection,
+        from: i64,
+        until: i64,
+    ) -> rusqlite::Result<Vec<Entry>> {
         let mut statement = connection.prepare_cached(
             "SELECT number, account_id, resource_id, tags FROM resource \
              WHERE number BETWEEN ?1 AND ?2 AND resource_type = ?3",
         )?;
         let mut found = statement.query(params![from, until, RESOURCE_TYPE_USER])?;
+        let mut part = Vec::new();
         while let Some(row) = found.next()? {
+            let number: i64 = row.get(0)?;
             let (account, id) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
-            if let Some(id) = number_of(id) {
-                let tags = row.get_ref(3)?.as_blob()?;
-                self.0.write().add(row.get(0)?, account, id, tags);
+            let tags = row.get_ref(3)?.as_blob()?;
+            let Some(id) = number_of(id) else { continue };
+            let Some(entry) = self.0.write().entry(account, id, tags) else {
+                continue;
+            };
+            if let Ok(place) = usize::try_from(number - from) {
+                // Numbers that no row has.
+                part.resize(place, Entry::default());
+                part.push(entry);
             }
         }
-        Ok(())
+        Ok(part)
     }
 }
 
@@ -154,26 +153,31 @@ fn number_of(id: &str) -> Option<u64> {
 }
 
 impl Rows {
-    /// Adds a row as it was read.
-    fn add(&mut self, number: i64, account: &str, id: u64, tags: &[u8]) {
-        let Some(account) = self.number_of_account(account) else {
-            return;
-        };
-        let Ok(place) = usize::try_from(number) else {
-            return;
-        };
-        if self.entries.len() <= place {
-            self.entries.resize(place + 1, Entry::default());
-        }
-        self.entries[place] = Entry {
+    /// What is to be known of a row, if there is room for it.
+    fn entry(&mut self, account: &str, id: u64, tags: &[u8]) -> Option<Entry> {
+        let account = self.number_of_account(account)?;
+        let entry = Entry {
             id,
             account,
             ..Entry::default()
         };
-        let is_written = |written: &HashSet<_, _>| written.contains(&number);
-        if !self.written.as_ref().is_some_and(is_written) {
-            self.set_tags(number, tags);
+        Some(self.with_tags(entry, tags))
+    }
+
+    /// Takes over a part as it was read. What the rows have that were written meanwhile is not known.
+    fn end_part(&mut self, from: i64, part: rusqlite::Result<Vec<Entry>>) -> rusqlite::Result<()> {
+        let written = self.written.take();
+        let mut part = part?;
+        for number in written.into_iter().flatten() {
+            let place = usize::try_from(number - from);
+            if let Some(entry) = place.ok().and_then(|place| part.get_mut(place)) {
+                entry.vocabulary = 0;
+            }
         }
+        if let Ok(from) = usize::try_from(from) {
+            self.entries.set(from, &part);
+        }
+        Ok(())
     }
 
     fn number_of_account(&mut self, id: &str) -> Option<u16> {
@@ -192,16 +196,32 @@ impl Rows {
 
     /// Notes which keys a row that is known has.
     fn set_tags(&mut self, number: i64, tags: &[u8]) {
-        let place = usize::try_from(number).ok();
-        let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) else {
+        let Ok(place) = usize::try_from(number) else {
             return;
         };
+        match self.entries.get(place) {
+            Ok(Some(entry)) if entry.id != 0 => {
+                let entry = self.with_tags(entry, tags);
+                self.entries.set(place, &[entry]);
+            }
+            Ok(_) => {}
+            Err(error) => self.entries.give_up(&error),
+        }
+    }
+
+    /// An entry, with the keys of these tags.
+    fn with_tags(&mut self, entry: Entry, tags: &[u8]) -> Entry {
         let account = self.accounts.get_mut(usize::from(entry.account));
         let keys = tags::keys(tags).ok();
         let found = account
             .zip(keys)
             .and_then(|(account, keys)| account.find(&keys, &mut self.room));
-        (entry.vocabulary, entry.keys) = found.unwrap_or_default();
+        let (vocabulary, keys) = found.unwrap_or_default();
+        Entry {
+            keys,
+            vocabulary,
+            ..entry
+        }
     }
 }
 
@@ -230,7 +250,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::bulk;
-    use super::super::known::Known;
+    use super::super::known::{Known, Room};
     use super::super::schema::DataDirectory;
     use super::*;
     use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, TagKey, TagValue};
@@ -268,7 +288,8 @@ mod tests {
 
     fn read(roster: &Roster, connection: &Connection, end: i64) {
         let go_on = || ControlFlow::Continue(());
-        roster.read(connection, end, go_on).unwrap();
+        let entries = Entries::new(100, None);
+        roster.read(connection, end, entries, go_on).unwrap();
     }
 
     fn all_of(roster: &Roster, number: i64, account: &str, id: &str) -> Option<Removed> {
@@ -352,7 +373,9 @@ mod tests {
         roster.0.write().written = Some(HashSet::default());
         roster.wrote(&[rewrite(1, &["a"])]);
         let old = rewrite(1, &["a", "b"]).tags;
-        roster.0.write().add(1, account, 7, &old);
+        let entry = roster.0.write().entry(account, 7, &old).unwrap();
+        roster.0.write().entries = Entries::new(100, None);
+        roster.0.write().end_part(1, Ok(vec![entry])).unwrap();
         assert_eq!(all_of(&roster, 1, account, "7"), None);
         roster.wrote(&[rewrite(1, &["c"])]);
         assert_eq!(all_of(&roster, 1, account, "7"), Some(0b1));
@@ -366,7 +389,8 @@ mod tests {
         connection.execute_batch(table).unwrap();
         let roster = Roster::default();
         let go_on = || ControlFlow::Continue(());
-        roster.read(&connection, 1, go_on).unwrap_err();
+        let entries = Entries::new(100, None);
+        roster.read(&connection, 1, entries, go_on).unwrap_err();
         roster.wrote(&[rewrite(1, &["a"])]);
         assert!(roster.0.read().written.is_none());
     }
@@ -379,17 +403,35 @@ mod tests {
             .iter()
             .map(|id| (account, id.as_str(), &["a"][..]))
             .collect();
-        let (_directory, connection) = store(&users);
-        let read_with = |bytes| {
+        let (directory, connection) = store(&users);
+        let room = |bytes, file_bytes| Room {
+            bytes,
+            file_bytes,
+            file: directory.path().join("roster"),
+        };
+        let read_with = |room: &Room| {
             let known = Known::default();
             let go_on = || ControlFlow::Continue(());
-            known.read(&connection, bytes, go_on).unwrap();
+            known.read(&connection, room, go_on).unwrap();
             known
         };
-        let hints = read_with(0).hints.bytes();
-        let roster = read_with(hints + 4 * size_of::<Entry>()).roster;
-        let known = |number: &i64| all_of(&roster, *number, account, &number.to_string()).is_some();
-        assert_eq!((1..=9).filter(known).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        let hints = read_with(&room(0, 0)).hints.bytes();
+        // From 0, which no row has.
+        for (memory, file, last) in [(5, 0, 4), (5, 5, 4), (5, 8, 7), (0, 8, 7), (0, 99, 9)] {
+            let room = room(hints + memory * Entry::BYTES, file * Entry::BYTES);
+            let roster = read_with(&room).roster;
+            let known =
+                |number: &i64| all_of(&roster, *number, account, &number.to_string()).is_some();
+            let expected: Vec<_> = (1..=last).collect();
+            assert_eq!((1..=9).filter(known).collect::<Vec<_>>(), expected);
+        }
+        let nowhere = Room {
+            file: directory.path().join("missing/roster"),
+            ..room(hints + 5 * Entry::BYTES, 99 * Entry::BYTES)
+        };
+        let roster = read_with(&nowhere).roster;
+        assert!(all_of(&roster, 4, account, "4").is_some());
+        assert_eq!(all_of(&roster, 5, account, "5"), None);
 
         let keys: Vec<_> = (0..700).map(|key| format!("{key:03}")).collect();
         for keys in keys.chunks(20) {

@@ -12,6 +12,8 @@ use super::error::OpenError;
 const DATABASE: &str = "untag.db";
 /// Held by the process that may write, for as long as it runs.
 const LOCK: &str = "untag.lock";
+/// Where a file may be made that has no name once it is open.
+const SCRATCH: &str = "untag.scratch";
 /// "untg": tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x756e_7467;
 /// The version of the schema below, and of the formats in `tags.rs` and `removals.rs`.
@@ -114,6 +116,11 @@ impl DataDirectory {
         writer
             .pragma_update(None, "wal_autocheckpoint", 0)
             .map_err(|error| self.explain(error))
+    }
+
+    /// Where a file may be made for as long as the process runs.
+    pub fn scratch(&self) -> PathBuf {
+        self.database.with_file_name(SCRATCH)
     }
 
     /// Opens a connection that reads.

@@ -16,7 +16,7 @@ use super::Options;
 use super::checkpoint::{Checkpointer, Log};
 use super::folding::NoteTable;
 use super::job::{Batch, Job};
-use super::known::Known;
+use super::known::{Known, Room};
 use super::lookup::Lookup;
 use super::readers::{self, Read};
 use super::removals::{Logged, Published};
@@ -45,11 +45,12 @@ pub struct Setup {
 
 /// Starts the threads. They end when the last sender is gone and what was queued is done.
 pub fn start(setup: Setup) -> std::io::Result<()> {
-    let checkpointer = Checkpointer::start(
-        setup.checkpointer,
-        setup.known.clone(),
-        setup.options.known_bytes,
-    )?;
+    let room = Room {
+        bytes: setup.options.known_bytes,
+        file_bytes: setup.options.known_file_bytes,
+        file: setup.directory.scratch(),
+    };
+    let checkpointer = Checkpointer::start(setup.checkpointer, setup.known.clone(), room)?;
     let readers = setup
         .reading
         .into_iter()
