@@ -7,17 +7,20 @@ use std::time::{Duration, Instant};
 use crate::kind::Kind;
 use crate::load::{self, Counts, Window};
 use crate::population::{Population, count};
-use crate::server::Server;
+use crate::server::{Server, flush};
 use crate::tally::Tally;
 use crate::workload::{Skew, Workload};
 use crate::{Outcome, process, refill, verify};
 
-/// How long servers may take to settle.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long servers may take to settle. Two that read 10 million users after their start take 40 s, and minutes where the system
+/// has not cached their files.
+const PATIENCE: Duration = Duration::from_mins(10);
 /// How long each look at them takes: longer than between two checks of readiness, with which they begin to fold removals.
 const PAUSE: Duration = Duration::from_millis(1250);
 /// The share of a core that idle servers may use.
 const IDLE: f64 = 0.05;
+/// How many bytes idle servers may read meanwhile. One that waits for the disk uses little of a core.
+const IDLE_BYTES: u64 = 1 << 20;
 
 /// One thing to measure, on every server.
 pub struct Scenario {
@@ -130,7 +133,7 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
             {
                 refill::refill(server, tally)?;
             }
-            settle(&servers)?;
+            settle(&servers, directory.path())?;
             let (server, measured) = &mut servers[next];
             slice(scenario, server, measured, population.users, round.into())?;
         }
@@ -160,23 +163,28 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
     })
 }
 
-/// Waits until no server has anything left to do: all share the cores with the next slice.
-fn settle(servers: &[(Server, Measured)]) -> Outcome<()> {
-    let used = || -> Outcome<f64> {
-        let servers = servers.iter();
-        servers.map(|(server, _)| server.cpu_seconds()).sum()
+/// Waits until no server has anything left to do, and what they have written is on the disk, both of which all share with the next
+/// slice.
+fn settle(servers: &[(Server, Measured)], directory: &Path) -> Outcome<()> {
+    let sum_up = || -> Outcome<(f64, u64)> {
+        let (mut seconds, mut bytes) = (0.0, 0);
+        for (server, _) in servers {
+            seconds += server.cpu_seconds()?;
+            bytes += server.bytes_read()?;
+        }
+        Ok((seconds, bytes))
     };
     let until = Instant::now() + PATIENCE;
-    let mut before = used()?;
+    let mut before = sum_up()?;
     while Instant::now() < until {
         thread::sleep(PAUSE);
-        let now = used()?;
-        if now - before < IDLE * PAUSE.as_secs_f64() {
-            return Ok(());
+        let now = sum_up()?;
+        if now.0 - before.0 < IDLE * PAUSE.as_secs_f64() && now.1 - before.1 < IDLE_BYTES {
+            break;
         }
         before = now;
     }
-    Ok(())
+    flush(directory)
 }
 
 /// Every server gets the same requests in the same round.

@@ -38,6 +38,13 @@ fn times(pid: u32, how_many: usize) -> Outcome<f64> {
     Ok(times.iter().sum::<u64>() as f64 / TICKS)
 }
 
+/// How many bytes a process has read, from the disk or from the system's cache.
+pub fn bytes_read(pid: u32) -> Outcome<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let bytes = io.lines().find_map(|line| line.strip_prefix("rchar:"));
+    Ok(bytes.ok_or("no rchar")?.trim().parse()?)
+}
+
 /// The memory of a process, in MiB.
 pub struct Memory {
     pub now: f64,

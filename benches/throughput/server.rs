@@ -110,6 +110,8 @@ impl Server {
     ) -> Outcome<Self> {
         fs::create_dir_all(directory)?;
         let log = directory.join("stderr.log");
+        // The start is not to wait for what was copied, or deleted after the last scenario.
+        flush(directory)?;
         let started = Instant::now();
         let child = program
             .arg("serve")
@@ -168,6 +170,11 @@ impl Server {
         self.child.id()
     }
 
+    /// How many bytes the server has read.
+    pub fn bytes_read(&self) -> Outcome<u64> {
+        process::bytes_read(self.pid())
+    }
+
     /// The processor time of the server and of its database.
     pub fn cpu_seconds(&self) -> Outcome<f64> {
         let database = self.postmaster.map(process::cpu_seconds_of_family);
@@ -181,4 +188,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until all that was written to a directory's file system is on the disk.
+pub fn flush(directory: &Path) -> Outcome<()> {
+    let status = Command::new("sync").arg("-f").arg(directory).status()?;
+    if !status.success() {
+        return Err(format!("sync: {status}").into());
+    }
+    Ok(())
 }
