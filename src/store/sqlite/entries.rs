@@ -63,6 +63,11 @@ impl Entries {
         }
     }
 
+    /// Whether there is room for that of a row.
+    pub fn has_room(&self, number: usize) -> bool {
+        number < self.in_memory || self.file.is_some()
+    }
+
     /// That of a row, if it was set.
     pub fn get(&self, number: usize) -> io::Result<Option<Entry>> {
         if number < self.in_memory {
@@ -190,7 +195,9 @@ mod tests {
         known.set(1, &entries(1..=6));
         known.file = Some(File::open(file.path()).unwrap());
         assert_eq!(ids(&known)[4], Some(4));
+        assert!(known.has_room(4));
         known.set(4, &entries(40..=40));
+        assert!(known.has_room(2) && !known.has_room(4));
         assert_eq!(ids(&known)[..5], [Some(0), Some(1), Some(2), None, None]);
     }
 }

@@ -51,8 +51,7 @@ impl Known {
             tracing::warn!(%error, %path, "cannot make a file for what is known of users; some of their rows are read");
             None
         });
-        let numbers = if file.is_some() { in_file } else { in_memory };
-        let last = i64::try_from(numbers).unwrap_or(i64::MAX) - 1;
+        let last = i64::try_from(in_memory.max(in_file)).unwrap_or(i64::MAX) - 1;
         let entries = Entries::new(in_memory, file);
         self.roster.read(connection, last, entries, go_on)
     }

@@ -102,7 +102,7 @@ impl Roster {
     ) -> rusqlite::Result<()> {
         self.0.write().entries = entries;
         let mut from = 1;
-        while from <= end {
+        while from <= end && self.0.read().has_room(from) {
             let until = end.min(from + PART - 1);
             // Before the part's transaction, which may see what is written from now on, or not.
             self.0.write().written = Some(HashSet::default());
@@ -153,7 +153,12 @@ fn number_of(id: &str) -> Option<u64> {
 }
 
 impl Rows {
-    /// What is to be known of a row, if there is room for it.
+    /// Whether there is room for a row. A file may have been given up.
+    fn has_room(&self, number: i64) -> bool {
+        usize::try_from(number).is_ok_and(|number| self.entries.has_room(number))
+    }
+
+    /// What is to be known of a row, if there is room for the account.
     fn entry(&mut self, account: &str, id: u64, tags: &[u8]) -> Option<Entry> {
         let account = self.number_of_account(account)?;
         let entry = Entry {
