@@ -80,7 +80,7 @@ impl Machine {
 }
 
 /// The first value with this name in a file of names and values; empty where there is none, as of some processors.
-fn value_of(path: &str, name: &str) -> Outcome<String> {
+pub fn value_of(path: &str, name: &str) -> Outcome<String> {
     let text = fs::read_to_string(path)?;
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
     let found = lines.find(|(found, _)| found.trim() == name);

@@ -170,7 +170,7 @@ fn settle(servers: &[(Server, Measured)], directory: &Path) -> Outcome<()> {
         let (mut seconds, mut bytes) = (0.0, 0);
         for (server, _) in servers {
             seconds += server.cpu_seconds()?;
-            bytes += server.bytes_read()?;
+            bytes += process::bytes_read(server.pid())?;
         }
         Ok((seconds, bytes))
     };

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::Outcome;
+use crate::machine::value_of;
 
 /// Ticks a second in `/proc/<pid>/stat`: the same on every architecture.
 const TICKS: f64 = 100.0;
@@ -40,9 +41,7 @@ fn times(pid: u32, how_many: usize) -> Outcome<f64> {
 
 /// How many bytes a process has read, from the disk or from the system's cache.
 pub fn bytes_read(pid: u32) -> Outcome<u64> {
-    let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
-    let bytes = io.lines().find_map(|line| line.strip_prefix("rchar:"));
-    Ok(bytes.ok_or("no rchar")?.trim().parse()?)
+    Ok(value_of(&format!("/proc/{pid}/io"), "rchar")?.parse()?)
 }
 
 /// The memory of a process, in MiB.
@@ -54,17 +53,14 @@ pub struct Memory {
 
 /// The memory that a process has resident.
 pub fn memory(pid: u32) -> Outcome<Memory> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let status = format!("/proc/{pid}/status");
     let mebibytes = |name| -> Outcome<f64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kibibytes: u32 = line
-            .and_then(|line| line.split_whitespace().next())
-            .unwrap_or("0")
-            .parse()?;
+        let value = value_of(&status, name)?;
+        let kibibytes: u32 = value.split_whitespace().next().unwrap_or("0").parse()?;
         Ok(f64::from(kibibytes) / 1024.0)
     };
     Ok(Memory {
-        now: mebibytes("VmRSS:")?,
-        peak: mebibytes("VmHWM:")?,
+        now: mebibytes("VmRSS")?,
+        peak: mebibytes("VmHWM")?,
     })
 }

@@ -170,11 +170,6 @@ impl Server {
         self.child.id()
     }
 
-    /// How many bytes the server has read.
-    pub fn bytes_read(&self) -> Outcome<u64> {
-        process::bytes_read(self.pid())
-    }
-
     /// The processor time of the server and of its database.
     pub fn cpu_seconds(&self) -> Outcome<f64> {
         let database = self.postmaster.map(process::cpu_seconds_of_family);

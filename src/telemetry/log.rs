@@ -136,14 +136,16 @@ pub fn start_logging(
 }
 
 fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
+    let directives = filter.split(',').map(str::trim);
+    let directives: Vec<_> = directives.filter(|one| !one.is_empty()).collect();
+    if directives.is_empty() {
+        return Err(InvalidFilter::new(filter, "it is empty"));
+    }
     // h2 warns of each odd frame, and a client can send them without end. Spans of traces are not for the log.
     let mut targets = Targets::new()
         .with_target("h2", LevelFilter::ERROR)
         .with_target(trace::TARGET, LevelFilter::OFF);
-    let mut is_empty = true;
-    let directives = filter.split(',').map(str::trim);
-    for directive in directives.filter(|directive| !directive.is_empty()) {
-        is_empty = false;
+    for directive in directives {
         let invalid = |what| InvalidFilter::new(filter, format!("{directive:?} {what}"));
         let (target, level) = match directive.split_once('=') {
             Some((target, level)) => (Some(target), level),
@@ -158,9 +160,6 @@ fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
             Some(_) => return Err(invalid("has no target")),
             None => targets.with_default(level),
         };
-    }
-    if is_empty {
-        return Err(InvalidFilter::new(filter, "it is empty"));
     }
     // The last one wins: tokio-postgres would show the parameters of statements, and so tag values, to whoever asks for it.
     Ok(targets.with_target("tokio_postgres::query", LevelFilter::INFO))

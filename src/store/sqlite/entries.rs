@@ -63,21 +63,24 @@ impl Entries {
         }
     }
 
-    /// Whether there is room for that of a row.
-    pub fn has_room(&self, number: usize) -> bool {
-        number < self.in_memory || self.file.is_some()
+    /// Whether there is room for that of a row. A file may have been given up.
+    pub fn has_room(&self, number: i64) -> bool {
+        usize::try_from(number).is_ok_and(|place| place < self.in_memory || self.file.is_some())
     }
 
     /// That of a row, if it was set.
-    pub fn get(&self, number: usize) -> io::Result<Option<Entry>> {
-        if number < self.in_memory {
-            return Ok(self.memory.get(number).copied());
+    pub fn get(&self, number: i64) -> io::Result<Option<Entry>> {
+        let Ok(place) = usize::try_from(number) else {
+            return Ok(None);
+        };
+        if place < self.in_memory {
+            return Ok(self.memory.get(place).copied());
         }
         let Some(file) = &self.file else {
             return Ok(None);
         };
         let mut bytes = [0; Entry::BYTES];
-        match file.read_exact_at(&mut bytes, offset(number)) {
+        match file.read_exact_at(&mut bytes, offset(place)) {
             Ok(()) => Ok(Entry::from_bytes(&bytes)),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error),
@@ -85,7 +88,10 @@ impl Entries {
     }
 
     /// Sets those of the rows from a number on.
-    pub fn set(&mut self, from: usize, entries: &[Entry]) {
+    pub fn set(&mut self, from: i64, entries: &[Entry]) {
+        let Ok(from) = usize::try_from(from) else {
+            return;
+        };
         let in_memory = self.in_memory.saturating_sub(from).min(entries.len());
         let (memory, rest) = entries.split_at(in_memory);
         let until = from + in_memory;
@@ -112,8 +118,8 @@ impl Entries {
     }
 }
 
-fn offset(number: usize) -> u64 {
-    (number * Entry::BYTES) as u64
+fn offset(place: usize) -> u64 {
+    (place * Entry::BYTES) as u64
 }
 
 /// A file for what need not outlive the process: it has no name once it is open.

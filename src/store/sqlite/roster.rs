@@ -69,7 +69,7 @@ impl Roster {
         }
         let id = number_of(key.name)?;
         let rows = self.0.read();
-        let entry = rows.entries.get(usize::try_from(number).ok()?).ok()??;
+        let entry = rows.entries.get(number).ok()??;
         let vocabulary = usize::from(entry.vocabulary).checked_sub(1)?;
         let account = rows.accounts.get(usize::from(entry.account))?;
         let is_of = id == entry.id && *account.id == *key.account;
@@ -102,7 +102,7 @@ impl Roster {
     ) -> rusqlite::Result<()> {
         self.0.write().entries = entries;
         let mut from = 1;
-        while from <= end && self.0.read().has_room(from) {
+        while from <= end && self.0.read().entries.has_room(from) {
             let until = end.min(from + PART - 1);
             // Before the part's transaction, which may see what is written from now on, or not.
             self.0.write().written = Some(HashSet::default());
@@ -153,11 +153,6 @@ fn number_of(id: &str) -> Option<u64> {
 }
 
 impl Rows {
-    /// Whether there is room for a row. A file may have been given up.
-    fn has_room(&self, number: i64) -> bool {
-        usize::try_from(number).is_ok_and(|number| self.entries.has_room(number))
-    }
-
     /// What is to be known of a row, if there is room for the account.
     fn entry(&mut self, account: &str, id: u64, tags: &[u8]) -> Option<Entry> {
         let account = self.number_of_account(account)?;
@@ -179,9 +174,7 @@ impl Rows {
                 entry.vocabulary = 0;
             }
         }
-        if let Ok(from) = usize::try_from(from) {
-            self.entries.set(from, &part);
-        }
+        self.entries.set(from, &part);
         Ok(())
     }
 
@@ -201,13 +194,10 @@ impl Rows {
 
     /// Notes which keys a row that is known has.
     fn set_tags(&mut self, number: i64, tags: &[u8]) {
-        let Ok(place) = usize::try_from(number) else {
-            return;
-        };
-        match self.entries.get(place) {
+        match self.entries.get(number) {
             Ok(Some(entry)) if entry.id != 0 => {
                 let entry = self.with_tags(entry, tags);
-                self.entries.set(place, &[entry]);
+                self.entries.set(number, &[entry]);
             }
             Ok(_) => {}
             Err(error) => self.entries.give_up(&error),

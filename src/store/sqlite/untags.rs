@@ -42,17 +42,17 @@ pub struct Seen<'batch> {
 
 /// Looks up the targets of these jobs, and returns what there is of them in their order.
 pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Sighting>> {
-    let targets = jobs.iter().map(Job::targets).sum();
-    let mut sightings = vec![Sighting::Missing; targets];
+    let mut sightings = Vec::with_capacity(jobs.len());
     let mut targets = Vec::new();
-    let mut count = 0;
     for job in jobs {
+        let first = sightings.len();
+        sightings.resize(first + job.targets(), Sighting::Missing);
         if let Work::Untag(command) = &job.work
             && !job.is_abandoned()
         {
             for position in 0..command.targets.count() {
                 let key = Key::of(&command.account, &command.targets, position);
-                let place = count + position;
+                let place = first + position;
                 let mut numbers = lookup.numbers(key);
                 let known = lookup.known(numbers.clone(), key, &command.selection);
                 if let Some((number, selected)) = known {
@@ -67,7 +67,6 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Si
                 });
             }
         }
-        count += job.targets();
     }
     // Those without a guess are searched for in an index, and come in its order.
     targets.sort_unstable_by_key(|target| {
