@@ -265,35 +265,35 @@ mod tests {
     fn every_user_is_hinted_at_by_id_and_by_name() {
         let users = PART + 10;
         let (_directory, connection) = store(users);
-        let hints = Hints::default();
-        let mut parts = 0;
-        let count = || {
-            parts += 1;
-            ControlFlow::Continue(())
-        };
         let newest = i64::try_from(users).unwrap();
-        assert!(
-            hints
-                .read(&connection, newest, count)
-                .unwrap()
-                .is_continue()
-        );
-        assert_eq!(parts, 2, "one break in each index");
+        // Each reading spreads them by chance: one alone is past the bound in 2 of 100 runs.
+        let readings = 16;
         let mut unhinted = 0;
         let mut others = 0;
-        for user in 1..=users {
-            let number = i64::try_from(user).unwrap();
-            for (kind, key) in [
-                (KeyKind::Id, id(user)),
-                (KeyKind::Name, name(user).to_uppercase()),
-            ] {
-                let numbers: Vec<_> = hints.of(kind, ACCOUNT, &key).collect();
-                unhinted += usize::from(!numbers.contains(&number));
-                others += numbers.iter().filter(|other| **other != number).count();
+        for _ in 0..readings {
+            let hints = Hints::default();
+            let mut parts = 0;
+            let count = || {
+                parts += 1;
+                ControlFlow::Continue(())
+            };
+            let read = hints.read(&connection, newest, count).unwrap();
+            assert!(read.is_continue());
+            assert_eq!(parts, 2, "one break in each index");
+            for user in 1..=users {
+                let number = i64::try_from(user).unwrap();
+                for (kind, key) in [
+                    (KeyKind::Id, id(user)),
+                    (KeyKind::Name, name(user).to_uppercase()),
+                ] {
+                    let numbers: Vec<_> = hints.of(kind, ACCOUNT, &key).collect();
+                    unhinted += usize::from(!numbers.contains(&number));
+                    others += numbers.iter().filter(|other| **other != number).count();
+                }
             }
         }
-        assert!(unhinted < users / 20, "{unhinted}");
-        assert!(others < users / 4, "{others}");
+        assert!(unhinted < readings * users / 20, "{unhinted}");
+        assert!(others < readings * users / 4, "{others}");
     }
 
     #[test]
