@@ -71,7 +71,7 @@ pub struct ServeArguments {
         long,
         env = "UNTAG_ADMIN_LISTEN",
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:9090"
+        default_value = "127.0.0.1:50052"
     )]
     pub admin_listen: SocketAddr,
 
@@ -228,7 +228,7 @@ pub struct HealthArguments {
         long,
         env = "UNTAG_ADMIN_LISTEN",
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:9090"
+        default_value = "127.0.0.1:50052"
     )]
     pub admin_listen: SocketAddr,
     /// How long the answer may take, in seconds.
