@@ -3,6 +3,7 @@
 //! The rooms of the house and what each may know are in ARCHITECTURE.md.
 
 pub mod auth;
+mod bom;
 pub mod cli;
 mod current;
 pub mod domain;

@@ -8,12 +8,17 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
 
+use crate::bom::{OtherEncoding, without_bom};
+
 /// Why there are none. Whoever asks knows what the authorities are for, and says so.
 #[derive(Debug, Error)]
 pub enum RootsError {
     /// The file can't be read.
     #[error(transparent)]
     Read(#[from] io::Error),
+    /// The file is in another encoding than UTF-8.
+    #[error(transparent)]
+    Encoding(#[from] OtherEncoding),
     /// A certificate in it is none.
     #[error("{0}")]
     Certificate(String),
@@ -35,7 +40,8 @@ pub fn load(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
             roots.add_parsable_certificates(found.certs);
         }
         Some(path) => {
-            for certificate in CertificateDer::pem_slice_iter(&fs::read(path)?) {
+            let file = fs::read(path)?;
+            for certificate in CertificateDer::pem_slice_iter(without_bom(&file)?) {
                 let added = certificate
                     .map_err(|error| error.to_string())
                     .and_then(|certificate| roots.add(certificate).map_err(|e| e.to_string()));
@@ -47,4 +53,24 @@ pub fn load(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
         return Err(RootsError::Empty);
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::load;
+
+    #[test]
+    fn a_file_may_begin_with_the_byte_order_mark_of_utf_8_alone() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::default();
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, format!("\u{feff}{pem}")).unwrap();
+        assert_eq!(load(Some(file.path())).unwrap().len(), 1);
+        fs::write(&file, b"\xff\xfe-\0").unwrap();
+        let error = load(Some(file.path())).unwrap_err().to_string();
+        assert!(error.contains("(BOM) of UTF-16"), "{error}");
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::bom::{OtherEncoding, without_bom};
 use crate::domain::{AccountId, Caller};
 use crate::signature::{Secret, is_word, key_problem};
 
@@ -27,6 +28,9 @@ pub struct AccessKey {
 /// Why a file of access keys can't be used. No value of the file is repeated: it may be a secret.
 #[derive(Debug, Error)]
 pub enum AccessKeyError {
+    /// Text in another encoding than UTF-8.
+    #[error(transparent)]
+    Encoding(#[from] OtherEncoding),
     /// Not the JSON that is wanted.
     #[error(
         "line {line}, column {column} is not as it should be: \
@@ -71,11 +75,11 @@ impl AccessKeys {
     /// # Errors
     /// [`AccessKeyError`] with the place.
     pub fn parse(contents: &[u8]) -> Result<Self, AccessKeyError> {
-        let file: File =
-            serde_json::from_slice(contents).map_err(|error| AccessKeyError::Format {
-                line: error.line(),
-                column: error.column(),
-            })?;
+        let text = without_bom(contents)?;
+        let file: File = serde_json::from_slice(text).map_err(|error| AccessKeyError::Format {
+            line: error.line(),
+            column: error.column(),
+        })?;
         let mut keys = HashMap::new();
         for (place, entry) in file.access_keys.into_iter().enumerate() {
             let id = entry.access_key_id.clone();
@@ -168,5 +172,13 @@ mod tests {
             assert!(!error.contains("hidden"), "{error}");
         }
         assert!(AccessKeys::parse(good.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_file_may_begin_with_the_byte_order_mark_of_utf_8_alone() {
+        let marked = format!("\u{feff}{}", entry(""));
+        assert_eq!(AccessKeys::parse(marked.as_bytes()).unwrap().count(), 1);
+        let error = AccessKeys::parse(b"\xff\xfe{\0").unwrap_err().to_string();
+        assert!(error.contains("(BOM) of UTF-16"), "{error}");
     }
 }

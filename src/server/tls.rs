@@ -10,6 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::bom::without_bom;
 use crate::reload::{Follower, LoadError};
 use crate::telemetry::metrics::{Reload, metrics};
 
@@ -51,6 +52,7 @@ fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfi
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(certificate, "certificate")?;
     let expiry = expiry(&chain);
+    let key = without_bom(key).map_err(|error| format!("the key file can't be used: {error}"))?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| format!("there is no private key in the key file: {error}"))?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -107,6 +109,8 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
 }
 
 fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem =
+        without_bom(pem).map_err(|error| format!("the {what} file can't be used: {error}"))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|error| format!("the {what} file is not PEM: {error}"))?;
     if found.is_empty() {

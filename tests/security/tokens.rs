@@ -294,3 +294,42 @@ async fn keys_behind_a_url_are_fetched_until_they_are_there_and_when_one_is_unkn
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn files_that_begin_with_a_byte_order_mark_are_read_and_those_in_utf_16_are_refused_by_it() {
+    let files = files();
+    files.write(
+        "policy.json",
+        r#"{"Policies": {"p": {"Version": "1", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}},
+            "Bindings": [{"Callers": "*", "Accounts": "*", "Policies": "p"}]}"#,
+    );
+    let names = [
+        "tls.crt",
+        "tls.key",
+        "client-ca.pem",
+        "jwks.json",
+        "policy.json",
+    ];
+    let plain = names.map(|name| files.read(name));
+    for (name, text) in names.iter().zip(&plain) {
+        files.write(name, &format!("\u{feff}{text}"));
+    }
+    let path = |name: &str| files.path(name).to_str().unwrap().to_owned();
+    let (client_ca, policy) = (path("client-ca.pem"), path("policy.json"));
+    let more = ["--client-ca", &client_ca, "--policy", &policy];
+    let server = serve_file(&files, &more);
+    let pair = files.callers.issue(vec![spiffe("cleaner")]);
+    let mut client = files.client(&server, Some(&pair)).await;
+    call(&mut client, any_good()).await.unwrap();
+
+    for (name, text) in names.iter().zip(&plain) {
+        let bytes = text.encode_utf16().flat_map(u16::to_le_bytes);
+        let bytes: Vec<u8> = [0xff, 0xfe].into_iter().chain(bytes).collect();
+        std::fs::write(files.path(name), bytes).unwrap();
+        server.wait_for_log_where("not reloaded; the old one stays in use", |line| {
+            let error = line["error"].as_str().unwrap();
+            error.contains(name) && error.contains("the byte order mark (BOM) of UTF-16")
+        });
+        files.write(name, text);
+    }
+}

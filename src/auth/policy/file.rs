@@ -12,6 +12,7 @@ use super::binding::{AccountPattern, Binding, CallerPattern};
 use super::document::{Document, Policy};
 use super::error::PolicyError;
 use super::json::{Object, OneOrMore, entries};
+use crate::bom::without_bom;
 
 /// What a file holds.
 pub(super) struct Contents {
@@ -21,6 +22,8 @@ pub(super) struct Contents {
 
 impl Contents {
     pub(super) fn parse(text: &[u8]) -> Result<Self, PolicyError> {
+        let text =
+            without_bom(text).map_err(|error| PolicyError::behind(text, 0, error.to_string()))?;
         let text = std::str::from_utf8(text).map_err(|error| {
             PolicyError::behind(
                 text,

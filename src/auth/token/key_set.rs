@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::error::{Quoted, TokenError};
 use super::public_key::{Algorithm, Jwk, PublicKey};
+use crate::bom::{OtherEncoding, without_bom};
 
 /// The most bytes of a JWKS. Sets in the field have a few keys, of under 1 KiB each.
 pub const LARGEST_JWKS: usize = 256 * 1024;
@@ -35,6 +36,9 @@ pub enum KeySetError {
     /// Over [`LARGEST_JWKS`].
     #[error("the JWKS has {0} bytes, over {LARGEST_JWKS}; keep only the keys of the token issuer")]
     TooLarge(usize),
+    /// Text in another encoding than UTF-8.
+    #[error("this is no JWKS: {0}")]
+    Encoding(#[from] OtherEncoding),
     /// No JWKS.
     #[error("this is no JWKS: {0}; it has to be JSON such as {{\"keys\": [{{\"kty\": …}}]}}")]
     Unreadable(serde_json::Error),
@@ -64,7 +68,8 @@ impl KeySet {
         if jwks.len() > LARGEST_JWKS {
             return Err(KeySetError::TooLarge(jwks.len()));
         }
-        let entries: Jwks = serde_json::from_slice(jwks).map_err(KeySetError::Unreadable)?;
+        let text = without_bom(jwks)?;
+        let entries: Jwks = serde_json::from_slice(text).map_err(KeySetError::Unreadable)?;
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
         for (index, entry) in entries.keys.iter().enumerate() {
             match read_key(entry) {

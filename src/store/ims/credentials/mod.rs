@@ -11,6 +11,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::bom::without_bom;
 use crate::https::ClientError;
 use crate::reload::{Follower, LoadError};
 use crate::signature::{KeyPart, Secret, key_problem};
@@ -128,7 +129,8 @@ const SECURITY_TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
 impl Credentials {
     /// Reads a file. No value of it is ever repeated.
     fn parse(contents: &[u8]) -> Result<Self, String> {
-        let credentials: Self = serde_json::from_slice(contents).map_err(|error| {
+        let text = without_bom(contents).map_err(|error| error.to_string())?;
+        let credentials: Self = serde_json::from_slice(text).map_err(|error| {
             format!(
                 "line {}, column {} is not as it should be: {{\"access_key_id\", \"access_key_secret\"}}, and \
                  \"security_token\" for a temporary key",
@@ -203,6 +205,14 @@ mod tests {
             let error = Credentials::parse(bad.as_bytes()).unwrap_err();
             assert!(!error.contains("hidden"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_may_begin_with_the_byte_order_mark_of_utf_8_alone() {
+        let marked = "\u{feff}{\"access_key_id\":\"id\",\"access_key_secret\":\"hidden\"}";
+        Credentials::parse(marked.as_bytes()).unwrap();
+        let error = Credentials::parse(b"\xfe\xff\0{").unwrap_err();
+        assert!(error.contains("(BOM) of UTF-16"), "{error}");
     }
 
     #[test]
