@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 
+use super::certificate::CertificateError;
 use super::token::{KeySet, RemoteKeys, TokenError, TokenRules, Verifier};
 use crate::domain::Caller;
 
@@ -28,11 +29,8 @@ pub enum Demand {
 #[derive(Debug, Error)]
 pub enum Unauthenticated {
     /// No certificate, or one that names nobody.
-    #[error(
-        "the connection shows no client certificate with a SPIFFE ID or a DNS name; connect with one that the server's \
-         client CA has signed"
-    )]
-    NoCertificate,
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// No token.
     #[error("the metadata has no authorization entry; send Bearer and a token")]
     NoToken,
@@ -101,8 +99,8 @@ impl Authenticator {
 
     /// The caller where none has to be proved.
     #[must_use]
-    pub fn whoever(&self, certificate: Option<&Caller>) -> Caller {
-        certificate.cloned().unwrap_or_else(Caller::anonymous)
+    pub fn whoever(&self, certificate: &Result<Caller, CertificateError>) -> Caller {
+        certificate.clone().unwrap_or_else(|_| Caller::anonymous())
     }
 
     /// Who calls.
@@ -111,7 +109,7 @@ impl Authenticator {
     /// [`Unauthenticated`] for whoever does not show what is demanded, or shows a token that is not good.
     pub fn identify(
         &self,
-        certificate: Option<&Caller>,
+        certificate: &Result<Caller, CertificateError>,
         token: Option<&str>,
         now: SystemTime,
     ) -> Result<Caller, Unauthenticated> {
@@ -125,12 +123,11 @@ impl Authenticator {
         };
         match (self.demand, certificate, subject) {
             (Demand::Nothing, certificate, _) => Ok(self.whoever(certificate)),
-            (Demand::Certificate | Demand::Both, None, _) | (Demand::Any, None, None) => {
-                Err(Unauthenticated::NoCertificate)
-            }
+            (Demand::Certificate | Demand::Both, Err(error), _)
+            | (Demand::Any, Err(error), None) => Err(error.clone().into()),
             (Demand::Token | Demand::Both, _, None) => Err(Unauthenticated::NoToken),
             (_, _, Some(subject)) => Ok(subject),
-            (_, Some(certificate), None) => Ok(certificate.clone()),
+            (_, Ok(certificate), None) => Ok(certificate.clone()),
         }
     }
 }

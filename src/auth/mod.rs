@@ -5,11 +5,13 @@
 
 mod authenticator;
 mod authority;
+mod certificate;
 mod policy;
 pub mod token;
 
 pub use authenticator::{Authenticator, Demand, Keys, Tokens, Unauthenticated};
 pub use authority::Authority;
+pub use certificate::{CertificateError, caller_of, check_spiffe_id};
 pub use policy::{
     Attempt, Decision, Denial, Explanation, InvalidTime, PolicyError, PolicySet, Warning,
     parse_time,

@@ -214,7 +214,7 @@ impl Handler {
     ) -> Result<Call, Error> {
         let Parts { authenticator, .. } = &*self.0;
         let time = SystemTime::now();
-        let certificate = peer.certificate.as_ref();
+        let certificate = &peer.certificate;
         let caller = if let Some(Authenticated(caller)) = request.extensions().get() {
             caller.clone()
         } else if service_of(request.uri().path()) == HEALTH_SERVICE {

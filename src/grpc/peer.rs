@@ -14,6 +14,7 @@ use tonic::body::Body;
 
 use super::in_flight::InFlightGuard;
 use super::status;
+use crate::auth::CertificateError;
 use crate::domain::Caller;
 use crate::telemetry::metrics::Call;
 
@@ -22,8 +23,8 @@ use crate::telemetry::metrics::Call;
 pub struct Peer {
     /// Its address.
     pub address: IpAddr,
-    /// Whom its certificate names, where it has shown one.
-    pub certificate: Option<Caller>,
+    /// Whom its certificate names, or why that is nobody.
+    pub certificate: Result<Caller, CertificateError>,
     /// Whether it speaks TLS.
     pub secure: bool,
     connected: Instant,
@@ -41,7 +42,11 @@ struct Running {
 impl Peer {
     /// A peer that has just connected.
     #[must_use]
-    pub fn new(address: IpAddr, certificate: Option<Caller>, secure: bool) -> Self {
+    pub fn new(
+        address: IpAddr,
+        certificate: Result<Caller, CertificateError>,
+        secure: bool,
+    ) -> Self {
         Self {
             address,
             certificate,

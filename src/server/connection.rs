@@ -26,12 +26,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::admin::{self, Admin};
-use super::identity;
 use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
 use super::shutdown_ping::DelayedAck;
 use super::spoken::Listening;
 use super::streams::{StreamExecutor, WithStreams, streams};
+use crate::auth::{self, CertificateError};
 use crate::grpc::{Handler, Peer};
 use crate::rpc::Gateway;
 use crate::telemetry::metrics::metrics;
@@ -104,7 +104,7 @@ impl Common {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let Some(tls) = &self.tls else {
-            let peer = Peer::new(address, None, false);
+            let peer = Peer::new(address, Err(CertificateError::NotShown), false);
             return self.speak(stream, peer, Instant::now()).await;
         };
         let Ok(place) = tls.handshakes.try_acquire() else {
@@ -127,7 +127,12 @@ impl Common {
                 let certificates = stream.get_ref().1.peer_certificates();
                 let caller = certificates
                     .and_then(<[_]>::first)
-                    .and_then(identity::caller);
+                    .map_or(Err(CertificateError::NotShown), |it| auth::caller_of(it));
+                if let Err(error) = &caller
+                    && *error != CertificateError::NotShown
+                {
+                    tracing::info!(%address, %error, "a client certificate names no caller");
+                }
                 self.speak(stream, Peer::new(address, caller, true), started)
                     .await;
             }

@@ -93,6 +93,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::auth::CertificateError;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -112,7 +113,14 @@ mod tests {
             caller_rate: None,
         };
         let lifetime = Lifetime::new(&limits, SECOND, 5 * SECOND, jitter);
-        (lifetime, Peer::new(Ipv4Addr::LOCALHOST.into(), None, false))
+        (
+            lifetime,
+            Peer::new(
+                Ipv4Addr::LOCALHOST.into(),
+                Err(CertificateError::NotShown),
+                false,
+            ),
+        )
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod admin;
 mod connection;
-mod identity;
 mod lifetime;
 mod limits;
 mod port;

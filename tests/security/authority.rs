@@ -49,6 +49,11 @@ impl Authority {
     pub fn issue(&self, names: Vec<SanType>) -> Pair {
         let mut parameters = CertificateParams::default();
         parameters.subject_alt_names = names;
+        self.sign(&parameters)
+    }
+
+    /// Signs a certificate of this form.
+    pub fn sign(&self, parameters: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         Pair {
             certificate: parameters.signed_by(&key, &self.0).unwrap().pem(),

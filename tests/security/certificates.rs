@@ -1,8 +1,9 @@
 //! Callers by certificate.
 
+use std::fmt::Write as _;
 use std::process::Command;
 
-use rcgen::SanType;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
 use tonic::Code;
 
 use crate::authority::{Authority, Pair, dns, spiffe, uri};
@@ -39,30 +40,101 @@ async fn a_caller_is_known_by_its_spiffe_id_or_its_first_dns_name() {
             vec![dns("Cleaner.Example.org"), dns("b.example.org")],
             "dns:cleaner.example.org",
         ),
-        (
-            vec![uri("https://example.org"), dns("c.example.org")],
-            "dns:c.example.org",
-        ),
     ] {
         let caller = caller_of(&files, &server, names.clone()).await;
         assert_eq!(caller.as_deref(), Ok(wanted), "{names:?}");
     }
 }
 
+/// Forms that SPIFFE-ID and X.509-SVID forbid, of IDs that would pass for another or have a second spelling.
+const FORBIDDEN_IDS: [(&str, &str); 16] = [
+    ("a query", "spiffe://example.org/sa/admin?x=1"),
+    ("a fragment", "spiffe://example.org/sa/admin#f"),
+    ("a port", "spiffe://example.org:8443/sa/admin"),
+    ("a user", "spiffe://user@example.org/sa/admin"),
+    ("a segment ..", "spiffe://example.org/sa/../admin"),
+    ("a segment .", "spiffe://example.org/./sa/admin"),
+    ("an empty segment", "spiffe://example.org//sa/admin"),
+    ("a slash at its end", "spiffe://example.org/sa/admin/"),
+    ("a dot at its end", "spiffe://example.org/sa/admin."),
+    (
+        "a dot at the end of its trust domain",
+        "spiffe://example.org./sa/admin",
+    ),
+    (
+        "upper case in its trust domain",
+        "spiffe://Example.org/sa/admin",
+    ),
+    ("upper case in its scheme", "SPIFFE://example.org/sa/admin"),
+    ("percent-encoding", "spiffe://example.org/%73a/admin"),
+    ("a wildcard", "spiffe://example.org/sa/*"),
+    ("no path", "spiffe://example.org"),
+    ("no trust domain", "spiffe:///sa/admin"),
+];
+
 #[tokio::test]
-async fn a_certificate_that_names_nobody_is_not_enough() {
+async fn a_certificate_that_names_nobody_is_refused_and_told_why() {
     let files = Files::new();
     let server = files.serve_callers(&[]);
-    for names in [
-        vec![],
-        vec![uri("https://example.org")],
-        vec![spiffe("a"), spiffe("b"), dns("c.example.org")],
-        vec![spiffe("a"), uri("https://example.org")],
-        vec![uri("spiffe://")],
-    ] {
-        let caller = caller_of(&files, &server, names.clone()).await;
-        assert_eq!(caller, Err(Code::Unauthenticated), "{names:?}");
+    let good_dns = || dns("admin.example.org");
+    let mut forms: Vec<(&str, Vec<SanType>)> = vec![
+        ("no name", vec![]),
+        ("another URI", vec![uri("https://example.org"), good_dns()]),
+        ("two SPIFFE IDs", vec![spiffe("a"), spiffe("b"), good_dns()]),
+        (
+            "a second URI",
+            vec![spiffe("a"), uri("https://example.org"), good_dns()],
+        ),
+        ("a wildcard for DNS", vec![dns("*.example.org"), good_dns()]),
+        (
+            "a dot at the end of a DNS name",
+            vec![dns("admin.example.org.")],
+        ),
+        ("a name like a token's", vec![dns("jwt:admin")]),
+        ("a name like an access key's", vec![dns("key:admin")]),
+        ("a SPIFFE ID as a DNS name", vec![dns("spiffe://a/b")]),
+    ];
+    forms.extend(FORBIDDEN_IDS.map(|(what, id)| (what, vec![uri(id), good_dns()])));
+    let mut said = String::new();
+    for (what, names) in forms {
+        let pair = files.callers.issue(names);
+        let mut client = files.client(&server, Some(&pair)).await;
+        let refused = client.list_tag_resources(list()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{what}: {refused:?}");
+        writeln!(said, "{what}: {}", refused.message()).unwrap();
+        server.wait_for_log_where("a client certificate names no caller", |line| {
+            line["error"] == refused.message()
+        });
     }
+    insta::assert_snapshot!(said);
+}
+
+#[tokio::test]
+async fn the_certificate_of_an_authority_is_no_caller_s() {
+    let files = Files::new();
+    let server = files.serve_callers(&[]);
+    for (is_ca, usages) in [
+        (IsCa::Ca(BasicConstraints::Unconstrained), vec![]),
+        (IsCa::NoCa, vec![KeyUsagePurpose::KeyCertSign]),
+        (IsCa::NoCa, vec![KeyUsagePurpose::CrlSign]),
+    ] {
+        let mut parameters = CertificateParams::default();
+        parameters.subject_alt_names = vec![spiffe("admin")];
+        parameters.is_ca = is_ca;
+        parameters.key_usages = [vec![KeyUsagePurpose::DigitalSignature], usages].concat();
+        let pair = files.callers.sign(&parameters);
+        // One with the CA flag is refused in the handshake already.
+        if let Ok(mut client) = Files::connect(&server, &files.servers, Some(&pair)).await {
+            client.list_tag_resources(list()).await.unwrap_err();
+        }
+    }
+    let mut parameters = CertificateParams::default();
+    parameters.subject_alt_names = vec![spiffe("cleaner")];
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let leaf = files.callers.sign(&parameters);
+    untag(&mut files.client(&server, Some(&leaf)).await)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -77,13 +77,13 @@ pub enum TokenError {
 /// The most characters of a quotation.
 const SHOWN: usize = 64;
 
-/// Text from a token or a JWKS, in quotation marks, with escapes for what is not printable, and cut after 64 characters.
+/// Text from a token, a JWKS or a certificate, in quotation marks, with escapes for what is not printable, and cut after 64 characters.
 /// So it can neither forge a line in a log nor fill it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Quoted(Box<str>);
 
 impl Quoted {
-    pub(super) fn new(text: &str) -> Self {
+    pub(in crate::auth) fn new(text: &str) -> Self {
         let shown: String = text.chars().take(SHOWN).collect();
         let more = if shown.len() < text.len() { "…" } else { "" };
         Self(format!("{shown:?}{more}").into())
