@@ -247,6 +247,50 @@ fn pods_run_this_version_and_are_spared_the_variables_of_services() {
 }
 
 #[test]
+fn a_stateful_set_replaces_a_pod_that_is_never_ready_and_keeps_its_volume() {
+    for (manifests, workload) in servers() {
+        if workload["kind"] == "StatefulSet" {
+            let spec = &workload["spec"];
+            assert_eq!(
+                spec["podManagementPolicy"], "Parallel",
+                "{}",
+                manifests.name
+            );
+            let kept = json!({ "whenDeleted": "Retain", "whenScaled": "Retain" });
+            assert_eq!(spec["persistentVolumeClaimRetentionPolicy"], kept);
+        }
+    }
+    assert!(named("embedded").of("StatefulSet").next().is_some());
+}
+
+/// The scheduler passes over a node that lacks the label of any constraint, for all of them.
+#[test]
+fn replicas_are_spread_over_nodes_whether_they_have_a_zone_or_not() {
+    for (manifests, workload) in servers() {
+        if workload["kind"] == "StatefulSet" {
+            continue;
+        }
+        let constraints = list(&pod(workload)["topologySpreadConstraints"]);
+        let keys: Vec<&Value> = constraints
+            .iter()
+            .map(|each| &each["topologyKey"])
+            .collect();
+        assert_eq!(keys, ["kubernetes.io/hostname"], "{}", manifests.name);
+        let apart = &pod(workload)["affinity"]["podAntiAffinity"];
+        assert!(apart["requiredDuringSchedulingIgnoredDuringExecution"].is_null());
+        let preferred = list(&apart["preferredDuringSchedulingIgnoredDuringExecution"]);
+        for selector in [
+            &constraints[0]["labelSelector"],
+            &preferred[0]["podAffinityTerm"]["labelSelector"],
+        ] {
+            let selector = strings(&selector["matchLabels"]);
+            assert!(selects(&selector, &labels(workload)), "{}", manifests.name);
+        }
+    }
+    assert!(named("postgres").of("Deployment").next().is_some());
+}
+
+#[test]
 fn the_certificate_has_the_names_that_callers_use() {
     let mut seen = 0;
     for manifests in with_server() {
