@@ -6,8 +6,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::rendering::{
-    Manifests, SERVERS, container, documents, file, labels, list, named, pod, rendered, strings,
-    with_server,
+    Manifests, SERVERS, container, documents, file, init_containers, labels, list, named, pod,
+    rendered, strings, with_server,
 };
 use crate::support::run;
 
@@ -31,6 +31,16 @@ fn workloads() -> impl Iterator<Item = (&'static Manifests, &'static Value)> {
                 .of(kind)
                 .map(move |workload| (manifests, workload))
         })
+    })
+}
+
+/// The containers of all renderings.
+fn containers() -> impl Iterator<Item = (&'static Manifests, &'static Value)> {
+    workloads().flat_map(|(manifests, workload)| {
+        let all = init_containers(workload)
+            .iter()
+            .chain([container(workload)]);
+        all.map(move |container| (manifests, container))
     })
 }
 
@@ -76,13 +86,12 @@ fn selects(selector: &BTreeMap<&str, &str>, labels: &BTreeMap<&str, &str>) -> bo
 #[test]
 fn the_program_knows_every_subcommand_and_variable() {
     let mut seen = BTreeSet::new();
-    for (manifests, workload) in workloads() {
-        let container = container(workload);
+    for (manifests, container) in containers() {
         let arguments: Vec<&str> = list(&container["args"])
             .iter()
             .map(|argument| argument.as_str().unwrap())
             .collect();
-        let [subcommand] = arguments[..] else {
+        let ([subcommand] | [subcommand, "-"]) = arguments[..] else {
             panic!("settings are variables, not arguments: {arguments:?}")
         };
         let known = known_variables(subcommand);
@@ -154,7 +163,7 @@ fn postgresql_has_a_connection_for_every_replica_that_there_may_be() {
         let ending = grace.div_ceil(count(&deployment["spec"]["minReadySeconds"]));
         let replicas = count(&autoscaler["spec"]["maxReplicas"]) + surge + ending;
         let each = number(variable(container(deployment), "UNTAG_STORE_CONNECTIONS"));
-        assert!(replicas * each < CONNECTIONS, "and one for the migration");
+        assert!(replicas * each < CONNECTIONS, "and one for an import");
     }
     assert!(
         named("postgres+all")
@@ -204,7 +213,7 @@ fn services_and_policies_find_the_pods_and_ports() {
         for service in manifests.of("Service") {
             let selector = strings(&service["spec"]["selector"]);
             assert!(selects(&selector, &served), "{}", manifests.name);
-            // A migration takes no calls.
+            // An import takes no calls.
             let jobs = manifests
                 .of("Job")
                 .any(|job| selects(&selector, &labels(job)));
@@ -231,19 +240,57 @@ fn services_and_policies_find_the_pods_and_ports() {
 
 #[test]
 fn pods_run_this_version_and_are_spared_the_variables_of_services() {
-    for (manifests, workload) in workloads() {
-        let image = container(workload)["image"].as_str().unwrap();
+    for (manifests, container) in containers() {
+        let image = container["image"].as_str().unwrap();
         let (_, version) = image.rsplit_once(':').unwrap();
         assert_eq!(version, env!("CARGO_PKG_VERSION"), "{}", manifests.name);
-        assert_eq!(
-            pod(workload)["enableServiceLinks"],
-            false,
-            "{}",
-            manifests.name
-        );
-        let account = &pod(workload)["serviceAccountName"];
-        assert!(manifests.get("ServiceAccount", account).is_some());
     }
+    for (manifests, workload) in workloads() {
+        let pod = pod(workload);
+        assert_eq!(pod["enableServiceLinks"], false, "{}", manifests.name);
+        // That of an import comes with the service.
+        let account = &pod["serviceAccountName"];
+        let mut installed = rendered().iter();
+        assert!(installed.any(|manifests| manifests.get("ServiceAccount", account).is_some()));
+    }
+}
+
+#[test]
+fn every_container_may_do_as_little() {
+    let rights = |container: &'static Value| &container["securityContext"];
+    let (_, first) = containers().next().unwrap();
+    assert_eq!(rights(first)["readOnlyRootFilesystem"], true);
+    for (manifests, container) in containers() {
+        assert_eq!(rights(container), rights(first), "{}", manifests.name);
+    }
+}
+
+#[test]
+fn the_schema_is_brought_up_to_date_before_whatever_uses_the_database() {
+    let mut seen = 0;
+    for (manifests, workload) in workloads() {
+        let before = init_containers(workload);
+        let database = |container: &Value| {
+            let variables = list(&container["env"]).iter();
+            let of_store = variables.filter(|variable| {
+                let name = variable["name"].as_str().unwrap();
+                name == "UNTAG_STORE" || name == "UNTAG_STORE_PASSWORD_FILE"
+            });
+            of_store.cloned().collect::<Vec<Value>>()
+        };
+        let used = database(container(workload));
+        if used.is_empty() {
+            assert!(before.is_empty(), "{}", manifests.name);
+            continue;
+        }
+        seen += 1;
+        let [migrate] = before else {
+            panic!("{} does not migrate", manifests.name)
+        };
+        assert_eq!(migrate["args"], json!(["migrate"]));
+        assert_eq!(database(migrate), used, "{}", manifests.name);
+    }
+    assert!(seen >= 9, "{seen}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -12,12 +13,15 @@ use tempfile::TempDir;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::rendering::{Manifests, container, list, pod, strings};
+use crate::rendering::{Manifests, container, init_containers, list, pod, strings};
 use crate::support::{PATIENCE, Server, health_client};
 
-/// The Secrets of a test: by name, each with its keys.
+/// What a test has in Secrets, and the cluster's authority: by name, each with its keys.
 pub type Secrets = BTreeMap<&'static str, BTreeMap<&'static str, String>>;
 
+/// The key of RFC 8037, appendix A.2.
+const JWKS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// A container that can be started.
@@ -35,9 +39,30 @@ impl<'manifests> Container<'manifests> {
         workload: &'manifests Value,
         secrets: &Secrets,
     ) -> Self {
+        Self::new(manifests, workload, container(workload), secrets)
+    }
+
+    /// Those that run before it.
+    pub fn before(
+        manifests: &'manifests Manifests,
+        workload: &'manifests Value,
+        secrets: &Secrets,
+    ) -> Vec<Self> {
+        let specifications = init_containers(workload).iter();
+        specifications
+            .map(|specification| Self::new(manifests, workload, specification, secrets))
+            .collect()
+    }
+
+    fn new(
+        manifests: &'manifests Manifests,
+        workload: &'manifests Value,
+        specification: &'manifests Value,
+        secrets: &Secrets,
+    ) -> Self {
         let mut container = Self {
             manifests,
-            specification: container(workload),
+            specification,
             variables: BTreeMap::new(),
             volumes: tempfile::tempdir().unwrap(),
         };
@@ -87,16 +112,18 @@ impl<'manifests> Container<'manifests> {
                     .map(|(name, text)| (*name, text.as_str()))
                     .collect()
             })
+        } else if volume["configMap"]["name"] == "kube-root-ca.crt" {
+            let authority = secrets["kube-root-ca.crt"]["ca.crt"].as_str();
+            [("ca.crt", authority)].into()
         } else if volume["configMap"].is_object() {
             let map = self
                 .manifests
                 .get("ConfigMap", &volume["configMap"]["name"]);
             strings(&map.expect("the ConfigMap is there")["data"])
         } else {
-            assert!(
-                volume["spec"]["accessModes"].is_array(),
-                "a claim: {volume}"
-            );
+            let is_claim = volume["spec"]["accessModes"].is_array()
+                || volume["persistentVolumeClaim"].is_object();
+            assert!(is_claim, "a claim: {volume}");
             BTreeMap::new()
         };
         let mode = volume["secret"]["defaultMode"].as_u64().unwrap_or(0o644);
@@ -162,6 +189,18 @@ impl<'manifests> Container<'manifests> {
         self.command().output().unwrap()
     }
 
+    /// Runs it to its end with this as its stdin, if it has one.
+    pub fn run_with(&self, input: &str) -> Output {
+        assert_eq!(self.specification["stdin"], true);
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        child.wait_with_output().unwrap()
+    }
+
     /// Starts the service on the addresses of the manifests, but on free ports, and waits until it is ready.
     pub fn serve(&self) -> Server {
         let mut command = self.command();
@@ -172,9 +211,14 @@ impl<'manifests> Container<'manifests> {
             let (address, _) = address.rsplit_once(':').unwrap();
             command.env(name, format!("{address}:0"));
         }
-        // No name of the cluster is looked up here: a collector that is gone costs nothing but spans.
+        // No name of the cluster is looked up here: a collector that is gone costs nothing but spans, and keys can be a file.
         if self.variable(OTLP_ENDPOINT).is_some() {
             command.env(OTLP_ENDPOINT, "http://127.0.0.1:1");
+        }
+        if self.variable("UNTAG_JWKS").is_some() {
+            let path = self.volumes.path().join("jwks.json");
+            fs::write(&path, JWKS).unwrap();
+            command.env("UNTAG_JWKS", path);
         }
         // The audit.
         command.stdout(Stdio::null());

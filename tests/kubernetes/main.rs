@@ -9,8 +9,14 @@ mod postgres;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api_server;
 mod container;
+mod discovery;
+mod objects;
 mod rendering;
+mod typed;
 
+mod applying;
 mod consistency;
+mod readme;
 mod running;

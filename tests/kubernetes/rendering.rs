@@ -110,11 +110,16 @@ pub fn pod(workload: &Value) -> &Value {
     &workload["spec"]["template"]["spec"]
 }
 
-/// Its only container.
+/// Its only container, beside those that run before it.
 pub fn container(workload: &Value) -> &Value {
     let containers = list(&pod(workload)["containers"]);
     assert_eq!(containers.len(), 1);
     &containers[0]
+}
+
+/// The containers that run to their ends before it, in order.
+pub fn init_containers(workload: &Value) -> &[Value] {
+    list(&pod(workload)["initContainers"])
 }
 
 /// The labels of the pods of a workload.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use untag::grpc::proto::tag_service_client::TagServiceClient;
@@ -9,7 +10,7 @@ use untag::grpc::proto::tag_service_client::TagServiceClient;
 use crate::authority::{Authority, Pair, dns, uri};
 use crate::container::{Container, Secrets};
 use crate::postgres::{PASSWORD, USER, shared};
-use crate::rendering::{list, named, with_server};
+use crate::rendering::{Manifests, list, named, with_server};
 use crate::support::{ALICE, Server, hold_store, list as list_request, untag_of};
 
 const PROBES: [&str; 3] = ["startupProbe", "readinessProbe", "livenessProbe"];
@@ -36,6 +37,7 @@ fn secrets(authority: &Authority) -> Secrets {
             ]
             .into(),
         ),
+        ("kube-root-ca.crt", [("ca.crt", authority.pem())].into()),
         (
             "untag-access-keys",
             [("access-keys.json", r#"{"access_keys":[]}"#.to_owned())].into(),
@@ -43,10 +45,12 @@ fn secrets(authority: &Authority) -> Secrets {
     ])
 }
 
-/// Runs the Jobs, which have to succeed.
-fn migrate(container: &Container) {
-    let migrated = container.run();
-    assert!(migrated.status.success(), "{migrated:?}");
+/// Runs what is before the container of a workload, which has to succeed.
+fn prepare(manifests: &Manifests, workload: &Value, secrets: &Secrets) {
+    for container in Container::before(manifests, workload, secrets) {
+        let ended = container.run();
+        assert!(ended.status.success(), "{ended:?}");
+    }
 }
 
 #[tokio::test]
@@ -55,11 +59,9 @@ async fn each_overlay_starts_with_a_component_that_says_who_may_call_and_only_th
     let (mut started, mut refused) = (0, 0);
     for manifests in with_server() {
         let secrets = secrets(&authority);
-        for job in manifests.of("Job") {
-            migrate(&Container::of(manifests, job, &secrets));
-        }
+        prepare(manifests, manifests.server(), &secrets);
         let container = Container::of(manifests, manifests.server(), &secrets);
-        let names = ["UNTAG_ALLOW_ANONYMOUS", "UNTAG_CLIENT_CA"];
+        let names = ["UNTAG_ALLOW_ANONYMOUS", "UNTAG_CLIENT_CA", "UNTAG_JWKS"];
         if names.iter().all(|name| container.variable(name).is_none()) {
             let ended = container.run();
             let error = String::from_utf8_lossy(&ended.stderr);
@@ -113,7 +115,7 @@ async fn a_store_that_hangs_makes_a_replica_not_ready_and_does_not_restart_it() 
 }
 
 #[tokio::test]
-async fn replicas_wait_for_the_schema_and_serve_whom_certificate_and_policy_let_in() {
+async fn replicas_need_the_schema_and_serve_whom_certificate_and_policy_let_in() {
     let manifests = named("example-postgres");
     let authority = Authority::new("untag");
     let secrets = secrets(&authority);
@@ -125,11 +127,10 @@ async fn replicas_wait_for_the_schema_and_serve_whom_certificate_and_policy_let_
         "{error}"
     );
 
-    let job = Container::of(manifests, manifests.only("Job"), &secrets);
-    migrate(&job);
+    prepare(manifests, manifests.server(), &secrets);
     let server = container.serve();
-    // A second time, while the service runs.
-    migrate(&job);
+    // As the next replica does, while this one runs.
+    prepare(manifests, manifests.server(), &secrets);
 
     let callers = manifests.of("Certificate");
     let mut callers = callers.filter(|certificate| certificate["metadata"]["name"] == "cleaner");
@@ -157,6 +158,38 @@ async fn replicas_wait_for_the_schema_and_serve_whom_certificate_and_policy_let_
             assert!(refused.contains(&error.code()), "{error}");
         }
     }
+}
+
+/// The users that an import brings, a line for each.
+const USERS: &str = r#"{"account_id":"1000000000000001","resource_type":"user","resource_id":"2073290024939201","principal_name":"alice@example.onaliyun.com","tags":{"env":"test"}}
+"#;
+
+/// Feeds a Job's container, as `kubectl attach` does, and returns what it says.
+fn import(manifests: &Manifests, secrets: &Secrets) -> String {
+    let job = manifests.only("Job");
+    prepare(manifests, job, secrets);
+    let container = Container::of(manifests, job, secrets);
+    let ended = container.run_with(USERS);
+    assert!(ended.status.success(), "{ended:?}");
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn an_import_needs_nothing_but_its_job_and_the_service_has_the_users() {
+    let said = import(named("example-import-embedded"), &Secrets::new());
+    assert!(said.contains("imported 1 users"), "{said}");
+
+    let secrets = secrets(&Authority::new("untag"));
+    // Before there is a schema.
+    import(named("example-import-postgres"), &secrets);
+    let manifests = named("postgres+anonymous");
+    prepare(manifests, manifests.server(), &secrets);
+    let server = Container::of(manifests, manifests.server(), &secrets).serve();
+    let mut client = server.client().await;
+    let mut request = tonic::Request::new(untag_of(ALICE));
+    let account = "1000000000000001".parse().unwrap();
+    request.metadata_mut().insert("x-acs-account-id", account);
+    client.untag_resources(request).await.unwrap();
 }
 
 /// A client that calls the service by its name in the cluster.
