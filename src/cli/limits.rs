@@ -8,6 +8,9 @@ use clap::Args;
 use super::args::seconds;
 use crate::server::Limits;
 
+/// The requests a second of a caller who shows who it is, where nothing else is given.
+const CALLER_RATE: u32 = 10_000;
+
 /// The limits of `untag serve`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
@@ -47,15 +50,11 @@ pub struct LimitArguments {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_requests_in_flight: u32,
 
-    /// How many requests a caller may send in a second, also at once; more are refused with RESOURCE_EXHAUSTED. All
-    /// anonymous callers are one. 0 is no limit.
-    #[arg(
-        long,
-        env = "UNTAG_MAX_CALLER_RATE",
-        value_name = "REQUESTS",
-        default_value = "10000"
-    )]
-    max_caller_rate: u32,
+    /// How many requests a caller may send in a second, also at once; more are refused with RESOURCE_EXHAUSTED. Without it
+    /// a caller who shows who it is may send 10,000, and there is no limit for anonymous callers; where it is given, these
+    /// are one caller together. 0 is no limit.
+    #[arg(long, env = "UNTAG_MAX_CALLER_RATE", value_name = "REQUESTS")]
+    max_caller_rate: Option<u32>,
 
     /// How long a client may take for the TLS handshake and the beginning of HTTP/2, in seconds.
     #[arg(long, env = "UNTAG_HANDSHAKE_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -99,7 +98,8 @@ impl LimitArguments {
             keepalive_interval: self.keepalive_interval,
             keepalive_timeout: self.keepalive_timeout,
             requests_in_flight: count(self.max_requests_in_flight),
-            caller_rate: NonZeroU32::new(self.max_caller_rate),
+            caller_rate: NonZeroU32::new(self.max_caller_rate.unwrap_or(CALLER_RATE)),
+            anonymous_rate: self.max_caller_rate.and_then(NonZeroU32::new),
         }
     }
 }
@@ -107,4 +107,25 @@ impl LimitArguments {
 /// A number of the command line as a size.
 pub fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    use super::*;
+
+    #[test]
+    fn anonymous_callers_have_no_rate_unless_one_is_given() {
+        let rates = |arguments: &[&str]| {
+            let command = LimitArguments::augment_args(Command::new("serve"));
+            let arguments = [&["serve"], arguments].concat();
+            let matches = command.get_matches_from(arguments);
+            let limits = LimitArguments::from_arg_matches(&matches).unwrap().limits();
+            [limits.caller_rate, limits.anonymous_rate].map(|rate| rate.map(NonZeroU32::get))
+        };
+        assert_eq!(rates(&[]), [Some(10_000), None]);
+        assert_eq!(rates(&["--max-caller-rate", "7"]), [Some(7), Some(7)]);
+        assert_eq!(rates(&["--max-caller-rate", "0"]), [None, None]);
+    }
 }

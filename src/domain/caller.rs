@@ -10,11 +10,20 @@ use super::RequestId;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller(Arc<str>);
 
+/// The name of whoever has proved nothing. All others have a colon.
+const ANONYMOUS: &str = "anonymous";
+
 impl Caller {
     /// Somebody who proved nothing: `anonymous`.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self("anonymous".into())
+        Self(ANONYMOUS.into())
+    }
+
+    /// Whether this is somebody who proved nothing.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        &*self.0 == ANONYMOUS
     }
 
     /// The holder of a certificate with this SPIFFE ID, such as `spiffe://example.org/ns/billing/sa/cleaner`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::Clock as _;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
 use super::in_flight::{InFlight, InFlightGuard};
 use crate::domain::{Caller, Error};
@@ -20,34 +20,40 @@ pub struct Admission {
     running: InFlight,
     most: usize,
     rates: Option<Arc<Rates>>,
+    /// The rate of all anonymous callers together.
+    anonymous_rate: Option<Arc<DefaultDirectRateLimiter>>,
 }
 
 type Rates = DefaultKeyedRateLimiter<Caller>;
 
 impl Admission {
-    /// At most so many at a time, and so many a second for each caller.
+    /// At most so many at a time, and so many a second for each caller and for all anonymous ones together.
     #[must_use]
-    pub fn new(most: usize, a_second_for_a_caller: Option<NonZeroU32>) -> Self {
-        let rates =
-            a_second_for_a_caller.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_second(rate))));
+    pub fn new(
+        most: usize,
+        caller_rate: Option<NonZeroU32>,
+        anonymous_rate: Option<NonZeroU32>,
+    ) -> Self {
+        let rates = caller_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate)));
+        let anonymous_rate =
+            anonymous_rate.map(|rate| RateLimiter::direct(Quota::per_second(rate)));
         Self {
             running: InFlight::default(),
             most,
-            rates,
+            rates: rates.map(Arc::new),
+            anonymous_rate: anonymous_rate.map(Arc::new),
         }
     }
 
     /// Lets a request in until the guard goes.
     pub(super) fn enter(&self, caller: &Caller) -> Result<InFlightGuard, Error> {
-        if let Some(rates) = &self.rates {
-            rates.check_key(caller).map_err(|too_early| {
-                metrics().server.throttled(Throttle::CallerRate);
-                Error::Throttled {
-                    reason: "the caller has sent more requests a second than the server allows",
-                    retry_after: too_early.wait_time_from(rates.clock().now()),
-                }
-            })?;
-        }
+        self.check_rate(caller).map_err(|retry_after| {
+            metrics().server.throttled(Throttle::CallerRate);
+            Error::Throttled {
+                reason: "the caller has sent more requests a second than the server allows",
+                retry_after,
+            }
+        })?;
         let guard = self.running.enter();
         if self.running.count() > self.most {
             metrics().server.throttled(Throttle::RequestsInFlight);
@@ -59,6 +65,20 @@ impl Admission {
         Ok(guard)
     }
 
+    /// Counts a request of a caller, or says how long it would have to wait.
+    fn check_rate(&self, caller: &Caller) -> Result<(), Duration> {
+        if caller.is_anonymous() {
+            return self.anonymous_rate.as_ref().map_or(Ok(()), |rate| {
+                let wait = |early: NotUntil<_>| early.wait_time_from(rate.clock().now());
+                rate.check().map_err(wait)
+            });
+        }
+        self.rates.as_ref().map_or(Ok(()), |rates| {
+            let wait = |early: NotUntil<_>| early.wait_time_from(rates.clock().now());
+            rates.check_key(caller).map_err(wait)
+        })
+    }
+
     /// Forgets callers that have long sent nothing, now and then, for ever.
     pub async fn forget(self, interval: Duration) {
         let Some(rates) = self.rates else { return };
@@ -67,5 +87,25 @@ impl Admission {
             rates.retain_recent();
             rates.shrink_to_fit();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anonymous_callers_have_a_limit_only_where_it_is_given() {
+        let refused = |admission: &Admission, caller: &Caller| {
+            let refused = (0..100).filter(|_| admission.enter(caller).is_err());
+            refused.count() > 0
+        };
+        let rate = NonZeroU32::new(5);
+        let (anonymous, known) = (Caller::anonymous(), Caller::dns("a"));
+        let default = Admission::new(usize::MAX, rate, None);
+        assert!(!refused(&default, &anonymous));
+        assert!(refused(&default, &known));
+        let given = Admission::new(usize::MAX, rate, rate);
+        assert!(refused(&given, &anonymous));
     }
 }

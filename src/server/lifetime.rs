@@ -111,6 +111,7 @@ mod tests {
             keepalive_timeout: SECOND,
             requests_in_flight: 1,
             caller_rate: None,
+            anonymous_rate: None,
         };
         let lifetime = Lifetime::new(&limits, SECOND, 5 * SECOND, jitter);
         (

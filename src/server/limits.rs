@@ -29,8 +29,10 @@ pub struct Limits {
     pub keepalive_timeout: Duration,
     /// Requests that are carried out at a time.
     pub requests_in_flight: usize,
-    /// Requests a second for each caller.
+    /// Requests a second for each caller who has shown who it is.
     pub caller_rate: Option<NonZeroU32>,
+    /// Requests a second for all anonymous callers together.
+    pub anonymous_rate: Option<NonZeroU32>,
 }
 
 impl Limits {

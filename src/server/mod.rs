@@ -129,7 +129,11 @@ pub async fn serve<S: Store>(
         audit,
     } = config.security.start()?;
     let limits = config.limits;
-    let admission = Admission::new(limits.requests_in_flight, limits.caller_rate);
+    let admission = Admission::new(
+        limits.requests_in_flight,
+        limits.caller_rate,
+        limits.anonymous_rate,
+    );
     tokio::spawn(admission.clone().forget(FORGET_INTERVAL));
 
     let settings = &config.settings;
