@@ -214,9 +214,13 @@ pub enum Error {
     #[error("the deadline has passed; {0}")]
     DeadlineExceeded(Applied),
 
-    /// A message larger than the server takes.
+    /// A message, or headers, larger than the server takes.
     #[error("{0}")]
-    MessageTooLarge(String),
+    TooLarge(String),
+
+    /// Bytes that break the rules of gRPC's frames.
+    #[error("{0}; nothing was changed")]
+    BrokenProtocol(String),
 
     /// A method that is not there.
     #[error("there is no method {0}; list the methods by server reflection")]
@@ -247,7 +251,7 @@ impl Error {
             Self::Throttled { .. } => "Throttling.User",
             Self::Unavailable { .. } => "ServiceUnavailable",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
-            Self::MessageTooLarge(_) => "InvalidParameter.Request",
+            Self::TooLarge(_) | Self::BrokenProtocol(_) => "InvalidParameter.Request",
             Self::UnknownMethod(_) => "InvalidAction.NotFound",
             Self::UnsupportedEncoding(_) => "UnsupportedEncoding",
             Self::Internal => "InternalError",

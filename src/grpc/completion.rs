@@ -10,10 +10,12 @@ use super::{TAG_SERVICE, status};
 use crate::domain::{Error, Fault, FaultCode};
 
 const MESSAGE_HEADER: &str = "grpc-message";
+/// What is said of bytes that are not the request message, before why.
+pub const NOT_ONE_MESSAGE: &str = "not one message of the method's request type";
 const STATUS_DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 /// Gives a status that the libraries below made what all of ours have.
-pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &str, limit: usize) {
+pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &str) {
     let headers = response.headers();
     let Some(found) = status::failure_in(headers) else {
         return;
@@ -21,7 +23,7 @@ pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &
     if headers.contains_key(STATUS_DETAILS_HEADER) {
         return;
     }
-    let completed = match library_error(&found, context, path, limit) {
+    let completed = match library_error(&found, context, path) {
         Some(error) => status::from_error(&error, context.id()),
         None => status::with_request_info(&found, context.id()),
     };
@@ -40,12 +42,7 @@ pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &
 }
 
 /// What a status that tonic made for the tag service, or for no service, means in the contract's words.
-fn library_error(
-    found: &Status,
-    context: &RequestContext,
-    path: &str,
-    limit: usize,
-) -> Option<Error> {
+fn library_error(found: &Status, context: &RequestContext, path: &str) -> Option<Error> {
     if found.code() == Code::Unimplemented {
         return Some(match found.message() {
             "" => Error::UnknownMethod(path.to_owned()),
@@ -56,18 +53,12 @@ fn library_error(
         return None;
     }
     match found.code() {
-        Code::OutOfRange => Some(Error::MessageTooLarge(format!(
-            "the request message is larger than {limit} bytes; name fewer resources"
-        ))),
         // The method was not reached: the bytes are at fault, and not the service.
         Code::Internal | Code::InvalidArgument | Code::Unknown => {
             Some(Error::Invalid(vec![Fault {
                 code: FaultCode::MalformedRequest,
                 field: String::new(),
-                description: format!(
-                    "not one message of the method's request type: {}",
-                    found.message()
-                ),
+                description: format!("{NOT_ONE_MESSAGE}: {}", found.message()),
             }]))
         }
         _ => None,

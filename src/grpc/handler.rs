@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tracing::Instrument as _;
@@ -18,13 +19,13 @@ use super::in_flight::InFlight;
 use super::log_line::LogLine;
 use super::peer::{CountedBody, Peer};
 use super::services::{Answer, Services};
-use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, status};
+use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, headers, message, protocol, status};
 use crate::auth::token::TokenError;
 use crate::auth::{Authenticator, Unauthenticated};
 use crate::current::Current;
 use crate::domain::{Applied, Call, Caller, Error, RequestId};
 use crate::service::RETRY_AFTER;
-use crate::telemetry::metrics::metrics;
+use crate::telemetry::metrics::{Kind, metrics};
 use crate::telemetry::trace::CallSpan;
 
 /// The header of every answer with its RequestId.
@@ -50,6 +51,8 @@ pub struct Parts {
     pub request_timeout: Duration,
     /// The largest message that the services take, in bytes.
     pub max_message_bytes: usize,
+    /// The largest headers of a request, in bytes as HTTP/2 counts them.
+    pub max_header_bytes: usize,
     /// Counts the requests that a drain waits for.
     pub in_flight: InFlight,
     /// Cancelled when the drain's time is over: what is still running is answered and cut off.
@@ -120,7 +123,6 @@ impl Handler {
         let path = path.to_owned();
         let line = LogLine::start(Arc::clone(&context), path, is_tag_request, call);
 
-        let max_message_bytes = self.0.max_message_bytes;
         let asked = caller_timeout(request.headers());
         let longest = self.0.request_timeout;
         let timeout = match &asked {
@@ -131,14 +133,18 @@ impl Handler {
         let current = Current::new(request_id, deadline);
         let called = current.begin(|| {
             stages.in_scope(|| {
+                if let Err(not_grpc) = protocol::check(&request) {
+                    return Err(Box::new(not_grpc.answer(request_id)));
+                }
                 let asked = asked.map_err(|fault| Error::Invalid(vec![fault]));
-                self.call(request, peer, &context, asked, is_tag_request)
+                let called = self.call(request, peer, &context, asked, is_tag_request);
+                called.map_err(|error| Box::new(respond(&error, &context)))
             })
         });
         async move {
             let work = self.bounded(called, deadline, &context);
             let mut response = current.run(work).instrument(stages).await;
-            complete(&mut response, &context, line.path(), max_message_bytes);
+            complete(&mut response, &context, line.path());
             let headers = response.headers_mut();
             if let Ok(mut value) = HeaderValue::from_str(context.id().as_str()) {
                 // No other answer has the same: HPACK need not remember it, and search it for the next one.
@@ -153,7 +159,7 @@ impl Handler {
     /// Finds out who calls, and calls the method.
     fn call<B>(
         &self,
-        mut request: Request<B>,
+        request: Request<B>,
         peer: &Peer,
         context: &Arc<RequestContext>,
         asked: Result<Option<Duration>, Error>,
@@ -163,24 +169,55 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        headers::check(&request, self.0.max_header_bytes)?;
         // Before the body is read: what a stranger sends costs as little as can be.
         context.identify(self.identify(&request, peer, context.id())?);
         asked?;
+        let mut request = headers::trimmed(request);
         request.extensions_mut().insert(Arc::clone(context));
         let services = &self.0.services;
-        Ok(services.call(request.map(Body::new), is_tag_request))
+        match services.kind_of(request.uri().path(), is_tag_request) {
+            Kind::BidiStream => Ok(services.call(request.map(Body::new), is_tag_request)),
+            Kind::Unary | Kind::ServerStream if !headers::has_encoding(request.headers()) => {
+                Ok(self.call_with_message(request, context, is_tag_request))
+            }
+            // It is refused whatever its body is.
+            _ => Ok(services.call(request.map(|_| Body::empty()), is_tag_request)),
+        }
+    }
+
+    /// Reads the one message of a request, and calls the method with it.
+    fn call_with_message<B>(
+        &self,
+        request: Request<B>,
+        context: &Arc<RequestContext>,
+        is_tag_request: bool,
+    ) -> Answer
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let (handler, context) = (self.clone(), Arc::clone(context));
+        Box::pin(async move {
+            let message = match message::read(body, handler.0.max_message_bytes).await {
+                Ok(message) => message,
+                Err(error) => return Ok(respond(&error, &context)),
+            };
+            let request = Request::from_parts(parts, Body::new(Full::new(message)));
+            handler.0.services.call(request, is_tag_request).await
+        })
     }
 
     /// Runs the request until its deadline or the end of the drain.
     async fn bounded(
         &self,
-        called: Result<Answer, Error>,
+        called: Result<Answer, Box<Response<Body>>>,
         deadline: Instant,
         context: &RequestContext,
     ) -> Response<Body> {
         let answer = match called {
             Ok(answer) => AssertUnwindSafe(answer).catch_unwind(),
-            Err(error) => return respond(&error, context),
+            Err(refusal) => return *refusal,
         };
         tokio::select! {
             biased;

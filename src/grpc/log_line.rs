@@ -78,6 +78,8 @@ impl LogLine {
         }
         match code {
             _ if !self.is_tag_request => line!(debug),
+            // Broken frames of the caller's: the method was not reached.
+            Code::Internal if !self.context.was_entered() => line!(info),
             Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
             Code::Unavailable
             | Code::DeadlineExceeded

@@ -7,11 +7,14 @@ mod completion;
 mod context;
 mod deadline;
 mod handler;
+mod headers;
 mod in_flight;
 mod log_line;
+mod message;
 mod page_token;
 mod parse;
 mod peer;
+mod protocol;
 mod services;
 mod status;
 mod tag_service;
@@ -22,10 +25,11 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::server::HealthReporter;
 
 pub use admission::Admission;
-pub use handler::{Authenticated, Handler, Parts as HandlerParts, REQUEST_ID_HEADER};
+pub use handler::{Authenticated, Handler, Parts as HandlerParts, REQUEST_ID_HEADER, service_of};
 pub use in_flight::InFlight;
 pub use parse::{ACCOUNT_METADATA, list as parse_list, tag as parse_tag, untag as parse_untag};
 pub use peer::Peer;
+pub use protocol::has_grpc_content_type;
 pub use services::Services;
 
 use crate::domain::AccountId;
@@ -49,7 +53,8 @@ pub const TAG_SERVICE: &str = "ram.tag.v1.TagService";
 /// The name under which health tells whether the process lives, on the admin port.
 pub const LIVENESS: &str = "liveness";
 
-const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
+/// The name of the health service.
+pub const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
 /// How requests are treated.
 #[derive(Debug, Clone)]
@@ -83,7 +88,7 @@ pub fn public_services<S: Store>(
     };
     let default_account = settings.default_account.clone();
     let tags = tag_service::GrpcTagService::new(service, default_account, admission);
-    let tags = TagServiceServer::new(tags).max_decoding_message_size(settings.max_message_bytes);
+    let tags = TagServiceServer::new(tags);
     let mut routes = RoutesBuilder::default();
     routes.add_service(health_service(health));
     if settings.reflection {

@@ -11,6 +11,7 @@ use tonic::service::Routes;
 use tower::{Service as _, ServiceExt as _};
 
 use super::proto::tag_service_server::{TagService, TagServiceServer};
+use crate::telemetry::metrics::{self, Kind};
 
 /// An answer that is on its way.
 pub(super) type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -38,6 +39,14 @@ impl Services {
             tags: Some(Arc::new(move |request| tags.clone().call(request))),
             ..self
         }
+    }
+
+    /// The kind of the method that a path names here.
+    pub(super) fn kind_of(&self, path: &str, is_tag_request: bool) -> Kind {
+        if is_tag_request && self.tags.is_none() {
+            return Kind::Unknown;
+        }
+        metrics::kind_of(path)
     }
 
     pub(super) fn call(&self, request: Request<Body>, is_tag_request: bool) -> Answer {

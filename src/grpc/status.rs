@@ -37,11 +37,11 @@ fn grpc_code(error: &Error) -> Code {
         Error::TagLimit(_) => Code::FailedPrecondition,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::NoPermission { .. } => Code::PermissionDenied,
-        Error::Throttled { .. } | Error::MessageTooLarge(_) => Code::ResourceExhausted,
+        Error::Throttled { .. } | Error::TooLarge(_) => Code::ResourceExhausted,
         Error::Unavailable { .. } => Code::Unavailable,
         Error::DeadlineExceeded(_) => Code::DeadlineExceeded,
         Error::UnknownMethod(_) | Error::UnsupportedEncoding(_) => Code::Unimplemented,
-        Error::Internal => Code::Internal,
+        Error::BrokenProtocol(_) | Error::Internal => Code::Internal,
         Error::Refused(refusal) => match refusal.kind {
             RefusalKind::Invalid => Code::InvalidArgument,
             RefusalKind::NotFound(_) => Code::NotFound,
@@ -106,7 +106,8 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
         }
         Error::Unauthenticated(_)
         | Error::DeadlineExceeded(_)
-        | Error::MessageTooLarge(_)
+        | Error::TooLarge(_)
+        | Error::BrokenProtocol(_)
         | Error::UnknownMethod(_)
         | Error::UnsupportedEncoding(_)
         | Error::Internal => Vec::new(),

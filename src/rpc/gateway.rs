@@ -112,7 +112,7 @@ impl Gateway {
         match tokio::time::timeout(self.0.handler.request_timeout(), body).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Stop::of(
-                &Error::MessageTooLarge(format!(
+                &Error::TooLarge(format!(
                     "the body is larger than {limit} bytes; name fewer resources"
                 )),
                 StatusCode::BAD_REQUEST,

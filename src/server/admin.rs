@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use tonic::body::Body;
 
+use crate::grpc::{HEALTH_SERVICE, has_grpc_content_type, service_of};
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::{Format, metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const ENDPOINTS: &str = "there are /metrics, /live, /ready and /log-level";
+const NO_PAGES: &str =
+    "a request with the header Origin comes from a web page, and no page may change the log level";
 /// The longest filter of the log, in bytes.
 const LONGEST_FILTER: usize = 4096;
 /// How long a client may take to send it.
@@ -31,10 +34,9 @@ pub struct Admin {
     pub log_level: LogLevel,
 }
 
-/// Whether a request is one of gRPC.
+/// Whether a request is one of gRPC, or one to a gRPC service that only gRPC's answer can explain.
 pub fn is_grpc<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    has_grpc_content_type(request.headers()) || service_of(request.uri().path()) == HEALTH_SERVICE
 }
 
 impl Admin {
@@ -58,6 +60,10 @@ impl Admin {
                 scrape(Format::accepted(accept.unwrap_or_default()))
             }
             "/log-level" if is_get => text(StatusCode::OK, &self.log_level.get()),
+            // A browser says so of each PUT of a page, also of one that has this port's name (DNS rebinding).
+            "/log-level" if method == Method::PUT && request.headers().contains_key(ORIGIN) => {
+                text(StatusCode::FORBIDDEN, NO_PAGES)
+            }
             "/log-level" if method == Method::PUT => self.change_log_level(request).await,
             "/log-level" => not_allowed("GET, HEAD, PUT"),
             "/live" | "/ready" | "/metrics" => not_allowed("GET, HEAD"),

@@ -42,6 +42,9 @@ const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// How much of one answer is kept for a client that does not take it, in bytes.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// How many times the largest headers are read, so that larger ones get an answer of gRPC with its RequestId: h2 answers
+/// those over its own limit with a bare 431, and ends the connection of those over four times that.
+const READ_HEADERS: u32 = 4;
 /// The least that hyper's reader of HTTP/1.1 can work with, in bytes.
 const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
 
@@ -225,12 +228,11 @@ impl Common {
     /// HTTP in the versions that the port speaks.
     fn http(&self, executor: StreamExecutor) -> auto::Builder<StreamExecutor> {
         let limits = &self.limits;
-        let header_bytes = usize::try_from(limits.header_list_bytes).unwrap_or(usize::MAX);
         let query_bytes = match self.speech {
             Speech::Grpc | Speech::Admin(_) => 0,
             Speech::Rpc(_) => QUERY_BYTES,
         };
-        let buffer_bytes = header_bytes.saturating_add(query_bytes);
+        let buffer_bytes = limits.header_list_bytes().saturating_add(query_bytes);
         let mut http = auto::Builder::new(executor);
         http = match self.speech {
             Speech::Grpc => http.http2_only(),
@@ -246,7 +248,7 @@ impl Common {
             .max_concurrent_streams(limits.streams)
             .max_local_error_reset_streams(limits.reset_streams)
             .max_pending_accept_reset_streams(limits.reset_streams)
-            .max_header_list_size(limits.header_list_bytes)
+            .max_header_list_size(limits.header_list_bytes.saturating_mul(READ_HEADERS))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(SEND_BUFFER_BYTES)

@@ -36,6 +36,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The headers of one request, in bytes, as a size.
+    #[must_use]
+    pub fn header_list_bytes(&self) -> usize {
+        usize::try_from(self.header_list_bytes).unwrap_or(usize::MAX)
+    }
+
     /// Those of the admin port, which only probes and operators use.
     #[must_use]
     pub fn of_admin_port(&self) -> Self {

@@ -143,6 +143,7 @@ pub async fn serve<S: Store>(
             authenticator,
             request_timeout: settings.request_timeout,
             max_message_bytes: settings.max_message_bytes,
+            max_header_bytes: limits.header_list_bytes(),
             in_flight: in_flight.clone(),
             cut_off: cut_off.clone(),
         })

@@ -26,7 +26,7 @@ impl CallSpan {
     #[must_use]
     pub fn start(path: &str, headers: &HeaderMap, request_id: &str) -> Self {
         let method = match path.strip_prefix('/') {
-            Some(method) if metrics::is_known_method(path) => method,
+            Some(method) if metrics::kind_of(path) != metrics::Kind::Unknown => method,
             _ => OTHER,
         };
         let span = tracing::info_span!(

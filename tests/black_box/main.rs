@@ -13,6 +13,7 @@ mod wire;
 
 mod accounts;
 mod answer_size;
+mod browsers;
 mod check_policy;
 mod deadlines;
 mod embedded;
@@ -20,6 +21,7 @@ mod errors;
 #[path = "../attacks/frames.rs"]
 #[allow(dead_code, reason = "each test crate uses its own part")]
 mod frames;
+mod framing;
 mod goaway;
 mod health;
 mod import_export;

@@ -1,14 +1,13 @@
 //! What does not keep to the gRPC protocol or to the message format, sent frame by frame.
 
 use bytes::Bytes;
-use http::StatusCode;
 use prost::Message as _;
 use tonic::Code;
 use untag::grpc::proto::UntagResourcesResponse;
 
 use crate::answer::{REQUEST_ID_HEADER, assert_request_id, assert_shared_snapshot, case, describe};
 use crate::users::{ANN, ids, server, untag_request};
-use crate::wire::{LIST, UNTAG, Wire, frame, frame_of_bytes};
+use crate::wire::{UNTAG, Wire, frame, frame_of_bytes};
 
 fn valid() -> Bytes {
     frame(&untag_request(ids([ANN]), &["env"]))
@@ -201,40 +200,4 @@ async fn a_request_id_or_a_status_of_the_callers_is_not_taken_over() {
         .await;
     assert_eq!(answer.status().code(), Code::Ok);
     assert_ne!(answer.headers[REQUEST_ID_HEADER], theirs);
-}
-
-#[tokio::test]
-async fn a_request_that_is_not_grpc_is_refused_with_a_request_id() {
-    let (server, _home) = server(&[]);
-    let stream = tokio::net::TcpStream::connect(server.address)
-        .await
-        .unwrap();
-    let (requests, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(async move { drop(connection.await) });
-    for (method, content_type) in [("GET", "text/html"), ("POST", "application/json")] {
-        let request = http::Request::builder()
-            .method(method)
-            .uri(format!("http://service{LIST}"))
-            .header("content-type", content_type)
-            .body(())
-            .unwrap();
-        let (response, _) = requests
-            .clone()
-            .ready()
-            .await
-            .unwrap()
-            .send_request(request, true)
-            .unwrap();
-        let response = response.await.unwrap();
-        assert_request_id(response.headers()[REQUEST_ID_HEADER].to_str().unwrap());
-        let refused_by_http = response.status() != StatusCode::OK;
-        let refused_by_grpc = response
-            .headers()
-            .get("grpc-status")
-            .is_some_and(|status| status != "0");
-        assert!(
-            refused_by_http || refused_by_grpc,
-            "{method} {content_type}: {response:?}"
-        );
-    }
 }

@@ -1,6 +1,6 @@
 //! The log level, changed while the service runs.
 
-use crate::http::{ask, get};
+use crate::http::{Http1, ask, get};
 use crate::support::list;
 use crate::support::sample;
 
@@ -32,4 +32,21 @@ async fn the_log_level_changes_at_run_time_and_a_bad_one_changes_nothing() {
             .iter()
             .all(|line| line["request_id"] != quiet.as_str())
     );
+}
+
+/// A page whose host name has become that of the port (DNS rebinding) needs nobody's leave to send a PUT.
+#[test]
+fn no_web_page_changes_the_log_level() {
+    let (server, _directory) = sample(&["--log-level", "info"]);
+    let origin = "Origin: http://rebound.example:9090\r\n";
+    let mut http = Http1::open(server.admin_address);
+    let refused = http.ask("PUT", "/log-level", origin, "off");
+    assert_eq!(refused.code, 403, "{refused:?}");
+    assert!(refused.body.contains("web page"), "{refused:?}");
+    for method in ["POST", "OPTIONS", "DELETE"] {
+        let refused = http.ask(method, "/log-level", origin, "off");
+        assert_eq!(refused.code, 405, "{refused:?}");
+        assert!(!refused.headers.contains("access-control"), "{refused:?}");
+    }
+    assert_eq!(get(&server, "/log-level").1, "info\n");
 }

@@ -9,7 +9,8 @@ use crate::domain::{
     AccountId, Fault, FaultCode, ListQuery, PageSize, RESOURCE_TYPE_USER, TagCommand, TagFilter,
     UntagCommand,
 };
-use faults::{Faults, quoted};
+use faults::Faults;
+pub use faults::quoted;
 use tags::{each_tag, selection, tag_key, tag_value};
 use targets::{Named, required_targets, targets};
 

@@ -45,10 +45,34 @@ const UNKNOWN_CODE: usize = 2;
 struct Method {
     service: &'static str,
     name: &'static str,
-    kind: &'static str,
+    kind: Kind,
 }
 
-const fn method(service: &'static str, name: &'static str, kind: &'static str) -> Method {
+/// How many messages a method takes and answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One, and one.
+    Unary,
+    /// One, and as many as there are.
+    ServerStream,
+    /// As many as there are, in both directions.
+    BidiStream,
+    /// Nobody knows: there is no such method.
+    Unknown,
+}
+
+impl Kind {
+    /// As gRPC dashboards know it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Unary | Self::Unknown => "unary",
+            Self::ServerStream => "server_stream",
+            Self::BidiStream => "bidi_stream",
+        }
+    }
+}
+
+const fn method(service: &'static str, name: &'static str, kind: Kind) -> Method {
     Method {
         service,
         name,
@@ -63,18 +87,18 @@ const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// All that is told apart: the methods of a service, and behind them its unknown ones; the most frequent first.
 const METHODS: [Method; 12] = [
-    method(TAGS, "UntagResources", "unary"),
-    method(TAGS, "TagResources", "unary"),
-    method(TAGS, "ListTagResources", "unary"),
-    method(TAGS, UNKNOWN, "unary"),
-    method(HEALTH, "Check", "unary"),
-    method(HEALTH, "Watch", "server_stream"),
-    method(HEALTH, UNKNOWN, "unary"),
-    method(REFLECTION, "ServerReflectionInfo", "bidi_stream"),
-    method(REFLECTION, UNKNOWN, "unary"),
-    method(REFLECTION_ALPHA, "ServerReflectionInfo", "bidi_stream"),
-    method(REFLECTION_ALPHA, UNKNOWN, "unary"),
-    method(UNKNOWN, UNKNOWN, "unary"),
+    method(TAGS, "UntagResources", Kind::Unary),
+    method(TAGS, "TagResources", Kind::Unary),
+    method(TAGS, "ListTagResources", Kind::Unary),
+    method(TAGS, UNKNOWN, Kind::Unknown),
+    method(HEALTH, "Check", Kind::Unary),
+    method(HEALTH, "Watch", Kind::ServerStream),
+    method(HEALTH, UNKNOWN, Kind::Unknown),
+    method(REFLECTION, "ServerReflectionInfo", Kind::BidiStream),
+    method(REFLECTION, UNKNOWN, Kind::Unknown),
+    method(REFLECTION_ALPHA, "ServerReflectionInfo", Kind::BidiStream),
+    method(REFLECTION_ALPHA, UNKNOWN, Kind::Unknown),
+    method(UNKNOWN, UNKNOWN, Kind::Unknown),
 ];
 
 impl Method {
@@ -82,7 +106,7 @@ impl Method {
         vec![
             ("grpc_service", self.service),
             ("grpc_method", self.name),
-            ("grpc_type", self.kind),
+            ("grpc_type", self.kind.label()),
         ]
     }
 }
@@ -97,10 +121,10 @@ fn place(path: &str) -> usize {
         .unwrap_or(METHODS.len() - 1)
 }
 
-/// Whether a request's path is that of a method which is told apart.
+/// The kind of the method in a request's path.
 #[must_use]
-pub fn is_known_method(path: &str) -> bool {
-    METHODS[place(path)].name != UNKNOWN
+pub fn kind_of(path: &str) -> Kind {
+    METHODS[place(path)].kind
 }
 
 /// The series of one method, found once: a request looks no name up.

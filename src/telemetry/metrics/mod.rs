@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 pub use exposition::Format;
-pub use grpc::{Call, Calls, is_known_method};
+pub use grpc::{Call, Calls, Kind, kind_of};
 use process::Process;
 pub use server::{Connections, Reload, Server, Throttle};
 pub use store::Store;

@@ -1,0 +1,83 @@
+//! The headers of a request: how many there may be, and which of them are kept while it is carried out.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+
+use super::parse::ACCOUNT_METADATA;
+use crate::domain::Error;
+
+/// The most headers of a request. Clients send about ten, and meshes of proxies twenty more.
+const MOST_HEADERS: usize = 100;
+
+/// What HTTP/2 counts for a header beside its text (RFC 9113, section 6.5.2).
+const HEADER_OVERHEAD_BYTES: usize = 32;
+
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// Checks the number and the size of the headers, the size as HTTP/2 counts it.
+///
+/// # Errors
+/// [`Error::TooLarge`].
+pub fn check<B>(request: &Request<B>, limit: usize) -> Result<(), Error> {
+    let headers = request.headers();
+    if headers.len() > MOST_HEADERS {
+        return Err(Error::TooLarge(format!(
+            "there are {} headers; send at most {MOST_HEADERS}",
+            headers.len()
+        )));
+    }
+    let size = size(request);
+    if size > limit {
+        return Err(Error::TooLarge(format!(
+            "the headers have {size} bytes; send at most {limit}"
+        )));
+    }
+    Ok(())
+}
+
+/// The size of the headers, those of HTTP/2's own included.
+fn size<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let own = [
+        (":method", request.method().as_str().len()),
+        (":scheme", uri.scheme_str().map_or(0, str::len)),
+        (
+            ":authority",
+            uri.authority().map_or(0, |host| host.as_str().len()),
+        ),
+        (
+            ":path",
+            uri.path_and_query().map_or(0, |path| path.as_str().len()),
+        ),
+    ];
+    let own = own.map(|(name, length)| name.len() + length + HEADER_OVERHEAD_BYTES);
+    let others = request.headers().iter();
+    let others =
+        others.map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES);
+    own.into_iter().chain(others).sum()
+}
+
+/// The request without the headers that nobody needs any more once the caller and the deadline are known. What stays is
+/// copied: as it came it would keep the buffer that it was read into.
+pub fn trimmed<B>(request: Request<B>) -> Request<B> {
+    let (mut parts, body) = request.into_parts();
+    let mut kept = HeaderMap::new();
+    for name in [HeaderName::from_static(ACCOUNT_METADATA), ENCODING] {
+        // A second one is a fault, and a third is none more.
+        for value in parts.headers.get_all(&name).iter().take(2) {
+            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+                kept.append(name.clone(), copy);
+            }
+        }
+    }
+    parts.headers = kept;
+    // A path that was parsed can be parsed again.
+    parts.uri = Uri::try_from(parts.uri.path()).unwrap_or_default();
+    Request::from_parts(parts, body)
+}
+
+/// Whether the message is said to be encoded in a way that has to be refused, whatever the message is.
+pub fn has_encoding(headers: &HeaderMap) -> bool {
+    headers
+        .get(&ENCODING)
+        .is_some_and(|encoding| encoding != "identity")
+}

@@ -1,0 +1,161 @@
+//! Reads the one message of a request, whole and before anything of it is decoded.
+//!
+//! A service that decodes the first message and passes over what follows would carry out half of what it was sent.
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+
+use super::completion::NOT_ONE_MESSAGE;
+use crate::domain::{Error, Fault, FaultCode};
+
+/// What stands before each message (PROTOCOL-HTTP2): a flag, and the length in four bytes.
+const PREFIX_BYTES: usize = 5;
+
+/// What has arrived of a message with its prefix.
+enum Received {
+    Nothing,
+    /// A part, copied: as it came it would keep the buffer that it was read into.
+    Part(BytesMut),
+    Whole(Bytes),
+}
+
+/// Reads a body that has to be one message of at most so many bytes, with its prefix.
+///
+/// # Errors
+/// For a body that is anything else, as soon as that is known.
+pub async fn read<B>(body: B, limit: usize) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = std::pin::pin!(body);
+    let mut received = Received::Nothing;
+    while let Some(frame) = body.frame().await.map(Result::ok) {
+        let Some(frame) = frame else {
+            // The caller has reset the stream, and whoever runs this drops it.
+            return std::future::pending().await;
+        };
+        if let Ok(data) = frame.into_data()
+            && !data.is_empty()
+        {
+            received = received.and(data, limit)?;
+        }
+    }
+    match received {
+        Received::Whole(message) => Ok(message),
+        Received::Nothing => Err(malformed("the body is empty")),
+        Received::Part(_) => Err(malformed("the body ends before the message does")),
+    }
+}
+
+impl Received {
+    fn and(self, data: Bytes, limit: usize) -> Result<Self, Error> {
+        match self {
+            Self::Whole(_) => Err(second_message()),
+            Self::Nothing => match missing(&data, limit)? {
+                Some(0) => Ok(Self::Whole(data)),
+                _ => Ok(Self::Part(BytesMut::from(&data[..]))),
+            },
+            Self::Part(mut part) => {
+                part.extend_from_slice(&data);
+                match missing(&part, limit)? {
+                    Some(0) => Ok(Self::Whole(part.freeze())),
+                    _ => Ok(Self::Part(part)),
+                }
+            }
+        }
+    }
+}
+
+/// How much of a message is still to come, once its prefix is here.
+fn missing(received: &[u8], limit: usize) -> Result<Option<usize>, Error> {
+    let Some((prefix, message)) = received.split_first_chunk::<PREFIX_BYTES>() else {
+        return Ok(None);
+    };
+    let [flag, length @ ..] = *prefix;
+    match flag {
+        0 => {}
+        // An encoding was refused before the body is read, so there is none here.
+        1 => {
+            return Err(Error::BrokenProtocol(
+                "the message is marked as compressed, and no grpc-encoding says how".to_owned(),
+            ));
+        }
+        _ => {
+            return Err(Error::BrokenProtocol(format!(
+                "the message's compressed flag is {flag}, and must be 0 or 1"
+            )));
+        }
+    }
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > limit {
+        return Err(Error::TooLarge(format!(
+            "the request message is larger than {limit} bytes; name fewer resources"
+        )));
+    }
+    let missing = length.checked_sub(message.len());
+    missing.map(Some).ok_or_else(second_message)
+}
+
+fn second_message() -> Error {
+    Error::BrokenProtocol(
+        "more bytes follow the message, and the method takes one message".to_owned(),
+    )
+}
+
+fn malformed(why: &str) -> Error {
+    Error::Invalid(vec![Fault {
+        code: FaultCode::MalformedRequest,
+        field: String::new(),
+        description: format!("{NOT_ONE_MESSAGE}: {why}"),
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// What is read of these DATA frames, with a limit of 3 bytes.
+    async fn read_of(frames: &[&'static [u8]]) -> Result<Bytes, String> {
+        let frames: Vec<_> = frames
+            .iter()
+            .map(|frame| Ok::<_, Infallible>(Frame::data(Bytes::from_static(frame))))
+            .collect();
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        read(body, 3).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn one_message_is_read_whatever_frames_it_comes_in() {
+        let message = b"\0\0\0\0\x03abc";
+        for split in 0..message.len() {
+            let (first, second) = message.split_at(split);
+            assert_eq!(read_of(&[first, b"", second]).await.unwrap(), &message[..]);
+        }
+        assert_eq!(read_of(&[b"\0\0\0\0\0", b""]).await.unwrap(), &[0; 5][..]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_one_message_is_refused() {
+        let (one, half) = (b"\0\0\0\0\x01a", b"\0\0\0\0\x03a");
+        for frames in [
+            &[&b"\0\0\0\0\x01a\0\0\0\0\x01b"[..]][..],
+            &[one, one],
+            &[one, &half[..1]],
+        ] {
+            let refused = read_of(frames).await.unwrap_err();
+            assert!(refused.contains("more bytes follow"), "{refused}");
+        }
+        let refused = read_of(&[half]).await.unwrap_err();
+        assert!(refused.contains("ends before"), "{refused}");
+        let refused = read_of(&[b"\0\0\0\0\x04"]).await.unwrap_err();
+        assert!(refused.contains("larger than 3 bytes"), "{refused}");
+        let refused = read_of(&[b"\x01\0\0\0\x01a"]).await.unwrap_err();
+        assert!(refused.contains("grpc-encoding"), "{refused}");
+    }
+}
