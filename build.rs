@@ -7,6 +7,8 @@ use std::{env, fs};
 use prost::Message as _;
 
 const CONTRACT: &str = "ram/tag/v1/tag_service.proto";
+/// The standard health service.
+const HEALTH: &str = "grpc/health/v1/health.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -24,13 +26,23 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Reflection serves these bytes: only the compiler's own encoding keeps the buf.validate options. Two sets, one behind the
     // other, are one.
-    let descriptors = PathBuf::from(env::var("OUT_DIR")?).join("tag_service_descriptor.binpb");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let descriptors = out.join("tag_service_descriptor.binpb");
     fs::write(descriptors, [contract.as_slice(), &imported].concat())?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).open_file(HEALTH)?;
+    let health = compiler.encode_file_descriptor_set();
+    fs::write(out.join("health_descriptor.binpb"), &health)?;
 
     // No Rust code is wanted for what is imported.
-    tonic_prost_build::configure()
-        .build_transport(false)
-        .codec_path("crate::grpc::codec::MessageCodec")
-        .compile_fds(files)?;
+    for files in [
+        files,
+        prost_types::FileDescriptorSet::decode(health.as_slice())?,
+    ] {
+        tonic_prost_build::configure()
+            .build_transport(false)
+            .codec_path("crate::grpc::codec::MessageCodec")
+            .compile_fds(files)?;
+    }
     Ok(())
 }

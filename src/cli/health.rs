@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tonic::transport::Endpoint;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use super::args::HealthArguments;
 use super::fail;
+use crate::grpc::health_proto::HealthCheckRequest;
+use crate::grpc::health_proto::health_check_response::ServingStatus;
+use crate::grpc::health_proto::health_client::HealthClient;
 
 pub fn run(arguments: &HealthArguments) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()

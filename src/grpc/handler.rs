@@ -288,6 +288,7 @@ fn respond(error: &Error, context: &RequestContext) -> Response<Body> {
 }
 
 /// The service in the path of a request.
+#[must_use]
 pub fn service_of(path: &str) -> &str {
     path.trim_start_matches('/')
         .split('/')

@@ -8,6 +8,7 @@ mod context;
 mod deadline;
 mod handler;
 mod headers;
+mod health;
 mod in_flight;
 mod log_line;
 mod message;
@@ -15,17 +16,20 @@ mod page_token;
 mod parse;
 mod peer;
 mod protocol;
+mod reflection;
 mod services;
 mod status;
 mod tag_service;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use prost::DecodeError;
 use tonic::service::{Routes, RoutesBuilder};
-use tonic_health::server::HealthReporter;
 
 pub use admission::Admission;
 pub use handler::{Authenticated, Handler, Parts as HandlerParts, REQUEST_ID_HEADER, service_of};
+pub use health::{Health, proto as health_proto};
 pub use in_flight::InFlight;
 pub use parse::{ACCOUNT_METADATA, list as parse_list, tag as parse_tag, untag as parse_untag};
 pub use peer::Peer;
@@ -35,7 +39,9 @@ pub use services::Services;
 use crate::domain::AccountId;
 use crate::service::TagService;
 use crate::store::Store;
+use health_proto::health_server::HealthServer;
 use proto::tag_service_server::TagServiceServer;
+use reflection::Reflection;
 
 /// The generated messages and services of `proto/ram/tag/v1/tag_service.proto`.
 #[expect(clippy::pedantic, reason = "generated code")]
@@ -46,6 +52,10 @@ pub mod proto {
 /// The compiled contract, with its comments and its buf.validate rules, as reflection serves it.
 pub const DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/tag_service_descriptor.binpb"));
+
+/// The compiled health service, as reflection serves it.
+const HEALTH_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/health_descriptor.binpb"));
 
 /// The name of the tag service, as health and reflection know it.
 pub const TAG_SERVICE: &str = "ram.tag.v1.TagService";
@@ -77,38 +87,38 @@ pub fn public_services<S: Store>(
     service: TagService<S>,
     settings: &Settings,
     admission: Admission,
-    health: HealthReporter,
-) -> Result<Services, tonic_reflection::server::Error> {
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // The details of errors, so that grpcurl can print them.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
+    health: Health,
+) -> Result<Services, DecodeError> {
     let default_account = settings.default_account.clone();
     let tags = tag_service::GrpcTagService::new(service, default_account, admission);
-    let tags = TagServiceServer::new(tags);
     let mut routes = RoutesBuilder::default();
-    routes.add_service(health_service(health));
+    routes.add_service(HealthServer::new(health));
     if settings.reflection {
+        let reflection = Reflection::on(&[
+            DESCRIPTORS,
+            HEALTH_DESCRIPTORS,
+            // The details of errors, so that grpcurl can print them.
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ])?;
+        let v1 = reflection::v1::Service(Arc::clone(&reflection));
+        let v1alpha = reflection::v1alpha::Service(reflection);
+        let limit = settings.max_message_bytes;
         routes
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+            .add_service(
+                reflection::v1::ServerReflectionServer::new(v1).max_decoding_message_size(limit),
+            )
+            .add_service(
+                reflection::v1alpha::ServerReflectionServer::new(v1alpha)
+                    .max_decoding_message_size(limit),
+            );
     }
-    Ok(Services::new(routes.routes()).with_tags(tags))
+    Ok(Services::new(routes.routes()).with_tags(TagServiceServer::new(tags)))
 }
 
 /// The services of the admin port: health.
 #[must_use]
-pub fn admin_services(health: HealthReporter) -> Services {
-    Services::new(Routes::new(health_service(health)))
-}
-
-fn health_service(
-    reporter: HealthReporter,
-) -> tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService> {
-    tonic_health::pb::health_server::HealthServer::new(
-        tonic_health::server::HealthService::from_health_reporter(reporter),
-    )
+pub fn admin_services(health: Health) -> Services {
+    Services::new(Routes::new(HealthServer::new(health)))
 }

@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::grpc::Admission;
+
 /// The limits of the public port.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -40,6 +42,16 @@ impl Limits {
     #[must_use]
     pub fn header_list_bytes(&self) -> usize {
         usize::try_from(self.header_list_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Which requests are carried out.
+    #[must_use]
+    pub fn admission(&self) -> Admission {
+        Admission::new(
+            self.requests_in_flight,
+            self.caller_rate,
+            self.anonymous_rate,
+        )
     }
 
     /// Those of the admin port, which only probes and operators use.

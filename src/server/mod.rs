@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
-use crate::grpc::{self, Admission, Handler, HandlerParts, InFlight, Settings};
+use crate::grpc::{self, Handler, HandlerParts, InFlight, Settings};
 pub use crate::reload::LoadError;
 use crate::rpc::Gateway;
 use crate::service::TagService;
@@ -85,7 +85,7 @@ pub enum ServeError {
     Security(#[from] SecurityError),
     /// The contract that is compiled in.
     #[error("the compiled-in contract is broken: {0}")]
-    Contract(#[from] tonic_reflection::server::Error),
+    Contract(#[from] prost::DecodeError),
 }
 
 /// How the server ended.
@@ -118,7 +118,7 @@ pub async fn serve<S: Store>(
     let in_flight = InFlight::default();
     let counted = in_flight.clone();
     metrics().server.in_flight.of(move || counted.count());
-    let readiness = Readiness::new().await;
+    let readiness = Readiness::new();
     let monitor = tokio::spawn(readiness.clone().follow(store.clone(), draining.clone()));
 
     let Started {
@@ -129,11 +129,7 @@ pub async fn serve<S: Store>(
         audit,
     } = config.security.start()?;
     let limits = config.limits;
-    let admission = Admission::new(
-        limits.requests_in_flight,
-        limits.caller_rate,
-        limits.anonymous_rate,
-    );
+    let admission = limits.admission();
     tokio::spawn(admission.clone().forget(FORGET_INTERVAL));
 
     let settings = &config.settings;
@@ -150,7 +146,7 @@ pub async fn serve<S: Store>(
     };
     let service = TagService::new(store, authority, audit);
     let public_services =
-        grpc::public_services(service, settings, admission, readiness.public_reporter())?;
+        grpc::public_services(service, settings, admission, readiness.public_health())?;
     let connections = TaskTracker::new();
     let admin = Port {
         name: "admin",
@@ -158,7 +154,7 @@ pub async fn serve<S: Store>(
         connections: TaskTracker::new(),
         common: Common {
             handler: handler(
-                grpc::admin_services(readiness.admin_reporter()),
+                grpc::admin_services(readiness.admin_health()),
                 Authenticator::open(),
             ),
             speech: Speech::Admin(Admin {

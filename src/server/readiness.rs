@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use super::admin::NotReady;
-use crate::grpc::{LIVENESS, TAG_SERVICE};
+use crate::grpc::health_proto::health_check_response::ServingStatus;
+use crate::grpc::{Health, LIVENESS, TAG_SERVICE};
 use crate::store::Store;
 use crate::telemetry::metrics::metrics;
 
@@ -19,34 +18,31 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The state behind the health service.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    public: HealthReporter,
-    admin: HealthReporter,
+    public: Health,
+    admin: Health,
     not_ready: NotReady,
 }
 
 impl Readiness {
     /// Not ready, until the store has answered.
-    pub async fn new() -> Self {
-        let readiness = Self {
-            public: HealthReporter::new(),
-            admin: HealthReporter::new(),
-            not_ready: Arc::new(Some(Arc::new("the store has not answered yet".to_owned())).into()),
-        };
-        // The overall status starts as SERVING in tonic-health.
-        readiness.set(ServingStatus::NotServing).await;
+    pub fn new() -> Self {
+        let admin = Health::of(&["", TAG_SERVICE, LIVENESS]);
         // From here to the end of the process, whatever the store does: a restart would not mend that.
-        let alive = ServingStatus::Serving;
-        readiness.admin.set_service_status(LIVENESS, alive).await;
-        readiness
+        admin.set(LIVENESS, ServingStatus::Serving);
+        Self {
+            public: Health::of(&["", TAG_SERVICE]),
+            admin,
+            not_ready: Arc::new(Some(Arc::new("the store has not answered yet".to_owned())).into()),
+        }
     }
 
-    /// For the health service of the public port.
-    pub fn public_reporter(&self) -> HealthReporter {
+    /// The health service of the public port.
+    pub fn public_health(&self) -> Health {
         self.public.clone()
     }
 
-    /// For the health service of the admin port, which knows of the process's life too.
-    pub fn admin_reporter(&self) -> HealthReporter {
+    /// The health service of the admin port, which knows of the process's life too.
+    pub fn admin_health(&self) -> Health {
         self.admin.clone()
     }
 
@@ -77,7 +73,7 @@ impl Readiness {
                     } else {
                         ServingStatus::NotServing
                     };
-                    self.set(status).await;
+                    self.set(status);
                     match &failure {
                         None => tracing::info!("ready"),
                         Some(reason) => tracing::warn!(reason, "not ready"),
@@ -92,14 +88,13 @@ impl Readiness {
         }
         let reason = Arc::new("the server is shutting down".to_owned());
         self.not_ready.store(Some(reason));
-        self.set(ServingStatus::NotServing).await;
+        self.set(ServingStatus::NotServing);
     }
 
-    async fn set(&self, status: ServingStatus) {
+    fn set(&self, status: ServingStatus) {
         for service in ["", TAG_SERVICE] {
-            for reporter in [&self.public, &self.admin] {
-                reporter.set_service_status(service, status).await;
-            }
+            self.public.set(service, status);
+            self.admin.set(service, status);
         }
     }
 }

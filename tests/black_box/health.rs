@@ -1,10 +1,13 @@
 //! gRPC health on both ports, and `untag health` for probes.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Output;
 
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
+use untag::grpc::health_proto::HealthListRequest;
+use untag::grpc::health_proto::health_client::HealthClient;
 
 use crate::answer::request_id;
 use crate::support::{PATIENCE, health_client, run, untag};
@@ -41,6 +44,50 @@ async fn both_ports_serve_the_health_of_the_server_and_of_the_tag_service() {
         let unknown = health.check(of("ram.tag.v1.Nothing")).await.unwrap_err();
         assert_eq!(unknown.code(), Code::NotFound);
         request_id(&unknown);
+    }
+}
+
+#[tokio::test]
+async fn a_watch_of_an_unknown_service_says_so_and_stays() {
+    let (server, _home) = server(&[]);
+    for address in [server.address, server.admin_address] {
+        let mut health = health_client(address).await;
+        let watch = health.watch(of("ram.tag.v1.Nothing")).await.unwrap();
+        let mut watch = watch.into_inner();
+        let first = watch.message().await.unwrap().unwrap();
+        assert_eq!(first.status().as_str_name(), "SERVICE_UNKNOWN");
+        // By the time that others have been answered it would have ended.
+        for _ in 0..3 {
+            health.check(of("")).await.unwrap();
+        }
+        let next = futures_util::FutureExt::now_or_never(watch.message());
+        assert!(next.is_none(), "{next:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_health_of_all_services_is_listed() {
+    let (server, _home) = server(&[]);
+    for (address, wanted) in [
+        (server.address, &["", "ram.tag.v1.TagService"][..]),
+        (
+            server.admin_address,
+            &["", "liveness", "ram.tag.v1.TagService"],
+        ),
+    ] {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+        let channel = endpoint.unwrap().connect().await.unwrap();
+        let mut health = HealthClient::new(channel);
+        let listed = health
+            .list(HealthListRequest {})
+            .await
+            .unwrap()
+            .into_inner();
+        let listed: BTreeMap<_, _> = listed.statuses.into_iter().collect();
+        assert_eq!(listed.keys().collect::<Vec<_>>(), wanted);
+        for answer in listed.values() {
+            assert_eq!(answer.status().as_str_name(), "SERVING");
+        }
     }
 }
 

@@ -15,10 +15,10 @@ macro_rules! reflection {
     ($version:ident) => {
         mod $version {
             use tonic::transport::Channel;
-            use tonic_reflection::pb::$version::ServerReflectionRequest;
             use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
             use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
             use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+            use tonic_reflection::pb::$version::{ExtensionRequest, ServerReflectionRequest};
 
             async fn ask(channel: &Channel, request: MessageRequest) -> MessageResponse {
                 let request = ServerReflectionRequest {
@@ -37,6 +37,48 @@ macro_rules! reflection {
                     .unwrap()
                     .unwrap();
                 answer.message_response.unwrap()
+            }
+
+            /// The codes of the errors that requests on one stream are answered with; 0 for other answers.
+            pub async fn errors(channel: &Channel) -> Vec<i32> {
+                let extension = |containing_type: &str, extension_number| {
+                    MessageRequest::FileContainingExtension(ExtensionRequest {
+                        containing_type: containing_type.to_owned(),
+                        extension_number,
+                    })
+                };
+                let requests = [
+                    MessageRequest::FileContainingSymbol("no.Such".to_owned()),
+                    MessageRequest::FileByFilename("no.proto".to_owned()),
+                    extension("google.protobuf.FieldOptions", 7),
+                    extension("no.Such", 7),
+                    MessageRequest::AllExtensionNumbersOfType("no.Such".to_owned()),
+                    // buf.validate.field
+                    extension("google.protobuf.FieldOptions", 1159),
+                    MessageRequest::AllExtensionNumbersOfType(
+                        "ram.tag.v1.UntagResourcesRequest".to_owned(),
+                    ),
+                    MessageRequest::ListServices(String::new()),
+                ];
+                let requests = requests.map(|request| ServerReflectionRequest {
+                    host: "a".to_owned(),
+                    message_request: Some(request),
+                });
+                let mut client = ServerReflectionClient::new(channel.clone());
+                let asked = tokio_stream::iter(requests.clone());
+                let answers = client.server_reflection_info(asked).await.unwrap();
+                let mut answers = answers.into_inner();
+                let mut codes = Vec::new();
+                for request in requests {
+                    let answer = answers.message().await.unwrap().unwrap();
+                    assert_eq!(answer.original_request, Some(request));
+                    codes.push(match answer.message_response.unwrap() {
+                        MessageResponse::ErrorResponse(error) => error.error_code,
+                        _ => 0,
+                    });
+                }
+                assert!(answers.message().await.unwrap().is_none());
+                codes
             }
 
             pub async fn services(channel: &Channel) -> Vec<String> {
@@ -129,6 +171,15 @@ async fn both_versions_list_the_tag_service_and_health() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_an_error_on_the_stream_which_goes_on() {
+    let (server, _home) = server(&[]);
+    let channel = server.channel().await;
+    let wanted = [5, 5, 5, 5, 5, 0, 0, 0];
+    assert_eq!(v1::errors(&channel).await, wanted);
+    assert_eq!(v1alpha::errors(&channel).await, wanted);
 }
 
 #[tokio::test]

@@ -86,12 +86,13 @@ const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// All that is told apart: the methods of a service, and behind them its unknown ones; the most frequent first.
-const METHODS: [Method; 12] = [
+const METHODS: [Method; 13] = [
     method(TAGS, "UntagResources", Kind::Unary),
     method(TAGS, "TagResources", Kind::Unary),
     method(TAGS, "ListTagResources", Kind::Unary),
     method(TAGS, UNKNOWN, Kind::Unknown),
     method(HEALTH, "Check", Kind::Unary),
+    method(HEALTH, "List", Kind::Unary),
     method(HEALTH, "Watch", Kind::ServerStream),
     method(HEALTH, UNKNOWN, Kind::Unknown),
     method(REFLECTION, "ServerReflectionInfo", Kind::BidiStream),
