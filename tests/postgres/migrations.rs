@@ -1,10 +1,13 @@
 //! The schema: brought up to date by `untag migrate`, and checked by everything else.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use crate::harness::{fill, ok_on, refused_to_serve, remove, run_on, serve, stderr, tags_of};
+use crate::harness::{
+    fill, ok_on, refused_to_serve, remove, run_on, serve, session, stderr, tags_of,
+};
 use crate::postgres_server::shared;
-use crate::support::untag;
+use crate::support::{PATIENCE, untag};
 
 #[test]
 fn postgres_migrate_applies_what_is_missing_once() {
@@ -64,6 +67,43 @@ fn postgres_migrates_at_once_apply_each_migration_once() {
             .all(|said| said == "the schema is up to date\n"),
         "{said:?}"
     );
+}
+
+/// The advisory lock of migrations.
+const LOCK: i64 = i64::from_be_bytes(*b"untag-db");
+
+#[tokio::test]
+async fn postgres_migrate_waits_for_another_and_only_where_there_is_something_to_do() {
+    let database = shared().database();
+    database.sql(&format!(
+        "ALTER DATABASE {} SET lock_timeout = '50ms'",
+        database.name
+    ));
+    let another = session(&database).await;
+    let lock = format!("SELECT pg_advisory_lock({LOCK})");
+    another.batch_execute(&lock).await.unwrap();
+    let mut command = untag();
+    command.args(["migrate", "--store", &database.url()]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut waiting = command.spawn().unwrap();
+    let waited = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' \
+                  AND datname = current_database() AND now() - query_start > '200ms'";
+    let started = Instant::now();
+    while database.sql(waited) != "1" {
+        let ended = waiting.try_wait().unwrap();
+        assert!(ended.is_none(), "{:?}", waiting.wait_with_output());
+        assert!(started.elapsed() < PATIENCE, "it does not wait");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let unlock = format!("SELECT pg_advisory_unlock({LOCK})");
+    another.batch_execute(&unlock).await.unwrap();
+    let ended = waiting.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", stderr(&ended));
+
+    // As the migration of a later program would.
+    another.batch_execute(&lock).await.unwrap();
+    let said = ok_on(&database.url(), &["migrate"]);
+    assert_eq!(said, "the schema is up to date\n");
 }
 
 #[test]

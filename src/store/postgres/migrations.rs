@@ -33,6 +33,9 @@ const HISTORY: &str = "CREATE TABLE IF NOT EXISTS untag_migration (
     applied_at     timestamptz NOT NULL DEFAULT now()
 )";
 
+/// Not `to_regclass`, which answers from a cache: after a wait for the lock it would not know the table that another has made.
+const HAS_HISTORY: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'untag_migration' AND pg_table_is_visible(oid))";
+
 /// What a migration did, or would do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -105,9 +108,7 @@ struct Past {
 }
 
 async fn history(client: &impl tokio_postgres::GenericClient) -> Result<Vec<Past>, MigrateError> {
-    let exists = client
-        .query_typed("SELECT to_regclass('untag_migration') IS NOT NULL", &[])
-        .await?;
+    let exists = client.query_typed(HAS_HISTORY, &[]).await?;
     if !exists.first().is_some_and(|row| row.get(0)) {
         return Ok(Vec::new());
     }
@@ -158,11 +159,17 @@ pub async fn check(client: &mut Client) -> Result<(), MigrateError> {
 
 /// Applies what is missing, in one transaction; a dry run only says what that is.
 pub async fn migrate(client: &mut Client, dry_run: bool) -> Result<Applied, MigrateError> {
+    // Replicas ask at each start, also while the migration of a newer program holds the lock for long.
+    if compare(&history(client).await?)? >= newest() {
+        return Ok(Applied::default());
+    }
     let transaction = client.transaction().await?;
-    // Released with the transaction. Whoever comes second finds nothing left to do.
-    transaction
-        .batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
-        .await?;
+    // Released with the transaction. Whoever comes second waits for the first, however short a wait `lock_timeout` allows for
+    // the tables, and finds nothing left to do.
+    let lock = format!(
+        "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout TO DEFAULT"
+    );
+    transaction.batch_execute(&lock).await?;
     let version = compare(&history(&transaction).await?)?;
     let mut applied = Applied::default();
     for migration in MIGRATIONS
