@@ -141,9 +141,11 @@ fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
     if directives.is_empty() {
         return Err(InvalidFilter::new(filter, "it is empty"));
     }
-    // h2 warns of each odd frame, and a client can send them without end. Spans of traces are not for the log.
+    // h2 warns of each odd frame, and a client can send them without end. The exporter of traces warns of each batch that is
+    // lost, which `outage.rs` says once. Spans of traces are not for the log.
     let mut targets = Targets::new()
         .with_target("h2", LevelFilter::ERROR)
+        .with_target("opentelemetry-otlp", LevelFilter::OFF)
         .with_target(trace::TARGET, LevelFilter::OFF);
     for directive in directives {
         let invalid = |what| InvalidFilter::new(filter, format!("{directive:?} {what}"));

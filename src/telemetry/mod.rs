@@ -7,6 +7,8 @@ mod log;
 pub mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+#[cfg(feature = "otlp")]
+mod outage;
 pub mod trace;
 
 pub use appender::LogGuard;

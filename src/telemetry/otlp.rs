@@ -1,6 +1,7 @@
 //! Traces for an OpenTelemetry collector, by OTLP over gRPC. What OpenTelemetry calls `OTEL_…` in the environment (sampler,
 //! headers, resource attributes, batches) is read by its own library.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Uri};
@@ -19,6 +20,7 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
 
 use super::log::Listener;
+use super::outage::{Exporter, Outage};
 use super::trace::TARGET;
 
 /// How long the last spans may take to be sent at the end.
@@ -27,7 +29,10 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Sends spans. A collector that is slow or gone costs spans and never a request: they wait in a bounded queue, which
 /// a thread of its own empties.
 #[derive(Debug)]
-pub struct Traces(SdkTracerProvider);
+pub struct Traces {
+    provider: SdkTracerProvider,
+    outage: Arc<Outage>,
+}
 
 impl Traces {
     /// Makes ready to send to this collector. Called within the runtime that will carry the connection.
@@ -49,10 +54,13 @@ impl Traces {
             resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
         }
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+        let outage = Arc::new(Outage::default());
+        let exporter = Exporter::new(exporter.build()?, Arc::clone(&outage));
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(exporter.build()?)
-            .with_resource(resource.with_attribute(version).build());
-        Ok(Self(provider.build()))
+            .with_batch_exporter(exporter)
+            .with_resource(resource.with_attribute(version).build())
+            .build();
+        Ok(Self { provider, outage })
     }
 
     /// What turns the service's spans into OpenTelemetry's, with the warnings that they met on the way.
@@ -65,7 +73,7 @@ impl Traces {
                 || (*metadata.level() <= Level::WARN && is_own_event(metadata))
         });
         tracing_opentelemetry::layer()
-            .with_tracer(self.0.tracer(env!("CARGO_PKG_NAME")))
+            .with_tracer(self.provider.tracer(env!("CARGO_PKG_NAME")))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -78,8 +86,10 @@ impl Traces {
 
     /// Sends what is left, for a bounded time. Not called on the runtime, whose threads carry the connection.
     pub fn finish(self) {
-        if let Err(error) = self.0.shutdown_with_timeout(FLUSH_TIMEOUT) {
+        if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_TIMEOUT) {
             tracing::warn!(%error, "the last traces could not be sent");
+        } else if self.outage.is_there() {
+            tracing::warn!("the last traces could not be sent");
         }
     }
 }

@@ -47,7 +47,12 @@ impl Span {
 
 impl Collector {
     pub fn start() -> Self {
-        let [grpc, http] = free_ports();
+        let [grpc] = free_ports();
+        Self::start_at(grpc)
+    }
+
+    pub fn start_at(grpc: SocketAddr) -> Self {
+        let [http] = free_ports();
         let mut child = Command::new(program())
             .args(["start", "--exporter", "blackhole"])
             .args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"])

@@ -279,6 +279,9 @@ async fn untag_without_a_collector(endpoint: &str) -> Vec<Value> {
     log
 }
 
+const NO_TRACES: &str =
+    "the collector takes no traces; the next line about it comes in an hour, or when it does";
+
 fn warning(log: &[Value]) -> &Value {
     let wanted = "the last traces could not be sent";
     let found = log.iter().find(|line| line["message"] == wanted);
@@ -290,6 +293,39 @@ async fn a_collector_that_is_gone_costs_spans_and_no_request() {
     let [nobody] = free_ports();
     let log = untag_without_a_collector(&format!("http://{nobody}")).await;
     warning(&log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_gone_is_one_warning_and_a_line_when_it_is_back() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gone.local_addr().unwrap();
+    let (directory, mut command) = (tempfile::tempdir().unwrap(), untag());
+    command.args(["serve", "--sample-data", "--data-dir"]);
+    command.arg(directory.path());
+    command.args(["--otlp-endpoint", &format!("http://{address}")]);
+    command.env("OTEL_BSP_SCHEDULE_DELAY", "10");
+    let server = Server::spawn(command);
+    let client = &mut server.client().await;
+    let about = |line: &Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        let target = line["target"].as_str().unwrap_or_default();
+        message.contains("collector") || target.starts_with("opentelemetry")
+    };
+    // Each connection is one batch that is lost.
+    for _ in 0..5 {
+        client.untag_resources(untag_of(ALICE)).await.unwrap();
+        let (batch, _) = gone.accept().unwrap();
+        drop(batch);
+    }
+    let warning = server.wait_for_log_where(NO_TRACES, |line| line["level"] == "WARN");
+    assert_ne!(warning["lost_spans"], 0);
+    assert_eq!(server.count_in_log(about), 1, "{:#?}", server.log_lines());
+
+    drop(gone);
+    let _collector = Collector::start_at(address);
+    client.untag_resources(untag_of(ALICE)).await.unwrap();
+    server.wait_for_log("the collector takes traces again");
+    assert_eq!(server.count_in_log(about), 2, "{:#?}", server.log_lines());
 }
 
 #[tokio::test(flavor = "multi_thread")]
