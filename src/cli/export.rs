@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::ExportArguments;
+use super::atomic_file::AtomicFile;
 use super::store::{self, Choice};
 use super::{fail, json_lines};
 use crate::store::{postgres, sqlite};
@@ -84,19 +85,10 @@ fn to_writer(choice: &Choice, output: impl Write) -> Result<u64, ExportError> {
     Ok(count)
 }
 
-/// Writes beside the file and renames, so that a file with its name is a whole export.
+/// Writes the users into a file, which keeps its old content until the export is whole.
 fn to_file(choice: &Choice, path: &Path) -> Result<u64, ExportError> {
-    let partial = path.with_added_extension("partial");
-    let file = File::create(&partial).map_err(ExportError::Output)?;
-    let result = to_writer(choice, &file).and_then(|count| {
-        file.sync_all()
-            .and_then(|()| fs::rename(&partial, path))
-            .map_err(ExportError::Output)?;
-        Ok(count)
-    });
-    if result.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&partial);
-    }
-    result
+    let file = AtomicFile::create(path).map_err(ExportError::Output)?;
+    let count = to_writer(choice, file.content())?;
+    file.replace().map_err(ExportError::Output)?;
+    Ok(count)
 }

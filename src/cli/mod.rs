@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod args;
+mod atomic_file;
 mod check_policy;
 mod completions;
 mod export;

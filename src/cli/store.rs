@@ -7,6 +7,7 @@ use std::{process, thread};
 use clap::Args;
 use tokio::runtime::Runtime;
 
+use super::atomic_file;
 use crate::server::Signals;
 use crate::store::postgres::ConnectionString;
 
@@ -99,6 +100,7 @@ pub fn end_on_signals() -> Result<(), String> {
     // A thread of its own: reading stdin, or a database that is embedded, blocks the one that works.
     thread::spawn(move || {
         let signal = runtime.block_on(signals.next());
+        atomic_file::remove_unfinished();
         eprintln!("untag: ended by {signal}");
         process::exit(signal.exit_code().into());
     });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::bulk::{import_stdin, stderr};
 use crate::home::Home;
 use crate::support::{PATIENCE, untag};
-use crate::users::{ACCOUNT, ANN, ask, ids, line, server, untag_request};
+use crate::users::{ACCOUNT, ANN, ask, directory, ids, line, server, untag_request};
 
 #[test]
 fn a_data_directory_has_one_server() {
@@ -56,28 +56,62 @@ fn export_of_a_directory_without_a_store_fails_and_makes_none() {
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
 }
 
+/// Waits for something that soon holds.
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "nothing happens");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn kill(signal: &str, pid: &str) {
+    let sent = Command::new("kill").args([signal, pid]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+#[test]
+fn a_signal_ends_an_export_and_leaves_nothing_of_it() {
+    let (home, out) = (directory(), tempfile::tempdir().unwrap());
+    let mut export = Command::new("strace");
+    // Detached, so that the child is the export. It syncs its file at the end, longer than any test takes.
+    export.args(["-D", "-f", "-q", "--output=/dev/null", "--trace=fsync"]);
+    export.arg("--inject=fsync:delay_enter=600000000");
+    let untag = home.command("export");
+    for (name, _) in untag.get_envs() {
+        export.env_remove(name);
+    }
+    export.arg(untag.get_program()).args(untag.get_args());
+    export.arg(out.path().join("users.jsonl"));
+    let export = export.stderr(Stdio::null()).spawn();
+    let mut export = export.expect("strace is installed (apt-get install strace)");
+    let files = || fs::read_dir(out.path()).unwrap().flatten();
+    wait_until(|| files().any(|file| file.metadata().is_ok_and(|file| file.len() > 0)));
+
+    kill("-TERM", &export.id().to_string());
+    wait_until(|| files().count() == 0);
+    // What strace holds up can't end.
+    let status = fs::read_to_string(format!("/proc/{}/status", export.id())).unwrap();
+    let strace = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:\t"));
+    kill("-KILL", strace.unwrap());
+    assert_eq!(export.wait().unwrap().code(), Some(128 + 15));
+}
+
 #[test]
 fn a_signal_ends_an_import_that_waits_for_its_input() {
     let home = Home::new();
     let mut import = home.command("import");
     import.arg("-").stdin(Stdio::piped()).stderr(Stdio::null());
     let mut import = import.spawn().unwrap();
-    let started = Instant::now();
-    let wait = || {
-        assert!(started.elapsed() < PATIENCE, "nothing happens");
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    while !home.path().join("untag.db").exists() {
-        wait();
-    }
-    let kill = Command::new("kill").arg(import.id().to_string()).status();
-    assert!(kill.unwrap().success());
-    let status = loop {
-        if let Some(status) = import.try_wait().unwrap() {
-            break status;
-        }
-        wait();
-    };
+    wait_until(|| home.path().join("untag.db").exists());
+    kill("-TERM", &import.id().to_string());
+    let mut status = None;
+    wait_until(|| {
+        status = import.try_wait().unwrap();
+        status.is_some()
+    });
     // By itself, and not by the system, which would spare a container's first process.
-    assert_eq!(status.code(), Some(128 + 15));
+    assert_eq!(status.unwrap().code(), Some(128 + 15));
 }

@@ -1,8 +1,10 @@
 //! `untag import` and `untag export`: what goes in comes out.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::bulk::{export, import_file, import_stdin, stderr};
 use crate::home::Home;
@@ -92,6 +94,57 @@ fn export_to_a_file_replaces_it_and_leaves_nothing_beside_it() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn exports_to_one_file_at_once_each_leave_it_whole() {
+    let home = Home::new();
+    let users = (0..5_000).map(|number| {
+        let name = format!("user{number}@example.com");
+        line(ACCOUNT, &format!("{number:05}"), &name, &[("k", "v")])
+    });
+    home.import(&users.collect::<String>());
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("users.jsonl");
+    let of_another_program = out.path().join("users.jsonl.partial");
+    fs::write(&of_another_program, "mine").unwrap();
+    let exports = [(); 4].map(|()| {
+        let mut export = home.command("export");
+        export.arg(&file).stderr(Stdio::null()).spawn().unwrap()
+    });
+    let whole = export(&home);
+    for mut export in exports {
+        assert!(export.wait().unwrap().success());
+        assert!(fs::read_to_string(&file).unwrap() == whole);
+    }
+    assert_eq!(fs::read_to_string(&of_another_program).unwrap(), "mine");
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn export_keeps_the_mode_of_the_file_and_the_link_to_it() {
+    let home = directory();
+    let out = tempfile::tempdir().unwrap();
+    let (links, files) = (out.path().join("links"), out.path().join("files"));
+    fs::create_dir(&links).unwrap();
+    fs::create_dir(&files).unwrap();
+    let old = files.join("old");
+    fs::write(&old, "old").unwrap();
+    fs::set_permissions(&old, Permissions::from_mode(0o604)).unwrap();
+    // What a program makes that asks for no mode.
+    let usual = File::create(out.path().join("usual")).unwrap();
+    let usual = usual.metadata().unwrap().mode() & 0o777;
+    for (name, mode) in [("old", 0o604), ("new", usual)] {
+        let (link, file) = (links.join(name), files.join(name));
+        symlink(Path::new("../files").join(name), &link).unwrap();
+        let output = home.command("export").arg(&link).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{name}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), export(&home));
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, mode, "{name}");
+    }
+    assert_eq!(fs::read_dir(&links).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(&files).unwrap().count(), 2);
 }
 
 #[test]
