@@ -9,6 +9,7 @@
 //! - a command acts on its own account and never sees another's resources;
 //! - a future that is dropped leaves its command applied as a whole or not at all.
 
+mod bulk;
 pub mod ims;
 mod paging;
 pub mod postgres;
@@ -18,6 +19,8 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+pub use bulk::NameTaken;
 
 use crate::domain::{
     Applied, Changed, Continuation, Fault, FaultCode, ListQuery, Position, Refusal, TagCommand,

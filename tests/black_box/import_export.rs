@@ -9,7 +9,8 @@ use std::process::Stdio;
 use crate::bulk::{export, import_file, import_stdin, stderr};
 use crate::home::Home;
 use crate::users::{
-    ACCOUNT, ANN, BEN, OTHER_ACCOUNT, ask, directory, ids, line, server, tags_of, untag_request,
+    ACCOUNT, ANN, ANN_NAME, BEN, OTHER_ACCOUNT, ask, directory, ids, line, list_as, list_request,
+    names, server, tags_of, untag_request,
 };
 
 #[test]
@@ -164,6 +165,107 @@ fn import_replaces_the_users_it_names_and_leaves_the_others() {
         exported.contains(r#""env":"test""#) && exported.contains(r#""env":"other""#),
         "{exported}"
     );
+}
+
+/// The users of a store, as account, id and name.
+fn named(home: &Home) -> Vec<[String; 3]> {
+    let users = export(home);
+    let users = users.lines().map(|line| {
+        let user: serde_json::Value = serde_json::from_str(line).unwrap();
+        ["account_id", "resource_id", "principal_name"]
+            .map(|field| user[field].as_str().unwrap().to_owned())
+    });
+    users.collect()
+}
+
+/// Users by id and name.
+type Users = &'static [(&'static str, &'static str)];
+
+#[test]
+fn names_pass_from_one_user_to_another_in_an_import() {
+    let given = |users: &[(&str, &str)]| -> String {
+        let lines = users.iter().map(|(id, name)| line(ACCOUNT, id, name, &[]));
+        lines.collect()
+    };
+    let cases: [(&str, Users, Users); 6] = [
+        (
+            "a swap",
+            &[("1", "b@x"), ("2", "a@x")],
+            &[("1", "b@x"), ("2", "a@x"), ("3", "c@x")],
+        ),
+        (
+            "a chain",
+            &[("1", "b@x"), ("2", "d@x")],
+            &[("1", "b@x"), ("2", "d@x"), ("3", "c@x")],
+        ),
+        (
+            "round, in another case, and to a new user",
+            &[("0", "A@x"), ("1", "B@x"), ("2", "C@x"), ("3", "d@x")],
+            &[("0", "A@x"), ("1", "B@x"), ("2", "C@x"), ("3", "d@x")],
+        ),
+        (
+            "by a line that a later one replaces",
+            &[("1", "b@x"), ("1", "d@x")],
+            &[("1", "d@x"), ("2", "b@x"), ("3", "c@x")],
+        ),
+        (
+            "back and forth",
+            &[("1", "b@x"), ("2", "d@x"), ("1", "a@x"), ("2", "b@x")],
+            &[("1", "a@x"), ("2", "b@x"), ("3", "c@x")],
+        ),
+        (
+            "only its case",
+            &[("1", "A@X")],
+            &[("1", "A@X"), ("2", "b@x"), ("3", "c@x")],
+        ),
+    ];
+    for (what, lines, after) in cases {
+        let home = Home::new();
+        let other = line(OTHER_ACCOUNT, "1", "b@x", &[]);
+        home.import(&(given(&[("1", "a@x"), ("2", "b@x"), ("3", "c@x")]) + &other));
+        let output = import_stdin(&home, given(lines).as_bytes());
+        assert!(output.status.success(), "{what}: {}", stderr(&output));
+        let of_account = after
+            .iter()
+            .map(|(id, name)| [ACCOUNT, id, name].map(str::to_owned));
+        let other = [OTHER_ACCOUNT, "1", "b@x"].map(str::to_owned);
+        assert_eq!(
+            named(&home),
+            of_account.chain([other]).collect::<Vec<_>>(),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn users_who_have_swapped_names_are_found_by_them() {
+    let home = directory();
+    let lines = [
+        line(ACCOUNT, ANN, "ben@example.com", &[("now", "ben")]),
+        line(ACCOUNT, BEN, ANN_NAME, &[("now", "ann")]),
+    ];
+    home.import(&lines.concat());
+    let server = home.serve(&[]);
+    let client = &mut server.client().await;
+    let found = list_as(client, ACCOUNT, list_request(names([ANN_NAME]))).await;
+    assert_eq!(found.unwrap(), [format!("{BEN} now=ann")]);
+}
+
+#[test]
+fn the_last_line_of_a_user_counts_and_the_user_counts_once() {
+    let home = directory();
+    let lines = [
+        line(ACCOUNT, ANN, ANN_NAME, &[("env", "first")]),
+        line(ACCOUNT, "9", "i@j", &[]),
+        line(OTHER_ACCOUNT, ANN, ANN_NAME, &[]),
+        line(ACCOUNT, ANN, ANN_NAME, &[("env", "last")]),
+    ];
+    let output = import_stdin(&home, lines.concat().as_bytes());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("imported 3 users into"), "{said}");
+    let exported = export(&home);
+    assert!(exported.contains(r#"{"env":"last"}"#), "{exported}");
+    assert!(!exported.contains("first"), "{exported}");
 }
 
 /// A line with its fields in the order of an export.

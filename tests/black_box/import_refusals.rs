@@ -1,7 +1,7 @@
 //! `untag import` of what can't be imported: it says which line, and imports nothing.
 
 use crate::bulk::{export, import_stdin, stderr};
-use crate::users::{ACCOUNT, directory, line};
+use crate::users::{ACCOUNT, ANN, directory, line};
 
 /// Lines that can't be imported: what is wrong, the line, and what the error names.
 fn bad_lines() -> Vec<(&'static str, Vec<u8>, &'static str)> {
@@ -116,19 +116,52 @@ fn a_bad_line_is_named_by_its_number_and_nothing_is_imported() {
 }
 
 #[test]
-fn a_name_that_another_user_has_is_refused_whatever_its_case() {
+fn a_name_that_two_users_would_have_is_refused_whatever_its_case() {
     let home = directory();
     let before = export(&home);
-    let taken = line(ACCOUNT, "777", "ANN.LEE@example.com", &[]);
-    let lines = [line(ACCOUNT, "1", "a@b", &[]), taken].concat();
-    let output = import_stdin(&home, lines.as_bytes());
-    assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
-    // One store tells the name as given, another as it compares it.
-    let names_both = said.to_lowercase().contains("ann.lee@example.com") && said.contains(ACCOUNT);
-    assert!(names_both, "{said}");
-    assert!(said.contains("nothing was imported"), "{said}");
-    assert_eq!(export(&home), before);
+    let taken = |id: &str| line(ACCOUNT, id, "ANN.LEE@example.com", &[]);
+    let new = |id: &str| line(ACCOUNT, id, "New@example.com", &[]);
+    let cases = [
+        (
+            "of a user who is there",
+            taken("777"),
+            [ANN, "777"],
+            "ann.lee@",
+        ),
+        (
+            "of two new users",
+            new("777") + &new("778").to_lowercase(),
+            ["777", "778"],
+            "new@",
+        ),
+        (
+            "of two who wait for it",
+            taken("777") + &taken("778"),
+            [ANN, "777"],
+            "ann.lee@",
+        ),
+        // Ann gives her name up, and two want it.
+        (
+            "given up once",
+            taken("777") + &taken("778") + &line(ACCOUNT, ANN, "ann@example.com", &[]),
+            ["777", "778"],
+            "ann.lee@",
+        ),
+    ];
+    for (what, lines, users, name) in cases {
+        let lines = line(ACCOUNT, "1", "a@b", &[]) + &lines;
+        let output = import_stdin(&home, lines.as_bytes());
+        assert_eq!(output.status.code(), Some(1), "{what}");
+        let said = stderr(&output);
+        let both = format!(
+            "the users {} and {} of account {ACCOUNT} would both have the principal name",
+            users[0], users[1]
+        );
+        assert!(said.contains(&both), "{what}: {said}");
+        assert!(said.to_lowercase().contains(name), "{what}: {said}");
+        assert!(said.contains("nothing was imported"), "{what}: {said}");
+        assert_eq!(export(&home), before, "{what}");
+    }
 
     let of_another_account = line("1003", "777", "ANN.LEE@example.com", &[]);
     assert!(

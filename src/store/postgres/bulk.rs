@@ -6,25 +6,58 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
+use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
 use super::error::Failure;
 use super::{ConnectionString, OpenError, Options, PostgresStore, migrations, record};
 use crate::domain::{AccountId, PrincipalName, Resource};
+use crate::store::NameTaken;
 
 /// How many bytes of COPY data travel at once.
 const CHUNK: usize = 256 * 1024;
 
-/// COPY fills a table of the session, and one statement moves it over: a resource that is there already is replaced.
+/// COPY fills a table of the session, and statements move it over: a resource that is there already is replaced, and of
+/// several with one id the last is taken.
 const STAGE: &str = "CREATE TEMPORARY TABLE import (
-    number bigint, account_id text, resource_id text, principal_name text, tags jsonb
+    number bigint, account_id text COLLATE \"C\", resource_id text COLLATE \"C\", principal_name text COLLATE \"C\", tags jsonb
 ) ON COMMIT DROP";
 const COPY_IN: &str = "COPY import FROM STDIN";
+/// The lines whose names other users have. Those may be given up by other lines, so that the names are deferred until all
+/// rows are locked, in order of account and id as changes lock them.
+const DEFER: &str = "CREATE TEMPORARY TABLE deferred ON COMMIT DROP AS
+    SELECT DISTINCT import.number FROM import JOIN resource AS holder
+    ON holder.account_id = import.account_id AND lower(holder.principal_name) = lower(import.principal_name)
+    WHERE holder.resource_type = 'user' AND holder.resource_id <> import.resource_id";
+/// Writes all rows. In the place of a deferred name stands one that nobody else has: a name has no space.
 const MOVE: &str = "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags)
-    SELECT DISTINCT ON (account_id, resource_id) account_id, 'user', resource_id, principal_name, tags
-    FROM import ORDER BY account_id, resource_id, number DESC
+    SELECT DISTINCT ON (account_id, resource_id) account_id, 'user', resource_id,
+        principal_name || CASE WHEN deferred.number IS NULL THEN '' ELSE ' ' || resource_id END, tags
+    FROM import LEFT JOIN deferred USING (number) ORDER BY account_id, resource_id, number DESC
     ON CONFLICT (account_id, resource_type, resource_id)
     DO UPDATE SET principal_name = excluded.principal_name, tags = excluded.tags";
+/// Gives every row with a deferred name that name.
+const GIVE_NAMES: &str = "UPDATE resource SET principal_name = import.principal_name
+    FROM import JOIN deferred USING (number)
+    WHERE resource.account_id = import.account_id AND resource.resource_type = 'user'
+    AND resource.resource_id = import.resource_id
+    AND resource.principal_name = import.principal_name || ' ' || import.resource_id";
+/// Two users with one name in the state after the import.
+const NAME_TAKEN: &str = "WITH line AS (
+        SELECT DISTINCT ON (account_id, resource_id) account_id, resource_id, principal_name
+        FROM import ORDER BY account_id, resource_id, number DESC
+    )
+    SELECT line.account_id, line.principal_name, other.resource_id, line.resource_id
+    FROM line JOIN line AS other ON other.account_id = line.account_id
+    AND lower(other.principal_name) = lower(line.principal_name) AND other.resource_id < line.resource_id
+    UNION ALL
+    SELECT line.account_id, line.principal_name, holder.resource_id, line.resource_id
+    FROM line JOIN resource AS holder ON holder.account_id = line.account_id
+    AND lower(holder.principal_name) = lower(line.principal_name) AND holder.resource_id <> line.resource_id
+    WHERE holder.resource_type = 'user' AND NOT EXISTS (
+        SELECT FROM line WHERE line.account_id = holder.account_id AND line.resource_id = holder.resource_id
+    )
+    ORDER BY 1, 3, 4 LIMIT 1";
 /// Without statistics PostgreSQL reads the table from end to end for a change of one user.
 const ANALYZE: &str = "ANALYZE (SKIP_LOCKED) resource";
 const COPY_OUT: &str = "COPY (SELECT account_id, resource_id, principal_name, tags FROM resource
@@ -40,8 +73,8 @@ pub enum BulkError<E> {
     #[error(transparent)]
     Caller(E),
     /// A name that two resources of one account would have.
-    #[error("two users of one account would have the same principal name: {0}")]
-    NameTaken(String),
+    #[error(transparent)]
+    NameTaken(NameTaken),
     /// The database.
     #[error("the database failed: {0}")]
     Store(String),
@@ -49,13 +82,7 @@ pub enum BulkError<E> {
 
 impl<E> From<tokio_postgres::Error> for BulkError<E> {
     fn from(error: tokio_postgres::Error) -> Self {
-        match error
-            .as_db_error()
-            .filter(|error| *error.code() == SqlState::UNIQUE_VIOLATION)
-        {
-            Some(taken) => Self::NameTaken(taken.detail().unwrap_or_default().to_owned()),
-            None => Self::Store(Failure::from(error).to_string()),
-        }
+        Self::Store(Failure::from(error).to_string())
     }
 }
 
@@ -74,8 +101,8 @@ async fn connect<E>(connection: &ConnectionString) -> Result<tokio_postgres::Cli
     Ok(client)
 }
 
-/// Puts resources into the store, all of them or, where one fails, none. One that is there already is replaced. Returns how
-/// many there were.
+/// Puts resources into the store, all of them or, where one fails, none. One that is there already is replaced, and of
+/// several with one id the last is taken. Returns how many users there were.
 ///
 /// # Errors
 /// The first error of `resources`, or the store's own.
@@ -84,26 +111,71 @@ pub async fn import<E>(
     resources: impl IntoIterator<Item = Result<Resource, E>>,
 ) -> Result<u64, BulkError<E>> {
     let mut client = connect(connection).await?;
-    let transaction = client.transaction().await?;
+    let mut transaction = client.transaction().await?;
     transaction.batch_execute(STAGE).await?;
     let mut sink = Box::pin(transaction.copy_in::<_, Bytes>(COPY_IN).await?);
     let mut chunk = String::with_capacity(CHUNK + 64 * 1024);
-    let mut count = 0;
-    for resource in resources {
+    for (number, resource) in (1..).zip(resources) {
         let resource = resource.map_err(BulkError::Caller)?;
-        count += 1;
-        push_row(&mut chunk, count, &resource)?;
+        push_row(&mut chunk, number, &resource)?;
         if chunk.len() >= CHUNK {
             sink.send(Bytes::from(std::mem::take(&mut chunk))).await?;
         }
     }
     sink.send(Bytes::from(chunk)).await?;
     sink.as_mut().finish().await?;
-    transaction.batch_execute(MOVE).await?;
+    drop(sink);
+    let users = move_over(&mut transaction).await?;
     transaction.commit().await?;
     // The import is done. Where this fails, autovacuum comes to it in a minute or so.
     let _ = client.batch_execute(ANALYZE).await;
-    Ok(count)
+    Ok(users)
+}
+
+/// Moves what was staged into the table of resources, and returns how many users there were.
+async fn move_over<E>(transaction: &mut Transaction<'_>) -> Result<u64, BulkError<E>> {
+    // What was staged outlives the failure of a statement behind a savepoint.
+    let savepoint = transaction.savepoint("move").await?;
+    let moved = async {
+        let deferred = savepoint.execute_typed(DEFER, &[]).await?;
+        let users = savepoint.execute_typed(MOVE, &[]).await?;
+        if deferred > 0 {
+            savepoint.execute_typed(GIVE_NAMES, &[]).await?;
+        }
+        Ok(users)
+    };
+    match moved.await {
+        Ok(users) => {
+            savepoint.commit().await?;
+            Ok(users)
+        }
+        Err(error) if is_unique_violation(&error) => {
+            savepoint.rollback().await?;
+            Err(name_taken(transaction, error).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_unique_violation(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+}
+
+/// Finds out which users would have the same name.
+async fn name_taken<E>(
+    transaction: &Transaction<'_>,
+    violation: tokio_postgres::Error,
+) -> Result<BulkError<E>, tokio_postgres::Error> {
+    let Some(row) = transaction.query_typed_opt(NAME_TAKEN, &[]).await? else {
+        // It was another import's, which was taken back meanwhile.
+        return Ok(violation.into());
+    };
+    Ok(BulkError::NameTaken(NameTaken {
+        account: row.get(0),
+        name: row.get(1),
+        first: row.get(2),
+        second: row.get(3),
+    }))
 }
 
 fn push_row<E>(chunk: &mut String, number: u64, resource: &Resource) -> Result<(), BulkError<E>> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, Statement, params};
 use thiserror::Error;
 
 use super::error::{ApplyError, OpenError};
@@ -11,6 +11,7 @@ use super::removals::{self, Logged, Removed};
 use super::schema::{self, DataDirectory};
 use super::tags::{self, CorruptTags};
 use crate::domain::{AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId};
+use crate::store::NameTaken;
 
 /// Why an import or an export stopped. An import that stopped has changed nothing.
 #[derive(Debug, Error)]
@@ -21,19 +22,9 @@ pub enum BulkError<E> {
     /// The other side: the lines that are read, or the file that is written.
     #[error(transparent)]
     Caller(E),
-    /// A name that another resource of the account has.
-    #[error(
-        "resource {number} ({name}): another user of account {account} has this principal name; \
-         give each user its own"
-    )]
-    NameTaken {
-        /// Its place in the import, from 1.
-        number: u64,
-        /// The name.
-        name: PrincipalName,
-        /// The account.
-        account: AccountId,
-    },
+    /// A name that two resources of an account would have.
+    #[error(transparent)]
+    NameTaken(NameTaken),
     /// The store.
     #[error("the store failed: {0}")]
     Store(#[source] ApplyError),
@@ -46,7 +37,7 @@ impl<E> From<rusqlite::Error> for BulkError<E> {
 }
 
 /// Puts resources into the store of a directory, all of them or, where one fails, none. One that is there already is
-/// replaced. Returns how many there were.
+/// replaced, and of several with one id the last is taken. Returns how many users there were.
 ///
 /// # Errors
 /// The first error of `resources`, or the store's own.
@@ -67,42 +58,122 @@ pub(super) fn insert<E>(
     let transaction = connection.unchecked_transaction()?;
     // Notes are of the tags that a row has had before.
     removals::fold_all(&transaction).map_err(BulkError::Store)?;
-    let mut statement = connection.prepare(
-        "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags) \
-         VALUES (?1, ?2, ?3, ?4, ?5) \
-         ON CONFLICT (account_id, resource_type, resource_id) \
-         DO UPDATE SET principal_name = excluded.principal_name, tags = excluded.tags",
-    )?;
-    let mut number = 0;
+    let mut import = Import::begin(&transaction)?;
     for resource in resources {
-        let resource = resource.map_err(BulkError::Caller)?;
-        number += 1;
-        let inserted = statement.execute(params![
+        import.put(&resource.map_err(BulkError::Caller)?)?;
+    }
+    let users = import.users;
+    if import.has_deferred_names && give_deferred_names(&transaction)? == NamesGiven::Taken {
+        let taken = transaction.query_row(NAME_TAKEN, [], |row| {
+            Ok(NameTaken {
+                account: row.get(0)?,
+                name: row.get(1)?,
+                first: row.get(2)?,
+                second: row.get(3)?,
+            })
+        })?;
+        return Err(BulkError::NameTaken(taken));
+    }
+    drop(import);
+    transaction.commit()?;
+    Ok(users)
+}
+
+const UPSERT: &str = "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags) \
+     VALUES (?1, ?2, ?3, ?4, ?5) \
+     ON CONFLICT (account_id, resource_type, resource_id) \
+     DO UPDATE SET principal_name = excluded.principal_name, tags = excluded.tags \
+     RETURNING number";
+
+/// Gives every row with a deferred name that name. A name has no space.
+const GIVE_NAMES: &str = "UPDATE resource \
+     SET principal_name = substr(principal_name, 1, instr(principal_name, ' ') - 1) \
+     WHERE instr(principal_name, ' ') > 0";
+
+/// Two users with one name, of whom one at least has it deferred.
+const NAME_TAKEN: &str = "WITH deferred AS ( \
+         SELECT account_id, resource_type, resource_id, \
+             substr(principal_name, 1, instr(principal_name, ' ') - 1) AS name \
+         FROM resource WHERE instr(principal_name, ' ') > 0 \
+     ) \
+     SELECT account_id, principal_name, holder.resource_id, deferred.resource_id \
+     FROM deferred JOIN resource AS holder USING (account_id, resource_type) \
+     WHERE holder.principal_name = deferred.name \
+     UNION ALL \
+     SELECT account_id, name, min(resource_id), max(resource_id) \
+     FROM deferred GROUP BY account_id, name COLLATE NOCASE HAVING count(*) > 1 \
+     ORDER BY 1, 3, 4 LIMIT 1";
+
+/// An import under way.
+struct Import<'connection> {
+    upsert: Statement<'connection>,
+    /// Whether a user of the import has the row of this number.
+    written: Vec<bool>,
+    /// How many users the import has had.
+    users: u64,
+    /// Whether users wait for names that others had when their turn came: those may be given up by a later line.
+    has_deferred_names: bool,
+}
+
+impl<'connection> Import<'connection> {
+    fn begin(connection: &'connection Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            upsert: connection.prepare(UPSERT)?,
+            written: Vec::new(),
+            users: 0,
+            has_deferred_names: false,
+        })
+    }
+
+    fn put(&mut self, resource: &Resource) -> rusqlite::Result<()> {
+        let name = resource.principal_name.as_str();
+        let row = match self.upsert(resource, name) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                self.has_deferred_names = true;
+                // Nobody else has it, and the name can be read from it.
+                self.upsert(resource, &format!("{name} {}", resource.id))?
+            }
+            upserted => upserted?,
+        };
+        if self.written.len() <= row {
+            self.written.resize(row + 1, false);
+        }
+        if !std::mem::replace(&mut self.written[row], true) {
+            self.users += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes a resource under this name, and returns the number of its row.
+    fn upsert(&mut self, resource: &Resource, name: &str) -> rusqlite::Result<usize> {
+        let values = params![
             resource.account.as_str(),
             RESOURCE_TYPE_USER,
             resource.id.as_str(),
-            resource.principal_name.as_str(),
+            name,
             tags::encode(resource.tags()),
-        ]);
-        match inserted {
-            Ok(_) => {}
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                let Resource {
-                    account,
-                    principal_name: name,
-                    ..
-                } = resource;
-                return Err(BulkError::NameTaken {
-                    number,
-                    name,
-                    account,
-                });
-            }
-            Err(error) => return Err(error.into()),
-        }
+        ];
+        let number: i64 = self.upsert.query_row(values, |row| row.get(0))?;
+        usize::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, number))
     }
-    transaction.commit()?;
-    Ok(number)
+}
+
+/// What came of the deferred names.
+#[derive(PartialEq, Eq)]
+enum NamesGiven {
+    All,
+    /// None was given: somebody has one of them.
+    Taken,
+}
+
+fn give_deferred_names(connection: &Connection) -> rusqlite::Result<NamesGiven> {
+    match connection.execute(GIVE_NAMES, []) {
+        Ok(_) => Ok(NamesGiven::All),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Ok(NamesGiven::Taken)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Hands every resource of a directory's store to `each`, in order of account and id, as they were at one moment. The
