@@ -1,6 +1,6 @@
 //! The command line. Every flag is also an environment variable.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -62,7 +62,8 @@ pub struct ServeArguments {
         long,
         env = "UNTAG_LISTEN",
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:50051"
+        default_value = "127.0.0.1:50051",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 
@@ -71,7 +72,8 @@ pub struct ServeArguments {
         long,
         env = "UNTAG_ADMIN_LISTEN",
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:50052"
+        default_value = "127.0.0.1:50052",
+        value_parser = address
     )]
     pub admin_listen: SocketAddr,
 
@@ -80,6 +82,7 @@ pub struct ServeArguments {
         long,
         env = "UNTAG_LISTEN_RPC",
         value_name = "ADDRESS:PORT",
+        value_parser = address,
         requires = "access_keys"
     )]
     pub listen_rpc: Option<SocketAddr>,
@@ -212,7 +215,8 @@ pub struct AttemptArguments {
     pub source_ip: Option<IpAddr>,
 
     /// Whether the caller comes over TLS.
-    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set, requires = "caller")]
+    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set,
+        value_parser = boolean, requires = "caller")]
     pub secure_transport: bool,
 
     /// When the caller comes, in ISO 8601, such as 2026-08-12T17:00:00+08:00; now without it.
@@ -228,7 +232,8 @@ pub struct HealthArguments {
         long,
         env = "UNTAG_ADMIN_LISTEN",
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:50052"
+        default_value = "127.0.0.1:50052",
+        value_parser = address
     )]
     pub admin_listen: SocketAddr,
     /// How long the answer may take, in seconds.
@@ -241,6 +246,30 @@ pub struct HealthArguments {
 pub struct CompletionsArguments {
     /// The shell.
     pub shell: Shell,
+}
+
+/// An IP address and a port. `localhost` is 127.0.0.1: what listens there and what connects there have to agree on one address.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let local = |(host, port): (&str, &str)| {
+        let port = host.eq_ignore_ascii_case("localhost").then(|| port.parse());
+        Some((Ipv4Addr::LOCALHOST, port?.ok()?).into())
+    };
+    let address = text.parse().ok();
+    let address = address.or_else(|| text.rsplit_once(':').and_then(local));
+    address.ok_or_else(|| {
+        "give an IP address and a port, such as 127.0.0.1:50051, [::1]:50051 or localhost:50051, \
+         or 0.0.0.0:50051 for all addresses"
+            .to_owned()
+    })
+}
+
+/// Yes or no, as people write it.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err("give true or false; yes, no, on, off, 1 and 0 do too".to_owned()),
+    }
 }
 
 /// A number of seconds, which may have a fraction: 0.001 to 86,400.

@@ -13,21 +13,31 @@ mod limits;
 mod migrate;
 mod security;
 mod serve;
+mod settings;
 mod store;
+mod unknown_variables;
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 pub use args::{Arguments, Command};
+use settings::Settings;
 
 /// Parses the command line, runs the subcommand and returns the exit code: 0 for success, 1 for a failure, which stderr
 /// explains, 2 for a command line that is wrong, and 128 and the number of the signal that ended it. For `check-policy`
 /// denied is 1, and a policy file that is wrong is 2.
 #[must_use]
 pub fn run() -> ExitCode {
-    let command = Arguments::parse().command;
+    let Settings { command, warnings } = match Settings::read() {
+        Ok(settings) => settings,
+        Err(error) => error.exit(),
+    };
+    // The service has a log for them.
+    if !matches!(command, Command::Serve(_)) {
+        for warning in &warnings {
+            eprintln!("untag: warning: {warning}");
+        }
+    }
     if matches!(
         command,
         Command::Import(_) | Command::Export(_) | Command::Migrate(_)
@@ -36,7 +46,7 @@ pub fn run() -> ExitCode {
         return fail(error);
     }
     match command {
-        Command::Serve(arguments) => serve::run(*arguments),
+        Command::Serve(arguments) => serve::run(*arguments, &warnings),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
@@ -48,6 +58,7 @@ pub fn run() -> ExitCode {
 
 /// Says what went wrong, and returns the exit code for it.
 fn fail(error: impl Display) -> ExitCode {
-    eprintln!("untag: {error}");
+    let error = error.to_string();
+    eprintln!("untag: {error}{}", settings::origins(&error));
     ExitCode::FAILURE
 }

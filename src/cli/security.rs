@@ -10,9 +10,12 @@ use crate::auth::Demand;
 use crate::auth::token::{KeySource, TokenRules};
 use crate::server::{TlsFiles, TokenIssuer};
 
+/// The heading of the flags in the help.
+pub const HEADING: &str = "Who may call";
+
 /// Who may call `untag serve`.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Who may call")]
+#[command(next_help_heading = HEADING)]
 pub struct SecurityArguments {
     /// The certificate of the tag service and those above it, a PEM file. With it the service speaks TLS 1.2 and 1.3.
     #[arg(

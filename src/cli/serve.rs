@@ -32,11 +32,15 @@ const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// Three users of one account.
 const SAMPLE_DATA: &str = include_str!("sample-data.jsonl");
 
-pub fn run(arguments: ServeArguments) -> ExitCode {
-    run_until_signal(arguments).unwrap_or_else(fail)
+/// Serves until a signal ends it. The warnings are about the settings, and go to the log.
+pub fn run(arguments: ServeArguments, warnings: &[String]) -> ExitCode {
+    run_until_signal(arguments, warnings).unwrap_or_else(fail)
 }
 
-fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error>> {
+fn run_until_signal(
+    arguments: ServeArguments,
+    warnings: &[String],
+) -> Result<ExitCode, Box<dyn Error>> {
     let demand = demand(&arguments)?;
     let tokens = arguments.security.tokens()?;
     let tls = arguments.security.tls();
@@ -52,6 +56,9 @@ fn run_until_signal(arguments: ServeArguments) -> Result<ExitCode, Box<dyn Error
     let beside = None;
     let logs = telemetry::start_logging(arguments.log_format, &arguments.log_level, beside);
     let (log_level, _logs) = logs?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     if tokens.is_some() && tls.is_none() && !arguments.listen.ip().is_loopback() {
         tracing::warn!(
             "tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"

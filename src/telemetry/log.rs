@@ -114,7 +114,7 @@ pub fn start_logging(
     let parsed = parse(filter)?;
     let (buffer, guard) = appender::start(stderr())?;
     let is_terminal = stderr().is_terminal();
-    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none();
+    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(colours)
         .with_writer(buffer);

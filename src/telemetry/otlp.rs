@@ -50,7 +50,7 @@ impl Traces {
         };
         let mut resource = Resource::builder();
         // The variables of the environment go first.
-        if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        if std::env::var_os("OTEL_SERVICE_NAME").is_none_or(|name| name.is_empty()) {
             resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
         }
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));

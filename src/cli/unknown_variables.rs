@@ -1,0 +1,127 @@
+//! Variables that look like settings of this program, and are none.
+
+use std::env;
+
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Error};
+
+use super::security::HEADING;
+
+/// What the names of all variables of the program begin with.
+const PREFIX: &str = "UNTAG_";
+
+/// How alike two names have to be for one to be taken for the other.
+const ALIKE: f64 = 0.85;
+
+/// Words that say of a name that it is about who may do what.
+const SECURITY_WORDS: [&str; 22] = [
+    "ALLOW",
+    "ANONYMOUS",
+    "AUDIT",
+    "AUTH",
+    "CA",
+    "CERT",
+    "CERTIFICATE",
+    "CORS",
+    "CREDENTIAL",
+    "DENY",
+    "IDENTITY",
+    "JWKS",
+    "JWT",
+    "KEY",
+    "PASSWORD",
+    "POLICY",
+    "REFLECTION",
+    "REQUIRE",
+    "SECRET",
+    "SECURITY",
+    "TLS",
+    "TOKEN",
+];
+
+/// Looks for variables that nobody knows, and returns what is to be said of them.
+///
+/// # Errors
+/// For `untag serve`, when one of them was meant to keep somebody out.
+pub fn check(command: &mut Command, subcommand: &super::Command) -> Result<Vec<String>, Error> {
+    // Neither has a setting with a variable.
+    if matches!(
+        subcommand,
+        super::Command::CheckPolicy(_) | super::Command::Completions(_)
+    ) {
+        return Ok(Vec::new());
+    }
+    let known: Vec<(String, bool)> = command
+        .get_subcommands()
+        .flat_map(Command::get_arguments)
+        .filter_map(|argument| {
+            let name = argument.get_env()?.to_str()?.to_owned();
+            Some((name, is_about_security(argument)))
+        })
+        .collect();
+    let mut warnings = Vec::new();
+    for (name, value) in env::vars_os() {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        let is_known = known.iter().any(|(known, _)| *known == name);
+        if !name.starts_with(PREFIX)
+            || is_known
+            || value.is_empty()
+            || is_service_link(&name, &value)
+        {
+            continue;
+        }
+        let nearest = nearest(&name, &known);
+        let meant = nearest.map_or_else(String::new, |(nearest, _)| {
+            format!("; did you mean {nearest}?")
+        });
+        let is_security =
+            has_security_word(&name) || nearest.is_some_and(|(_, is_security)| *is_security);
+        if is_security && matches!(subcommand, super::Command::Serve(_)) {
+            let refusal = format!(
+                "the variable {name} is no setting of untag, and the service would run without what it is to \
+                 set: correct its name, or unset it{meant}"
+            );
+            return Err(command.error(ErrorKind::UnknownArgument, refusal));
+        }
+        let warning = format!("the variable {name} is no setting of untag{meant}");
+        warnings.push(warning);
+    }
+    warnings.sort();
+    Ok(warnings)
+}
+
+fn is_about_security(argument: &Arg) -> bool {
+    argument.get_help_heading() == Some(HEADING)
+}
+
+fn has_security_word(name: &str) -> bool {
+    let singular = |word: &str| word.strip_suffix('S').unwrap_or(word).to_owned();
+    let is_one = |word: &str| {
+        SECURITY_WORDS.contains(&word) || SECURITY_WORDS.contains(&singular(word).as_str())
+    };
+    name.split('_').any(is_one)
+}
+
+fn nearest<'known>(name: &str, known: &'known [(String, bool)]) -> Option<&'known (String, bool)> {
+    let likeness = |known: &str| {
+        let own = |name: &str| name.trim_start_matches(PREFIX).to_owned();
+        strsim::jaro_winkler(&own(name), &own(known))
+    };
+    let alike = known.iter().map(|known| (likeness(&known.0), known));
+    let (_, nearest) = alike
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    Some(nearest)
+}
+
+/// Whether Kubernetes has set the variable, which it does for each Service: a Service may be named untag.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_port = |rest: &str| {
+        rest.trim_start_matches('_')
+            .starts_with(|c: char| c.is_ascii_digit())
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.split("_PORT").skip(1).any(is_port)
+        || (name.ends_with("_PORT") && value.contains("://"))
+}
