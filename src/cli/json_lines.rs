@@ -8,6 +8,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use crate::bom::without_bom;
 use crate::domain::{
     AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId, TagKey, TagValue,
 };
@@ -94,12 +95,12 @@ pub fn read(mut input: impl BufRead) -> impl Iterator<Item = Result<Resource, Li
                 Err(source) => return Some(Err(LineError::Read { number, source })),
             }
             let is_cut = line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n");
-            let parsed = if is_cut {
-                Err(format!("longer than {MAX_LINE_BYTES} bytes"))
-            } else if line.trim_ascii().is_empty() {
-                continue;
-            } else {
-                parse(&line)
+            // Files that are put together each have their own mark.
+            let parsed = match without_bom(&line) {
+                Err(error) => Err(error.to_string()),
+                Ok(_) if is_cut => Err(format!("longer than {MAX_LINE_BYTES} bytes")),
+                Ok(line) if line.trim_ascii().is_empty() => continue,
+                Ok(line) => parse(line),
             };
             return Some(parsed.map_err(|what| LineError::Invalid { number, what }));
         }

@@ -167,6 +167,18 @@ fn import_replaces_the_users_it_names_and_leaves_the_others() {
     );
 }
 
+#[test]
+fn lines_may_begin_with_a_byte_order_mark() {
+    let home = Home::new();
+    let lines = ["1", "2"].map(|id| {
+        let user = line(ACCOUNT, id, &format!("u{id}@x"), &[]);
+        format!("\u{feff}{user}\u{feff}\n")
+    });
+    let output = import_stdin(&home, lines.concat().as_bytes());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(named(&home).len(), 2);
+}
+
 /// The users of a store, as account, id and name.
 fn named(home: &Home) -> Vec<[String; 3]> {
     let users = export(home);

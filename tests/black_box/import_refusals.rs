@@ -85,6 +85,11 @@ fn bad_lines() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "at most 20 tags",
         ),
         ("too long", long, "longer than 65536 bytes"),
+        (
+            "UTF-16",
+            b"\xff\xfe{\0}\0".to_vec(),
+            "the byte order mark (BOM) of UTF-16; save it as UTF-8",
+        ),
     ]
 }
 
