@@ -27,6 +27,9 @@ use crate::service::RETRY_AFTER;
 use crate::signature::VERSION;
 use crate::telemetry::metrics::metrics;
 
+/// The content type of a form.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// Answers requests of the cloud's RPC style.
 #[derive(Debug, Clone)]
 pub struct Gateway(Arc<Inner>);
@@ -140,7 +143,8 @@ impl Gateway {
         }
         let in_query = query.len();
         let mut pairs = query;
-        if is_form(&parts.headers) {
+        let is_form = is_form(&parts.headers);
+        if is_form {
             pairs.extend(decode(body));
         }
         let parameters = Parameters::new(pairs).map_err(|fault| Stop::fault(&fault))?;
@@ -157,6 +161,9 @@ impl Gateway {
         let now = SystemTime::now();
         let (key, signature) =
             authenticate(&signed, &keys, &self.0.nonces, now).map_err(Stop::refusal)?;
+        if !is_form && !body.is_empty() {
+            return Err(Stop::no_form(&parts.headers));
+        }
         let action = asked(signature, &parts.headers, &parameters)?;
         let message = message(action, &parameters).map_err(|fault| Stop::fault(&fault))?;
         let traceparent = parts.headers.get("traceparent");
@@ -280,10 +287,15 @@ fn page_of_tags(page: &ListTagResourcesResponse) -> Value {
     content
 }
 
+/// Whether the body is a form, in the one encoding that is read.
 fn is_form(headers: &HeaderMap) -> bool {
-    shown(headers, CONTENT_TYPE.as_str())
-        .to_ascii_lowercase()
-        .starts_with("application/x-www-form-urlencoded")
+    let content_type = shown(headers, CONTENT_TYPE.as_str()).to_ascii_lowercase();
+    let (kind, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));
+    let parameters = parameters
+        .split(';')
+        .filter_map(|part| part.split_once('='));
+    let mut encodings = parameters.filter(|(name, _)| name.trim() == "charset");
+    kind.trim() == FORM && encodings.all(|(_, value)| value.trim().trim_matches('"') == "utf-8")
 }
 
 /// A header as text; empty where it is missing or none.
@@ -311,6 +323,18 @@ impl Stop {
 
     fn invalid(description: &str) -> Self {
         Self::fault(&super::parameters::malformed("", description))
+    }
+
+    /// A body that would be ignored, with the parameters that its sender believes to be in it.
+    fn no_form(headers: &HeaderMap) -> Self {
+        let content_type = match shown(headers, CONTENT_TYPE.as_str()) {
+            "" => "none",
+            content_type => content_type,
+        };
+        let content_type = shortened(content_type, LONGEST_NAME);
+        Self::invalid(&format!(
+            "the content type of the body is {content_type}; send parameters in the query, or as {FORM} in UTF-8"
+        ))
     }
 
     fn refusal(refusal: Refusal) -> Self {

@@ -2,6 +2,7 @@
 
 use prost::Message as _;
 
+use super::names;
 use super::parameters::{Parameters, malformed};
 use crate::domain::{Action, Fault};
 use crate::grpc::proto::{
@@ -22,6 +23,7 @@ pub fn action(name: &str) -> Option<Action> {
 /// # Errors
 /// What has no form in the contract.
 pub fn message(action: Action, parameters: &Parameters) -> Result<Vec<u8>, Fault> {
+    names::check(action, parameters)?;
     Ok(match action {
         Action::UntagResources => untag(parameters)?.encode_to_vec(),
         Action::TagResources => tag(parameters)?.encode_to_vec(),

@@ -8,6 +8,7 @@ mod authentication;
 mod call;
 mod gateway;
 mod message;
+mod names;
 mod nonces;
 mod parameters;
 

@@ -6,6 +6,7 @@ mod http;
 mod support;
 
 mod forgeries;
+mod parameters;
 mod sdk;
 mod sdks;
 mod signed;
