@@ -149,7 +149,7 @@ fn verify_v3<'a, 'keys>(
 ) -> Result<(Shown<'a>, &'keys AccessKey), Refusal> {
     let authorization = header(request.headers, AUTHORIZATION.as_str())?;
     let authorization = v3::Authorization::parse(authorization).ok_or(Refusal::Incomplete(
-        "the authorization header is not ACS3-HMAC-SHA256 Credential=…,SignedHeaders=…,Signature=…",
+        "the authorization header is not ACS3-HMAC-SHA256 Credential=…,SignedHeaders=…,Signature=…, with one space",
     ))?;
     let key = keys
         .get(authorization.access_key_id)

@@ -185,6 +185,10 @@ mod tests {
             "ACS3-HMAC-SHA256 SignedHeaders=a,Signature=00",
             "ACS3-HMAC-SHA256 Credential=id,SignedHeaders=a,Signature=00,Signature=11",
             "ACS3-HMAC-SHA256 Credential=id,SignedHeaders=a,Signature=00,More=1",
+            "ACS3-HMAC-SHA256  Credential=id,SignedHeaders=a,Signature=00",
+            "ACS3-HMAC-SHA256 Credential=id ,SignedHeaders=a,Signature=00",
+            "ACS3-HMAC-SHA256 Credential=id,SignedHeaders=a, Signature=00",
+            "ACS3-HMAC-SHA256 Credential=id,SignedHeaders=a,Signature=00\t",
             "Bearer token",
         ] {
             assert!(v3::Authorization::parse(bad).is_none(), "{bad}");

@@ -2,7 +2,7 @@
 
 use ring::{digest, hmac};
 
-use super::{Pair, canonical_query, hexadecimal};
+use super::{Pair, canonical_query, hexadecimal, is_word};
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
@@ -98,11 +98,15 @@ pub struct Authorization<'a> {
 }
 
 impl<'a> Authorization<'a> {
-    /// Reads the header; `None` for what is none of this algorithm.
+    /// Reads the header; `None` for what is none of this algorithm. The form is exact: where it were trimmed, one key would
+    /// have many ids.
     #[must_use]
     pub fn parse(header: &'a str) -> Option<Self> {
         let parts = header.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
-        let mut parts = parts.split(',').map(str::trim);
+        if !is_word(parts) {
+            return None;
+        }
+        let mut parts = parts.split(',');
         let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
         let access_key_id = part("Credential")?;
         let signed_headers = part("SignedHeaders")?.split(';');

@@ -113,6 +113,26 @@ fn what_decides_has_to_be_signed() {
         assert_eq!(code(&answer), (400, INCOMPLETE.to_owned()), "{others}");
         assert!(answer.body.contains("each once"), "{}", answer.body);
     }
+    // No space is where the cloud's SDKs have none.
+    for (exact, spaced) in [
+        ("Credential=LTAIexample,", "Credential=LTAIexample ,"),
+        ("Credential=LTAIexample,", "Credential= LTAIexample,"),
+        ("Credential=LTAIexample,", "Credential=LTAIexample\t,"),
+        (" Credential", "  Credential"),
+        (",SignedHeaders=", ", SignedHeaders="),
+        (";x-acs-version,", ";x-acs-version ,"),
+        (",Signature=", ", Signature="),
+        (",Signature=", " ,Signature="),
+    ] {
+        let request = Request::untag().sign();
+        let changed = authorization(&request).replacen(exact, spaced, 1);
+        assert_ne!(changed, authorization(&request));
+        refused(
+            &service,
+            &request.header("authorization", &changed),
+            INCOMPLETE,
+        );
+    }
     let bearer = Request::untag()
         .sign()
         .header("authorization", "Bearer token");
@@ -209,6 +229,11 @@ fn forged_and_replayed_parameters_are_refused() {
     assert_eq!(
         get(&sign_v1("GET", &sha256, crate::SECRET)),
         (400, INCOMPLETE.to_owned())
+    );
+    let spaced = unsigned.replace("AccessKeyId=LTAIexample", "AccessKeyId=LTAIexample%20");
+    assert_eq!(
+        get(&sign_v1("GET", &spaced, crate::SECRET)),
+        (404, "InvalidAccessKeyId.NotFound".to_owned())
     );
     assert_eq!(get(&good), (200, String::new()));
     assert_eq!(get(&good), (400, "SignatureNonceUsed".to_owned()));
