@@ -55,9 +55,9 @@ impl Admin {
                 Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
             },
             "/metrics" if is_get => {
-                let accept = request.headers().get(ACCEPT);
-                let accept = accept.and_then(|accept| accept.to_str().ok());
-                scrape(Format::accepted(accept.unwrap_or_default()))
+                let accept = request.headers().get_all(ACCEPT).iter();
+                let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
+                scrape(Format::accepted(&accept.join(",")))
             }
             "/log-level" if is_get => text(StatusCode::OK, &self.log_level.get()),
             // A browser says so of each PUT of a page, also of one that has this port's name (DNS rebinding).

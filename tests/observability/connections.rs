@@ -40,6 +40,56 @@ fn openmetrics_is_served_to_those_who_accept_it() {
 }
 
 #[test]
+fn the_form_of_metrics_is_what_the_client_likes_best() {
+    let (server, _home) = server(&[]);
+    let mut http = Http1::open(server.admin_address);
+    let (open, plain) = ("application/openmetrics-text", "text/plain");
+    for (accept, expected) in [
+        (
+            "application/openmetrics-text;q=0.1, text/plain;q=0.2",
+            plain,
+        ),
+        ("text/plain;q=0.1, application/openmetrics-text;q=0.2", open),
+        ("application/openmetrics-text;q=0, */*", plain),
+        ("application/openmetrics-text; q=0", plain),
+        ("text/plain;q=0, application/*;q=0.1", open),
+        ("text/plain;q=0, */*", open),
+        ("*/*", plain),
+        ("text/*, application/*;q=0.9", plain),
+        ("APPLICATION/OpenMetrics-Text", open),
+        ("application/openmetrics-text-2", plain),
+        // Neither can be had, or the header is none.
+        ("application/json", plain),
+        ("text/plain;q=0", plain),
+        ("no media type", plain),
+        // Prometheus 2 and 3.
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            open,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+             text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            open,
+        ),
+    ] {
+        let answer = http.ask("GET", "/metrics", &format!("Accept: {accept}\r\n"), "");
+        let content_type = format!("content-type: {expected};");
+        assert!(
+            answer.headers.contains(&content_type),
+            "{accept}: {}",
+            answer.headers
+        );
+    }
+    // Two headers are one.
+    let accept = "Accept: text/plain;q=0.5\r\nAccept: application/openmetrics-text\r\n";
+    let answer = http.ask("GET", "/metrics", accept, "");
+    assert!(answer.headers.contains(open), "{}", answer.headers);
+}
+
+#[test]
 fn slow_and_silent_clients_of_the_admin_port_are_cut() {
     let (server, _home) = server(&["--handshake-timeout", "0.3"]);
     let silent = Http1::open(server.admin_address);

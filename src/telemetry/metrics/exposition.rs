@@ -1,5 +1,6 @@
 //! The text that Prometheus reads.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use prometheus_client::encoding::text;
@@ -15,10 +16,17 @@ pub enum Format {
 }
 
 impl Format {
-    /// The one to answer a request with that accepts these.
+    /// The form that a client likes best by its Accept header. `OpenMetrics` has to be named where it is liked no better.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") {
+        let open = Liking::of("application/openmetrics-text", accept);
+        let plain = Liking::of("text/plain", accept);
+        let is_open = match open.quality.total_cmp(&plain.quality) {
+            Ordering::Greater => true,
+            Ordering::Equal => open.range == Range::Exact && open.quality > 0.0,
+            Ordering::Less => false,
+        };
+        if is_open {
             Self::OpenMetrics
         } else {
             Self::Prometheus
@@ -32,6 +40,52 @@ impl Format {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
+    }
+}
+
+/// How much a client likes a media type (RFC 9110, section 12.5.1).
+struct Liking {
+    /// The most specific range of the header that has the media type.
+    range: Range,
+    /// From 0, which is not at all, to 1.
+    quality: f32,
+}
+
+/// A range of media types, from the least specific to the most.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Range {
+    Anything,
+    Type,
+    Exact,
+}
+
+impl Liking {
+    /// The liking for a media type, by an Accept header. Its other parameters, such as versions, are not compared.
+    fn of(media_type: &str, accept: &str) -> Self {
+        let (kind, _) = media_type.split_once('/').unwrap_or_default();
+        let liking = |element: &str| {
+            let mut parts = element.split(';').map(str::trim);
+            let name = parts.next()?.to_ascii_lowercase();
+            let range = match name.split_once('/')? {
+                _ if name == media_type => Range::Exact,
+                (given, "*") if given == kind => Range::Type,
+                ("*", "*") => Range::Anything,
+                _ => return None,
+            };
+            let weight = parts.filter_map(|part| part.split_once('='));
+            let mut weight = weight.filter(|(name, _)| name.eq_ignore_ascii_case("q"));
+            let quality = weight.next().map_or(Ok(1.0), |(_, value)| value.parse());
+            quality.ok().map(|quality| Self { range, quality })
+        };
+        let better = |one: &Self, other: &Self| {
+            let by_range = one.range.cmp(&other.range);
+            by_range.then(one.quality.total_cmp(&other.quality))
+        };
+        let all = accept.split(',').filter_map(liking);
+        all.max_by(better).unwrap_or(Self {
+            range: Range::Anything,
+            quality: 0.0,
+        })
     }
 }
 
