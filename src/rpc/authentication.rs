@@ -1,14 +1,13 @@
 //! Who has signed a request, and that it is new.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method};
 use subtle::ConstantTimeEq as _;
 
 use super::access_keys::{AccessKey, AccessKeys};
-use super::nonces::{Nonces, TOLERANCE, Use};
+use super::nonces::{Moment, Nonces, TOLERANCE, Use};
 use super::parameters::Parameters;
 use crate::auth::parse_time;
 use crate::signature::{Pair, v1, v3};
@@ -102,7 +101,7 @@ pub fn authenticate<'keys>(
     request: &Signed<'_>,
     keys: &'keys AccessKeys,
     nonces: &Mutex<Nonces>,
-    now: SystemTime,
+    now: Moment,
 ) -> Result<(&'keys AccessKey, Signature), Refusal> {
     let signature = if request.headers.contains_key(AUTHORIZATION) {
         Signature::V3
@@ -116,6 +115,7 @@ pub fn authenticate<'keys>(
     check_token(key, shown.security_token)?;
     let date = parse_time(shown.date).map_err(|_| Refusal::BadDate)?;
     let distance = now
+        .date
         .duration_since(date)
         .unwrap_or_else(|ahead| ahead.duration());
     if distance > TOLERANCE {

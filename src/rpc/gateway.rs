@@ -1,7 +1,7 @@
 //! One request, from its first byte to its answer.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::answer::{self, Format, Problem};
 use super::authentication::{Refusal, Signature, Signed, authenticate};
 use super::call::{Called, call};
 use super::message::{action, message};
-use super::nonces::Nonces;
+use super::nonces::{Moment, Nonces};
 use super::parameters::{LONGEST_NAME, Parameters, decode, value};
 use crate::domain::{Action, Error, Fault, RequestId, shortened};
 use crate::grpc::proto::ListTagResourcesResponse;
@@ -158,7 +158,7 @@ impl Gateway {
             body,
         };
         let keys = self.0.keys.load();
-        let now = SystemTime::now();
+        let now = Moment::now();
         let (key, signature) =
             authenticate(&signed, &keys, &self.0.nonces, now).map_err(Stop::refusal)?;
         if !is_form && !body.is_empty() {

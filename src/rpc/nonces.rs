@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher as _;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How far the date of a request may be from now, to either side. Its nonce is remembered as long as its date is good.
 pub const TOLERANCE: Duration = Duration::from_mins(15);
@@ -24,12 +24,33 @@ pub enum Use {
     Full,
 }
 
-/// What each key has used. A key that uses up all the room takes none from the others.
+/// A moment, by the clock that dates are compared with and by the one that nobody sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub date: SystemTime,
+    pub instant: Instant,
+}
+
+impl Moment {
+    pub fn now() -> Self {
+        Self {
+            date: SystemTime::now(),
+            instant: Instant::now(),
+        }
+    }
+}
+
+/// The nonces that each key has used. A key that uses up all the room takes none from the others.
+///
+/// They are forgotten when their dates have ended by both clocks: by a clock that steps forward they would be forgotten too
+/// early, and be good again when it steps back.
 #[derive(Debug)]
 pub struct Nonces {
     capacity: usize,
     count: usize,
     of_keys: HashMap<String, Marks>,
+    /// Slots count from here.
+    started: Instant,
     /// The slot in which old nonces were last forgotten.
     swept: u64,
     hasher: RandomState,
@@ -41,7 +62,15 @@ pub struct Nonces {
 struct Marks {
     count: usize,
     /// By the slot in which their dates end.
-    slots: BTreeMap<u64, HashSet<u64>>,
+    slots: BTreeMap<u64, Slot>,
+}
+
+/// The nonces whose dates end within one slot of the clock that nobody sets.
+#[derive(Debug)]
+struct Slot {
+    /// When the last of their dates ends by the other clock.
+    last_end: SystemTime,
+    marks: HashSet<u64>,
 }
 
 impl Default for Nonces {
@@ -50,6 +79,7 @@ impl Default for Nonces {
             capacity: CAPACITY,
             count: 0,
             of_keys: HashMap::new(),
+            started: Instant::now(),
             swept: 0,
             hasher: RandomState::new(),
         }
@@ -64,46 +94,52 @@ impl Nonces {
         keys: usize,
         nonce: &str,
         date: SystemTime,
-        now: SystemTime,
+        now: Moment,
     ) -> Use {
-        self.forget(slot(now));
+        self.forget(now);
         let mark = self.hasher.hash_one(nonce);
         let marks = self.of_keys.entry(access_key_id.to_owned()).or_default();
-        if marks.slots.values().any(|slot| slot.contains(&mark)) {
+        if marks.slots.values().any(|slot| slot.marks.contains(&mark)) {
             return Use::Again;
         }
         let part = self.capacity / keys.max(1);
         if self.count >= self.capacity && marks.count >= part {
             return Use::Full;
         }
-        marks
-            .slots
-            .entry(slot(date + TOLERANCE))
-            .or_default()
-            .insert(mark);
+        let end = date + TOLERANCE;
+        let left = end.duration_since(now.date).unwrap_or_default();
+        let slot = slot(self.started, now.instant + left);
+        let slot = marks.slots.entry(slot).or_insert_with(|| Slot {
+            last_end: end,
+            marks: HashSet::new(),
+        });
+        slot.last_end = slot.last_end.max(end);
+        slot.marks.insert(mark);
         marks.count += 1;
         self.count += 1;
         Use::First
     }
 
-    /// Forgets what is of no use in this slot: a request with such a date is refused for the date.
-    fn forget(&mut self, now: u64) {
-        if now <= self.swept {
+    /// Forgets what is of no use any more: a request with such a date is refused for the date.
+    fn forget(&mut self, now: Moment) {
+        let this_slot = slot(self.started, now.instant);
+        if this_slot <= self.swept {
             return;
         }
-        self.swept = now;
+        self.swept = this_slot;
         self.of_keys.retain(|_, marks| {
-            marks.slots = marks.slots.split_off(&now);
-            marks.count = marks.slots.values().map(HashSet::len).sum();
+            let is_good = |end: u64, slot: &Slot| end >= this_slot || slot.last_end >= now.date;
+            marks.slots.retain(|end, slot| is_good(*end, slot));
+            marks.count = marks.slots.values().map(|slot| slot.marks.len()).sum();
             marks.count > 0
         });
         self.count = self.of_keys.values().map(|marks| marks.count).sum();
     }
 }
 
-fn slot(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs() / SLOT_SECONDS
+/// The slot of an instant.
+fn slot(started: Instant, instant: Instant) -> u64 {
+    instant.saturating_duration_since(started).as_secs() / SLOT_SECONDS
 }
 
 #[cfg(test)]
@@ -114,10 +150,28 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_hours(1000) + Duration::from_mins(minutes)
     }
 
+    /// So many minutes by the clock, and so many by the one that nobody sets.
+    fn moment(nonces: &Nonces, clock: u64, passed: u64) -> Moment {
+        Moment {
+            date: at(clock),
+            instant: nonces.started + Duration::from_mins(passed),
+        }
+    }
+
+    fn with_capacity(capacity: usize) -> Nonces {
+        Nonces {
+            capacity,
+            ..Nonces::default()
+        }
+    }
+
     #[test]
     fn a_nonce_is_good_once_for_a_key_as_long_as_its_date_is_good() {
         let mut nonces = Nonces::default();
-        let mut enter = |key, nonce, date, now| nonces.enter(key, 2, nonce, at(date), at(now));
+        let mut enter = |key, nonce, date, now| {
+            let now = moment(&nonces, now, now);
+            nonces.enter(key, 2, nonce, at(date), now)
+        };
         assert_eq!(enter("a", "1", 0, 0), Use::First);
         assert_eq!(enter("a", "1", 0, 0), Use::Again);
         assert_eq!(enter("b", "1", 0, 0), Use::First);
@@ -132,12 +186,34 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_remembered_is_not_let_in() {
-        let mut nonces = Nonces {
-            capacity: 2,
-            ..Nonces::default()
+    fn a_clock_that_is_set_makes_no_nonce_good_again() {
+        let mut nonces = Nonces::default();
+        let mut enter = |nonce, date, clock, passed| {
+            let now = moment(&nonces, clock, passed);
+            nonces.enter("a", 1, nonce, at(date), now)
         };
-        let mut enter = |nonce, now| nonces.enter("a", 1, nonce, at(now), at(now));
+        // An hour forward, and back.
+        assert_eq!(enter("1", 100, 100, 0), Use::First);
+        assert_eq!(enter("2", 160, 160, 1), Use::First);
+        assert_eq!(enter("1", 100, 102, 2), Use::Again);
+        // Good again when the clock comes to it by itself, long after it was used.
+        assert_eq!(enter("2", 160, 150, 50), Use::Again);
+        // An hour back, and forward.
+        assert_eq!(enter("3", 92, 92, 52), Use::First);
+        assert_eq!(enter("4", 154, 154, 54), Use::First);
+        assert_eq!(enter("3", 92, 95, 55), Use::Again);
+        // What has ended by both clocks is forgotten.
+        assert_eq!(enter("5", 300, 300, 200), Use::First);
+        assert_eq!(nonces.count, 1);
+    }
+
+    #[test]
+    fn what_cannot_be_remembered_is_not_let_in() {
+        let mut nonces = with_capacity(2);
+        let mut enter = |nonce, now| {
+            let today = moment(&nonces, now, now);
+            nonces.enter("a", 1, nonce, at(now), today)
+        };
         assert_eq!(enter("1", 0), Use::First);
         assert_eq!(enter("2", 0), Use::First);
         assert_eq!(enter("3", 0), Use::Full);
@@ -147,19 +223,18 @@ mod tests {
 
     #[test]
     fn a_key_that_uses_up_all_the_room_takes_none_from_the_others() {
-        let mut nonces = Nonces {
-            capacity: 8,
-            ..Nonces::default()
-        };
+        let mut nonces = with_capacity(8);
+        let start = moment(&nonces, 0, 0);
         let mut enter = |key: &str| {
             let all = 0..100;
-            let used = all.map(|n: u32| nonces.enter(key, 4, &n.to_string(), at(0), at(0)));
+            let used = all.map(|n: u32| nonces.enter(key, 4, &n.to_string(), at(0), start));
             used.filter(|used| *used == Use::First).count()
         };
         // All that there is, while nobody else needs it, and then their part for each of the others.
         assert_eq!(["a", "b", "c", "d"].map(&mut enter), [8, 2, 2, 2]);
         assert_eq!(nonces.count, 14);
-        nonces.enter("e", 4, "1", at(16), at(16));
+        let later = moment(&nonces, 16, 16);
+        nonces.enter("e", 4, "1", at(16), later);
         assert_eq!((nonces.count, nonces.of_keys.len()), (1, 1));
     }
 }

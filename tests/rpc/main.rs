@@ -5,6 +5,7 @@ mod http;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clock;
 mod forgeries;
 mod parameters;
 mod sdk;
