@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use super::completion::complete;
 use super::context::RequestContext;
 use super::deadline::caller_timeout;
-use super::in_flight::InFlight;
+use super::in_flight::{InFlight, InFlightGuard};
 use super::log_line::LogLine;
 use super::peer::{CountedBody, Peer};
 use super::services::{Answer, Services};
@@ -70,6 +70,16 @@ impl Handler {
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         self.0.request_timeout
+    }
+
+    /// Counts a request that a drain waits for, until it is handed to [`Handler::handle`] or answered.
+    pub(crate) fn enter(&self) -> InFlightGuard {
+        self.0.in_flight.enter()
+    }
+
+    /// Waits until what is still running is cut off.
+    pub(crate) async fn cut_off(&self) {
+        self.0.cut_off.cancelled().await;
     }
 
     /// Answers one request. Whatever happens, it is an answer with a RequestId. The request counts as in flight from this
@@ -233,12 +243,7 @@ impl Handler {
                 respond(&Error::DeadlineExceeded(context.applied_if_cut_off()), context)
             }
             () = self.0.cut_off.cancelled() => {
-                let error = Error::Unavailable {
-                    reason: "the server is shutting down",
-                    applied: context.applied_if_cut_off(),
-                    retry_after: RETRY_AFTER,
-                };
-                respond(&error, context)
+                respond(&shutting_down(context.applied_if_cut_off()), context)
             }
         }
     }
@@ -268,6 +273,15 @@ impl Handler {
             secure_transport: peer.secure,
             time,
         })
+    }
+}
+
+/// The error of a request that is cut off by the end of the drain.
+pub(crate) fn shutting_down(applied: Applied) -> Error {
+    Error::Unavailable {
+        reason: "the server is shutting down",
+        applied,
+        retry_after: RETRY_AFTER,
     }
 }
 

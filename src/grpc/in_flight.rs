@@ -39,7 +39,9 @@ impl InFlight {
     }
 }
 
-pub(super) struct InFlightGuard(Arc<InFlightState>);
+/// Counts one request, until it goes.
+#[derive(Debug)]
+pub(crate) struct InFlightGuard(Arc<InFlightState>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {

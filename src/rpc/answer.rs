@@ -20,6 +20,12 @@ pub enum Format {
 }
 
 impl Format {
+    /// The format of the answer to a request that is not decoded, by its query.
+    pub fn in_query(query: &str) -> Self {
+        let mut parameters = query.split('&');
+        Self::of(parameters.find_map(|parameter| parameter.strip_prefix("Format=")))
+    }
+
     /// What the parameter `Format` asks for: JSON, unless it is XML.
     pub fn of(parameter: Option<&str>) -> Self {
         match parameter {

@@ -11,7 +11,9 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::domain::{AccountId, Action, Caller};
-use crate::grpc::{ACCOUNT_METADATA, Authenticated, Handler, Peer, REQUEST_ID_HEADER, TAG_SERVICE};
+use crate::grpc::{
+    ACCOUNT_METADATA, Authenticated, Handler, InFlightGuard, Peer, REQUEST_ID_HEADER, TAG_SERVICE,
+};
 
 /// What came of a call.
 #[derive(Debug)]
@@ -31,34 +33,28 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-/// Carries out an action in the name of a caller who is known, on an account.
+/// What a request asks for that is believed.
+#[derive(Debug)]
+pub struct Order {
+    pub action: Action,
+    /// Whose key has signed it.
+    pub caller: Caller,
+    pub account: AccountId,
+    pub traceparent: Option<HeaderValue>,
+    /// The encoded message of the contract.
+    pub message: Vec<u8>,
+}
+
+/// Carries out an order. The request counts as in flight until it does as a call.
 pub async fn call(
     handler: &Handler,
     peer: &Arc<Peer>,
-    action: Action,
-    caller: Caller,
-    account: &AccountId,
-    traceparent: Option<&HeaderValue>,
-    message: &[u8],
+    order: Order,
+    in_flight: InFlightGuard,
 ) -> Called {
-    let method = action.operation();
-    let mut request = Request::new(Full::new(frame(message)));
-    *request.method_mut() = http::Method::POST;
-    if let Ok(path) = format!("/{TAG_SERVICE}/{method}").parse() {
-        *request.uri_mut() = path;
-    }
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    // An account is digits.
-    if let Ok(account) = HeaderValue::from_str(account.as_str()) {
-        headers.insert(ACCOUNT_METADATA, account);
-    }
-    if let Some(traceparent) = traceparent {
-        headers.insert("traceparent", traceparent.clone());
-    }
-    request.extensions_mut().insert(Authenticated(caller));
-
-    let (parts, body) = handler.handle(request, peer).await.into_parts();
+    let answer = handler.handle(request(order), peer);
+    drop(in_flight);
+    let (parts, body) = answer.await.into_parts();
     let request_id = parts.headers.get(REQUEST_ID_HEADER);
     let request_id = request_id.and_then(|id| id.to_str().ok());
     Called {
@@ -74,6 +70,27 @@ pub async fn call(
             },
         },
     }
+}
+
+/// The request of gRPC for an order.
+fn request(order: Order) -> Request<Full<Bytes>> {
+    let method = order.action.operation();
+    let mut request = Request::new(Full::new(frame(&order.message)));
+    *request.method_mut() = http::Method::POST;
+    if let Ok(path) = format!("/{TAG_SERVICE}/{method}").parse() {
+        *request.uri_mut() = path;
+    }
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    // An account is digits.
+    if let Ok(account) = HeaderValue::from_str(order.account.as_str()) {
+        headers.insert(ACCOUNT_METADATA, account);
+    }
+    if let Some(traceparent) = order.traceparent {
+        headers.insert("traceparent", traceparent);
+    }
+    request.extensions_mut().insert(Authenticated(order.caller));
+    request
 }
 
 /// A message with its length before it, as gRPC sends it.

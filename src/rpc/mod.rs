@@ -5,12 +5,16 @@
 mod access_keys;
 mod answer;
 mod authentication;
+mod body;
 mod call;
 mod gateway;
 mod message;
 mod names;
 mod nonces;
 mod parameters;
+mod reply;
+mod request;
+mod stop;
 
 pub use access_keys::{AccessKeyError, AccessKeys};
 pub use gateway::Gateway;

@@ -1,5 +1,9 @@
 //! The parameters of a request, from its query and its form.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
 use crate::domain::{Fault, FaultCode, shortened};
 use crate::signature::Pair;
 
@@ -14,15 +18,40 @@ pub struct Parameters {
     by_name: Vec<usize>,
 }
 
-/// `name=value&…`, decoded. A space may come as `+` (the official SDK sends it so and signs `%20`).
-pub fn decode(encoded: &[u8]) -> Vec<Pair> {
-    form_urlencoded::parse(encoded).into_owned().collect()
+/// The pairs of `name=value&…`, decoded. A space may come as `+` (the official SDK sends it so and signs `%20`).
+///
+/// # Errors
+/// A name or value that is not UTF-8: with replacement characters in it, it could be another one.
+pub fn decode(encoded: &[u8]) -> Result<Vec<Pair>, Fault> {
+    let parts = encoded.split(|byte| *byte == b'&');
+    parts
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let mut halves = part.splitn(2, |byte| *byte == b'=');
+            let mut half = || text(halves.next().unwrap_or_default());
+            let name = half().map_err(|name| not_utf8(&name, "name"))?;
+            let value = half().map_err(|_| not_utf8(&name, "value"))?;
+            Ok((name, value))
+        })
+        .collect()
 }
 
-/// The value of a name; `None` where it is not given.
-pub fn value<'a>(pairs: &'a [Pair], name: &str) -> Option<&'a str> {
-    let pair = pairs.iter().find(|(given, _)| given == name);
-    pair.map(|(_, value)| value.as_str())
+/// The decoded text; with replacement characters where it is not UTF-8.
+fn text(encoded: &[u8]) -> Result<String, String> {
+    let spaced: Vec<u8> = encoded
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    let decoded = Cow::from(percent_decode(&spaced)).into_owned();
+    String::from_utf8(decoded)
+        .map_err(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn not_utf8(name: &str, part: &str) -> Fault {
+    malformed(
+        name,
+        &format!("the {part} is not UTF-8; send UTF-8, and what is not ASCII as %XX"),
+    )
 }
 
 impl Parameters {
@@ -114,7 +143,7 @@ mod tests {
     use super::*;
 
     fn parameters(encoded: &str) -> Result<Parameters, Fault> {
-        Parameters::new(decode(encoded.as_bytes()))
+        Parameters::new(decode(encoded.as_bytes())?)
     }
 
     #[test]
@@ -144,7 +173,14 @@ mod tests {
         assert_eq!(good.get("b"), Some("中"));
         assert_eq!(good.get("c"), None);
         assert_eq!(good.get(""), None);
+        assert_eq!(good.pairs().len(), 2);
         assert!(parameters("a=1&a=1").is_err());
+        let odd = parameters("&&a&b=c=d&=e&f=%zz%&").unwrap();
+        assert_eq!(
+            odd.pairs().to_vec(),
+            [("a", ""), ("b", "c=d"), ("", "e"), ("f", "%zz%")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
         assert_eq!(parameters("").unwrap().get("a"), None);
     }
 

@@ -207,3 +207,55 @@ async fn what_is_too_large_for_the_rpc_style_is_refused() {
         .await;
     is_well(address);
 }
+
+/// The most memory that the service may have had, in MiB, after hundreds of requests that are not here as a whole.
+const MOST_MEMORY_FOR_PARTS: u64 = 128;
+
+#[test]
+fn parameters_are_decoded_when_the_whole_request_is_here() {
+    let (target, address, _keys) = start(&[]);
+    // 15,000 parameters, which decoded take some twenty times as much.
+    let query = "&aa=".repeat(15_000);
+    let head = format!(
+        "POST /?{query} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    );
+    let _streams: Vec<TcpStream> = (0..300)
+        .map(|_| {
+            let mut stream = open(address);
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // Behind all of them.
+    let mut stream = open(address);
+    let whole = format!("GET /?{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(whole.as_bytes()).unwrap();
+    let answer = read_to_end(stream);
+    let memory = target.peak_memory();
+    println!("| RPC: 15,000 parameters, and no end | 300 connections | {memory} MiB |");
+    assert!(memory < MOST_MEMORY_FOR_PARTS, "{memory} MiB");
+    assert!(
+        answer.contains("the request has 15000 parameters, and may have 1000"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn bytes_of_a_body_do_not_hold_the_buffers_that_they_came_in() {
+    let (target, address, _keys) = start(&[]);
+    let mut streams: Vec<TcpStream> = (0..300).map(|_| open(address)).collect();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for stream in &mut streams {
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+    }
+    for _ in 0..200 {
+        // Those that have taken too long are closed.
+        streams.retain_mut(|stream| stream.write_all(b"1\r\na\r\n").is_ok());
+        // What was sent is read before more is.
+        is_well(address);
+    }
+    let memory = target.peak_memory();
+    println!("| RPC: chunks of a byte | 300 connections | {memory} MiB |");
+    assert!(memory < MOST_MEMORY_FOR_PARTS, "{memory} MiB");
+}

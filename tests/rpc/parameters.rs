@@ -166,3 +166,91 @@ fn a_body_that_is_no_form_changes_nothing() {
     let empty = Request::untag().header("content-type", "application/json");
     assert_eq!(empty.sign().code(&service).0, 200);
 }
+
+#[test]
+fn what_is_not_utf_8_changes_nothing() {
+    let service = Service::start(&[]);
+    let alice = format!("ResourceId.1={ALICE}");
+    // Two keys in GBK, which would become the same two replacement characters.
+    for (action, given, reason) in [
+        (
+            "UntagResources",
+            "TagKey.1=%BC%FC",
+            "TagKey.1: the value is not UTF-8",
+        ),
+        (
+            "UntagResources",
+            "All=true&TagKey.%BC%FC=env",
+            "the name is not UTF-8",
+        ),
+        (
+            "TagResources",
+            "Tag.1.Key=%D6%D0",
+            "Tag.1.Key: the value is not UTF-8",
+        ),
+        (
+            "TagResources",
+            "Tag.1.Key=a&Tag.1.Value=a%FFb",
+            "Tag.1.Value: the value is not UTF-8",
+        ),
+        // Overlong, a surrogate, and cut off.
+        ("TagResources", "Tag.1.Key=%C0%AF", "the value is not UTF-8"),
+        (
+            "TagResources",
+            "Tag.1.Key=%ED%A0%80",
+            "the value is not UTF-8",
+        ),
+        (
+            "ListTagResources",
+            "Tag.1.Key=%E9%94",
+            "the value is not UTF-8",
+        ),
+        (
+            "ListTagResources",
+            "PageSize=1&%FF=x",
+            "the name is not UTF-8",
+        ),
+    ] {
+        for send in WAYS {
+            is_refused(
+                &service,
+                &send(&service, action, &format!("{alice}&{given}")),
+                reason,
+            );
+        }
+    }
+    // The same bytes as they are, in a form and in the query.
+    let form = v1(
+        "POST",
+        "UntagResources",
+        &format!("{alice}&TagKey.1=%BC%FC"),
+    );
+    let form = raw(&form);
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: untag\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        form.len()
+    );
+    let mut connection = Http1::open(service.rpc);
+    connection.send(&[head.as_bytes(), &form].concat());
+    let answer = String::from_utf8(connection.rest()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(
+        answer.contains("TagKey.1: the value is not UTF-8"),
+        "{answer}"
+    );
+    let query = raw(&v1(
+        "GET",
+        "UntagResources",
+        &format!("{alice}&TagKey.1=%BC%FC"),
+    ));
+    let mut connection = Http1::open(service.rpc);
+    connection.send(&[b"GET /?", &*query, b" HTTP/1.1\r\nHost: untag\r\n\r\n"].concat());
+    let answer = String::from_utf8(connection.rest()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+/// Parameters with the bytes of a key in GBK themselves in the place of `%BC%FC`.
+fn raw(parameters: &str) -> Vec<u8> {
+    let (before, after) = parameters.split_once("%BC%FC").unwrap();
+    [before.as_bytes(), b"\xbc\xfc", after.as_bytes()].concat()
+}

@@ -172,12 +172,7 @@ fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
     let held = crate::support::hold_store(service.directory.path());
     let (request, rpc) = (Request::untag().sign(), service.rpc);
     let waiting = std::thread::spawn(move || request.send_to(rpc));
-    let metric = "untag_requests_in_flight";
-    let deadline = Instant::now() + PATIENCE;
-    while scrape(&service.server)[metric] < 1.0 {
-        assert!(Instant::now() < deadline, "the request does not arrive");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_request(&service);
     service.server.signal("TERM");
     service.server.wait_for_log("draining");
     drop(held);
@@ -205,6 +200,58 @@ fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
         ];
         assert_eq!(told, expected, "{line}");
     }
+}
+
+/// Waits until a request is in flight.
+fn wait_for_request(service: &Service) {
+    let deadline = Instant::now() + PATIENCE;
+    while scrape(&service.server)["untag_requests_in_flight"] < 1.0 {
+        assert!(Instant::now() < deadline, "the request does not arrive");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A connection with a signed request whose last byte is missing, and that byte.
+fn send_most(service: &Service) -> (Http1, u8) {
+    let body = v1("POST", "UntagResources", &untag_alice());
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: untag\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let request = [head, body].concat().into_bytes();
+    let (last, most) = request.split_last().unwrap();
+    let mut connection = Http1::open(service.rpc);
+    connection.send(most);
+    wait_for_request(service);
+    (connection, *last)
+}
+
+#[test]
+fn a_drain_waits_for_a_body_that_is_still_arriving() {
+    let mut service = Service::start(&["--drain-timeout", "600"]);
+    let (mut connection, last) = send_most(&service);
+    service.server.signal("TERM");
+    let line = service.server.wait_for_log("draining");
+    assert_eq!(line["in_flight"], 1);
+    connection.send(&[last]);
+    let answer = String::from_utf8(connection.rest()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(service.server.wait(PATIENCE).success());
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_cut_off_with_the_drain() {
+    let mut service = Service::start(&["--drain-timeout", "0.5"]);
+    let (connection, _) = send_most(&service);
+    service.server.signal("TERM");
+    let answer = String::from_utf8(connection.rest()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("ServiceUnavailable"), "{answer}");
+    assert!(
+        answer.contains("the server is shutting down; nothing was changed"),
+        "{answer}"
+    );
+    assert!(service.server.wait(PATIENCE).success());
 }
 
 #[test]
