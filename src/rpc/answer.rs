@@ -90,6 +90,14 @@ pub fn http_status(code: Code) -> StatusCode {
     }
 }
 
+/// The first character of a text that an answer in this format has no form for.
+pub fn unwritable(format: Format, text: &str) -> Option<char> {
+    match format {
+        Format::Json => None,
+        Format::Xml => text.chars().find(|character| !is_xml(*character)),
+    }
+}
+
 fn write(
     format: Format,
     status: StatusCode,
@@ -140,7 +148,7 @@ fn element(text: &mut String, name: &str, content: &Value) {
     let _ = write!(text, "</{name}>");
 }
 
-/// Appends text. What XML 1.0 has no form for becomes U+FFFD.
+/// Appends text. What XML has no form for becomes U+FFFD, in messages alone: what is data is asked about before.
 fn escape(text: &mut String, value: &str) {
     for character in value.chars() {
         match character {
@@ -149,12 +157,18 @@ fn escape(text: &mut String, value: &str) {
             '>' => text.push_str("&gt;"),
             // A parser would make a line feed of it.
             '\r' => text.push_str("&#13;"),
-            '\t' | '\n' => text.push(character),
-            character if character.is_ascii_control() => text.push(char::REPLACEMENT_CHARACTER),
-            '\u{fffe}' | '\u{ffff}' => text.push(char::REPLACEMENT_CHARACTER),
-            character => text.push(character),
+            character if is_xml(character) => text.push(character),
+            _ => text.push(char::REPLACEMENT_CHARACTER),
         }
     }
+}
+
+/// Whether XML 1.0 has a character (its section 2.2), which U+007F and those up to U+009F are too.
+fn is_xml(character: char) -> bool {
+    matches!(
+        character,
+        '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..
+    )
 }
 
 #[cfg(test)]
@@ -163,12 +177,12 @@ mod tests {
 
     #[test]
     fn xml_has_elements_for_members_and_escapes_texts() {
-        let content = json!({"A": "x<&>y\u{1}\r", "B": {"C": [{"D": 1}, {"D": true}]}});
+        let content = json!({"A": "x<&>y\u{1}\r\u{7f}", "B": {"C": [{"D": 1}, {"D": true}]}});
         let mut text = String::new();
         element(&mut text, "Root", &content);
         assert_eq!(
             text,
-            "<Root><A>x&lt;&amp;&gt;y\u{fffd}&#13;</A><B><C><D>1</D></C><C><D>true</D></C></B></Root>"
+            "<Root><A>x&lt;&amp;&gt;y\u{fffd}&#13;\u{7f}</A><B><C><D>1</D></C><C><D>true</D></C></B></Root>"
         );
     }
 }

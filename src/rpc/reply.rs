@@ -5,11 +5,12 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
-use super::answer::{self, Format, Problem};
+use super::answer::{self, Format, Problem, unwritable};
 use super::call::Called;
+use super::parameters::malformed;
 use super::stop::Stop;
 use crate::domain::{Action, Error};
-use crate::grpc::proto::ListTagResourcesResponse;
+use crate::grpc::proto::{ListTagResourcesResponse, TagResource};
 
 /// Says what came of a call.
 pub fn reply(format: Format, action: Action, host: &str, called: &Called) -> Response<Body> {
@@ -26,7 +27,7 @@ pub fn reply(format: Format, action: Action, host: &str, called: &Called) -> Res
             };
             return answer::problem(format, &problem);
         }
-        Ok(message) => content(action, request_id, message),
+        Ok(message) => content(format, action, request_id, message),
     };
     match content {
         Ok(content) => {
@@ -47,7 +48,12 @@ pub fn reply(format: Format, action: Action, host: &str, called: &Called) -> Res
     }
 }
 
-fn content(action: Action, request_id: &str, message: &[u8]) -> Result<Value, Stop> {
+fn content(
+    format: Format,
+    action: Action,
+    request_id: &str,
+    message: &[u8],
+) -> Result<Value, Stop> {
     match action {
         Action::UntagResources | Action::TagResources => Ok(json!({"RequestId": request_id})),
         Action::ListTagResources => {
@@ -56,9 +62,36 @@ fn content(action: Action, request_id: &str, message: &[u8]) -> Result<Value, St
                 tracing::error!(%error, request_id, "the answer can't be read back");
                 Stop::of(&Error::Internal, StatusCode::INTERNAL_SERVER_ERROR)
             })?;
-            Ok(page_of_tags(&page))
+            match page.tag_resources.iter().find_map(|tag| lost(format, tag)) {
+                None => Ok(page_of_tags(&page)),
+                Some(lost) => {
+                    let problem = format!(
+                        "the answer has {lost}, which XML has no form for; give Format=JSON"
+                    );
+                    Err(Stop::fault(malformed("Format", &problem)))
+                }
+            }
         }
     }
+}
+
+/// What of a tag could not be read back from an answer in this format.
+fn lost(format: Format, tag: &TagResource) -> Option<String> {
+    let TagResource {
+        resource_id,
+        tag_key,
+        tag_value,
+        ..
+    } = tag;
+    let code = |character| format!("U+{:04X}", u32::from(character));
+    if let Some(character) = unwritable(format, tag_key) {
+        let code = code(character);
+        return Some(format!("{code} in the key of a tag of user {resource_id}"));
+    }
+    let code = code(unwritable(format, tag_value)?);
+    Some(format!(
+        "{code} in the value of the tag {tag_key} of user {resource_id}"
+    ))
 }
 
 fn page_of_tags(page: &ListTagResourcesResponse) -> Value {

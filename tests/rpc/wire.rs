@@ -90,6 +90,65 @@ fn answers_come_in_xml_where_that_is_wanted() {
 }
 
 #[test]
+fn xml_has_every_character_that_it_can_carry_and_loses_none() {
+    let service = Service::start(&[]);
+    let set = |key: &str, value: &str| {
+        let tag = format!("ResourceId.1={ALICE}&Tag.1.Key={key}&Tag.1.Value={value}");
+        let answer = Request::new("TagResources", &tag).sign().send(&service);
+        assert_eq!(answer.code, 200, "{}", answer.body);
+    };
+    let list = |format: &str| {
+        let path = v1(
+            "GET",
+            "ListTagResources",
+            &format!("ResourceId.1={ALICE}&Format={format}"),
+        );
+        Http1::open(service.rpc).ask("GET", &format!("/?{path}"), "", "")
+    };
+    set(
+        "a%7Fb",
+        "%09%0A%0D%C2%85%C2%9F%E2%80%A8%EF%BF%BD%F0%9F%A6%80",
+    );
+    let listed = list("XML");
+    let tag =
+        "<TagKey>a\u{7f}b</TagKey><TagValue>\t\n&#13;\u{85}\u{9f}\u{2028}\u{fffd}🦀</TagValue>";
+    assert!(listed.body.contains(tag), "{}", listed.body);
+
+    for (key, value, reason) in [
+        (
+            "c%01",
+            "x",
+            "U+0001 in the key of a tag of user 2073290024939201",
+        ),
+        ("c%01", "%EF%BF%BF", "U+0001"),
+        (
+            "d",
+            "%EF%BF%BF",
+            "U+FFFF in the value of the tag d of user 2073290024939201",
+        ),
+        ("d", "%EF%BF%BE", "U+FFFE"),
+        ("d", "%1B", "U+001B"),
+    ] {
+        set(key, value);
+        let refused = list("XML");
+        assert_eq!(refused.code, 400, "{}", refused.body);
+        assert!(refused.body.contains(reason), "{}", refused.body);
+        assert!(
+            refused.body.contains("give Format=JSON"),
+            "{}",
+            refused.body
+        );
+        assert_eq!(list("JSON").code, 200);
+        let untag = Request::new(
+            "UntagResources",
+            &format!("ResourceId.1={ALICE}&TagKey.1={key}"),
+        );
+        assert_eq!(untag.sign().code(&service).0, 200);
+    }
+    assert_eq!(list("XML").code, 200);
+}
+
+#[test]
 fn what_is_not_of_the_api_is_refused_and_says_what_is() {
     let service = Service::start(&[]);
     let other = Request::new("CreateUser", "UserName=x")
