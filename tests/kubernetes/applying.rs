@@ -1,13 +1,40 @@
 //! What `kubectl apply` does with the manifests, on an API server: a real one where `UNTAG_KUBECONFIG` leads to one, and else
 //! one of our own.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, kubectl};
-use crate::rendering::named;
+use crate::rendering::{named, rendered};
+
+/// The lists of maps that `kubectl apply` merges by a key, by the ends of their paths.
+const MERGED: [&str; 8] = [
+    ".containers",
+    ".containers.ports",
+    ".env",
+    ".initContainers",
+    ".topologySpreadConstraints",
+    ".volumeMounts",
+    ".volumes",
+    "Service.spec.ports",
+];
+/// Those that it compares as a whole, and that need all that the server would add: the table in rules.rs.
+const COMPARED: [&str; 11] = [
+    ".containers.envFrom",
+    ".podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution",
+    ".spec.egress",
+    ".spec.egress.ports",
+    ".spec.egress.to",
+    ".spec.ingress",
+    ".spec.ingress.from",
+    ".spec.ingress.ports",
+    ".spec.metrics",
+    ".spec.volumeClaimTemplates",
+    ".volumes.secret.items",
+];
 
 /// Leads to a cluster that tests may use.
 const KUBECONFIG: &str = "UNTAG_KUBECONFIG";
@@ -117,5 +144,46 @@ fn a_second_apply_changes_nothing_and_a_later_version_is_applied_alike() {
             let configured = |line: &String| line.ends_with(" configured");
             assert!(changes.iter().any(configured), "{name}: {changes:#?}");
         }
+    }
+}
+
+/// The paths of all lists of maps.
+fn lists_of_maps(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                lists_of_maps(field, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            if items.iter().any(Value::is_object) {
+                found.insert(path.to_owned());
+            }
+            for item in items {
+                lists_of_maps(item, path, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn what_the_server_adds_is_known_for_every_list() {
+    let mut found = BTreeSet::new();
+    let resources = rendered().iter().flat_map(|manifests| &manifests.resources);
+    for resource in resources {
+        let api = resource["apiVersion"].as_str().unwrap();
+        // Those of operators have no defaults within the lists that are used here.
+        if !api.starts_with("cert-manager.io/") && !api.starts_with("monitoring.coreos.com/") {
+            lists_of_maps(resource, resource["kind"].as_str().unwrap(), &mut found);
+        }
+    }
+    assert!(found.len() > COMPARED.len());
+    for path in found {
+        let is_known = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
+        assert!(
+            is_known(&MERGED) || is_known(&COMPARED),
+            "{path}: does `kubectl apply` compare it as a whole, and what does the server add within it?"
+        );
     }
 }

@@ -14,9 +14,11 @@ mod container;
 mod discovery;
 mod objects;
 mod rendering;
+mod rules;
 mod typed;
 
 mod applying;
 mod consistency;
+mod pods;
 mod readme;
 mod running;

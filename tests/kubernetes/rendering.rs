@@ -64,6 +64,33 @@ pub fn named(name: &str) -> &'static Manifests {
     found.unwrap_or_else(|| panic!("{name} is not rendered"))
 }
 
+/// The workloads of all renderings: what has pods.
+pub fn workloads() -> impl Iterator<Item = (&'static Manifests, &'static Value)> {
+    rendered().iter().flat_map(|manifests| {
+        let kinds = SERVERS.iter().chain(&["Job"]);
+        kinds.flat_map(move |kind| {
+            manifests
+                .of(kind)
+                .map(move |workload| (manifests, workload))
+        })
+    })
+}
+
+/// The containers of all renderings.
+pub fn containers() -> impl Iterator<Item = (&'static Manifests, &'static Value)> {
+    workloads().flat_map(|(manifests, workload)| {
+        let all = init_containers(workload)
+            .iter()
+            .chain([container(workload)]);
+        all.map(move |container| (manifests, container))
+    })
+}
+
+/// Those that run the service.
+pub fn servers() -> impl Iterator<Item = (&'static Manifests, &'static Value)> {
+    workloads().filter(|(_, workload)| workload["kind"] != "Job")
+}
+
 impl Manifests {
     fn read(path: &Path) -> Self {
         Self {
@@ -133,4 +160,11 @@ pub fn strings(value: &Value) -> BTreeMap<&str, &str> {
     fields
         .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
         .collect()
+}
+
+/// Whether a selector finds what has these labels.
+pub fn selects(selector: &BTreeMap<&str, &str>, labels: &BTreeMap<&str, &str>) -> bool {
+    selector
+        .iter()
+        .all(|(name, value)| labels.get(name) == Some(value))
 }
