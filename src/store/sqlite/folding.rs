@@ -51,6 +51,7 @@ pub struct Uncommitted {
     oldest: i64,
     swept: usize,
     rewritten: Vec<Rewrite>,
+    is_touched: bool,
     pub rewrites: Rewrites,
 }
 
@@ -70,6 +71,16 @@ impl Uncommitted {
     pub fn rewrote(&mut self, rewrite: Rewrite) {
         self.rewrites.add(rewrite.number);
         self.rewritten.push(rewrite);
+    }
+
+    /// Notes that the schema version was written again, only to see whether a commit gets through.
+    pub fn touched(&mut self) {
+        self.is_touched = true;
+    }
+
+    /// Whether the commit writes anything. Only then its success shows that the disk takes more.
+    pub fn has_written(&self) -> bool {
+        self.is_touched || !self.notes.is_empty() || !self.rewritten.is_empty()
     }
 
     /// The rows that were written, in this order.
@@ -122,6 +133,7 @@ impl NoteTable {
         changes.oldest = self.oldest;
         changes.swept = 0;
         changes.rewritten.clear();
+        changes.is_touched = false;
     }
 
     /// Folds as much as the occasion demands.

@@ -30,6 +30,16 @@ pub enum Work {
 }
 
 impl Job {
+    /// A job that nobody waits for: it ends the wait of a thread that has nothing to do.
+    pub fn wake() -> Self {
+        let (reply, _) = oneshot::channel();
+        Self {
+            work: Work::Check,
+            reply,
+            trace: None,
+        }
+    }
+
     pub fn is_change(&self) -> bool {
         !matches!(self.work, Work::Check)
     }

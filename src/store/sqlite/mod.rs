@@ -84,6 +84,7 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
+    checks: crossbeam_channel::Sender<Job>,
     readers: Readers,
     published: Published,
     known: Known,
@@ -117,6 +118,7 @@ impl SqliteStore {
             .collect::<Result<_, _>>()?;
         let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
+        let (checks, waiting_checks) = crossbeam_channel::unbounded();
         let published = logged.publish();
         let known = Known::default();
         let setup = turns::Setup {
@@ -131,6 +133,7 @@ impl SqliteStore {
             published: published.clone(),
             known: known.clone(),
             jobs: queue,
+            checks: waiting_checks,
         };
         turns::start(setup).map_err(|source| OpenError::Directory {
             path: directory_path.to_path_buf(),
@@ -148,6 +151,7 @@ impl SqliteStore {
         let connections = std::iter::repeat_with(|| metrics.connection()).take(connections);
         Ok(Self {
             jobs,
+            checks,
             readers,
             published,
             known,
@@ -196,19 +200,17 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         let (reply, outcome) = oneshot::channel();
-        // It waits for a place: a queue that is full for a moment is not a store that is down.
-        let job = Job {
+        let check = Job {
             work: Work::Check,
             reply,
             trace: None,
         };
-        self.jobs
-            .send(job)
-            .await
-            .map_err(|_| StoreError::stopped(Applied::No))?;
-        outcome
-            .await
-            .unwrap_or_else(|_| Err(StoreError::stopped(Applied::No)))
-            .map(drop)
+        let stopped = || StoreError::stopped(Applied::No);
+        self.checks.send(check).map_err(|_| stopped())?;
+        // Where the queue is full, nobody sleeps.
+        if let Err(mpsc::error::TrySendError::Closed(_)) = self.jobs.try_send(Job::wake()) {
+            return Err(stopped());
+        }
+        outcome.await.unwrap_or_else(|_| Err(stopped())).map(drop)
     }
 }

@@ -41,6 +41,8 @@ pub struct Setup {
     pub published: Published,
     pub known: Known,
     pub jobs: mpsc::Receiver<Job>,
+    /// Checks, which pass what is queued. A job that wakes a thread follows each.
+    pub checks: Receiver<Job>,
 }
 
 /// Starts the threads. They end when the last sender is gone and what was queued is done.
@@ -71,6 +73,7 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         options: setup.options,
         known: setup.known,
         jobs: Mutex::new(setup.jobs),
+        checks: setup.checks,
         preparing: AtomicUsize::new(0),
         log,
         over,
@@ -106,6 +109,7 @@ struct Turns {
     options: Options,
     known: Known,
     jobs: Mutex<mpsc::Receiver<Job>>,
+    checks: Receiver<Job>,
     /// How many threads look up what they are going to commit.
     preparing: AtomicUsize,
     log: Log,
@@ -140,6 +144,7 @@ impl Turns {
             if self.is_large(&batch) {
                 break batch;
             }
+            self.add_checks(&mut batch);
             writer.turn(batch, || {
                 jobs.is_empty() && self.preparing.load(Ordering::Acquire) == 0
             });
@@ -152,8 +157,14 @@ impl Turns {
         }
         let mut writer = self.writer.lock();
         self.preparing.fetch_sub(1, Ordering::AcqRel);
+        self.add_checks(&mut batch);
         writer.turn(batch, || false);
         ControlFlow::Continue(())
+    }
+
+    /// Lets the checks that wait share the next commit, whatever is queued before it.
+    fn add_checks(&self, batch: &mut Batch) {
+        self.checks.try_iter().for_each(|check| batch.add(check));
     }
 
     fn is_large(&self, batch: &Batch) -> bool {

@@ -34,6 +34,7 @@ pub struct Writer {
     over: Arc<AtomicU64>,
     /// Of the open transaction.
     changes: Uncommitted,
+    /// Whether the last commit that had something to write has failed.
     last_commit_failed: bool,
 }
 
@@ -101,7 +102,7 @@ impl Writer {
                 if changes > 0 {
                     metrics.shared_commit(changes);
                 }
-                self.last_commit_failed = false;
+                self.last_commit_failed &= !self.changes.has_written();
                 for (job, outcome) in batch.jobs.into_iter().zip(outcomes) {
                     // Whoever has gone meanwhile needs no answer.
                     let _ = job.reply.send(outcome);
@@ -248,6 +249,7 @@ impl Rows<'_> {
             Work::Check => {
                 if self.touch {
                     schema::touch(self.connection)?;
+                    changes.touched();
                 }
                 return Ok(Ok(Changed::count(0, 0)));
             }
