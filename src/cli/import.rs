@@ -42,7 +42,13 @@ pub fn run(arguments: &ImportArguments) -> ExitCode {
     let lines = json_lines::read(BufReader::with_capacity(1 << 20, progress.wrap_read(input)));
     let imported = match &choice {
         Choice::Sqlite(directory) => {
-            sqlite::import(directory, lines).map_err(|error| error.to_string())
+            let imported = sqlite::import(directory, lines).map_err(|error| error.to_string());
+            imported.map(|imported| {
+                if let Some(left) = imported.left {
+                    eprintln!("untag: {left}");
+                }
+                imported.count
+            })
         }
         Choice::Postgres(connection) => store::block_on(postgres::import(connection, lines)),
     };

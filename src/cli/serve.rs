@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "otlp")]
 use tokio::runtime::Runtime;
@@ -21,13 +22,15 @@ use crate::service::Audit;
 use crate::store::Store;
 use crate::store::ims::{self, ImsStore};
 use crate::store::postgres::{self, ConnectionString, PostgresStore};
-use crate::store::sqlite::{self, SqliteStore};
+use crate::store::sqlite::{self, Closing, SqliteStore};
 #[cfg(feature = "otlp")]
 use crate::telemetry::Traces;
 use crate::telemetry::{self, LineWriter};
 
 /// How long the last lines of the audit may take to be written at the end.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the embedded store may take meanwhile to do what was queued, and to checkpoint its write-ahead log.
+const STORE_PATIENCE: Duration = AUDIT_PATIENCE;
 
 /// Three users of one account.
 const SAMPLE_DATA: &str = include_str!("sample-data.jsonl");
@@ -96,20 +99,35 @@ fn run_until_signal(
         limits: arguments.limits.limits(),
         log_level,
     };
-    let ended = runtime.block_on(place.serve(sample, config));
+    let closing = Arc::new(OnceLock::new());
+    let ended = runtime.block_on(place.serve(sample, config, Arc::clone(&closing)));
     #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
         traces.finish();
     }
+    let ending = Instant::now();
     // Connections of clients that hang are not waited for.
     runtime.shutdown_background();
     if let Some(writer) = audit_writer {
         writer.finish(AUDIT_PATIENCE);
     }
+    // After a second signal nothing is waited for.
+    if let (Some(closing), false) = (closing.get(), matches!(ended, Ok(Ended::CutShort(_)))) {
+        wait_for(closing, STORE_PATIENCE.saturating_sub(ending.elapsed()));
+    }
     match ended {
         Ok(Ended::Drained) => Ok(ExitCode::SUCCESS),
         Ok(Ended::CutShort(signal)) => Ok(ExitCode::from(signal.exit_code())),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until the embedded store is closed, and says so where that takes too long.
+fn wait_for(closing: &Closing, patience: Duration) {
+    if !closing.wait(patience) {
+        tracing::warn!(
+            "the database is not whole without its write-ahead log: there was no time to checkpoint it"
+        );
     }
 }
 
@@ -149,13 +167,21 @@ impl Place {
         })
     }
 
-    async fn serve(self, sample: Vec<Resource>, config: Config) -> Result<Ended, String> {
+    /// Serves it. `closing` gets the end of the embedded store.
+    async fn serve(
+        self,
+        sample: Vec<Resource>,
+        config: Config,
+        closing: Arc<OnceLock<Closing>>,
+    ) -> Result<Ended, String> {
         let text = |error: &dyn Error| error.to_string();
         match self {
             Self::Sqlite(directory, options) => {
                 let open = move || {
                     let store = SqliteStore::open(&directory, options, sample);
-                    store.map_err(|error| text(&error))
+                    let store = store.map_err(|error| text(&error))?;
+                    closing.get_or_init(|| store.closing());
+                    Ok(store)
                 };
                 // A log that is long after a crash takes its time.
                 let opening = async {

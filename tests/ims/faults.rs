@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tonic_types::StatusExt as _;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 use crate::endpoint::{Endpoint, REQUEST_ID, good, http, refusal};
-use crate::support::{ALICE, PATIENCE, Server, list, untag_of};
+use crate::support::{ALICE, Server, list, untag_of, wait_until};
 use crate::{code, untag_alice, wait_until_ready_says, with_key};
 
 /// What is said while the circuit is open, and what when an answer is lost.
@@ -24,15 +24,6 @@ const LOST: &str = "the cloud API has not answered; the change may have been mad
 
 fn launch(endpoint: SocketAddr, arguments: &[&str]) -> Server {
     Server::launch(with_key(endpoint, arguments), ([127, 0, 0, 1], 0).into())
-}
-
-/// Waits until something is so.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 fn pushback(status: &Status) -> Option<&str> {

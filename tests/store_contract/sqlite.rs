@@ -38,7 +38,8 @@ impl Backend for SqliteBackend {
     }
 }
 
-/// The same store, which may hardly put off rewriting rows: it folds removals into them with nearly every commit.
+/// The same store, which may hardly put off rewriting rows: it folds removals into them with nearly every commit, and lets the
+/// write-ahead log begin anew all the time.
 pub struct FoldingBackend(SqliteBackend);
 
 /// As the one before, and all targets of an untag are looked up ahead of its commit, while others rewrite rows.
@@ -82,6 +83,7 @@ same_with_options!(
     FoldingBackend,
     Options {
         unfolded: 1,
+        wal_pages: 16,
         ..Options::default()
     }
 );

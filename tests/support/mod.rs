@@ -78,6 +78,15 @@ pub fn hold_store(directory: &Path) -> Connection {
     connection
 }
 
+/// Waits until something is so.
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Runs a subcommand to its end.
 pub fn run(arguments: &[&str]) -> Output {
     untag().args(arguments).output().expect("untag runs")

@@ -6,10 +6,11 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, Statement, params};
 use thiserror::Error;
 
+use super::directory::{self, DataDirectory};
 use super::error::{ApplyError, OpenError};
 use super::removals::{self, Logged, Removed};
-use super::schema::{self, DataDirectory};
 use super::tags::{self, CorruptTags};
+use super::wal::LeftInWal;
 use crate::domain::{AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId};
 use crate::store::NameTaken;
 
@@ -36,18 +37,29 @@ impl<E> From<rusqlite::Error> for BulkError<E> {
     }
 }
 
+/// What an import has done.
+#[derive(Debug)]
+pub struct Imported {
+    /// How many users there were.
+    pub count: u64,
+    /// Why some of them are not in the database alone.
+    pub left: Option<LeftInWal>,
+}
+
 /// Puts resources into the store of a directory, all of them or, where one fails, none. One that is there already is
-/// replaced, and of several with one id the last is taken. Returns how many users there were.
+/// replaced, and of several with one id the last is taken.
 ///
 /// # Errors
 /// The first error of `resources`, or the store's own.
 pub fn import<E>(
     directory: &Path,
     resources: impl IntoIterator<Item = Result<Resource, E>>,
-) -> Result<u64, BulkError<E>> {
+) -> Result<Imported, BulkError<E>> {
     let directory = DataDirectory::lock(directory)?;
     let connection = directory.open_writer()?;
-    insert(&connection, resources)
+    let count = insert(&connection, resources)?;
+    let left = directory.wal(u32::MAX).close(connection).err();
+    Ok(Imported { count, left })
 }
 
 pub(super) fn insert<E>(
@@ -185,7 +197,7 @@ pub fn export<E>(
     directory: &Path,
     mut each: impl FnMut(Resource) -> Result<(), E>,
 ) -> Result<u64, BulkError<E>> {
-    let connection = schema::open_existing(directory)?;
+    let connection = directory::open_existing(directory)?;
     // One state: the notes belong to these rows.
     let transaction = connection.unchecked_transaction()?;
     let removals = Logged::read(&transaction)?.removals;

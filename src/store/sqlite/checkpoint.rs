@@ -1,64 +1,58 @@
-//! The thread beside the writer: first it reads what is to be known of the users, and then it folds the log into the database,
-//! so that no request waits for either.
+//! The thread beside the writer: first it reads what is to be known of the users, and then it checkpoints the write-ahead log
+//! (WAL), so that no request waits for either. While the writer goes on, the thread never reaches the WAL's end, where alone
+//! the WAL can begin anew: past its limit the writer brings it to its end itself.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
 use super::known::{Known, Room};
+use super::wal::{End, Ended, Wal};
 
-/// How many pages the writer adds to the log between two wake-ups, about.
-const WAKE_AFTER: usize = 8_000;
-/// The pages in the log past which the writer lends a hand, 64 MiB: while it goes on writing, the other thread never
-/// reaches the log's end, and only at its end can the log start again from its beginning.
-const LONGEST_LOG: u32 = 16_384;
-/// The same as `WAKE_AFTER` while the log is longer than that.
-const HELP_AFTER: usize = 500;
+/// How many pages the writer adds to the WAL between two wake-ups.
+const WAKE_AFTER: u32 = 8_000;
+/// In how many steps the WAL goes from its limit to twice that: after each, the writer tries to let it begin anew.
+const STEPS: u32 = 16;
+/// How long the writer waits after each step for those who read: a list of this process ends in time.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// After how many turns without a change the WAL is truncated: readiness asks every second.
+const IDLE_TURNS: u32 = 5;
 
-/// How long the log was when it was last folded.
-#[derive(Debug, Clone, Default)]
-pub struct Log(Arc<AtomicU32>);
-
-impl Log {
-    /// Whether it has to be folded to its end. That waits for whoever reads an older state of the store.
-    pub fn is_long(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > LONGEST_LOG
-    }
-
-    /// Folds it as far as it can without waiting for anybody.
-    fn fold(&self, connection: &Connection) {
-        if let Some(pages) = fold(connection) {
-            self.0.store(pages, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The thread that folds, as the writer sees it.
+/// The thread that checkpoints, as the writer sees it.
 pub struct Checkpointer {
     wake: Sender<()>,
-    log: Log,
-    pages: usize,
+    wal: Wal,
+    /// How long the WAL was when the thread was last woken, and when the writer last tried to let it begin anew.
+    woken_at: u32,
+    tried_at: u32,
+    /// From which length on it is said that a reader keeps the WAL.
+    warn_at: u32,
+    idle_turns: u32,
     thread: JoinHandle<()>,
 }
 
 impl Checkpointer {
     /// Starts the thread on a connection of its own. What is known of the users may take so much room.
-    pub fn start(connection: Connection, known: Known, room: Room) -> std::io::Result<Self> {
+    pub fn start(
+        connection: Connection,
+        wal: Wal,
+        known: Known,
+        room: Room,
+    ) -> std::io::Result<Self> {
         let (wake, woken) = crossbeam_channel::bounded(1);
-        let log = Log::default();
-        let folded = log.clone();
+        let shared = wal.clone();
         let body = move || {
-            let fold = || folded.fold(&connection);
+            let checkpoint = || shared.checkpoint(&connection);
+            // What a crash has left.
+            checkpoint();
             let mut begun = Instant::now();
             // As long as it has read, it leaves the processor to the requests.
             let between_parts = || {
                 match woken.recv_timeout(begun.elapsed()) {
-                    Ok(()) => fold(),
+                    Ok(()) => checkpoint(),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
                 }
@@ -69,23 +63,23 @@ impl Checkpointer {
                 tracing::warn!(%error, "cannot read what is to be known of users; the others are searched for");
             }
             while woken.recv().is_ok() {
-                fold();
+                checkpoint();
             }
         };
         let thread = thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(body)?;
-        Ok(Self {
+        let mut checkpointer = Self {
             wake,
-            log,
-            pages: 0,
+            wal,
+            woken_at: 0,
+            tried_at: 0,
+            warn_at: 0,
+            idle_turns: 0,
             thread,
-        })
-    }
-
-    /// The log that it folds.
-    pub fn log(&self) -> &Log {
-        &self.log
+        };
+        checkpointer.begun_anew();
+        Ok(checkpointer)
     }
 
     /// Whether the thread has not got to what it was last woken for.
@@ -93,76 +87,94 @@ impl Checkpointer {
         self.wake.is_full()
     }
 
-    /// Notes that a commit on `writer` has added about so many pages.
-    pub fn committed(&mut self, writer: &Connection, pages: usize) {
-        self.pages += pages;
-        let is_long = self.log.is_long();
-        let after = if is_long { HELP_AFTER } else { WAKE_AFTER };
-        if self.pages < after {
+    /// Keeps the WAL within its bound after a commit.
+    pub fn committed(&mut self, writer: &Connection) {
+        self.idle_turns = 0;
+        let Ok(extent) = self.wal.measure(writer) else {
+            // The next commit tells.
+            return;
+        };
+        let pages = extent.pages;
+        if pages < self.woken_at {
+            // Nobody has read an older state, and the WAL has begun anew by itself.
+            self.begun_anew();
+        }
+        if pages >= self.tried_at + self.step() {
+            self.try_to_begin_anew(writer, pages);
+        } else if pages - self.woken_at >= WAKE_AFTER {
+            self.woken_at = pages;
+            self.wake();
+        }
+    }
+
+    /// Makes room in the WAL for the next commit, on a disk that is full.
+    pub fn make_room(&self, writer: &Connection) {
+        self.wal.checkpoint(writer);
+    }
+
+    /// Truncates the WAL, where there has been nothing to write for a while.
+    pub fn idle(&mut self, writer: &Connection) {
+        self.idle_turns += 1;
+        if self.idle_turns < IDLE_TURNS || self.wal.bytes() == 0 {
             return;
         }
-        self.pages = 0;
-        if is_long {
-            self.log.fold(writer);
+        let Ok(extent) = self.wal.measure(writer) else {
+            return;
+        };
+        if extent.checkpointed < extent.pages {
+            // A change that comes now does not wait for that.
+            self.wake();
+        } else if let Ok(Ended::Yes) = self.wal.end(writer, End::Truncate, Duration::ZERO) {
+            self.begun_anew();
         }
-        // A thread that is still busy has been woken already.
-        let _ = self.wake.try_send(());
     }
 
     /// Ends the thread.
     pub fn stop(self) {
         drop(self.wake);
-        // A panic has been printed, and costs no more than a longer log.
+        // A panic has been printed, and costs no more than a longer WAL.
         let _ = self.thread.join();
     }
-}
 
-/// Folds the log as far as it can without waiting for anybody, and returns how many of its pages are still needed. `None`
-/// where that is not known: another connection is at it, or it has failed.
-pub fn fold(connection: &Connection) -> Option<u32> {
-    let pages = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Option<(u32, u32)>> {
-        let is_busy: bool = row.get(0)?;
-        let pages = || Ok((row.get(1)?, row.get(2)?));
-        (!is_busy).then(pages).transpose()
-    };
-    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages) {
-        Ok(Some((log, folded))) if log == folded => Some(0),
-        Ok(pages) => pages.map(|(log, _)| log),
-        Err(error) => {
-            tracing::warn!(%error, "cannot fold the store's log into its database");
-            None
-        }
+    fn step(&self) -> u32 {
+        self.wal.limit() / STEPS
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn wake(&self) {
+        // A thread that is still busy has been woken already.
+        let _ = self.wake.try_send(());
+    }
 
-    #[test]
-    fn a_log_is_long_as_long_as_an_older_state_is_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let open = || Connection::open(directory.path().join("test.db")).unwrap();
-        let (writer, reader) = (open(), open());
-        let settings =
-            "PRAGMA journal_mode = wal; PRAGMA synchronous = off; PRAGMA wal_autocheckpoint = 0;";
-        writer.execute_batch(settings).unwrap();
-        writer.execute_batch("CREATE TABLE t (x)").unwrap();
-        let snapshot = reader.unchecked_transaction().unwrap();
-        let count = "SELECT count(*) FROM t";
-        assert_eq!(snapshot.query_row(count, [], |row| row.get(0)), Ok(0));
-        let log = Log::default();
-        for _ in 0..=LONGEST_LOG / 256 {
-            // 256 pages, and some more.
-            let insert = "INSERT INTO t VALUES (zeroblob(1048576))";
-            writer.execute_batch(insert).unwrap();
+    /// Notes that the WAL has begun anew.
+    fn begun_anew(&mut self) {
+        self.woken_at = 0;
+        self.tried_at = self.wal.limit().saturating_sub(self.step());
+        self.warn_at = 2 * self.wal.limit();
+    }
+
+    /// Waits the longer for those who read the more was written. Past twice the limit nobody waits any more for a reader that
+    /// has stalled.
+    fn try_to_begin_anew(&mut self, writer: &Connection, pages: u32) {
+        let steps = (pages - self.tried_at) / self.step().max(1);
+        let patience = if pages < 2 * self.wal.limit() {
+            PATIENCE * steps
+        } else {
+            Duration::ZERO
+        };
+        self.tried_at = pages;
+        match self.wal.end(writer, End::BeginAnew, patience) {
+            Ok(Ended::Yes) => self.begun_anew(),
+            Ok(Ended::HeldByReader) if pages >= self.warn_at => {
+                self.warn_at = 2 * pages;
+                let (bytes, readers) = (self.wal.bytes(), self.wal.readers());
+                tracing::warn!(
+                    bytes,
+                    readers,
+                    "a reader keeps the write-ahead log from beginning anew; end it"
+                );
+            }
+            Ok(Ended::HeldByReader) => {}
+            Err(error) => tracing::warn!(%error, "cannot let the write-ahead log begin anew"),
         }
-        for _ in 0..2 {
-            log.fold(&writer);
-            assert!(log.is_long());
-        }
-        drop(snapshot);
-        log.fold(&writer);
-        assert!(!log.is_long());
     }
 }

@@ -4,9 +4,10 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use super::directory::FILE_MODE;
 use super::vocabulary::Keys;
 
 /// What is known of a row.
@@ -129,6 +130,7 @@ pub fn nameless(path: &Path) -> io::Result<File> {
         .write(true)
         .create(true)
         .truncate(true)
+        .mode(FILE_MODE)
         .open(path)?;
     fs::remove_file(path)?;
     Ok(file)

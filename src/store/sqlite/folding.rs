@@ -17,6 +17,9 @@ const NOTES_OF_A_RESOURCE: usize = 2;
 /// How many rows are rewritten in a commit at least, where there are too many notes, and where there is nothing else to do.
 const LEAST_AT_ONCE: usize = 64;
 const IDLE_AT_ONCE: usize = 512;
+/// How many pages a commit may write before it folds no more: bounds how much it adds to the WAL.
+const MOST_PAGES: usize = 13_000;
+const PAGE_BYTES: usize = 4096;
 /// How many rows of the table are deleted in a commit.
 const DELETED_AT_ONCE: i64 = 16;
 
@@ -51,6 +54,8 @@ pub struct Uncommitted {
     oldest: i64,
     swept: usize,
     rewritten: Vec<Rewrite>,
+    /// How many pages these rows are at most, about.
+    pages: usize,
     is_touched: bool,
     pub rewrites: Rewrites,
 }
@@ -70,6 +75,7 @@ impl Uncommitted {
     /// Notes that a row was written.
     pub fn rewrote(&mut self, rewrite: Rewrite) {
         self.rewrites.add(rewrite.number);
+        self.pages += 1 + rewrite.tags.len() / PAGE_BYTES;
         self.rewritten.push(rewrite);
     }
 
@@ -90,11 +96,6 @@ impl Uncommitted {
 
     pub fn notes(&self) -> &[Note] {
         &self.notes
-    }
-
-    /// About how many pages the commit has written.
-    pub fn pages(&self) -> usize {
-        2 + self.rewritten.len() + self.notes.len() / 300
     }
 }
 
@@ -133,6 +134,7 @@ impl NoteTable {
         changes.oldest = self.oldest;
         changes.swept = 0;
         changes.rewritten.clear();
+        changes.pages = 0;
         changes.is_touched = false;
     }
 
@@ -167,7 +169,15 @@ impl NoteTable {
             return Ok(self.delete(connection, sweep, changes)?);
         };
         let notes = removals.from(next, most);
+        sweep.next = match notes.last() {
+            Some(last) if notes.len() == most => Some(last.number + 1),
+            _ => None,
+        };
         for &Note { number, .. } in &notes {
+            if changes.pages > MOST_PAGES {
+                sweep.next = Some(number);
+                break;
+            }
             let removed = changes.of(number, removals);
             if removed == 0 {
                 continue;
@@ -188,10 +198,6 @@ impl NoteTable {
                 Err(error) => return Err(error),
             }
         }
-        sweep.next = match notes.last() {
-            Some(last) if notes.len() == most => Some(last.number + 1),
-            _ => None,
-        };
         changes.sweep = Some(sweep);
         Ok(())
     }

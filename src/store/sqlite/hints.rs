@@ -193,9 +193,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::bulk;
+    use super::super::directory::DataDirectory;
     use super::super::known::{Known, Room};
     use super::super::lookup::Lookup;
-    use super::super::schema::DataDirectory;
     use super::*;
     use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, Targets};
 

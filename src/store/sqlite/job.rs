@@ -56,13 +56,22 @@ impl Job {
             Work::Tag(_) | Work::Check => 0,
         }
     }
+
+    /// How many rows it names.
+    fn rows(&self) -> usize {
+        match &self.work {
+            Work::Untag(_) | Work::Check => self.targets(),
+            Work::Tag(command) => command.targets.count(),
+        }
+    }
 }
 
 /// Jobs that share a commit.
 pub struct Batch {
     pub jobs: Vec<Job>,
-    /// How many targets their untags have.
+    /// How many targets their untags have, and how many rows all of them name.
     targets: usize,
+    rows: usize,
     /// What there is of the targets of the first jobs, in their order.
     sightings: Vec<Sighting>,
     /// How many jobs these are of.
@@ -74,7 +83,12 @@ pub struct Batch {
 impl Batch {
     pub fn add(&mut self, job: Job) {
         self.targets += job.targets();
+        self.rows += job.rows();
         self.jobs.push(job);
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     pub fn targets(&self) -> usize {
@@ -106,6 +120,7 @@ impl From<Job> for Batch {
     fn from(job: Job) -> Self {
         Self {
             targets: job.targets(),
+            rows: job.rows(),
             jobs: vec![job],
             sightings: Vec::new(),
             looked_up: 0,

@@ -3,6 +3,7 @@
 mod apply;
 mod bulk;
 mod checkpoint;
+mod directory;
 mod entries;
 mod error;
 mod folding;
@@ -21,26 +22,32 @@ mod tags;
 mod turns;
 mod untags;
 mod vocabulary;
+mod wal;
+mod wal_readers;
 mod writer;
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crossbeam_channel::RecvTimeoutError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
-pub use bulk::{BulkError, export, import};
+pub use bulk::{BulkError, Imported, export, import};
 pub use error::OpenError;
+pub use wal::LeftInWal;
 
 use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
+use directory::DataDirectory;
 use job::{Job, Work};
 use known::Known;
 use readers::Readers;
 use removals::{Logged, Published};
-use schema::DataDirectory;
 
 /// How an embedded store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +64,9 @@ pub struct Options {
     pub batch: usize,
     /// How many resources may have removed tags that still lie in their rows: bounds the memory, and the time to start.
     pub unfolded: usize,
+    /// How many pages of 4 KiB the write-ahead log may have before it has to begin anew. It has twice as many at most, as long
+    /// as nobody else reads the store.
+    pub wal_pages: u32,
     /// How much memory may be taken by what is known of the users without reading their rows, in bytes.
     pub known_bytes: usize,
     /// How much of the disk may be taken by it where that memory does not suffice, in bytes.
@@ -73,6 +83,7 @@ impl Default for Options {
             few_targets: 1024,
             batch: 1024,
             unfolded: 1_000_000,
+            wal_pages: 16_384,
             known_bytes: 80 << 20,
             // For as many users as there may be hints.
             known_file_bytes: 256 << 20,
@@ -88,7 +99,20 @@ pub struct SqliteStore {
     readers: Readers,
     published: Published,
     known: Known,
+    closing: Closing,
     _counted: Arc<Vec<Open>>,
+}
+
+/// The end of a store: its last handle has gone, what was queued is done, and the database is whole without other files.
+#[derive(Debug, Clone)]
+pub struct Closing(crossbeam_channel::Receiver<Infallible>);
+
+impl Closing {
+    /// Waits for that. Returns whether it has come.
+    #[must_use]
+    pub fn wait(&self, patience: Duration) -> bool {
+        self.0.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+    }
 }
 
 impl SqliteStore {
@@ -100,14 +124,15 @@ impl SqliteStore {
         directory: &Path,
         options: Options,
         resources: Vec<Resource>,
-    ) -> Result<Self, BulkError<std::convert::Infallible>> {
+    ) -> Result<Self, BulkError<Infallible>> {
         let directory_path = directory;
         let directory = DataDirectory::lock(directory)?;
         let connection = directory.open_writer()?;
         if !resources.is_empty() {
             bulk::insert(&connection, resources.into_iter().map(Ok))?;
         }
-        directory.leave_log(&connection)?;
+        let wal = directory.wal(options.wal_pages);
+        directory.leave_wal(&connection, &wal)?;
         let logged = Logged::read(&connection)?;
         let (readers, reads) = Readers::queue(options.queue);
         let reading = (0..options.readers)
@@ -119,6 +144,7 @@ impl SqliteStore {
         let checkpointer = directory.open_reader()?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let (checks, waiting_checks) = crossbeam_channel::unbounded();
+        let (closed, closing) = crossbeam_channel::bounded(0);
         let published = logged.publish();
         let known = Known::default();
         let setup = turns::Setup {
@@ -127,6 +153,7 @@ impl SqliteStore {
             connection,
             ahead,
             checkpointer,
+            wal: wal.clone(),
             reading,
             reads,
             logged,
@@ -134,6 +161,7 @@ impl SqliteStore {
             known: known.clone(),
             jobs: queue,
             checks: waiting_checks,
+            closed,
         };
         turns::start(setup).map_err(|source| OpenError::Directory {
             path: directory_path.to_path_buf(),
@@ -146,7 +174,8 @@ impl SqliteStore {
             let jobs = waiting.upgrade();
             jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
         });
-        // Besides these, one writes and one folds the log.
+        metrics.wal(move || wal.bytes());
+        // Besides these, one writes and one checkpoints.
         let connections = options.readers + options.writers + 2;
         let connections = std::iter::repeat_with(|| metrics.connection()).take(connections);
         Ok(Self {
@@ -155,8 +184,15 @@ impl SqliteStore {
             readers,
             published,
             known,
+            closing: Closing(closing),
             _counted: Arc::new(connections.collect()),
         })
+    }
+
+    /// To wait until the store is closed.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        self.closing.clone()
     }
 
     async fn write(&self, work: Work) -> Result<Changed, StoreError> {

@@ -245,8 +245,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::bulk;
+    use super::super::directory::DataDirectory;
     use super::super::known::{Known, Room};
-    use super::super::schema::DataDirectory;
     use super::*;
     use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, TagKey, TagValue};
 

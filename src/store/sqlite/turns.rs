@@ -2,28 +2,32 @@
 //! thread takes what is queued and does all of it. Where there is much, another goes on with the queue meanwhile, and
 //! only the commits come one after the other: nine tenths of a large untag are its search for the records.
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::Options;
-use super::checkpoint::{Checkpointer, Log};
+use super::checkpoint::Checkpointer;
+use super::directory::DataDirectory;
 use super::folding::NoteTable;
 use super::job::{Batch, Job};
 use super::known::{Known, Room};
 use super::lookup::Lookup;
 use super::readers::{self, Read};
 use super::removals::{Logged, Published};
-use super::schema::DataDirectory;
+use super::wal::Wal;
 use super::writer::{Whole, Writer};
 
 const NAME: &str = "store-writer";
+/// How many rows the jobs of a commit may name before it takes no more: bounds how much it adds to the WAL.
+const MOST_ROWS: usize = 2048;
 
 /// What the threads work with.
 pub struct Setup {
@@ -33,6 +37,7 @@ pub struct Setup {
     /// One for each thread that takes turns, for what it looks up before its turn.
     pub ahead: Vec<Connection>,
     pub checkpointer: Connection,
+    pub wal: Wal,
     /// What those threads use that read, and what they take reads from.
     pub reading: Vec<Connection>,
     pub reads: Receiver<Read>,
@@ -43,6 +48,8 @@ pub struct Setup {
     pub jobs: mpsc::Receiver<Job>,
     /// Checks, which pass what is queued. A job that wakes a thread follows each.
     pub checks: Receiver<Job>,
+    /// Goes when the store is closed.
+    pub closed: Sender<Infallible>,
 }
 
 /// Starts the threads. They end when the last sender is gone and what was queued is done.
@@ -52,13 +59,17 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         file_bytes: setup.options.known_file_bytes,
         file: setup.directory.scratch(),
     };
-    let checkpointer = Checkpointer::start(setup.checkpointer, setup.known.clone(), room)?;
+    let checkpointer = Checkpointer::start(
+        setup.checkpointer,
+        setup.wal.clone(),
+        setup.known.clone(),
+        room,
+    )?;
     let readers = setup
         .reading
         .into_iter()
         .map(|connection| readers::start(connection, setup.reads.clone()))
         .collect::<std::io::Result<Vec<_>>>()?;
-    let log = checkpointer.log().clone();
     let over = Arc::new(AtomicU64::new(0));
     let writer = Writer::new(
         setup.connection,
@@ -75,11 +86,12 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         jobs: Mutex::new(setup.jobs),
         checks: setup.checks,
         preparing: AtomicUsize::new(0),
-        log,
+        wal: setup.wal.clone(),
         over,
         writer: Mutex::new(writer),
     };
-    let (directory, ahead) = (setup.directory, setup.ahead);
+    let (directory, ahead, wal) = (setup.directory, setup.ahead, setup.wal);
+    let closed = setup.closed;
     let body = move || {
         thread::scope(|scope| {
             for connection in ahead {
@@ -95,9 +107,12 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         for reader in readers {
             let _ = reader.join();
         }
-        // The lock goes last, after the connection has folded its log into the database.
-        drop(connection);
+        if let Err(error) = wal.close(connection) {
+            tracing::warn!(%error, "the database is not whole without its write-ahead log");
+        }
+        // The lock goes last, and whoever waits for the end is told.
         drop(directory);
+        drop(closed);
     };
     thread::Builder::new()
         .name(NAME.to_owned())
@@ -112,7 +127,7 @@ struct Turns {
     checks: Receiver<Job>,
     /// How many threads look up what they are going to commit.
     preparing: AtomicUsize,
-    log: Log,
+    wal: Wal,
     /// How many turns are over.
     over: Arc<AtomicU64>,
     /// A fair lock: a thread that commits one small batch after the other must not keep those out that are prepared.
@@ -175,6 +190,7 @@ impl Turns {
     fn fill(&self, batch: &mut Batch, jobs: &mut mpsc::Receiver<Job>) {
         let part = batch.jobs.len() + jobs.len().div_ceil(self.options.writers);
         while batch.jobs.len() < self.options.batch
+            && batch.rows() < MOST_ROWS
             && (!self.is_large(batch) || batch.jobs.len() < part)
             && let Ok(job) = jobs.try_recv()
         {
@@ -182,10 +198,10 @@ impl Turns {
         }
     }
 
-    /// Looks up the targets of a batch, in one state of the store. While the log is too long nobody may hold one, and
+    /// Looks up the targets of a batch, in one state of the store. While the WAL is too long nobody may hold one, and
     /// targets are looked up in the batch's turn.
     fn look_up(&self, batch: &mut Batch, ahead: &Connection) -> rusqlite::Result<()> {
-        if self.log.is_long() {
+        if self.wal.is_long() {
             return Ok(());
         }
         let over = self.over.load(Ordering::Acquire);

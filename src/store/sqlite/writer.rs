@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 use tracing::Span;
 
 use super::apply::{Plan, Rewriter, plan_tag};
-use super::checkpoint::{self, Checkpointer};
+use super::checkpoint::Checkpointer;
 use super::error::ApplyError;
 use super::folding::{NoteTable, Occasion, Uncommitted};
 use super::job::{Batch, Job, Outcome, Work};
@@ -72,9 +72,14 @@ impl Writer {
         let turn = self.over.load(Ordering::Relaxed) + 1;
         self.changes.rewrites.begin(turn);
         // Readiness asks every second, so that this comes soon after the last change.
-        let may_fold = !batch.jobs.iter().any(Job::is_change);
+        let has_changes = batch.jobs.iter().any(Job::is_change);
         self.commit(batch);
-        while may_fold && !self.last_commit_failed && is_idle() && self.fold() {}
+        if !has_changes && !self.last_commit_failed {
+            while is_idle() && self.fold() {}
+            if is_idle() {
+                self.checkpointer.idle(&self.connection);
+            }
+        }
         self.over.store(turn, Ordering::Release);
     }
 
@@ -102,13 +107,15 @@ impl Writer {
                 if changes > 0 {
                     metrics.shared_commit(changes);
                 }
-                self.last_commit_failed &= !self.changes.has_written();
+                let has_written = self.changes.has_written();
+                self.last_commit_failed &= !has_written;
                 for (job, outcome) in batch.jobs.into_iter().zip(outcomes) {
                     // Whoever has gone meanwhile needs no answer.
                     let _ = job.reply.send(outcome);
                 }
-                self.checkpointer
-                    .committed(&self.connection, self.changes.pages());
+                if has_written {
+                    self.checkpointer.committed(&self.connection);
+                }
             }
             Err((error, Applied::No)) if batch.jobs.len() > 1 => {
                 let jobs = batch.jobs.len();
@@ -125,9 +132,8 @@ impl Writer {
     fn refuse(&mut self, jobs: Vec<Job>, error: &ApplyError, applied: Applied) {
         self.last_commit_failed = true;
         if error.is_disk_full() {
-            // Folding the log into the database makes room in the log for the next commit. Where that fails too, the
-            // next refusal tries again.
-            checkpoint::fold(&self.connection);
+            // Where that fails too, the next refusal tries again.
+            self.checkpointer.make_room(&self.connection);
         }
         for job in jobs {
             let _ = job.reply.send(Err(error.to_store_error(applied)));
@@ -145,8 +151,7 @@ impl Writer {
         let begun = begun.map_err(|error| (error.into(), Applied::No));
         match begun.and_then(|()| self.transact(None)) {
             Ok(_) => {
-                self.checkpointer
-                    .committed(&self.connection, self.changes.pages());
+                self.checkpointer.committed(&self.connection);
                 self.notes.is_sweeping()
             }
             Err((error, _)) => {

@@ -30,6 +30,7 @@ pub struct Store {
     commit_seconds: Histogram,
     batch_requests: Histogram,
     unfolded: Gauge,
+    wal_bytes: Reading,
     ready: Gauge,
 }
 
@@ -43,6 +44,7 @@ impl Store {
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             batch_requests: Histogram::new(BATCH_BUCKETS),
             unfolded: Gauge::default(),
+            wal_bytes: Reading::default(),
             ready: Gauge::default(),
         };
         registry.register(
@@ -64,6 +66,11 @@ impl Store {
             "untag_store_unfolded_resources",
             "Resources of the embedded store whose rows still have tags that were removed",
             store.unfolded.clone(),
+        );
+        registry.register(
+            "untag_store_wal_bytes",
+            "Length of the embedded store's write-ahead log",
+            store.wal_bytes.clone(),
         );
         registry.register(
             "untag_store_queue_depth",
@@ -93,6 +100,12 @@ impl Store {
         let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
         self.queue_capacity.set(capacity);
         self.queue_depth.of(depth);
+    }
+
+    /// Says where to read how long the write-ahead log is.
+    pub fn wal(&self, bytes: impl Fn() -> u64 + Send + Sync + 'static) {
+        let bytes = move || usize::try_from(bytes()).unwrap_or(usize::MAX);
+        self.wal_bytes.of(bytes);
     }
 
     /// Notes how many resources have removed tags in their rows.
