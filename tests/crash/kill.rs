@@ -7,19 +7,18 @@ use std::path::Path;
 use std::process::Stdio;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{ListTagResourcesRequest, ResourceIds, list_tag_resources_request};
 
-use crate::load::{Cycle, Worker};
+use crate::load::{Cycle, Worker, one_connection};
 use crate::model::{
     ACCOUNT, Fate, Plot, State, TOWNS, USERS, WORKERS, assert_same, expected_state, import, user_id,
 };
@@ -154,13 +153,10 @@ async fn work_until_killed(
     server: &mut Server,
     random: &mut StdRng,
 ) -> Vec<Worker> {
-    let cycle = Arc::new(Cycle {
-        answers: Semaphore::new(0),
-        killing: AtomicBool::new(false),
-    });
+    let cycle = Arc::new(Cycle::new());
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
-        clients.push(server.client().await);
+        clients.push(TagServiceClient::new(one_connection(server.address).await));
     }
     let mut running = JoinSet::new();
     for (worker, client) in workers.into_iter().zip(clients.into_iter().cycle()) {
@@ -179,9 +175,14 @@ async fn work_until_killed(
     tokio::time::sleep(moment).await;
     cycle.killing.store(true, Ordering::SeqCst);
     server.kill();
-    timeout(PATIENCE, running.join_all())
-        .await
-        .expect("no worker waits for a server that is gone")
+    let ended = timeout(PATIENCE, running.join_all()).await;
+    ended.unwrap_or_else(|_| {
+        panic!(
+            "no answer and no error in {PATIENCE:?} after the server at {} was killed: {}",
+            server.address,
+            cycle.unanswered()
+        )
+    })
 }
 
 /// What is on the disk. Read from a copy, so that the server has to recover from the very files that the crash left.

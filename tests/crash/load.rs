@@ -1,14 +1,19 @@
 //! The workers: each sends one request after the other, mostly untags, until the server is gone.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
+use hyper_util::rt::TokioIo;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::{IteratorRandom as _, index};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{
@@ -28,6 +33,38 @@ pub struct Cycle {
     pub answers: Semaphore,
     /// Set before the server is killed: until then no request may fail.
     pub killing: AtomicBool,
+    /// The requests that have no answer yet, by the town and the number of their worker.
+    waiting: Mutex<BTreeMap<(usize, usize), String>>,
+}
+
+impl Cycle {
+    pub fn new() -> Self {
+        Self {
+            answers: Semaphore::new(0),
+            killing: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// The requests that have no answer, for who wants to know why.
+    pub fn unanswered(&self) -> String {
+        format!("{:#?}", self.waiting.lock().unwrap())
+    }
+}
+
+/// A channel over one connection, which is not opened again. After a kill its port is free for another program, and even for the
+/// client itself: a connection from a port to the same port is one that the client has with itself, and answers nothing.
+pub async fn one_connection(address: SocketAddr) -> Channel {
+    let stream = TcpStream::connect(address).await;
+    let mut stream = Some(TokioIo::new(
+        stream.expect("the server accepts connections"),
+    ));
+    let connect = tower::service_fn(move |_| {
+        let again = || io::Error::other("the connection to the server is gone");
+        std::future::ready(stream.take().ok_or_else(again))
+    });
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.connect_with_connector(connect).await.unwrap()
 }
 
 /// A worker: its tags, what it has been answered, and the request that the crash left without an answer.
@@ -55,7 +92,12 @@ impl Worker {
     pub async fn run(mut self, client: TagServiceClient<Channel>, cycle: Arc<Cycle>) -> Self {
         loop {
             let change = self.choose();
-            match send(&self.plot, &change, self.random.random(), client.clone()).await {
+            let (by_name, worker) = (self.random.random(), self.plot.worker());
+            let call = format!("by name: {by_name}, {change:?}");
+            cycle.waiting.lock().unwrap().insert(worker, call);
+            let answer = send(&self.plot, &change, by_name, client.clone()).await;
+            cycle.waiting.lock().unwrap().remove(&worker);
+            match answer {
                 Ok(()) => {
                     assert!(
                         !change.names_a_stranger,

@@ -70,6 +70,11 @@ pub enum Fate {
 }
 
 impl Plot {
+    /// The town and the number of the worker.
+    pub fn worker(&self) -> (usize, usize) {
+        (self.town, self.worker)
+    }
+
     /// As it is imported: every tag is set.
     pub fn new(town: usize, worker: usize) -> Self {
         let tags = std::array::from_fn(|_| std::array::from_fn(|_| Some("imported".to_owned())));
