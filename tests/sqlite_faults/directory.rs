@@ -1,15 +1,22 @@
-//! The data directory: how it is made, and who may read it.
+//! The data directory: how it is made, who may read it, and what is said of it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{ACCOUNT, need};
-use crate::support::{Server, untag};
+use crate::harness::{ACCOUNT, Client, Data, need};
+use crate::support::{PATIENCE, Server, run, untag};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+/// What `untag migrate` says of a directory, without an error.
+fn migrate(directory: &Path) -> String {
+    let output = run(&["migrate", "--data-dir", directory.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -64,4 +71,42 @@ fn sqlite_new_directories_survive_a_power_loss_with_all_above_them() {
         let synced = format!("<{}{parent}>)", above.display());
         assert!(trace.contains(&synced), "{synced} is not in {trace}");
     }
+}
+
+#[tokio::test]
+async fn sqlite_migrate_says_what_serve_would_find_and_changes_nothing() {
+    let above = tempfile::tempdir().unwrap();
+    let missing = above.path().join("missing");
+    let empty = above.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("untag.db"), "").unwrap();
+    for directory in [&missing, &empty] {
+        let said = migrate(directory);
+        let expected = format!("there is no store in {} yet", directory.display());
+        assert!(
+            said.contains(&expected) && said.contains("version 2"),
+            "{said}"
+        );
+    }
+    assert!(!missing.exists());
+    assert_eq!(fs::read(empty.join("untag.db")).unwrap(), b"");
+
+    let data = Data::with_users(1);
+    assert!(migrate(data.path()).contains("up to date: version 2"));
+    // A service that runs does not notice.
+    let mut server = data.serve();
+    let client = Client::of(&server).await;
+    assert!(migrate(data.path()).contains("up to date: version 2"));
+    client.untag("1000").await.unwrap();
+    server.signal("TERM");
+    assert!(server.wait(PATIENCE).success());
+
+    let file = above.path().join("file");
+    fs::write(&file, "").unwrap();
+    let output = run(&["migrate", "--data-dir", file.to_str().unwrap()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("cannot use the data directory"),
+        "{said}"
+    );
 }

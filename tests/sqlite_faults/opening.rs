@@ -25,7 +25,8 @@ fn assert_refused_unchanged(data: &Data, words: &[&str]) {
     let bytes = data.bytes();
     let import = data.subcommand("import", &["/dev/null"]).unwrap_err();
     let export = data.subcommand("export", &[]).unwrap_err();
-    for said in [data.serve_refused(), import, export] {
+    let migrate = data.subcommand("migrate", &["--dry-run"]).unwrap_err();
+    for said in [data.serve_refused(), import, export, migrate] {
         for word in words.iter().chain(&["untag.db"]) {
             assert!(said.contains(word), "{word:?} is not in {said}");
         }

@@ -153,6 +153,38 @@ fn keep_from_others(path: &Path) {
     }
 }
 
+/// What `serve` would find in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// No database, or an empty one: `serve` makes one with this version of the schema.
+    Nothing(i32),
+    /// A database with this version of the schema, which `serve` takes as it is.
+    Database(i32),
+}
+
+/// Looks what `serve` would find in a directory, which another process may be serving.
+///
+/// # Errors
+/// Why `serve` would refuse it.
+pub fn inspect(directory: &Path) -> Result<Existing, OpenError> {
+    let path = directory.join(DATABASE);
+    let nothing = Ok(Existing::Nothing(schema::VERSION));
+    match path.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return nothing,
+        Err(source) => {
+            return Err(OpenError::Directory {
+                path: directory.to_path_buf(),
+                source,
+            });
+        }
+        Ok(_) => {}
+    }
+    match schema::check(&path, &open_reader(&path)?)? {
+        Found::Ours => Ok(Existing::Database(schema::VERSION)),
+        Found::Empty => nothing,
+    }
+}
+
 /// Opens the database of a directory that another process may be serving, to read it.
 pub fn open_existing(directory: &Path) -> Result<Connection, OpenError> {
     let path = directory.join(DATABASE);

@@ -36,6 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 pub use bulk::{BulkError, Imported, export, import};
+pub use directory::{Existing, inspect};
 pub use error::OpenError;
 pub use wal::LeftInWal;
 
