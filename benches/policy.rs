@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::SystemTime;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use untag::auth::{Attempt, PolicySet};
+use untag::auth::{Attempt, IneffectiveDeny, PolicySet};
 use untag::domain::{AccountId, Action, Caller};
 
 /// A file with so many bindings, each of one caller in one account and with conditions; the last is the one that counts.
@@ -34,7 +34,8 @@ fn file(bindings: usize) -> String {
 fn policies(criterion: &mut Criterion) {
     for bindings in [1, 10, 100] {
         let text = file(bindings);
-        let set = PolicySet::parse(text.as_bytes()).expect("the file is valid");
+        let set =
+            PolicySet::parse(text.as_bytes(), IneffectiveDeny::Refused).expect("the file is valid");
         let id = format!("spiffe://example.org/ns/billing/sa/cleaner-{bindings}");
         let attempt = Attempt {
             caller: &Caller::spiffe(&id),
@@ -50,7 +51,7 @@ fn policies(criterion: &mut Criterion) {
             bencher.iter(|| set.decide(black_box(&attempt)));
         });
         criterion.bench_function(&format!("read, {bindings} bindings"), |bencher| {
-            bencher.iter(|| PolicySet::parse(black_box(text.as_bytes())));
+            bencher.iter(|| PolicySet::parse(black_box(text.as_bytes()), IneffectiveDeny::Refused));
         });
     }
 }

@@ -13,6 +13,6 @@ pub use authenticator::{Authenticator, Demand, Keys, Tokens, Unauthenticated};
 pub use authority::Authority;
 pub use certificate::{CertificateError, caller_of, check_spiffe_id};
 pub use policy::{
-    Attempt, Decision, Denial, Explanation, InvalidTime, PolicyError, PolicySet, Warning,
-    parse_time,
+    Attempt, Decision, Denial, Explanation, IneffectiveDeny, InvalidTime, PolicyError, PolicySet,
+    Warning, parse_time,
 };

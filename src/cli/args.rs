@@ -52,8 +52,9 @@ FILE has JSON Lines, one user each; a user that is there already is replaced:
 {\"account_id\":\"1\",\"resource_type\":\"user\",\"resource_id\":\"2\",\"principal_name\":\"a@b.c\",\"tags\":{\"key\":\"value\"}}";
 
 const CHECK_POLICY_EXIT_CODES: &str = "\
-Without --caller and --action the file is checked, and warnings name what has no effect in it.
-Exit codes: 0 the file is valid, or the action is allowed; 1 denied; 2 the file or the command line is wrong.";
+Without --caller and --action the file is checked, and warnings name what may not do what it was written for.
+Exit codes: 0 the file is valid, or the action is allowed; 1 denied; 2 the file or the command line is wrong, or --strict \
+has an error.";
 
 /// `untag serve`.
 #[derive(Debug, Args)]
@@ -191,6 +192,14 @@ pub struct MigrateArguments {
 pub struct CheckPolicyArguments {
     /// The policy file.
     pub file: PathBuf,
+
+    /// Take every warning for an error.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Take a file in which a Deny can never apply because of its Resource, and warn of it.
+    #[arg(long)]
+    pub allow_ineffective_deny: bool,
 
     #[command(flatten)]
     pub attempt: Option<AttemptArguments>,

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use super::args::{AttemptArguments, CheckPolicyArguments};
-use crate::auth::{Attempt, Decision, PolicySet};
+use super::security::ineffective_deny;
+use crate::auth::{Attempt, Decision, PolicySet, check_spiffe_id};
 use crate::domain::{AccountId, Action, Caller};
 
 /// The exit code of a wrong command line, which clap uses too; 1 means denied.
@@ -29,11 +30,19 @@ pub fn run(arguments: &CheckPolicyArguments) -> ExitCode {
 fn check(arguments: &CheckPolicyArguments) -> Result<(String, ExitCode), String> {
     let file = arguments.file.display();
     let text = fs::read(&arguments.file).map_err(|error| format!("cannot read {file}: {error}"))?;
-    let policies = PolicySet::parse(&text).map_err(|error| format!("{file}: {error}"))?;
+    let ineffective = ineffective_deny(arguments.allow_ineffective_deny);
+    let policies =
+        PolicySet::parse(&text, ineffective).map_err(|error| format!("{file}: {error}"))?;
+    let warnings = policies.warnings();
+    if arguments.strict && !warnings.is_empty() {
+        let errors = warnings.iter().map(|error| format!("\nerror: {error}"));
+        let errors: String = errors.collect();
+        return Err(format!("{file} is refused by --strict:{errors}"));
+    }
     if let Some(attempt) = &arguments.attempt {
         return explain(&policies, attempt);
     }
-    let warnings = policies.warnings().into_iter();
+    let warnings = warnings.iter();
     let warnings = warnings.map(|warning| format!("warning: {warning}\n"));
     let valid = format!("{file} is valid: {}\n", policies.summary());
     Ok((valid + &warnings.collect::<String>(), ExitCode::SUCCESS))
@@ -82,7 +91,9 @@ pub fn caller(text: &str) -> Result<Caller, String> {
     if text == Caller::anonymous().as_str() {
         Ok(Caller::anonymous())
     } else if named("spiffe://").is_some() {
-        Ok(Caller::spiffe(text))
+        check_spiffe_id(text)
+            .map(|()| Caller::spiffe(text))
+            .map_err(|reason| format!("no certificate names that caller: {reason}"))
     } else if let Some(name) = named("dns:") {
         Ok(Caller::dns(name))
     } else if let Some(subject) = named("jwt:") {

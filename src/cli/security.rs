@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::args::seconds;
-use crate::auth::Demand;
 use crate::auth::token::{KeySource, TokenRules};
 use crate::server::{TlsFiles, TokenIssuer};
+use crate::auth::{Demand, IneffectiveDeny};
 
 /// The heading of the flags in the help.
 pub const HEADING: &str = "Who may call";
@@ -94,6 +94,10 @@ pub struct SecurityArguments {
     pub policy: Option<PathBuf>,
 
     /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout.
+    /// Take a policy file in which a Deny can never apply because of its Resource, and warn of it.
+    #[arg(long, env = "UNTAG_ALLOW_INEFFECTIVE_DENY", requires = "policy")]
+    allow_ineffective_deny: bool,
+
     #[arg(long, env = "UNTAG_AUDIT_LOG", value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
 
@@ -149,6 +153,11 @@ impl SecurityArguments {
 
     /// What callers have to show.
     ///
+    /// What is done with a policy file in which a Deny is ineffective.
+    pub fn ineffective_deny(&self) -> IneffectiveDeny {
+        ineffective_deny(self.allow_ineffective_deny)
+    }
+
     /// # Errors
     /// When the service could not check it.
     pub fn demand(&self) -> Result<Demand, String> {
@@ -171,5 +180,14 @@ impl SecurityArguments {
             Identity::Token => Ok(Demand::Token),
             Identity::Both => Ok(Demand::Both),
         }
+    }
+}
+
+/// What the switch `--allow-ineffective-deny` means.
+pub fn ineffective_deny(is_allowed: bool) -> IneffectiveDeny {
+    if is_allowed {
+        IneffectiveDeny::Allowed
+    } else {
+        IneffectiveDeny::Refused
     }
 }

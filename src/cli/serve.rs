@@ -91,6 +91,7 @@ fn run_until_signal(
             tls,
             demand,
             tokens,
+            ineffective_deny: arguments.security.ineffective_deny(),
             policy: arguments.security.policy,
             access_keys: arguments.security.access_keys,
             audit,

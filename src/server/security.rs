@@ -10,7 +10,10 @@ use thiserror::Error;
 
 use super::tls::{self, TlsFiles};
 use crate::auth::token::{KeySet, KeySetError, KeySource, RemoteKeys, RemoteKeysError, TokenRules};
-use crate::auth::{Authenticator, Authority, Demand, Keys, PolicyError, PolicySet, Tokens};
+use crate::auth::{
+    Authenticator, Authority, Demand, IneffectiveDeny, Keys, PolicyError, PolicySet,
+    Tokens,
+};
 use crate::reload::{Follower, LoadError};
 use crate::rpc::{AccessKeyError, AccessKeys};
 use crate::service::Audit;
@@ -39,6 +42,8 @@ pub struct Security {
     /// The file that says what they may do; without it, everything.
     pub policy: Option<PathBuf>,
     /// The file with the access keys of those who call in the cloud's RPC style.
+    /// What is done with such a file in which a Deny is ineffective.
+    pub ineffective_deny: IneffectiveDeny,
     pub access_keys: Option<PathBuf>,
     /// Where changes are noted.
     pub audit: Audit,
@@ -75,7 +80,9 @@ impl Security {
         let interval = self.reload_interval;
         let certificate_required = matches!(self.demand, Demand::Certificate | Demand::Both);
         let tls = self.tls.map(|files| tls::load(files, certificate_required));
-        let policies = self.policy.map(load_policy);
+        let policies = self
+            .policy
+            .map(|path| load_policy(path, self.ineffective_deny));
         let tokens = self.tokens.map(|issuer| issuer.start(interval));
         let access_keys = self.access_keys.map(load_access_keys);
         Ok(Started {
@@ -113,12 +120,15 @@ fn load_keys(path: PathBuf) -> Result<Follower<KeySet>, LoadError> {
     })
 }
 
-fn load_policy(path: PathBuf) -> Result<Follower<PolicySet>, LoadError> {
-    Follower::load(Reload::Policy, "policy file", vec![path], |contents| {
-        let policies = PolicySet::parse(&contents.concat())?;
+fn load_policy(
+    path: PathBuf,
+    ineffective: IneffectiveDeny,
+) -> Result<Follower<PolicySet>, LoadError> {
+    Follower::load(Reload::Policy, "policy file", vec![path], move |contents| {
+        let policies = PolicySet::parse(&contents.concat(), ineffective)?;
         tracing::info!(has = policies.summary(), "the policy file is read");
         for warning in policies.warnings() {
-            tracing::warn!(%warning, "a part of the policy file is of no use");
+            tracing::warn!(%warning, "a part of the policy file may not do what it was written for");
         }
         Ok::<_, PolicyError>(policies)
     })

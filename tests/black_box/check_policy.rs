@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use crate::support::{run, untag};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy-example.json");
@@ -78,6 +81,8 @@ fn what_is_denied_is_explained_and_exits_with_1() {
     insta::assert_snapshot!(explained.join("\n"));
 }
 
+const ALLOW_INEFFECTIVE: &str = "--allow-ineffective-deny";
+
 const DATES: &str = r#"{
   "Policies": {
     "until-august": {
@@ -108,7 +113,7 @@ fn the_time_is_given_and_the_account_is_not_where_no_binding_names_one() {
         "ram:UntagResources",
         "--time",
     ];
-    let at = |time: &'static str| check(DATES, &[&asked[..], &[time]].concat());
+    let at = |time: &'static str| check(DATES, &[&asked[..], &[time, ALLOW_INEFFECTIVE]].concat());
     let (code, printed) = at("2026-08-12T08:59:59Z");
     assert_eq!(code, 0, "{printed}");
     let (code, printed) = at("2026-08-12T17:00:00+08:00");
@@ -118,9 +123,86 @@ fn the_time_is_given_and_the_account_is_not_where_no_binding_names_one() {
 
 #[test]
 fn a_file_alone_is_checked_and_what_has_no_effect_in_it_is_named() {
-    let (code, printed) = check(DATES, &[]);
-    assert_eq!(code, 0);
+    let (code, printed) = check(DATES, &[ALLOW_INEFFECTIVE]);
+    assert_eq!(code, 0, "{printed}");
     insta::assert_snapshot!(printed);
+}
+
+#[test]
+fn an_ineffective_deny_is_refused_with_its_line_unless_it_is_allowed() {
+    let decision = ["--caller", "anonymous", "--action", "ram:TagResources"];
+    for arguments in [&[][..], &decision] {
+        let (code, printed) = check(DATES, arguments);
+        assert_eq!(code, 2, "{printed}");
+        let wanted = "untag: policy.json: line 13, column 9: narrow, statement 1, Deny is ineffective: its Resource \
+            [acs:ram:*:*:user/*] holds no plain *, and these actions have no narrower resources; write \
+            \"Resource\": \"*\", or give --allow-ineffective-deny\n";
+        assert_eq!(printed, wanted);
+    }
+}
+
+#[test]
+fn strict_makes_every_warning_an_error() {
+    let (code, printed) = check(DATES, &[ALLOW_INEFFECTIVE, "--strict"]);
+    assert_eq!(code, 2, "{printed}");
+    insta::assert_snapshot!(printed);
+    let decision = [
+        "--strict",
+        "--caller",
+        CLEANER,
+        "--action",
+        "ram:TagResources",
+    ];
+    let (code, _) = check(DATES, &[&[ALLOW_INEFFECTIVE], &decision[..]].concat());
+    assert_eq!(code, 2);
+    let (code, printed) = check_in(Path::new("."), SAMPLE, &["--strict"]);
+    assert_eq!(code, 0, "{printed}");
+}
+
+/// A document as somebody has it for the cloud, and what becomes of it here.
+#[derive(Deserialize)]
+struct Example {
+    /// What it is about.
+    about: String,
+    document: Value,
+    /// Why it is refused, where it is.
+    refused: Option<String>,
+    /// What it is warned of.
+    #[serde(default)]
+    warned: Vec<String>,
+}
+
+#[test]
+fn documents_of_the_cloud_are_taken_unless_what_is_not_known_could_change_a_decision() {
+    let documents: Vec<Example> = serde_json::from_str(include_str!("ram-policies.json")).unwrap();
+    assert_eq!(documents.len(), 42);
+    for Example {
+        about,
+        document,
+        refused,
+        warned,
+    } in documents
+    {
+        let file = serde_json::json!({
+            "Policies": {"p": document},
+            "Bindings": [{"Callers": "*", "Accounts": "*", "Policies": "p"}],
+        });
+        let (code, printed) = check(&file.to_string(), &[]);
+        let (wanted, said) = match refused {
+            Some(reason) => (2, vec![reason]),
+            None => (0, warned),
+        };
+        assert_eq!(code, wanted, "{about}: {printed}");
+        for said in &said {
+            assert!(printed.contains(said), "{about}: {said}: {printed}");
+        }
+        let warnings = printed.matches("\nwarning: ").count();
+        assert_eq!(
+            warnings == 0,
+            wanted == 2 || said.is_empty(),
+            "{about}: {printed}"
+        );
+    }
 }
 
 #[test]
@@ -133,7 +215,7 @@ fn a_file_that_is_wrong_exits_with_2_and_names_the_place() {
         ("\"Version\"", "'Version'"),
     ];
     let printed = wrong.map(|(piece, replacement)| {
-        let (code, printed) = check(&DATES.replacen(piece, replacement, 1), &[]);
+        let (code, printed) = check(&DATES.replacen(piece, replacement, 1), &[ALLOW_INEFFECTIVE]);
         assert_eq!(code, 2, "{printed}");
         printed
     });
@@ -152,6 +234,15 @@ fn a_command_line_that_is_wrong_exits_with_2_and_names_what_is_missing() {
         (
             &["--caller", "mallory", "--action", "ram:UntagResources"],
             "jwt:<subject>",
+        ),
+        (
+            &[
+                "--caller",
+                "spiffe://example.org",
+                "--action",
+                "ram:UntagResources",
+            ],
+            "no certificate names that caller: it has no path",
         ),
         (
             &["--caller", "anonymous", "--action", "ram:DeleteUser"],

@@ -39,15 +39,16 @@ struct Guarded {
 
 impl Guarded {
     fn start(policy: &str) -> Self {
+        Self::start_with(policy, &[])
+    }
+
+    fn start_with(policy: &str, more: &[&str]) -> Self {
         let files = Files::new();
         files.write("policy.json", policy);
         let (policy, audit) = (files.path("policy.json"), files.path("audit.jsonl"));
-        let server = files.serve_callers(&[
-            "--policy",
-            policy.to_str().unwrap(),
-            "--audit-log",
-            audit.to_str().unwrap(),
-        ]);
+        let policy = ["--policy", policy.to_str().unwrap()];
+        let audit = ["--audit-log", audit.to_str().unwrap()];
+        let server = files.serve_callers(&[&policy, &audit, more].concat());
         Self { files, server }
     }
 
@@ -145,7 +146,8 @@ async fn the_service_decides_as_check_policy_explains() {
         true, false, false, true, true, true, false, true, false, false,
     ];
     for (statement, wanted) in statements.iter().zip(wanted) {
-        let guarded = Guarded::start(&policy(&[(CLEANER, statement)]));
+        let file = policy(&[(CLEANER, statement)]);
+        let guarded = Guarded::start_with(&file, &["--allow-ineffective-deny"]);
         let allowed = untag(&mut guarded.client("cleaner").await).await.is_ok();
         assert_eq!(allowed, wanted, "{statement}");
         let file = guarded.files.path("policy.json");
@@ -158,7 +160,7 @@ async fn the_service_decides_as_check_policy_explains() {
                 "--account",
                 SAMPLE_ACCOUNT,
             ],
-            &["--source-ip", "127.0.0.1"],
+            &["--source-ip", "127.0.0.1", "--allow-ineffective-deny"],
         ]
         .concat());
         assert_eq!(
@@ -214,4 +216,48 @@ fn a_broken_file_is_refused_at_the_start_with_line_and_reason() {
         said.contains("line ") && said.contains("policy.json"),
         "{said}"
     );
+}
+
+/// A Deny that RAM would never apply, of a caller that may do all else.
+fn ineffective() -> String {
+    let deny = json!({"Effect": "Deny", "Action": "ram:*", "Resource": "acs:ram:*:*:*"});
+    policy(&[(CLEANER, &json!([allow("*"), deny]))])
+}
+
+#[test]
+fn a_file_with_an_ineffective_deny_is_refused_at_the_start() {
+    let files = Files::new();
+    files.write("policy.json", &ineffective());
+    let (policy, data) = (files.path("policy.json"), files.path("data"));
+    let (policy, data) = (policy.to_str().unwrap(), data.to_str().unwrap());
+    let output = run(&["serve", "--policy", policy, "--data-dir", data]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for part in [
+        ": p0, statement 2, Deny is ineffective",
+        "write \"Resource\": \"*\"",
+        "--allow-ineffective-deny",
+    ] {
+        assert!(said.replace('\\', "").contains(part), "{part}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_ineffective_deny_that_is_allowed_is_warned_of_and_one_that_comes_later_is_not_taken() {
+    let guarded = Guarded::start_with(&ineffective(), &["--allow-ineffective-deny"]);
+    untag(&mut guarded.client("cleaner").await).await.unwrap();
+    let message = "a part of the policy file may not do what it was written for";
+    guarded.server.wait_for_log_where(message, |line| {
+        let warning = line["warning"].as_str().unwrap();
+        warning.starts_with("line 1: p0, statement 2, Deny is ineffective")
+    });
+
+    let guarded = Guarded::start(&policy(&[(CLEANER, &allow("ram:UntagResources"))]));
+    guarded.files.write("policy.json", &ineffective());
+    let line = guarded
+        .server
+        .wait_for_log("not reloaded; the old one stays in use");
+    let error = line["error"].as_str().unwrap();
+    assert!(error.contains("Deny is ineffective"), "{line}");
+    untag(&mut guarded.client("cleaner").await).await.unwrap();
 }

@@ -45,6 +45,11 @@ impl fmt::Display for Condition {
 pub(super) struct Conditions(Vec<Condition>);
 
 impl Conditions {
+    /// Whether there is none, as in `"Condition": {}`, which the cloud's console writes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The first that does not hold, if there is one.
     pub(super) fn first_that_fails(&self, facts: &Facts<'_>) -> Option<&Condition> {
         self.0.iter().find(|condition| !condition.holds(facts))
@@ -101,6 +106,7 @@ impl<'de> Visitor<'de> for KeysSeed {
                 given: String::new(),
             }))
         })?;
+        not_empty(conditions.len())?;
         Ok(conditions
             .into_iter()
             .map(|(_, condition)| condition)

@@ -61,7 +61,8 @@ impl Try {
 }
 
 fn set(file: &Value) -> PolicySet {
-    PolicySet::parse(file.to_string().as_bytes()).unwrap_or_else(|error| panic!("{file}: {error}"))
+    let read = PolicySet::parse(file.to_string().as_bytes(), IneffectiveDeny::Allowed);
+    read.unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// These statements, bound to everybody everywhere.
@@ -345,6 +346,11 @@ fn addresses_of_both_versions_are_told_apart_and_mapped_ones_are_ipv4() {
         ("2001:db8::1", "2001:0DB8:0::/32", true),
         ("2001:db9::1", "2001:db8::/32", false),
         ("::1", "::1", true),
+        ("::ffff:10.1.2.3", "::ffff:10.1.2.3", true),
+        ("10.1.2.3", "::ffff:a01:203", true),
+        ("10.1.2.3", "::ffff:0:0/96", true),
+        ("10.1.2.3", "::/80", false),
+        ("::ffff:10.1.2.3", "::/0", false),
     ] {
         let attempt = Try::from_address(Some(attempted));
         condition(
@@ -359,6 +365,33 @@ fn addresses_of_both_versions_are_told_apart_and_mapped_ones_are_ipv4() {
         &json!({"StringEquals": {"acs:SourceIp": "2001:0DB8:0::1"}}),
         true,
     );
+}
+
+#[test]
+fn a_pattern_is_compared_with_the_shortest_form_of_an_address() {
+    for (attempted, given, holds) in [
+        ("2001:db8:0:0::1", "2001:db8::*", true),
+        ("2001:db8::1", "2001:DB8::*", true),
+        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:*", true),
+        ("2001:db8::1", "2001:db8:0:*", false),
+        ("2001:db9::1", "2001:db8:*", false),
+        ("::ffff:10.1.2.3", "10.1.*", true),
+        ("::ffff:a01:203", "10.1.2.?", true),
+        ("::1", "::?", true),
+        ("10.1.2.3", "*:*", false),
+    ] {
+        let attempt = Try::from_address(Some(attempted));
+        condition(
+            &attempt,
+            &json!({"StringLike": {"acs:SourceIp": given}}),
+            holds,
+        );
+    }
+}
+
+#[test]
+fn a_condition_without_operators_holds_always() {
+    condition(&Try::default(), &json!({}), true);
 }
 
 #[test]
@@ -442,7 +475,7 @@ fn a_deny_of_one_binding_beats_the_allow_of_another() {
 #[test]
 fn the_sample_of_the_documentation_is_valid_and_does_what_it_says() {
     let sample = include_bytes!("../../../docs/policy-example.json");
-    let set = PolicySet::parse(sample).unwrap();
+    let set = PolicySet::parse(sample, IneffectiveDeny::Refused).unwrap();
     assert_eq!(set.warnings(), []);
     assert_eq!(Try::default().decide(&set), ALLOWED);
     let plain = Try {
@@ -518,10 +551,10 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parser_panic(text in "\\PC{0,60}") {
-        let _ = PolicySet::parse(text.as_bytes());
+        let _ = PolicySet::parse(text.as_bytes(), IneffectiveDeny::Refused);
         let condition = format!(
             r#"{{"Policies":{{"p":{{"Version":"1","Statement":{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{text}}}}}}},"Bindings":[]}}"#
         );
-        let _ = PolicySet::parse(condition.as_bytes());
+        let _ = PolicySet::parse(condition.as_bytes(), IneffectiveDeny::Allowed);
     }
 }

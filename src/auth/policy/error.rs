@@ -1,8 +1,12 @@
 //! Why a policy file is refused.
 
+use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// What is wrong with a policy file, and where: the place is the end of what is wrong.
+use super::json::beginning_of;
+
+/// What is wrong with a policy file, and where: the place is the end of what is wrong, or the
+/// beginning of a statement that is wrong as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {reason}")]
 pub struct PolicyError {
@@ -23,10 +27,38 @@ impl PolicyError {
         }
     }
 
+    /// A fault in a part of the text that was read by itself.
+    pub(super) fn within(text: &str, part: &RawValue, fault: serde_json::Error) -> Self {
+        let fault = Self::from(fault);
+        let before = Self::behind(text.as_bytes(), beginning_of(part, text), "");
+        Self {
+            column: match fault.line {
+                1 => before.column + fault.column,
+                _ => fault.column,
+            },
+            line: before.line + fault.line - 1,
+            reason: fault.reason,
+        }
+    }
+
     /// The line, from 1.
     #[must_use]
     pub fn line(&self) -> usize {
         self.line
+    }
+
+    /// What is wrong.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// A fault of what begins there.
+    pub(super) fn at(line: usize, column: usize, reason: String) -> Self {
+        Self {
+            line,
+            column,
+            reason,
+        }
     }
 
     /// The byte in the line, from 1.

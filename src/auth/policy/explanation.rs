@@ -1,9 +1,11 @@
-//! What is said of a decision and of a file, in words.
+//! What is said of a decision, in words.
 
 use std::fmt::{self, Display};
 
 use super::binding::{Binding, Fit};
-use super::document::{Outcome, Policy, Statement};
+use super::document::{NumberedStatement, Policy};
+use super::statement::Outcome;
+use super::warning::narrow_resources;
 use super::{Decision, Facts};
 
 /// A decision, and what each binding and each statement had to do with it.
@@ -43,8 +45,7 @@ pub(super) enum Finding<'a> {
     },
     Statement {
         policy: &'a Policy,
-        number: usize,
-        statement: &'a Statement,
+        numbered: &'a NumberedStatement,
         outcome: Outcome<'a>,
     },
 }
@@ -75,10 +76,12 @@ impl Finding<'_> {
             }
             Self::Statement {
                 policy,
-                number,
-                statement,
+                numbered,
                 outcome,
             } => {
+                let NumberedStatement {
+                    number, statement, ..
+                } = numbered;
                 let outcome = match outcome {
                     Outcome::Applies => "applies".to_owned(),
                     Outcome::Ineffective => {
@@ -106,39 +109,4 @@ impl Finding<'_> {
 fn listed(values: impl IntoIterator<Item = impl Display>) -> String {
     let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
     format!("[{}]", values.join(", "))
-}
-
-fn narrow_resources(statement: &Statement) -> String {
-    format!(
-        "its Resource [{}] holds no plain *, and these actions have no narrower resources",
-        statement.shown_resources()
-    )
-}
-
-/// Something in a valid file that has no effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning(String);
-
-impl Warning {
-    pub(super) fn unbound(policy: &Policy) -> Self {
-        Self(format!(
-            "{} is bound to nobody: name it in the Policies of a binding, or remove it",
-            policy.name
-        ))
-    }
-
-    pub(super) fn ineffective(policy: &Policy, number: usize, statement: &Statement) -> Self {
-        Self(format!(
-            "{}, statement {number}, {} is ineffective: {}; write \"Resource\": \"*\"",
-            policy.name,
-            statement.effect,
-            narrow_resources(statement)
-        ))
-    }
-}
-
-impl Display for Warning {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
 }

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use super::binding::{AccountPattern, Binding, CallerPattern};
 use super::document::{Document, Policy};
 use super::error::PolicyError;
-use super::json::{Object, OneOrMore, entries};
+use super::json::{Object, OneOrMore, beginning_of, entries, not_empty, values};
+use super::statement::IneffectiveDeny;
 use crate::bom::without_bom;
 
 /// What a file holds.
@@ -21,7 +22,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, PolicyError> {
+    pub(super) fn parse(text: &[u8], ineffective: IneffectiveDeny) -> Result<Self, PolicyError> {
         let text =
             without_bom(text).map_err(|error| PolicyError::behind(text, 0, error.to_string()))?;
         let text = std::str::from_utf8(text).map_err(|error| {
@@ -32,7 +33,12 @@ impl Contents {
             )
         })?;
         let Object(file) = serde_json::from_str::<Object<File<'_>>>(text)?;
-        let policies = file.policies.0;
+        let policies = file.policies.0.into_iter();
+        let policies = policies.map(|(name, Object(document))| {
+            let policy = document.read(name, text)?;
+            policy.check(ineffective).map(|()| Arc::new(policy))
+        });
+        let policies = policies.collect::<Result<Vec<_>, _>>()?;
         let bindings = file.bindings.0.into_iter();
         let bindings = bindings.map(|Object(binding)| binding.resolve(&policies, text));
         Ok(Self {
@@ -45,7 +51,8 @@ impl Contents {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct File<'a> {
-    policies: Policies,
+    #[serde(borrow)]
+    policies: Policies<'a>,
     #[serde(borrow)]
     bindings: OneOrMore<Object<BindingMembers<'a>>>,
 }
@@ -64,13 +71,10 @@ impl BindingMembers<'_> {
     /// Finds the policies that it names.
     fn resolve(self, policies: &[Arc<Policy>], text: &str) -> Result<Binding, PolicyError> {
         let refuse = |value: &RawValue, reason: String| {
-            PolicyError::behind(text.as_bytes(), end_of(value, text), reason)
+            let end = beginning_of(value, text) + value.get().len();
+            PolicyError::behind(text.as_bytes(), end, reason)
         };
-        let names = if self.policies.get().starts_with('[') {
-            serde_json::from_str(self.policies.get())?
-        } else {
-            vec![self.policies]
-        };
+        let names = values(self.policies)?;
         if names.is_empty() {
             let reason = "the Policies of a binding are empty; name at least one".to_owned();
             return Err(refuse(self.policies, reason));
@@ -101,39 +105,26 @@ impl BindingMembers<'_> {
     }
 }
 
-/// Where a value ends that is a part of the text.
-fn end_of(value: &RawValue, text: &str) -> usize {
-    let begin = value
-        .get()
-        .as_ptr()
-        .addr()
-        .saturating_sub(text.as_ptr().addr());
-    begin + value.get().len()
-}
-
 /// The documents by their names.
-struct Policies(Vec<Arc<Policy>>);
+struct Policies<'a>(Vec<(String, Object<Document<'a>>)>);
 
-impl<'de> Deserialize<'de> for Policies {
+impl<'de: 'a, 'a> Deserialize<'de> for Policies<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PoliciesVisitor;
+        struct PoliciesVisitor<'a>(PhantomData<&'a ()>);
 
-        impl<'de> Visitor<'de> for PoliciesVisitor {
-            type Value = Policies;
+        impl<'de: 'a, 'a> Visitor<'de> for PoliciesVisitor<'a> {
+            type Value = Policies<'a>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object of policies under their names")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Policies, M::Error> {
-                let documents = entries(map, |_| Ok(PhantomData::<Object<Document>>))?;
-                let policies = documents
-                    .into_iter()
-                    .map(|(name, Object(document))| Arc::new(document.named(name)));
-                Ok(Policies(policies.collect()))
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Policies<'a>, M::Error> {
+                let documents = entries(map, |_| Ok(PhantomData::<Object<Document<'a>>>))?;
+                not_empty(documents.len()).map(|()| Policies(documents))
             }
         }
 
-        deserializer.deserialize_map(PoliciesVisitor)
+        deserializer.deserialize_map(PoliciesVisitor(PhantomData))
     }
 }

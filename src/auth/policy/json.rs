@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// One value or a list of some, which mean the same.
 #[derive(Debug)]
@@ -102,5 +103,20 @@ pub(super) fn entries<'de, M: MapAccess<'de>, S: DeserializeSeed<'de>>(
         let seed = read(&name).map_err(M::Error::custom)?;
         entries.push((name, map.next_value_seed(seed)?));
     }
-    not_empty(entries.len()).map(|()| entries)
+    Ok(entries)
+}
+
+/// The values of a member that holds one or a list of some, each as it stands in the text.
+pub(super) fn values(member: &RawValue) -> Result<Vec<&RawValue>, serde_json::Error> {
+    if member.get().starts_with('[') {
+        serde_json::from_str(member.get())
+    } else {
+        Ok(vec![member])
+    }
+}
+
+/// Where a value begins that is a part of the text, in bytes.
+pub(super) fn beginning_of(value: &RawValue, text: &str) -> usize {
+    let place = value.get().as_ptr().addr();
+    place.saturating_sub(text.as_ptr().addr())
 }

@@ -3,6 +3,7 @@
 //! A file is parsed once, into values that [`PolicySet::decide`] only compares: it allocates nothing. What the format
 //! means stands in docs/policies.md.
 
+mod action;
 mod binding;
 mod condition;
 #[cfg(test)]
@@ -17,7 +18,9 @@ mod moment;
 mod operator;
 #[cfg(test)]
 mod refusals;
+mod statement;
 mod values;
+mod warning;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,15 +29,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use error::PolicyError;
-pub use explanation::{Explanation, Warning};
+pub use explanation::Explanation;
 pub use moment::{InvalidTime, parse_time};
+pub use statement::IneffectiveDeny;
+pub use warning::Warning;
 
 use crate::domain::{AccountId, Action, Caller};
 use binding::{AccountPattern, Binding, Fit};
-use document::{Effect, Outcome, Policy};
+use document::Policy;
 use explanation::Finding;
 use file::Contents;
 use moment::Moment;
+use statement::{Effect, Outcome};
 
 /// Everything that is known of a request when it asks for permission.
 #[derive(Debug, Clone, Copy)]
@@ -117,10 +123,10 @@ impl PolicySet {
     /// Reads a policy file.
     ///
     /// # Errors
-    /// [`PolicyError`] for whatever the file says that this service does not know or that makes no sense: no part of a
-    /// policy is ever passed over.
-    pub fn parse(text: &[u8]) -> Result<Self, PolicyError> {
-        let Contents { policies, bindings } = Contents::parse(text)?;
+    /// [`PolicyError`] for whatever the file says that this service does not know or that makes no sense, where it could
+    /// change a decision, and for a Deny that its Resource makes ineffective, unless that is allowed.
+    pub fn parse(text: &[u8], ineffective: IneffectiveDeny) -> Result<Self, PolicyError> {
+        let Contents { policies, bindings } = Contents::parse(text, ineffective)?;
         Ok(Self { policies, bindings })
     }
 
@@ -154,18 +160,17 @@ impl PolicySet {
                 continue;
             }
             for policy in &binding.policies {
-                for (number, statement) in (1..).zip(&policy.statements) {
-                    let outcome = statement.outcome(facts);
+                for numbered in &policy.statements {
+                    let outcome = numbered.statement.outcome(facts);
                     if matches!(outcome, Outcome::Applies) {
-                        match statement.effect {
+                        match numbered.statement.effect {
                             Effect::Allow => allowed = true,
                             Effect::Deny => denied = true,
                         }
                     }
                     tell(Finding::Statement {
                         policy,
-                        number,
-                        statement,
+                        numbered,
                         outcome,
                     });
                 }
@@ -178,23 +183,17 @@ impl PolicySet {
         }
     }
 
-    /// What is valid and yet of no use: statements that are ineffective, and policies that are bound to nobody.
+    /// What is valid and yet may not do what it was written for.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
-        for policy in &self.policies {
+        let bound = |policy: &Arc<Policy>| {
             let mut bound = self.bindings.iter().flat_map(|binding| &binding.policies);
-            if !bound.any(|bound| Arc::ptr_eq(bound, policy)) {
-                warnings.push(Warning::unbound(policy));
-            }
-            let statements = (1..).zip(&policy.statements);
-            let ineffective = statements.filter(|(_, statement)| statement.is_ineffective());
-            warnings.extend(
-                ineffective
-                    .map(|(number, statement)| Warning::ineffective(policy, number, statement)),
-            );
-        }
-        warnings
+            bound.any(|bound| Arc::ptr_eq(bound, policy))
+        };
+        let policies = self.policies.iter();
+        policies
+            .flat_map(|policy| Warning::of(policy, bound(policy)))
+            .collect()
     }
 
     /// The accounts that bindings name. Where there are none, the account makes no difference.

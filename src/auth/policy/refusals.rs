@@ -26,24 +26,35 @@ const FILE: &str = r#"{
 fn error(piece: &str, replacement: &str) -> String {
     assert_eq!(FILE.matches(piece).count(), 1, "{piece}");
     let text = FILE.replace(piece, replacement);
-    match PolicySet::parse(text.as_bytes()) {
+    match read(&text) {
         Ok(_) => panic!("{replacement} is accepted"),
         Err(error) => error.to_string(),
     }
+}
+
+fn read(text: &str) -> Result<PolicySet, PolicyError> {
+    PolicySet::parse(text.as_bytes(), IneffectiveDeny::Refused)
+}
+
+/// The warnings about the file with one piece replaced.
+fn warnings(piece: &str, replacement: &str) -> Vec<String> {
+    assert_eq!(FILE.matches(piece).count(), 1, "{piece}");
+    let read = read(&FILE.replace(piece, replacement));
+    let set = read.unwrap_or_else(|error| panic!("{replacement}: {error}"));
+    set.warnings().iter().map(ToString::to_string).collect()
 }
 
 const VALUES: &str = r#"{"IpAddress": {"acs:SourceIp": ["10.0.0.0/8"]}}"#;
 
 #[test]
 fn the_unchanged_file_is_valid() {
-    PolicySet::parse(FILE.as_bytes()).unwrap();
+    assert!(read(FILE).unwrap().warnings().is_empty());
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn conditions_that_are_not_known_or_make_no_sense_are_refused_with_their_line() {
     for (condition, reason) in [
-        ("{}", "empty"),
         ("null", "expected an object"),
         (r#"{"IpAddress": {}}"#, "empty"),
         (r#"{"IpAddress": {"acs:SourceIp": []}}"#, "empty"),
@@ -263,6 +274,18 @@ fn statements_and_documents_are_read_strictly() {
             "expected an object",
         ),
         (
+            r#""Action": "ram:*""#,
+            r#""Principal": "*", "Action": "ram:*""#,
+            8,
+            "unknown field `Principal`",
+        ),
+        (
+            r#""Effect": "Allow""#,
+            r#""Effect": "Allow", "Sid": 7"#,
+            7,
+            "expected a string",
+        ),
+        (
             r#""p": {"#,
             r#""p": {}, "p": {"#,
             3,
@@ -332,14 +355,16 @@ fn what_is_no_policy_file_is_refused() {
         ),
         (b"{\"Policies\": {\"p\": {", "EOF"),
     ] {
-        let error = PolicySet::parse(text).unwrap_err().to_string();
+        let error = PolicySet::parse(text, IneffectiveDeny::Refused)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(reason), "{error}");
     }
     let twice = FILE.replace("\"Bindings\"", "\"Policies\": {}, \"Bindings\"");
-    assert!(PolicySet::parse(twice.as_bytes()).is_err());
+    assert!(read(&twice).is_err());
     let trailing = format!("{FILE} x");
     assert!(
-        PolicySet::parse(trailing.as_bytes())
+        read(&trailing)
             .unwrap_err()
             .to_string()
             .contains("trailing")
@@ -351,6 +376,143 @@ fn a_policy_that_is_there_twice_is_refused() {
     let document =
         r#"{"Version": "1", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}"#;
     let text = format!(r#"{{"Policies": {{"p": {document}, "p": {document}}}, "Bindings": []}}"#);
-    let error = PolicySet::parse(text.as_bytes()).unwrap_err().to_string();
+    let error = read(&text).unwrap_err().to_string();
     assert!(error.contains(r#""p" is there twice"#), "{error}");
+}
+
+#[test]
+fn a_list_of_statements_has_one_at_least() {
+    let file = FILE.replace("\"Statement\": [", "\"Statement\": [], \"Other\": [");
+    let error = read(&file).unwrap_err().to_string();
+    assert!(error.contains("unknown field `Other`"), "{error}");
+    let empty = r#"{"Policies": {"p": {"Version": "1", "Statement": []}},
+        "Bindings": {"Callers": "*", "Accounts": "*", "Policies": "p"}}"#;
+    let error = read(empty).unwrap_err().to_string();
+    assert!(error.contains("the Statement is empty"), "{error}");
+}
+
+#[test]
+fn a_deny_that_its_resource_makes_ineffective_is_refused_at_its_line_unless_that_is_allowed() {
+    let file = FILE
+        .replace("\"Allow\"", "\"Deny\"")
+        .replace("\"Resource\": \"*\"", "\"Resource\": [\"acs:ram:*:*:*\"]");
+    let error = read(&file).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "line 6, column 9: p, statement 1, Deny is ineffective: its Resource [acs:ram:*:*:*] holds no plain *, and these \
+         actions have no narrower resources; write \"Resource\": \"*\", or give --allow-ineffective-deny"
+    );
+    let allowed = PolicySet::parse(file.as_bytes(), IneffectiveDeny::Allowed).unwrap();
+    let warnings = allowed.warnings();
+    assert_eq!(warnings.len(), 1);
+    let warning = warnings[0].to_string();
+    assert!(
+        warning.starts_with("line 6: p, statement 1, Deny is ineffective"),
+        "{warning}"
+    );
+    // It is about other actions, and denies none of these anyhow.
+    let other = file.replace("\"ram:*\"", "\"oss:*\"");
+    let warnings = read(&other).unwrap().warnings();
+    assert!(warnings[0].to_string().contains("can match nothing"));
+}
+
+#[test]
+fn what_can_change_no_decision_is_passed_over_with_a_warning_that_names_it() {
+    let action = r#""Action": "ram:*""#;
+    for (piece, replacement, named) in [
+        (VALUES, "{}", "the Condition is empty, and holds always"),
+        (action, r#""Sid": "A", "Action": "ram:*""#, "the Sid \"A\""),
+        (
+            action,
+            r#""Action": "oss:*", "Principal": "*""#,
+            "unknown field `Principal`",
+        ),
+        (
+            action,
+            r#""Action": "oss:*", "Condition": 7"#,
+            "invalid type: integer `7`",
+        ),
+    ] {
+        let warnings = warnings(piece, replacement);
+        assert_eq!(warnings.len(), 1, "{replacement}: {warnings:?}");
+        let prefix = "line 6: p, statement 1, Allow says something of no account: ";
+        assert!(warnings[0].starts_with(prefix), "{warnings:?}");
+        assert!(warnings[0].contains(named), "{warnings:?}");
+    }
+    let other = FILE.replace("\"ram:*\"", "[\"oss:*\", \"ram:DeleteUser\"]");
+    for condition in [
+        r#"{"StringLike": {"oss:Prefix": "a/*"}}"#,
+        r#"{"IpAdress": {"acs:SourceIp": "::1"}}"#,
+        r#"{"IpAddress": {"acs:SourceIp": "42.160.1.*"}}"#,
+        r#"{"IpAddress": {}}"#,
+        "null",
+    ] {
+        let set = read(&other.replace(VALUES, condition)).unwrap();
+        let warnings = set.warnings();
+        assert_eq!(warnings.len(), 1, "{condition}: {warnings:?}");
+        let warning = warnings[0].to_string();
+        assert!(
+            warning.contains("(line 10); that is passed over"),
+            "{warning}"
+        );
+    }
+    // A list without an Action can't be known to be about others.
+    error(action, r#""Actions": "oss:*""#);
+}
+
+#[test]
+fn a_deny_that_can_match_nothing_is_warned_of_with_the_nearest_action() {
+    for (action, nearest) in [
+        ("ram:UntagResource", "ram:UntagResources"),
+        ("ram:UntagUser", "ram:UntagResources"),
+        ("ims:*", "ram:*"),
+        ("ims:UntagResources", "ram:UntagResources"),
+        ("rma:TagResources", "ram:TagResources"),
+        ("oss:DeleteObject", "ram:ListTagResources"),
+    ] {
+        let file = FILE
+            .replace("\"Allow\"", "\"Deny\"")
+            .replace("ram:*", action);
+        let warnings = read(&file).unwrap().warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let warning = warnings[0].to_string();
+        let wanted = format!("; the nearest to {action} is {nearest}");
+        assert!(
+            warning.contains("line 6: p, statement 1, Deny can match nothing")
+                && warning.ends_with(&wanted),
+            "{warning}"
+        );
+    }
+    let nothing = r#""Effect": "Deny", "NotAction": "*","#;
+    let file = FILE.replace(r#""Effect": "Allow","#, nothing);
+    let warnings = read(&file.replace(r#""Action": "ram:*","#, "")).unwrap();
+    let warning = warnings.warnings()[0].to_string();
+    assert!(
+        warning.contains("NotAction [*] covers no action"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn an_action_that_looks_misspelt_is_warned_of_wherever_it_stands() {
+    for (action, nearest) in [
+        (
+            r#"["ram:TagResources", "ram:UntagResource"]"#,
+            "ram:UntagResources",
+        ),
+        (r#"["ram:*", "ims:*"]"#, "ram:*"),
+        (r#""ram:ListTagResource""#, "ram:ListTagResources"),
+    ] {
+        let warnings = warnings(r#""ram:*""#, action);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("which this service does not have"));
+        assert!(warnings[0].ends_with(&format!("the nearest is {nearest}")));
+    }
+    for action in [
+        r#"["ram:*", "ecs:TagResources", "oss:*"]"#,
+        r#"["ram:UntagResources", "ram:DeleteUser", "ram:Get*"]"#,
+    ] {
+        let warnings = warnings(r#""ram:*""#, action);
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
 }

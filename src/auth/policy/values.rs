@@ -74,8 +74,8 @@ impl Values {
             (Self::Texts(key, case, texts), Scalar::Text(text)) => {
                 texts.push(comparable_text(*key, *case, text)?);
             }
-            (Self::Patterns(_, patterns), Scalar::Text(text)) => {
-                patterns.push(Glob::new(text, Case::Matters));
+            (Self::Patterns(key, patterns), Scalar::Text(text)) => {
+                patterns.push(comparable_pattern(*key, text)?);
             }
             (Self::Numbers(_, numbers), Scalar::Number(number)) => {
                 numbers.push(Moment::from_unix_seconds(number));
@@ -210,6 +210,35 @@ fn comparable_text(key: TextKey, case: Case, text: &str) -> Result<Box<str>, Str
     }
 }
 
+/// A pattern over texts as attempts have them, or why it fits none.
+fn comparable_pattern(key: TextKey, text: &str) -> Result<Glob, String> {
+    match key {
+        TextKey::SourceIp => match pattern_problem(text) {
+            Some(problem) => Err(format!("{text:?} fits no address: {problem}")),
+            None => Ok(Glob::new(text, Case::Ignored)),
+        },
+        TextKey::SecureTransport => Ok(Glob::new(text, Case::Matters)),
+    }
+}
+
+/// Why a pattern fits no address in its shortest form: it would deny nobody in silence.
+fn pattern_problem(pattern: &str) -> Option<&'static str> {
+    let is_known = |byte: u8| byte.is_ascii_hexdigit() || b".:*?".contains(&byte);
+    let has_leading_zero = |part: &str| {
+        let digits = part.strip_prefix('0').and_then(|rest| rest.bytes().next());
+        digits.is_some_and(|byte| byte.is_ascii_hexdigit())
+    };
+    if pattern.is_empty() || !pattern.bytes().all(is_known) {
+        Some("give digits, dots, colons and wildcards, such as 10.0.* or 2001:db8:*")
+    } else if pattern.to_ascii_lowercase().starts_with("::ffff:") && pattern.contains('.') {
+        Some("IPv4 in the form of IPv6 is compared as IPv4; leave ::ffff: out")
+    } else if pattern.split(['.', ':']).any(has_leading_zero) {
+        Some("addresses are compared without leading zeros; leave them out")
+    } else {
+        None
+    }
+}
+
 /// A single address or a CIDR block. What is IPv4 in the clothes of IPv6 becomes IPv4, as it does in attempts.
 fn network(text: &str) -> Result<IpNet, String> {
     let network: IpNet = if text.contains('/') {
@@ -218,7 +247,11 @@ fn network(text: &str) -> Result<IpNet, String> {
         text.parse::<IpAddr>().map(IpNet::from).ok()
     }
     .ok_or_else(|| {
-        format!("{text:?} must be an IP address or a CIDR block, such as 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32")
+        let instead = wildcard_block(text).map_or_else(
+            || "such as 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32".to_owned(),
+            |block| format!("without wildcards; write {block}"),
+        );
+        format!("{text:?} must be an IP address or a CIDR block, {instead}")
     })?;
     if network.trunc() != network {
         let begins = network.trunc();
@@ -230,6 +263,21 @@ fn network(text: &str) -> Result<IpNet, String> {
         IpNet::V6(block) => mapped(block.network(), block.prefix_len()).unwrap_or(network),
         IpNet::V4(_) => network,
     })
+}
+
+/// The block that a pattern such as `10.1.*` or `10.1.2.*` means.
+fn wildcard_block(text: &str) -> Option<Ipv4Net> {
+    let known: Vec<&str> = text.split('.').take_while(|part| *part != "*").collect();
+    let wildcards = text.split('.').skip(known.len());
+    let is_block = (1..=3).contains(&known.len()) && wildcards.clone().all(|part| part == "*");
+    if !is_block || known.len() + wildcards.count() > 4 {
+        return None;
+    }
+    let mut octets = [0; 4];
+    for (octet, part) in octets.iter_mut().zip(&known) {
+        *octet = part.parse().ok()?;
+    }
+    Ipv4Net::new(octets.into(), u8::try_from(known.len() * 8).ok()?).ok()
 }
 
 /// The IPv4 block that a block within `::ffff:0:0/96` stands for.
@@ -269,8 +317,49 @@ mod tests {
         ] {
             assert!(network(bad).unwrap_err().contains("CIDR block"), "{bad}");
         }
+        for (wildcards, block) in [
+            ("42.160.1.*", "42.160.1.0/24"),
+            ("10.*", "10.0.0.0/8"),
+            ("10.1.*.*", "10.1.0.0/16"),
+        ] {
+            let reason = network(wildcards).unwrap_err();
+            let wanted = format!("without wildcards; write {block}");
+            assert!(reason.contains(&wanted), "{reason}");
+        }
+        for bad in ["*", "*.1", "10.*.1", "10.1.2.3.*", "10.*.*.*.*", "300.*"] {
+            let reason = network(bad).unwrap_err();
+            assert!(reason.contains("such as 192.0.2.1"), "{reason}");
+        }
         let reason = network("10.1.2.3/8").unwrap_err();
         assert!(reason.contains("write 10.0.0.0/8"), "{reason}");
+    }
+
+    #[test]
+    fn patterns_that_fit_no_address_are_refused() {
+        for good in [
+            "10.*",
+            "2001:DB8::*",
+            "2001:db8:0:*",
+            "*",
+            "fe80::?",
+            "::ffff:*",
+            "10.0.0.?",
+        ] {
+            comparable_pattern(TextKey::SourceIp, good).unwrap();
+        }
+        for (bad, reason) in [
+            ("", "give digits"),
+            ("10.0.0.0/8", "give digits"),
+            ("fe80::1%eth0", "give digits"),
+            ("[2001:db8::*]", "give digits"),
+            ("::ffff:10.*", "leave ::ffff: out"),
+            ("::FFFF:10.0.0.1", "leave ::ffff: out"),
+            ("2001:0db8:*", "without leading zeros"),
+            ("010.*", "without leading zeros"),
+        ] {
+            let error = comparable_pattern(TextKey::SourceIp, bad).unwrap_err();
+            assert!(error.contains(reason), "{bad}: {error}");
+        }
     }
 
     #[test]
