@@ -65,7 +65,7 @@ json.dump(
     {
         "jwks": {"keys": [jwk(key, kind, name) for name, (key, kind) in KEYS.items()]},
         "next_jwks": {"keys": [jwk(NEXT, ECAlgorithm, "next")]},
-        "good": {name: token(name) for name in KEYS},
+        "good": {**{name: token(name) for name in KEYS}, "typ JOSE": token(headers={"typ": "JOSE"})},
         "next": token(key=NEXT, headers={"kid": "next"}),
         "bad": {
             "expired": token(exp=NOW - 60),

@@ -94,7 +94,7 @@ async fn a_token_of_each_algorithm_names_its_subject() {
     let files = files();
     let server = serve_file(&files, &[]);
     let mut client = files.client(&server, None).await;
-    assert_eq!(MADE.good.len(), 3);
+    assert_eq!(MADE.good.len(), 4);
     for (algorithm, token) in &MADE.good {
         let id = call(&mut client, token).await.unwrap();
         let line = server.wait_for_log_where("request", |line| line["request_id"] == id.as_str());

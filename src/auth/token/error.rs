@@ -31,7 +31,7 @@ pub enum TokenError {
     #[error("the token has a crit header, and its extensions are not supported here")]
     Critical,
     /// A JWT for another purpose, by its `typ`.
-    #[error("the token is of type {0}; send an access token, with typ JWT, at+jwt or none")]
+    #[error("the token is of type {0}; send an access token, with typ JWT, at+jwt, JOSE or none")]
     Type(Quoted),
     /// Signed with a key that the issuer does not publish, or did not when the keys were read.
     #[error(

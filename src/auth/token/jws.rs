@@ -102,10 +102,11 @@ pub(super) fn check_length(token: &str) -> Result<(), TokenError> {
 }
 
 /// A token that says to be something else, such as `logout+jwt`, was not made to call a service with (RFC 8725, 3.11).
+/// `JOSE` says no more than that this is a JWS in its compact serialization (RFC 7515, 4.1.9). Media types have no case.
 fn is_access_token(kind: &str) -> bool {
     let kind = kind.to_ascii_lowercase();
     let kind = kind.strip_prefix("application/").unwrap_or(&kind);
-    matches!(kind, "jwt" | "at+jwt")
+    matches!(kind, "jwt" | "at+jwt" | "jose")
 }
 
 /// Decodes strictly: no padding, no spare bits, no white space. So one token has one spelling.

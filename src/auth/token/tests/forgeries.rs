@@ -176,10 +176,18 @@ fn a_token_for_another_purpose_is_refused() {
         let token = signer.sign(&header, &good_claims().to_string());
         verify(&token, &[signer.jwk("k")])
     };
-    for kind in ["JWT", "jwt", "at+jwt", "application/at+jwt"] {
+    for kind in [
+        "JWT",
+        "jwt",
+        "at+jwt",
+        "application/at+jwt",
+        "JOSE",
+        "jose",
+        "application/jose",
+    ] {
         of_type(kind).unwrap();
     }
-    for kind in ["logout+jwt", "dpop+jwt", "secevent+jwt", ""] {
+    for kind in ["logout+jwt", "dpop+jwt", "secevent+jwt", "JOSE+JSON", ""] {
         assert!(matches!(of_type(kind), Err(TokenError::Type(_))), "{kind}");
     }
 }
