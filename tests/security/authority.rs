@@ -36,6 +36,11 @@ impl Authority {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.distinguished_name.push(DnType::CommonName, name);
+        Self::of(parameters)
+    }
+
+    /// An authority whose own certificate has this form.
+    pub fn of(parameters: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::self_signed(parameters, key).unwrap())
     }
@@ -43,6 +48,11 @@ impl Authority {
     /// Its own certificate, PEM.
     pub fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    /// Its private key, PEM.
+    pub fn key_pem(&self) -> String {
+        self.0.key().serialize_pem()
     }
 
     /// Signs a certificate for these names.

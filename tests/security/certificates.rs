@@ -1,9 +1,9 @@
 //! Callers by certificate.
 
 use std::fmt::Write as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyUsagePurpose, SanType};
 use tonic::Code;
 
 use crate::authority::{Authority, Pair, dns, spiffe, uri};
@@ -222,4 +222,90 @@ fn grpcurl_calls_with_a_certificate() {
     assert!(answered.status.success(), "{answered:?}");
     assert!(String::from_utf8_lossy(&answered.stdout).contains("requestId"));
     assert!(!call(false).status.success());
+}
+
+/// An authority whose certificate permits only names of this form, a type of `GeneralName` and a value.
+fn constrained(kind: u8, value: &str) -> Authority {
+    // What follows a tag of DER: a length, which is short here, and the content.
+    let der = |tag: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).unwrap();
+        [&[tag, length], content].concat()
+    };
+    let subtree = der(0x30, &der(0x80 | kind, value.as_bytes()));
+    let constraints = der(0x30, &der(0xa0, &subtree));
+    let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], constraints);
+    extension.set_criticality(true);
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.custom_extensions = vec![extension];
+    Authority::of(parameters)
+}
+
+/// RFC 5280, 4.2.1.6.
+const DNS_NAME: u8 = 2;
+const URI: u8 = 6;
+
+#[tokio::test]
+async fn constraints_of_an_authority_hold_for_dns_names_and_those_on_uris_refuse_every_uri() {
+    for (kind, value, name, is_served) in [
+        (DNS_NAME, "example.org", dns("a.example.org"), true),
+        (DNS_NAME, "example.org", dns("a.example.com"), false),
+        (DNS_NAME, "example.org", spiffe("cleaner"), true),
+        (URI, "example.org", spiffe("cleaner"), false),
+        (URI, "example.org", dns("a.example.org"), true),
+    ] {
+        let callers = constrained(kind, value);
+        let files = Files::new();
+        files.write("client-ca.pem", &callers.pem());
+        let server = files.serve_callers(&[]);
+        let pair = callers.issue(vec![name.clone()]);
+        let client = Files::connect(&server, &files.servers, Some(&pair)).await;
+        let outcome = match client {
+            Ok(mut client) => untag(&mut client).await.is_ok(),
+            Err(_) => false,
+        };
+        assert_eq!(outcome, is_served, "{kind} {value} {name:?}");
+        if !is_served {
+            server.wait_for_log_where("a TLS handshake has failed", |line| {
+                line["error"].as_str().unwrap().contains("NameConstraint")
+            });
+        }
+    }
+}
+
+#[test]
+fn a_client_with_a_key_on_p_521_is_not_served_and_one_on_p_384_is() {
+    let files = Files::new();
+    let server = files.serve_callers(&[]);
+    files.write("ca.pem", &files.callers.pem());
+    files.write("ca.key", &files.callers.key_pem());
+    files.write("san", "subjectAltName=URI:spiffe://example.org/sa/cleaner");
+    files.write("servers.pem", &files.servers.pem());
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(files.path(""))
+            .stdin(Stdio::null())
+            .output()
+            .expect("openssl is installed (scripts/setup)");
+        (output.status.success(), format!("{output:?}"))
+    };
+    for (curve, is_served) in [("P-384", true), ("P-521", false)] {
+        let key = format!("-newkey ec -pkeyopt ec_paramgen_curve:{curve} -nodes -keyout key");
+        for step in [
+            format!("req -new {key} -subj /CN=x -out csr"),
+            "x509 -req -in csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile san -out crt"
+                .to_owned(),
+        ] {
+            let (is_done, output) = openssl(&step);
+            assert!(is_done, "{output}");
+        }
+        // With TLS 1.2 the client sees the refusal in the handshake.
+        let (is_connected, output) = openssl(&format!(
+            "s_client -connect {} -CAfile servers.pem -cert crt -key key -alpn h2 -tls1_2",
+            server.address
+        ));
+        assert_eq!(is_connected, is_served, "{curve}: {output}");
+    }
+    server.wait_for_log("a TLS handshake has failed");
 }

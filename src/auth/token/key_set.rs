@@ -194,6 +194,10 @@ pub(super) enum Reason {
     #[error("is an RSA key of {0} bits, not of 2048 to 8192")]
     RsaSize(usize),
     #[error("has no valid member {0}")]
+    #[error(
+        "is a point of small order, for which anybody can sign; have the issuer publish another key"
+    )]
+    SmallOrder,
     Member(&'static str),
 }
 

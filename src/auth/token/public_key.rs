@@ -131,7 +131,7 @@ impl TryFrom<&Jwk> for PublicKey {
         let key = match (jwk.kty.as_deref(), jwk.crv.as_deref()) {
             (Some("RSA"), _) => rsa(jwk)?,
             (Some("EC"), Some("P-256")) => p256(jwk)?,
-            (Some("OKP"), Some("Ed25519")) => Self::Ed25519(member("x", jwk.x.as_deref())?),
+            (Some("OKP"), Some("Ed25519")) => ed25519(jwk)?,
             (kty, crv) => return Err(Reason::Kind(Reason::name_of_kind(kty, crv))),
         };
         if jwk.d.is_some() {
@@ -182,6 +182,42 @@ fn p256(jwk: &Jwk) -> Result<PublicKey, Reason> {
     point[1..33].copy_from_slice(&x);
     point[33..].copy_from_slice(&y);
     Ok(PublicKey::P256(point))
+}
+
+fn ed25519(jwk: &Jwk) -> Result<PublicKey, Reason> {
+    let point = member("x", jwk.x.as_deref())?;
+    if is_of_small_order(&point) {
+        return Err(Reason::SmallOrder);
+    }
+    Ok(PublicKey::Ed25519(point))
+}
+
+/// The y coordinates of the points of order 8 on the curve of Ed25519, as keys have them.
+const ORDER_8: [[u8; 32]; 2] = [
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+/// Whether a key is a point of order 1, 2, 4 or 8. Signatures for such a key are made without a private one: one that holds
+/// for every message, or for one message in eight.
+fn is_of_small_order(point: &[u8; 32]) -> bool {
+    let mut y = *point;
+    // The sign of x.
+    y[31] &= 0x7f;
+    let [low, middle @ .., high] = &y;
+    let middle_is = |byte: u8| middle.iter().all(|other| *other == byte);
+    // y is 0, 1 or -1. The first two may also have the prime of the field added, 2^255 - 19.
+    let is_0_or_1 = *low <= 1 && middle_is(0) && *high == 0;
+    let is_around_prime = (0xec..=0xee).contains(low) && middle_is(0xff) && *high == 0x7f;
+    is_0_or_1 || is_around_prime || ORDER_8.contains(&y)
 }
 
 /// A member of exactly `LENGTH` bytes.

@@ -1,4 +1,7 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::json;
 
 use super::signer::{Signer, encode, good_claims, key_set, verify};
@@ -217,4 +220,50 @@ fn an_unknown_key_is_named_but_never_at_length() {
     assert!(matches!(error, TokenError::UnknownKey(_)));
     assert!(error.to_string().len() < 200, "{error}");
     assert_eq!(key_set(&keys).usable(), 2);
+}
+
+#[test]
+fn a_key_of_small_order_for_which_anybody_can_sign_is_refused() {
+    let point = |low: u8, middle: u8, high: u8| {
+        let mut point = [middle; 32];
+        (point[0], point[31]) = (low, high);
+        point
+    };
+    // The neutral element: it holds for every message that its own point and no number sign.
+    let neutral = point(1, 0, 0);
+    let forged = [neutral, [0; 32]].concat();
+    UnparsedPublicKey::new(&ED25519, neutral)
+        .verify(b"anything", &forged)
+        .expect("ring takes such a key");
+    let order_8 = [
+        "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU",
+        "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+    ];
+    let order_8: [[u8; 32]; 2] =
+        order_8.map(|x| URL_SAFE_NO_PAD.decode(x).unwrap().try_into().unwrap());
+    let mut points = vec![
+        neutral,
+        point(0, 0, 0),
+        point(0xec, 0xff, 0x7f),
+        point(0xed, 0xff, 0x7f),
+        point(0xee, 0xff, 0x7f),
+    ];
+    points.extend(order_8);
+    let good = Signer::ed();
+    for mut point in points {
+        // Either sign of x.
+        for _ in 0..2 {
+            point[31] ^= 0x80;
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": encode(point)});
+            let keys = key_set(&[jwk, good.jwk("good")]);
+            assert_eq!(keys.usable(), 1, "{point:?}");
+            let skipped = keys.skipped()[0].to_string();
+            assert!(skipped.contains("is a point of small order"), "{skipped}");
+        }
+    }
+    // Beside them, any point is a key.
+    for (low, middle, high) in [(2, 0, 0), (0xeb, 0xff, 0x7f), (1, 0, 1)] {
+        let x = encode(point(low, middle, high));
+        key_set(&[json!({"kty": "OKP", "crv": "Ed25519", "x": x})]);
+    }
 }
