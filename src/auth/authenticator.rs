@@ -1,12 +1,14 @@
 //! Who calls: by the certificate of the connection, by the token of the request, or both.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
 
 use super::certificate::CertificateError;
+use super::failures::FailureLimit;
 use super::token::{KeySet, RemoteKeys, TokenError, TokenRules, Verifier};
 use crate::domain::Caller;
 
@@ -56,25 +58,64 @@ pub enum Keys {
 pub struct Tokens {
     verifier: Verifier,
     keys: Keys,
+    failures: Option<FailureLimit>,
 }
 
 impl Tokens {
-    /// Tokens that keep these rules and are signed with these keys.
+    /// Tokens that keep these rules and are signed with these keys. A source address may fail up to this limit.
     #[must_use]
-    pub fn new(rules: TokenRules, keys: Keys) -> Self {
+    pub fn new(rules: TokenRules, keys: Keys, failures: Option<FailureLimit>) -> Self {
         Self {
             verifier: Verifier::new(rules),
             keys,
+            failures,
         }
     }
 
-    fn subject(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
-        let verified = match &self.keys {
-            Keys::File(keys) => self.verifier.verify(token, &keys.load(), now),
-            Keys::Url(keys) => keys.verify(&self.verifier, token, now),
+    /// The subject of a token that was shown.
+    fn subject(&self, token: &str, shown: &Credentials<'_>) -> Result<Caller, TokenError> {
+        let verify = |keys: &KeySet| {
+            let permission = || self.may_look_into(shown);
+            self.verifier
+                .verify_after(permission, token, keys, shown.time)
         };
+        let verified = match &self.keys {
+            Keys::File(keys) => verify(&keys.load()),
+            Keys::Url(keys) => keys.verify_by(verify),
+        };
+        if let (Err(error), Some(failures)) = (&verified, &self.failures)
+            && !matches!(
+                error,
+                TokenError::NoKeys | TokenError::TooManyFailures { .. }
+            )
+        {
+            failures.count(shown.source, shown.moment);
+        }
         verified.map(|verified| verified.caller)
     }
+
+    fn may_look_into(&self, shown: &Credentials<'_>) -> Result<(), TokenError> {
+        let Some(failures) = &self.failures else {
+            return Ok(());
+        };
+        let checked = failures.check(shown.source, shown.moment);
+        checked.map_err(|retry_after| TokenError::TooManyFailures { retry_after })
+    }
+}
+
+/// What a request shows to prove who calls, and where it comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Credentials<'a> {
+    /// Whom the certificate of the connection names, or why that is nobody.
+    pub certificate: &'a Result<Caller, CertificateError>,
+    /// The bearer token.
+    pub token: Option<&'a str>,
+    /// The other end of the connection.
+    pub source: IpAddr,
+    /// When, by the clock.
+    pub time: SystemTime,
+    /// When, by what no clock change moves.
+    pub moment: Instant,
 }
 
 /// Finds out who calls.
@@ -107,21 +148,16 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`Unauthenticated`] for whoever does not show what is demanded, or shows a token that is not good.
-    pub fn identify(
-        &self,
-        certificate: &Result<Caller, CertificateError>,
-        token: Option<&str>,
-        now: SystemTime,
-    ) -> Result<Caller, Unauthenticated> {
+    pub fn identify(&self, shown: &Credentials<'_>) -> Result<Caller, Unauthenticated> {
         // A token that is shown is looked at, whatever else is shown.
-        let subject = match (token, &self.tokens) {
+        let subject = match (shown.token, &self.tokens) {
             (None, _) => None,
-            (Some(token), Some(tokens)) => Some(tokens.subject(token, now)?),
+            (Some(token), Some(tokens)) => Some(tokens.subject(token, shown)?),
             // What nobody asks for is nobody's business: a proxy may send it along.
             (Some(_), None) if self.demand == Demand::Nothing => None,
             (Some(_), None) => return Err(Unauthenticated::TokenNotTaken),
         };
-        match (self.demand, certificate, subject) {
+        match (self.demand, shown.certificate, subject) {
             (Demand::Nothing, certificate, _) => Ok(self.whoever(certificate)),
             (Demand::Certificate | Demand::Both, Err(error), _)
             | (Demand::Any, Err(error), None) => Err(error.clone().into()),

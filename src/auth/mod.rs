@@ -6,12 +6,14 @@
 mod authenticator;
 mod authority;
 mod certificate;
+mod failures;
 mod policy;
 pub mod token;
 
-pub use authenticator::{Authenticator, Demand, Keys, Tokens, Unauthenticated};
+pub use authenticator::{Authenticator, Credentials, Demand, Keys, Tokens, Unauthenticated};
 pub use authority::Authority;
 pub use certificate::{CertificateError, caller_of, check_spiffe_id};
+pub use failures::FailureLimit;
 pub use policy::{
     Attempt, Decision, Denial, Explanation, IneffectiveDeny, InvalidTime, PolicyError, PolicySet,
     Warning, parse_time,

@@ -56,6 +56,16 @@ pub struct LimitArguments {
     #[arg(long, env = "UNTAG_MAX_CALLER_RATE", value_name = "REQUESTS")]
     max_caller_rate: Option<u32>,
 
+    /// How many tokens that prove nothing a source address may show in a second, also at once; more are refused unread with
+    /// RESOURCE_EXHAUSTED, but those that have passed before. 0 is no limit.
+    #[arg(
+        long,
+        env = "UNTAG_MAX_FAILURE_RATE",
+        value_name = "TOKENS",
+        default_value = "100"
+    )]
+    max_failure_rate: u32,
+
     /// How long a client may take for the TLS handshake and the beginning of HTTP/2, in seconds.
     #[arg(long, env = "UNTAG_HANDSHAKE_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     handshake_timeout: Duration,
@@ -82,6 +92,11 @@ impl LimitArguments {
     /// The largest request message, in bytes.
     pub fn max_message_bytes(&self) -> usize {
         count(self.max_message_bytes)
+    }
+
+    /// How many tokens that prove nothing a source address may show in a second.
+    pub fn failure_rate(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.max_failure_rate)
     }
 
     /// The limits.

@@ -1,5 +1,6 @@
 //! The flags for who may call.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::args::seconds;
 use crate::auth::token::{KeySource, TokenRules};
-use crate::server::{TlsFiles, TokenIssuer};
 use crate::auth::{Demand, IneffectiveDeny};
+use crate::server::{TlsFiles, TokenIssuer};
 
 /// The heading of the flags in the help.
 pub const HEADING: &str = "Who may call";
@@ -93,11 +94,11 @@ pub struct SecurityArguments {
     #[arg(long, env = "UNTAG_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
 
-    /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout.
     /// Take a policy file in which a Deny can never apply because of its Resource, and warn of it.
     #[arg(long, env = "UNTAG_ALLOW_INEFFECTIVE_DENY", requires = "policy")]
     allow_ineffective_deny: bool,
 
+    /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout.
     #[arg(long, env = "UNTAG_AUDIT_LOG", value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
 
@@ -133,11 +134,11 @@ impl SecurityArguments {
         })
     }
 
-    /// Whose tokens are believed.
+    /// Whose tokens are believed, and how many that prove nothing an address may show in a second.
     ///
     /// # Errors
     /// For an issuer or an audience that no token could name.
-    pub fn tokens(&self) -> Result<Option<TokenIssuer>, String> {
+    pub fn tokens(&self, failure_rate: Option<NonZeroU32>) -> Result<Option<TokenIssuer>, String> {
         let Some(keys) = &self.jwks else {
             return Ok(None);
         };
@@ -148,16 +149,17 @@ impl SecurityArguments {
             rules,
             keys: keys.clone(),
             authorities: self.jwks_ca.clone(),
+            failure_rate,
         }))
     }
 
-    /// What callers have to show.
-    ///
     /// What is done with a policy file in which a Deny is ineffective.
     pub fn ineffective_deny(&self) -> IneffectiveDeny {
         ineffective_deny(self.allow_ineffective_deny)
     }
 
+    /// What callers have to show.
+    ///
     /// # Errors
     /// When the service could not check it.
     pub fn demand(&self) -> Result<Demand, String> {

@@ -45,7 +45,7 @@ fn run_until_signal(
     warnings: &[String],
 ) -> Result<ExitCode, Box<dyn Error>> {
     let demand = demand(&arguments)?;
-    let tokens = arguments.security.tokens()?;
+    let tokens = arguments.security.tokens(arguments.limits.failure_rate())?;
     let tls = arguments.security.tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

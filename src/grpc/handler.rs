@@ -20,12 +20,12 @@ use super::log_line::LogLine;
 use super::peer::{CountedBody, Peer};
 use super::services::{Answer, Services};
 use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, headers, message, protocol, status};
-use crate::auth::token::TokenError;
-use crate::auth::{Authenticator, Unauthenticated};
+use crate::auth::token::{TOO_MANY_FAILURES, TokenError};
+use crate::auth::{Authenticator, Credentials, Unauthenticated};
 use crate::current::Current;
 use crate::domain::{Applied, Call, Caller, Error, RequestId};
 use crate::service::RETRY_AFTER;
-use crate::telemetry::metrics::{Kind, metrics};
+use crate::telemetry::metrics::{Kind, Throttle, metrics};
 use crate::telemetry::trace::CallSpan;
 
 /// The header of every answer with its RequestId.
@@ -262,8 +262,13 @@ impl Handler {
         } else if service_of(request.uri().path()) == HEALTH_SERVICE {
             authenticator.whoever(certificate)
         } else {
-            let token = bearer::token(request.headers())?;
-            let identified = authenticator.identify(certificate, token, time);
+            let identified = authenticator.identify(&Credentials {
+                certificate,
+                token: bearer::token(request.headers())?,
+                source: peer.address,
+                time,
+                moment: Instant::now(),
+            });
             identified.map_err(refusal)?
         };
         Ok(Call {
@@ -293,6 +298,13 @@ fn refusal(error: Unauthenticated) -> Error {
             applied: Applied::No,
             retry_after: RETRY_AFTER,
         },
+        Unauthenticated::Token(TokenError::TooManyFailures { retry_after }) => {
+            metrics().server.throttled(Throttle::FailedAuthentications);
+            Error::Throttled {
+                reason: TOO_MANY_FAILURES,
+                retry_after,
+            }
+        }
         error => Error::Unauthenticated(error.to_string()),
     }
 }

@@ -1,5 +1,6 @@
 //! Who may call: what was configured, read from its files and followed.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::tls::{self, TlsFiles};
 use crate::auth::token::{KeySet, KeySetError, KeySource, RemoteKeys, RemoteKeysError, TokenRules};
 use crate::auth::{
-    Authenticator, Authority, Demand, IneffectiveDeny, Keys, PolicyError, PolicySet,
+    Authenticator, Authority, Demand, FailureLimit, IneffectiveDeny, Keys, PolicyError, PolicySet,
     Tokens,
 };
 use crate::reload::{Follower, LoadError};
@@ -41,9 +42,9 @@ pub struct Security {
     pub tokens: Option<TokenIssuer>,
     /// The file that says what they may do; without it, everything.
     pub policy: Option<PathBuf>,
-    /// The file with the access keys of those who call in the cloud's RPC style.
     /// What is done with such a file in which a Deny is ineffective.
     pub ineffective_deny: IneffectiveDeny,
+    /// The file with the access keys of those who call in the cloud's RPC style.
     pub access_keys: Option<PathBuf>,
     /// Where changes are noted.
     pub audit: Audit,
@@ -60,6 +61,8 @@ pub struct TokenIssuer {
     pub keys: KeySource,
     /// The authorities that are believed when the keys are fetched; without them the system's.
     pub authorities: Option<PathBuf>,
+    /// How many tokens that prove nothing a source address may show in a second.
+    pub failure_rate: Option<NonZeroU32>,
 }
 
 /// What of it requests meet.
@@ -105,7 +108,8 @@ impl TokenIssuer {
             KeySource::File(path) => Keys::File(load_keys(path)?.follow(interval)),
             KeySource::Url(url) => Keys::Url(RemoteKeys::start(url, self.authorities.as_deref())?),
         };
-        Ok(Tokens::new(self.rules, keys))
+        let failures = self.failure_rate.map(FailureLimit::new);
+        Ok(Tokens::new(self.rules, keys, failures))
     }
 }
 

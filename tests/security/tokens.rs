@@ -8,12 +8,16 @@ use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
 
 use crate::authority::spiffe;
 use crate::harness::{Client, Files, with_token};
+use crate::http::scrape;
 use crate::support::list;
 use crate::support::{PATIENCE, Server};
 
@@ -331,5 +335,67 @@ async fn files_that_begin_with_a_byte_order_mark_are_read_and_those_in_utf_16_ar
             error.contains(name) && error.contains("the byte order mark (BOM) of UTF-16")
         });
         files.write(name, text);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_small_order_in_the_file_is_skipped_and_a_token_that_anybody_can_sign_is_refused()
+{
+    let files = files();
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    // The neutral element of the curve, and the signature that holds for every message with it.
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    let mut keys = MADE.jwks.clone();
+    let weak = json!({"kty": "OKP", "crv": "Ed25519", "kid": "weak", "x": encode(&neutral)});
+    keys["keys"].as_array_mut().unwrap().push(weak);
+    files.write("jwks.json", &keys.to_string());
+    let payload = any_good().split('.').nth(1).unwrap();
+    let header = json!({"alg": "EdDSA", "kid": "weak"}).to_string();
+    let signature = encode(&[neutral, [0; 32]].concat());
+    let forged = format!("{}.{payload}.{signature}", encode(header.as_bytes()));
+
+    let server = serve_file(&files, &[]);
+    let mut client = files.client(&server, None).await;
+    let refused = call(&mut client, &forged).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
+    call(&mut client, any_good()).await.unwrap();
+    server.wait_for_log_where("a key of the JWKS file is of no use", |line| {
+        let skipped = line["skipped"].as_str().unwrap();
+        skipped.contains("\"weak\"") && skipped.contains("a point of small order")
+    });
+}
+
+#[tokio::test]
+async fn an_address_that_shows_too_many_bad_tokens_is_refused_unread_until_there_is_room() {
+    let files = files();
+    let server = serve_file(&files, &["--max-failure-rate", "1"]);
+    let mut client = files.client(&server, None).await;
+    let (known, new) = (&MADE.good["ES256"], &MADE.good["RS256"]);
+    call(&mut client, known).await.unwrap();
+    let (mut failed, mut refused) = (0, 0);
+    while refused < 50 {
+        let status = call(&mut client, &MADE.bad["wrong key"]).await.unwrap_err();
+        match status.code() {
+            Code::Unauthenticated => failed += 1,
+            Code::ResourceExhausted => {
+                refused += 1;
+                let retry = status.get_details_retry_info().unwrap();
+                assert!(retry.retry_delay.unwrap() > Duration::ZERO);
+                assert!(status.message().contains("tokens that prove nothing"));
+            }
+            _ => panic!("{status:?}"),
+        }
+        assert!(failed < 5_000, "the server has no limit");
+        // Whoever is known already is not locked out by a neighbour.
+        call(&mut client, known).await.unwrap();
+    }
+    assert!(failed >= 1, "a mistake is nobody's fault");
+    let throttled = "untag_throttled_total{reason=\"failed_authentications\"}";
+    assert!(scrape(&server)[throttled] >= 50.0);
+    let started = Instant::now();
+    while call(&mut client, new).await.is_err() {
+        assert!(started.elapsed() < PATIENCE, "there is never room again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

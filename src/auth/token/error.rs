@@ -1,10 +1,15 @@
 //! Why a token is refused.
 
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use super::public_key::Algorithm;
+
+/// What is said of an address that has failed too often.
+pub const TOO_MANY_FAILURES: &str =
+    "this address has shown more tokens that prove nothing than the server allows in a second";
 
 /// A token that proves nothing. No message repeats the token or a claim of it; what is shown of its header is cut and
 /// quoted.
@@ -46,6 +51,12 @@ pub enum TokenError {
     /// There are no keys yet: a failure of this service or of the issuer, and none of the caller.
     #[error("the issuer's keys have not been read yet; try again later")]
     NoKeys,
+    /// Not looked into, since the address has shown too many that prove nothing.
+    #[error("{TOO_MANY_FAILURES}; try again later")]
+    TooManyFailures {
+        /// When another one will be looked into.
+        retry_after: Duration,
+    },
     /// Not signed by the issuer, or changed since.
     #[error("the token's signature is not the issuer's")]
     Signature,

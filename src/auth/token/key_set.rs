@@ -13,8 +13,9 @@ use crate::bom::{OtherEncoding, without_bom};
 /// The most bytes of a JWKS. Sets in the field have a few keys, of under 1 KiB each.
 pub const LARGEST_JWKS: usize = 256 * 1024;
 
-/// The most keys that one token is tried with, since each try costs a verification.
-const MOST_TRIES: usize = 8;
+/// The most keys that one token is tried with, since each try costs a verification: the one before, that of now and the
+/// next.
+const MOST_TRIES: usize = 3;
 
 /// Public keys to verify tokens with. At least one is there.
 #[derive(Debug)]
@@ -193,11 +194,11 @@ pub(super) enum Reason {
     Algorithm(String),
     #[error("is an RSA key of {0} bits, not of 2048 to 8192")]
     RsaSize(usize),
-    #[error("has no valid member {0}")]
     #[error(
         "is a point of small order, for which anybody can sign; have the issuer publish another key"
     )]
     SmallOrder,
+    #[error("has no valid member {0}")]
     Member(&'static str),
 }
 

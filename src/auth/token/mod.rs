@@ -18,7 +18,7 @@ mod tests;
 mod verifier;
 
 pub use claims::{LEEWAY, RulesError, TokenRules, Verified};
-pub use error::{Quoted, TokenError};
+pub use error::{Quoted, TOO_MANY_FAILURES, TokenError};
 pub use fetch::RemoteKeysError;
 pub use jws::LARGEST_TOKEN;
 pub use key_set::{KeySet, KeySetError, LARGEST_JWKS, Skipped};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rand::Rng as _;
@@ -17,7 +17,6 @@ use super::error::TokenError;
 use super::fetch::{Fetched, Fetcher, RemoteKeysError};
 use super::key_set::KeySet;
 use super::source::JwksUrl;
-use super::verifier::Verifier;
 use crate::telemetry::metrics::{Reload, metrics};
 
 /// When keys are fetched.
@@ -92,21 +91,19 @@ impl RemoteKeys {
         self.shared.keys.load_full()
     }
 
-    /// Verifies a token with the current keys. One that names an unknown key is refused, and the keys are fetched in the
-    /// background: no request waits for the issuer.
+    /// Verifies a token with the current keys, by this function. When it says that the token names an unknown key, the keys
+    /// are fetched in the background: no request waits for the issuer.
     ///
     /// # Errors
     ///
     /// If the token proves nothing, or there are [no keys yet](TokenError::NoKeys).
-    pub fn verify(
+    pub fn verify_by(
         &self,
-        verifier: &Verifier,
-        token: &str,
-        now: SystemTime,
+        verify: impl FnOnce(&KeySet) -> Result<Verified, TokenError>,
     ) -> Result<Verified, TokenError> {
         let keys = self.shared.keys.load();
         let keys = keys.as_deref().ok_or(TokenError::NoKeys)?;
-        let result = verifier.verify(token, keys, now);
+        let result = verify(keys);
         if let Err(TokenError::UnknownKey(_)) = result {
             // However often this is called, one permit is kept, and one fetch comes of it.
             self.shared.unknown_key.notify_one();

@@ -43,6 +43,17 @@ impl Verifier {
         keys: &KeySet,
         now: SystemTime,
     ) -> Result<Verified, TokenError> {
+        self.verify_after(|| Ok(()), token, keys, now)
+    }
+
+    /// As [`Verifier::verify`], and asks first whether a token that is not remembered may be looked into.
+    pub(in crate::auth) fn verify_after(
+        &self,
+        permission: impl FnOnce() -> Result<(), TokenError>,
+        token: &str,
+        keys: &KeySet,
+        now: SystemTime,
+    ) -> Result<Verified, TokenError> {
         check_length(token)?;
         let fingerprint = Sha256::new().chain_update(keys.fingerprint());
         let fingerprint: [u8; 32] = fingerprint.chain_update(token).finalize().into();
@@ -51,6 +62,7 @@ impl Verifier {
         {
             return Ok(holder);
         }
+        permission()?;
         let payload = Jws::parse(token)?.verify(keys)?;
         let holder = self.rules.check(&payload, now)?;
         // Only what passed: nobody without a token of the issuer's can fill the room.

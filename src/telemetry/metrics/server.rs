@@ -33,6 +33,8 @@ pub enum Throttle {
     RequestsInFlight,
     /// Too many wait for the store.
     StoreQueue,
+    /// Its source address has failed too often to prove who calls.
+    FailedAuthentications,
 }
 
 const RELOADS: [&str; 5] = ["tls", "policy", "jwks", "access_keys", "cloud_credentials"];
@@ -52,7 +54,12 @@ const RPC_CODES: [&str; 12] = [
     "other",
 ];
 const OUTCOMES: [&str; 2] = ["ok", "failed"];
-const THROTTLES: [&str; 3] = ["caller_rate", "requests_in_flight", "store_queue"];
+const THROTTLES: [&str; 4] = [
+    "caller_rate",
+    "requests_in_flight",
+    "store_queue",
+    "failed_authentications",
+];
 /// In the order of the actions of the domain.
 const ACTIONS: [&str; 3] = [
     "ram:UntagResources",

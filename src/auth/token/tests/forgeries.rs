@@ -197,13 +197,13 @@ fn a_token_for_another_purpose_is_refused() {
 
 #[test]
 fn a_token_without_key_id_is_tried_with_the_keys_of_its_algorithm() {
-    let signers: Vec<Signer> = (0..9).map(|_| Signer::ed()).collect();
+    let signers: Vec<Signer> = (0..4).map(|_| Signer::ed()).collect();
     let keys: Vec<_> = signers.iter().map(Signer::bare_jwk).collect();
     let token = |signer: &Signer| signer.sign(&json!({"alg": "EdDSA"}), &good_claims().to_string());
     verify(&token(&signers[0]), &keys[..1]).unwrap();
-    verify(&token(&signers[7]), &keys[..8]).unwrap();
+    verify(&token(&signers[2]), &keys[..3]).unwrap();
     assert_eq!(
-        verify(&token(&signers[8]), &keys[..8]),
+        verify(&token(&signers[3]), &keys[..3]),
         Err(TokenError::Signature)
     );
     assert_eq!(

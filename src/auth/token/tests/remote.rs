@@ -24,7 +24,7 @@ fn start(url: JwksUrl) -> RemoteKeys {
 }
 
 fn verify(keys: &RemoteKeys, token: &str) -> Result<Verified, TokenError> {
-    keys.verify(&verifier(), token, now())
+    keys.verify_by(|keys| verifier().verify(token, keys, now()))
 }
 
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {
