@@ -53,6 +53,11 @@ impl<'query> PageBuilder<'query> {
         Ok(page.finish())
     }
 
+    /// Counts records that the store has looked at and passed over, since they have no tag for this page.
+    pub fn pass_over(&mut self, records: usize) {
+        self.scanned += records;
+    }
+
     /// Takes the next record, with its tags in order of key. `Break` when the page needs no more.
     pub fn add(
         &mut self,

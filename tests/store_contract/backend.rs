@@ -66,6 +66,7 @@ macro_rules! store_contract {
                 paging_ends_with_a_page_that_is_just_full,
                 paging_goes_on_behind_a_tag_that_is_gone,
                 paging_shows_what_was_added_behind_the_last_page_only,
+                paging_shows_one_state_on_a_page_however_many_users_it_looks_at,
                 paging_reaches_rare_tags_among_more_users_than_a_request_looks_at;
             concurrency:
                 concurrent_untags_of_different_users_all_apply,

@@ -1,6 +1,10 @@
 //! Going through a list page by page.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use untag::domain::{ListQuery, Resource, TagPage, TagSelection};
+use untag::store::Store as _;
 
 use crate::Backend;
 use crate::fixtures::*;
@@ -157,5 +161,36 @@ pub async fn paging_reaches_rare_tags_among_more_users_than_a_request_looks_at<B
     assert_eq!(
         backend.listed(list(None, &[("common", Some("no"))])).await,
         Ok(listing(&[]))
+    );
+}
+
+pub async fn paging_shows_one_state_on_a_page_however_many_users_it_looks_at<B: Backend>() {
+    const BETWEEN: usize = 5_000;
+    const PAGES: usize = 60;
+    // Two users that always get a tag together and lose it together, as far apart as a store may read in parts.
+    let users = (0..BETWEEN).map(|number| numbered_user(100_000 + number, &[("common", "y")]));
+    let backend = B::start(users.collect()).await;
+    let pair = || ids(["100000".to_owned(), (100_000 + BETWEEN - 1).to_string()]);
+    let reading = Arc::new(AtomicBool::new(true));
+    let (store, goes_on) = (backend.store().clone(), Arc::clone(&reading));
+    let write = tokio::spawn(async move {
+        let mut changes = 0;
+        while goes_on.load(Ordering::Relaxed) {
+            let set = tag(pair(), &[("pair", "x")]);
+            store.tag(Arc::new(set)).await.unwrap();
+            let remove = untag(pair(), keys(["pair"]));
+            store.untag(Arc::new(remove)).await.unwrap();
+            changes += 2;
+        }
+        changes
+    });
+    for _ in 0..PAGES {
+        let page = backend.page(list(None, &[("pair", None)])).await.unwrap();
+        assert!([0, 2].contains(&page.tags.len()), "{:?}", texts(&page));
+    }
+    reading.store(false, Ordering::Relaxed);
+    assert!(
+        write.await.unwrap() > PAGES / 4,
+        "hardly anything was changed"
     );
 }

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod hosts;
 mod lanes;
+mod list;
 mod migrations;
 mod session;
 mod statements;
@@ -25,16 +26,15 @@ pub use config::{ConfigError, ConnectionString};
 pub use migrations::{Applied as AppliedMigrations, MigrateError};
 
 use crate::domain::{
-    Changed, ListQuery, PrincipalName, ResourceId, TagCommand, TagKey, TagPage, TagSelection,
-    TagValue, Targets, UntagCommand, limits,
+    Changed, ListQuery, PrincipalName, TagCommand, TagKey, TagPage, TagSelection, TagValue,
+    Targets, UntagCommand, limits,
 };
-use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
-use error::Failure;
 use lanes::{Lanes, Locks};
+use list::record;
 use session::{Parameters, Session};
 use statements::{BY_ID, BY_NAME, ByTarget, Untag};
 
@@ -42,8 +42,6 @@ use statements::{BY_ID, BY_NAME, ByTarget, Untag};
 const TRIES: u32 = 5;
 /// How long to wait before the second try; doubled for each one after.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// How many rows of a scan travel at once.
-const SCAN_CHUNK: usize = 1_000;
 
 /// How a shared store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -192,24 +190,6 @@ impl PostgresStore {
         }
     }
 
-    async fn find(
-        &self,
-        account: &str,
-        targets: &Targets,
-    ) -> Result<Vec<(ResourceId, Tags)>, StoreError> {
-        let names = Names::of(targets);
-        let parameters = names.parameters(account);
-        let rows = self.query(names.statements.find, parameters, false).await?;
-        let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let missing = names.missing(&found);
-        if !missing.is_empty() {
-            return Err(StoreError::Missing(missing));
-        }
-        rows.iter()
-            .map(|row| record(row.get(1), row.get(2)))
-            .collect()
-    }
-
     /// An untag that only validates: nothing is locked.
     async fn validate(&self, command: &UntagCommand) -> Result<Changed, StoreError> {
         let names = Names::of(&command.targets);
@@ -264,21 +244,6 @@ impl Drop for Commit {
     fn drop(&mut self) {
         metrics().store.committed(self.0.elapsed());
     }
-}
-
-type Tags = Vec<(TagKey, TagValue)>;
-
-/// A row of `resource`, parsed.
-fn record(id: &str, tags: &str) -> Result<(ResourceId, Tags), StoreError> {
-    let parse = || {
-        let tags: BTreeMap<String, String> = serde_json::from_str(tags).ok()?;
-        let tag = |(key, value)| Some((TagKey::parse(key).ok()?, TagValue::parse(value).ok()?));
-        Some((
-            ResourceId::parse(id).ok()?,
-            tags.into_iter().map(tag).collect::<Option<Tags>>()?,
-        ))
-    };
-    parse().ok_or_else(|| Arc::new(Failure::CorruptTags).to_store_error(false))
 }
 
 /// The targets of a command as the statements take them.
@@ -399,37 +364,10 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
-        let account = query.account.as_str();
-        if let Some(targets) = &query.targets {
-            let records = self.find(account, targets).await?;
-            return PageBuilder::page_of(&query, records);
+        match &query.targets {
+            Some(targets) => self.page_of(&query, targets).await,
+            None => self.page(&query).await,
         }
-        let mut page = PageBuilder::new(&query)?;
-        let mut from = page.from().to_owned();
-        // One more than a page looks at tells whether it has seen the last.
-        for _ in 0..=SCAN_LIMIT / SCAN_CHUNK {
-            let chunk = i64::try_from(SCAN_CHUNK).unwrap_or(i64::MAX);
-            let parameters: Parameters = vec![
-                (Box::new(account.to_owned()), Type::TEXT),
-                (Box::new(from.clone()), Type::TEXT),
-                (Box::new(chunk), Type::INT8),
-            ];
-            let rows = self.query(statements::SCAN, parameters, false).await?;
-            for row in &rows {
-                let (id, tags) = record(row.get(0), row.get(1))?;
-                if page.add(&id, &tags).is_break() {
-                    return Ok(page.finish());
-                }
-            }
-            match rows.last() {
-                // The least text behind the last id.
-                Some(last) if rows.len() == SCAN_CHUNK => {
-                    from = format!("{}0", last.get::<_, &str>(0));
-                }
-                _ => break,
-            }
-        }
-        Ok(page.finish())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

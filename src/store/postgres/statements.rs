@@ -158,9 +158,15 @@ macro_rules! by_target {
 pub const BY_ID: ByTarget = by_target!("resource_id");
 pub const BY_NAME: ByTarget = by_target!("lower(principal_name)");
 
-/// `$1` the account, `$2` the id to start with, `$3` how many rows.
-pub const SCAN: &str = "SELECT resource_id, tags::text FROM resource \
-    WHERE account_id = $1 AND resource_type = 'user' AND resource_id >= $2 ORDER BY resource_id LIMIT $3";
+/// `$1` the account, `$2` the id to start with, `$3` how many rows to look at, `$4` keys and `$5` keys with values that a
+/// resource has to carry, `$6` how many of those to return. Returns the number of each among those that were looked at, its
+/// id and its tags. The last one that may be looked at is returned in any case, as the place to go on from, and so is one
+/// that is damaged.
+pub const SCAN: &str = "SELECT number, resource_id, tags::text FROM (\
+    SELECT row_number() OVER (ORDER BY resource_id) AS number, resource_id, tags FROM resource \
+    WHERE account_id = $1 AND resource_type = 'user' AND resource_id >= $2 ORDER BY resource_id LIMIT $3) scanned \
+    WHERE number = $3 OR jsonb_typeof(tags) <> 'object' OR (tags <> '{}' AND tags ?& $4 AND tags @> $5::jsonb) \
+    ORDER BY resource_id LIMIT $6";
 
 /// Whether this server takes changes.
 pub const CHECK: &str =

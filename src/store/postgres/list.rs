@@ -1,0 +1,91 @@
+//! Lists: each page is read in one statement, and so in one snapshot of the database.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+
+use super::error::Failure;
+use super::session::Parameters;
+use super::{Names, PostgresStore, statements};
+use crate::domain::{ListQuery, ResourceId, TagKey, TagPage, TagValue, Targets};
+use crate::store::StoreError;
+use crate::store::paging::{PageBuilder, SCAN_LIMIT};
+
+/// The tags of a resource, in order of key.
+pub type Tags = Vec<(TagKey, TagValue)>;
+
+/// Parses a row of `resource`.
+pub fn record(id: &str, tags: &str) -> Result<(ResourceId, Tags), StoreError> {
+    let parse = || {
+        let tags: BTreeMap<String, String> = serde_json::from_str(tags).ok()?;
+        let tag = |(key, value)| Some((TagKey::parse(key).ok()?, TagValue::parse(value).ok()?));
+        Some((
+            ResourceId::parse(id).ok()?,
+            tags.into_iter().map(tag).collect::<Option<Tags>>()?,
+        ))
+    };
+    parse().ok_or_else(|| Arc::new(Failure::CorruptTags).to_store_error(false))
+}
+
+impl PostgresStore {
+    /// A page of the resources that a query names.
+    pub(super) async fn page_of(
+        &self,
+        query: &ListQuery,
+        targets: &Targets,
+    ) -> Result<TagPage, StoreError> {
+        let names = Names::of(targets);
+        let parameters = names.parameters(query.account.as_str());
+        let rows = self.query(names.statements.find, parameters, false).await?;
+        let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let missing = names.missing(&found);
+        if !missing.is_empty() {
+            return Err(StoreError::Missing(missing));
+        }
+        let records = rows.iter().map(|row| record(row.get(1), row.get(2)));
+        PageBuilder::page_of(query, records.collect::<Result<_, _>>()?)
+    }
+
+    /// A page of all resources of an account.
+    pub(super) async fn page(&self, query: &ListQuery) -> Result<TagPage, StoreError> {
+        let mut page = PageBuilder::new(query)?;
+        let parameters = scan(query, page.from())?;
+        let rows = self.query(statements::SCAN, parameters, false).await?;
+        let mut seen = 0;
+        for row in &rows {
+            let number = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+            page.pass_over(number.saturating_sub(seen + 1));
+            seen = number;
+            let (id, tags) = record(row.get(1), row.get(2))?;
+            if page.add(&id, &tags).is_break() {
+                break;
+            }
+        }
+        Ok(page.finish())
+    }
+}
+
+/// The parameters of `SCAN`.
+fn scan(query: &ListQuery, from: &str) -> Result<Parameters, StoreError> {
+    let keys = query.filters.iter().map(|filter| filter.key.to_string());
+    let values = query.filters.iter().filter_map(|filter| {
+        let value = filter.value.as_ref()?;
+        Some((filter.key.as_str(), value.as_str()))
+    });
+    let values: BTreeMap<&str, &str> = values.collect();
+    let values =
+        serde_json::to_string(&values).map_err(|error| StoreError::Broken(Arc::new(error)))?;
+    // The tags of the first may be on the page before. Each other that matches has a tag for this one, and one tag more than
+    // fits tells that the list goes on.
+    let matches = query.page_size.get() + 2;
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    Ok(vec![
+        (Box::new(query.account.to_string()), Type::TEXT),
+        (Box::new(from.to_owned()), Type::TEXT),
+        (Box::new(count(SCAN_LIMIT)), Type::INT8),
+        (Box::new(keys.collect::<Vec<_>>()), Type::TEXT_ARRAY),
+        (Box::new(values), Type::TEXT),
+        (Box::new(count(matches)), Type::INT8),
+    ])
+}
