@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_postgres::types::Type;
 use tracing::Span;
 
-use super::lanes::{Lanes, Locks};
+use super::pool::{Locks, Pool};
 use super::session::Parameters;
 use super::{Commit, Names, untagged};
 use crate::domain::{AccountId, Applied, Changed, TagKey, TagSelection, Targets, UntagCommand};
@@ -38,14 +38,14 @@ pub enum Shared {
     Applied(Changed),
     /// It was not, and has to be sent by itself, in the place that it has. Its users are kept from shared statements until
     /// the claim is dropped.
-    Alone(OwnedSemaphorePermit, Claim),
+    NotApplied(OwnedSemaphorePermit, Claim),
 }
 
 type Answer = Result<Shared, StoreError>;
 
 /// Untags that wait for a statement, and the statements that are under way.
 pub struct Batches {
-    lanes: Arc<Lanes>,
+    pool: Arc<Pool>,
     hasher: RandomState,
     /// Those that have something to do.
     groups: Mutex<HashMap<Key, Group>>,
@@ -164,9 +164,9 @@ impl Drop for Claim {
 }
 
 impl Batches {
-    pub fn new(lanes: Arc<Lanes>) -> Self {
+    pub fn new(pool: Arc<Pool>) -> Self {
         Self {
-            lanes,
+            pool,
             hasher: RandomState::new(),
             groups: Mutex::default(),
         }
@@ -280,9 +280,9 @@ struct Batch {
 
 impl Batch {
     async fn run(mut self) {
-        let lanes = Arc::clone(&self.statement.batches.lanes);
+        let pool = Arc::clone(&self.statement.batches.pool);
         let jobs = &mut self.jobs;
-        let answer = lanes.perform(Locks::Passes, |session| async move {
+        let answer = pool.perform(Locks::SkipLocked, |session| async move {
             // There may have been a wait for the connection.
             jobs.retain(|(job, _)| !job.reply.is_closed());
             let Some((first, _)) = jobs.first() else {
@@ -350,7 +350,7 @@ impl Batch {
                     self.statement.targets.append(&mut claim.targets);
                     Shared::Applied(Changed::count(job.command.targets.count(), tags))
                 }
-                None => Shared::Alone(job.place, claim),
+                None => Shared::NotApplied(job.place, claim),
             };
             let _ = job.reply.send(Ok(answer));
         }

@@ -5,9 +5,9 @@ mod bulk;
 mod config;
 mod error;
 mod hosts;
-mod lanes;
 mod list;
 mod migrations;
+mod pool;
 mod session;
 mod statements;
 mod tls;
@@ -33,8 +33,8 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
-use lanes::{Lanes, Locks};
 use list::record;
+use pool::{Locks, Pool};
 use session::{Parameters, Session};
 use statements::{BY_ID, BY_NAME, ByTarget, Untag};
 
@@ -69,7 +69,7 @@ pub enum OpenError {
 /// A handle to the shared store.
 #[derive(Clone)]
 pub struct PostgresStore {
-    lanes: Arc<Lanes>,
+    pool: Arc<Pool>,
     batches: Arc<Batches>,
     places: Arc<Semaphore>,
 }
@@ -92,17 +92,17 @@ impl PostgresStore {
 
     fn unchecked(connection: &ConnectionString, options: Options) -> Result<Self, OpenError> {
         let tls = tls::Tls::new(connection)?;
-        let lanes = Lanes::new(hosts::split(connection.config())?, tls, options.connections);
-        let lanes = Arc::new(lanes);
+        let pool = Pool::new(hosts::split(connection.config())?, tls, options.connections);
+        let pool = Arc::new(pool);
         Ok(Self {
-            batches: Arc::new(Batches::new(Arc::clone(&lanes))),
-            lanes,
+            batches: Arc::new(Batches::new(Arc::clone(&pool))),
+            pool,
             places: Arc::new(Semaphore::new(options.queue)),
         })
     }
 
     async fn connect(&self) -> Result<tokio_postgres::Client, OpenError> {
-        self.lanes
+        self.pool
             .connect()
             .await
             .map(Session::into_client)
@@ -161,8 +161,12 @@ impl PostgresStore {
         loop {
             let (parameters, holds) = (Arc::clone(&parameters), Arc::clone(&holds));
             let mut change = changes.then(Change::queue);
-            let locks = if changes { Locks::Waits } else { Locks::Passes };
-            let answer = self.lanes.run(locks, move |session| async move {
+            let locks = if changes {
+                Locks::Block
+            } else {
+                Locks::SkipLocked
+            };
+            let answer = self.pool.run(locks, move |session| async move {
                 let _holds = holds;
                 let _span = change.as_mut().and_then(|change| change.commit(1));
                 let _commit = changes.then(|| Commit(Instant::now()));
@@ -328,7 +332,7 @@ impl Store for PostgresStore {
         let place = self.place()?;
         match self.batches.untag(Arc::clone(&command), place).await? {
             Shared::Applied(changed) => Ok(changed),
-            Shared::Alone(place, claim) => {
+            Shared::NotApplied(place, claim) => {
                 self.untag_alone(&command, Arc::new((place, claim))).await
             }
         }

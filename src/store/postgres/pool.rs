@@ -23,16 +23,16 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A fixed number of connections, opened when they are needed.
-pub struct Lanes {
+pub struct Pool {
     hosts: Vec<Host>,
     /// The place of the host that was connected to last: it is tried first.
     preferred: AtomicUsize,
     tls: Tls,
-    all: Vec<Lane>,
+    slots: Vec<Slot>,
 }
 
 #[derive(Default)]
-struct Lane {
+struct Slot {
     session: Mutex<Option<Arc<Session>>>,
     /// The weights of its statements.
     load: AtomicUsize,
@@ -41,39 +41,39 @@ struct Lane {
 /// Whether a statement waits for rows that others have locked, and so holds up what is sent behind it.
 #[derive(Debug, Clone, Copy)]
 pub enum Locks {
-    Waits,
-    Passes,
+    Block,
+    SkipLocked,
 }
 
 impl Locks {
-    /// One that may wait keeps others from its lane while they have few to wait for on another.
+    /// One that may wait keeps others from its connection while they have few to wait for on another.
     fn weight(self) -> usize {
         match self {
-            Self::Waits => 8,
-            Self::Passes => 1,
+            Self::Block => 8,
+            Self::SkipLocked => 1,
         }
     }
 }
 
-/// Counts a statement on its lane.
-struct Load<'lane> {
-    lane: &'lane Lane,
+/// Counts a statement on its connection.
+struct Load<'pool> {
+    slot: &'pool Slot,
     weight: usize,
 }
 
 impl Drop for Load<'_> {
     fn drop(&mut self) {
-        self.lane.load.fetch_sub(self.weight, Ordering::Relaxed);
+        self.slot.load.fetch_sub(self.weight, Ordering::Relaxed);
     }
 }
 
-impl Lanes {
+impl Pool {
     pub fn new(hosts: Vec<Config>, tls: Tls, count: usize) -> Self {
         Self {
             hosts: hosts.into_iter().map(Host::new).collect(),
             preferred: AtomicUsize::new(0),
             tls,
-            all: std::iter::repeat_with(Lane::default).take(count).collect(),
+            slots: std::iter::repeat_with(Slot::default).take(count).collect(),
         }
     }
 
@@ -88,8 +88,8 @@ impl Lanes {
         T: Send + 'static,
         F: Future<Output = Result<T, tokio_postgres::Error>> + Send,
     {
-        let lanes = Arc::clone(self);
-        tokio::spawn(async move { lanes.perform(locks, statement).await })
+        let pool = Arc::clone(self);
+        tokio::spawn(async move { pool.perform(locks, statement).await })
             .await
             .unwrap_or_else(|error| Err(Failure::NoConnection(error.into())))
     }
@@ -106,7 +106,7 @@ impl Lanes {
         let Some(load) = self.least_loaded(locks) else {
             return Err(Failure::NoConnection("the store has no connections".into()));
         };
-        let session = tokio::time::timeout(CONNECTION_TIMEOUT, self.session(load.lane)).await;
+        let session = tokio::time::timeout(CONNECTION_TIMEOUT, self.session(load.slot)).await;
         let no_session = |_| Failure::NoConnection("no connection in time".into());
         let session = session.map_err(no_session)??;
         let answer = tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&session))).await;
@@ -116,44 +116,44 @@ impl Lanes {
             Err(_) => Failure::Frozen,
         };
         if failure.is_of_the_connection() {
-            load.lane.give_up(&session).await;
+            load.slot.give_up(&session).await;
         }
         Err(failure)
     }
 
-    /// A place on the lane with the least to do. Chosen and counted at once, so that two statements never take the last
-    /// idle lane together. What waits for locks leaves one lane to the others, where there are several.
+    /// The connection with the least to do. Chosen and counted at once, so that two statements never take the last idle one
+    /// together. What waits for locks leaves one connection to the others, where there are several.
     fn least_loaded(&self, locks: Locks) -> Option<Load<'_>> {
-        let lanes = match (locks, self.all.split_first()) {
-            (Locks::Waits, Some((_, others))) if !others.is_empty() => others,
-            _ => &self.all,
+        let slots = match (locks, self.slots.split_first()) {
+            (Locks::Block, Some((_, others))) if !others.is_empty() => others,
+            _ => &self.slots,
         };
         let weight = locks.weight();
         loop {
-            let loads = lanes
+            let loads = slots
                 .iter()
-                .map(|lane| (lane.load.load(Ordering::Relaxed), lane));
-            let (load, lane) = loads.min_by_key(|(load, _)| *load)?;
-            let counted = lane.load.compare_exchange(
+                .map(|slot| (slot.load.load(Ordering::Relaxed), slot));
+            let (load, slot) = loads.min_by_key(|(load, _)| *load)?;
+            let counted = slot.load.compare_exchange(
                 load,
                 load + weight,
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             );
             if counted.is_ok() {
-                return Some(Load { lane, weight });
+                return Some(Load { slot, weight });
             }
         }
     }
 
-    /// The lane's connection, opened when there is none that works.
-    async fn session(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
-        let mut slot = lane.session.lock().await;
-        if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
+    /// The session of a connection, opened when there is none that works.
+    async fn session(&self, slot: &Slot) -> Result<Arc<Session>, Failure> {
+        let mut place = slot.session.lock().await;
+        if let Some(session) = place.as_ref().filter(|session| !session.is_closed()) {
             return Ok(Arc::clone(session));
         }
         let session = Arc::new(self.connect().await?);
-        *slot = Some(Arc::clone(&session));
+        *place = Some(Arc::clone(&session));
         Ok(session)
     }
 
@@ -184,15 +184,15 @@ impl Lanes {
     }
 }
 
-impl Lane {
+impl Slot {
     /// Forgets a connection, unless another has taken its place.
     async fn give_up(&self, session: &Arc<Session>) {
-        let mut slot = self.session.lock().await;
-        if slot
+        let mut place = self.session.lock().await;
+        if place
             .as_ref()
             .is_some_and(|current| Arc::ptr_eq(current, session))
         {
-            *slot = None;
+            *place = None;
         }
     }
 }
