@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::task::JoinError;
 use tokio_postgres::error::SqlState;
 
 use crate::domain::Applied;
@@ -15,6 +16,9 @@ pub enum Failure {
     /// It was not sent.
     #[error("cannot connect: {}", with_causes(.0.as_ref()))]
     NoConnection(Box<dyn StdError + Send + Sync>),
+    /// The task that sent it has ended before the answer.
+    #[error("a statement was cut off: {0}")]
+    Stopped(#[from] JoinError),
     /// The server does not answer.
     #[error("the database has not answered in time")]
     Frozen,
@@ -91,6 +95,7 @@ impl Failure {
         let broken = || StoreError::Broken(Arc::clone(self) as Arc<_>);
         let (reason, sent) = match &**self {
             Self::NoConnection(_) => ("the database can't be reached", false),
+            Self::Stopped(_) => ("the statement was cut off", true),
             Self::Frozen => ("the database does not answer", true),
             Self::CorruptTags => return broken(),
             Self::Postgres(error) => match error.code() {
@@ -159,5 +164,18 @@ mod tests {
                     .any(|code| is_lost(&SqlState::from_code(code)))
         );
         assert!(all(&neither, |code| !is_lost(code) && !is_refusal(code)));
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_task_has_panicked_may_have_been_made() {
+        let task = tokio::spawn(async { panic!("of a statement") });
+        let failure = Arc::new(Failure::from(task.await.unwrap_err()));
+        let applied = |changes| match failure.to_store_error(changes) {
+            StoreError::Unavailable { applied, .. } => applied,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(applied(true), Applied::Maybe);
+        assert_eq!(applied(false), Applied::No);
+        assert!(!failure.may_be_repeated(true) && !failure.may_be_of_one_command());
     }
 }

@@ -91,7 +91,7 @@ impl Pool {
         let pool = Arc::clone(self);
         tokio::spawn(async move { pool.perform(locks, statement).await })
             .await
-            .unwrap_or_else(|error| Err(Failure::NoConnection(error.into())))
+            .unwrap_or_else(|stopped| Err(Failure::from(stopped)))
     }
 
     /// Runs `statement` on the connection with the least to do, for a caller that does not stop waiting.
