@@ -164,3 +164,45 @@ async fn postgres_newer_schema_that_is_compatible_is_served() {
         "the schema is up to date\n"
     );
 }
+
+#[test]
+fn postgres_database_in_another_encoding_is_refused_with_what_to_do() {
+    for encoding in ["LATIN1", "EUC_CN", "SQL_ASCII"] {
+        let mut database = shared().database();
+        database.name = format!("{}_{}", database.name, encoding.to_lowercase());
+        shared().sql(
+            "postgres",
+            &format!(
+                "CREATE DATABASE {} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'",
+                database.name
+            ),
+        );
+        let subcommands = [
+            &["migrate"][..],
+            &["migrate", "--dry-run"],
+            &[
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+            ],
+            &["serve", "--sample-data"],
+            &["import", "/dev/null"],
+            &["export"],
+        ];
+        for subcommand in subcommands {
+            let refused = run_on(&database.url(), subcommand);
+            assert!(!refused.status.success(), "{subcommand:?}");
+            let said = stderr(&refused);
+            let found = format!("the encoding of the database is {encoding}");
+            assert!(said.contains(&found), "{subcommand:?}: {said}");
+            assert!(
+                said.contains("ENCODING 'UTF8' TEMPLATE template0"),
+                "{said}"
+            );
+        }
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+        assert_eq!(database.sql(tables), "0");
+    }
+}

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use tracing::{Instrument as _, Span};
 
@@ -33,9 +34,10 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
+use error::Failure;
 use list::record;
 use pool::{Locks, Pool};
-use session::{Parameters, Session};
+use session::Parameters;
 use statements::{BY_ID, BY_NAME, ByTarget, Untag};
 
 /// How many times a statement is sent that the server could not carry out for its concurrency.
@@ -61,6 +63,13 @@ pub enum OpenError {
     /// The database.
     #[error("cannot use the database: {0}")]
     Database(String),
+    /// The encoding of the database.
+    #[error(
+        "the encoding of the database is {0}, and only UTF8 holds every name and tag; make a database with \
+         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move what is in this one with pg_dump and psql, \
+         which convert it"
+    )]
+    Encoding(String),
     /// The schema.
     #[error(transparent)]
     Schema(#[from] MigrateError),
@@ -101,12 +110,16 @@ impl PostgresStore {
         })
     }
 
-    async fn connect(&self) -> Result<tokio_postgres::Client, OpenError> {
-        self.pool
-            .connect()
-            .await
-            .map(Session::into_client)
-            .map_err(|failure| OpenError::Database(failure.to_string()))
+    /// Opens a connection to a database that can hold every name and tag.
+    async fn connect(&self) -> Result<Client, OpenError> {
+        let failed = |failure: Failure| OpenError::Database(failure.to_string());
+        let client = self.pool.connect().await.map_err(failed)?.into_client();
+        let rows = client.query_typed(statements::ENCODING, &[]).await;
+        let rows = rows.map_err(|error| failed(error.into()))?;
+        match rows.first().map(|row| row.get(0)) {
+            None | Some("UTF8") => Ok(client),
+            Some(other) => Err(OpenError::Encoding(other.to_owned())),
+        }
     }
 
     /// Brings the schema up to date, or only says what that would take.

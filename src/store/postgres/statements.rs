@@ -171,3 +171,6 @@ pub const SCAN: &str = "SELECT number, resource_id, tags::text FROM (\
 /// Whether this server takes changes.
 pub const CHECK: &str =
     "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
+
+/// The encoding of the database.
+pub const ENCODING: &str = "SELECT current_setting('server_encoding')";
