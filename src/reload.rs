@@ -131,7 +131,11 @@ impl<T: Send + Sync + 'static> Follower<T> {
     }
 }
 
-fn read(what: &'static str, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, LoadError> {
+/// Reads files, each as a whole.
+///
+/// # Errors
+/// [`LoadError::Read`] with the first that can't be read.
+pub fn read(what: &'static str, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, LoadError> {
     let read = |path: &PathBuf| {
         fs::read(path).map_err(|source| LoadError::Read {
             what,

@@ -32,23 +32,32 @@ pub enum RootsError {
 /// # Errors
 /// [`RootsError`]: nobody would be believed.
 pub fn load(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            // A system may hold some that are broken or too old.
-            roots.add_parsable_certificates(found.certs);
-        }
-        Some(path) => {
-            let file = fs::read(path)?;
-            for certificate in CertificateDer::pem_slice_iter(without_bom(&file)?) {
-                let added = certificate
-                    .map_err(|error| error.to_string())
-                    .and_then(|certificate| roots.add(certificate).map_err(|e| e.to_string()));
-                added.map_err(RootsError::Certificate)?;
-            }
-        }
+    if let Some(path) = file {
+        return parse(&fs::read(path)?);
     }
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    // A system may hold some that are broken or too old.
+    roots.add_parsable_certificates(found.certs);
+    some(roots)
+}
+
+/// The authorities in the text of a PEM file.
+///
+/// # Errors
+/// [`RootsError`]: nobody would be believed.
+pub fn parse(text: &[u8]) -> Result<RootCertStore, RootsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(without_bom(text)?) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|e| e.to_string()));
+        added.map_err(RootsError::Certificate)?;
+    }
+    some(roots)
+}
+
+fn some(roots: RootCertStore) -> Result<RootCertStore, RootsError> {
     if roots.is_empty() {
         return Err(RootsError::Empty);
     }

@@ -163,7 +163,12 @@ impl Place {
                 Self::Sqlite(directory, options)
             }
             Choice::Postgres(connection) => {
-                Self::Postgres(connection, postgres::Options { queue, connections })
+                let options = postgres::Options {
+                    queue,
+                    connections,
+                    reload_interval: arguments.security.reload_interval,
+                };
+                Self::Postgres(connection, options)
             }
         })
     }

@@ -1,11 +1,16 @@
 //! The password of the database: used, and never shown.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Instant;
 
-use crate::harness::{ACCOUNT, database_with, remove, run_on, serve, stderr};
-use crate::postgres_server::{Cluster, PASSWORD, USER};
-use crate::support::{Server, untag};
+use crate::harness::{
+    ACCOUNT, database_with, remove, run_on, serve, serve_command, set, stderr, tags_of,
+};
+use crate::http::scrape;
+use crate::postgres_server::{Cluster, Database, PASSWORD, USER};
+use crate::support::{PATIENCE, Server, untag};
 
 fn assert_hidden(text: &str) {
     assert!(!text.contains(PASSWORD), "the password is shown: {text}");
@@ -117,4 +122,107 @@ fn postgres_wrong_password_is_refused_without_being_shown() {
         said.contains("password authentication failed") && !said.contains("wrong-horse"),
         "{said}"
     );
+}
+
+/// A role of its own, which owns the tables of a database and logs in with this password.
+fn make_role(database: &Database, password: &str) -> String {
+    let role = format!("role_of_{}", database.name);
+    database.sql(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD '{password}'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    role
+}
+
+fn change_password(database: &Database, role: &str, password: &str) {
+    database.sql(&format!("ALTER ROLE {role} PASSWORD '{password}'"));
+}
+
+/// The service as a role, whose password is in a file.
+fn serve_as(database: &Database, role: &str, file: &Path, reload_interval: &str) -> Server {
+    let mut command = serve_command(
+        &database.url().replace(&format!("{USER}:{PASSWORD}"), role),
+        &[
+            "--reload-interval",
+            reload_interval,
+            "--store-password-file",
+        ],
+    );
+    command.arg(file);
+    Server::spawn(command)
+}
+
+#[tokio::test]
+async fn postgres_password_that_was_changed_is_used_for_new_connections() {
+    let database = database_with(&[&[("env", "prod")]]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "first-horse\n").unwrap();
+    let role = make_role(&database, "first-horse");
+    // The file is not looked at again, but for a login that fails.
+    let server = serve_as(&database, &role, file.path(), "3600");
+    let mut client = server.client().await;
+    for password in ["second-horse", "third-horse"] {
+        change_password(&database, &role, password);
+        fs::write(&file, password).unwrap();
+        let end = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{role}'"
+        );
+        assert_ne!(database.sql(&end), "0");
+        // A list is sent again when its connection was lost.
+        assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
+        let start = Instant::now();
+        // The end of another connection may not have been seen yet.
+        while let Err(failure) = set(&mut client, &[1], &[("env", password)]).await {
+            assert!(start.elapsed() < PATIENCE, "{failure:?}");
+        }
+    }
+    let shown = server
+        .log_lines()
+        .iter()
+        .any(|line| line.to_string().contains("-horse"));
+    assert!(!shown, "{:#?}", server.log_lines());
+}
+
+#[tokio::test]
+async fn postgres_password_file_is_followed() {
+    let database = database_with(&[&[("env", "prod")]]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "first-horse").unwrap();
+    let role = make_role(&database, "first-horse");
+    let server = serve_as(&database, &role, file.path(), "0.05");
+    fs::write(&file, "\n").unwrap();
+    let failed = server.wait_for_log("not reloaded; the old one stays in use");
+    assert!(
+        failed["error"].as_str().unwrap().contains("is empty"),
+        "{failed}"
+    );
+    fs::write(&file, "second-horse").unwrap();
+    server.wait_for_log("reloaded");
+    let series = r#"untag_reloads_total{what="store_credentials",outcome="ok"}"#;
+    assert_eq!(scrape(&server)[series].to_bits(), 1.0_f64.to_bits());
+}
+
+#[test]
+fn postgres_password_file_that_can_not_be_used_is_named() {
+    let database = database_with(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("password");
+    for expected in ["cannot read", "is empty"] {
+        let output = untag()
+            .args([
+                "migrate",
+                "--store",
+                &database.url(),
+                "--store-password-file",
+            ])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let said = stderr(&output);
+        assert!(
+            said.contains(expected) && said.contains("/password"),
+            "{said}"
+        );
+        fs::write(&path, "\n").unwrap();
+    }
 }

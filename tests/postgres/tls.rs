@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{database_with, fill, ok_on, remove, run_on, serve, stderr};
+use crate::harness::{database_with, fill, ok_on, remove, run_on, serve, stderr, tags_of};
 use crate::postgres_server::{Cluster, Database, is_root, succeed};
 use crate::support::PATIENCE;
 
@@ -52,6 +52,43 @@ fn make_authority(directory: &Path, name: &str) {
     );
 }
 
+/// Makes the server's certificate, of this authority.
+fn sign(directory: &Path, authority: &str) {
+    let (key, certificate) = (format!("{authority}.key"), format!("{authority}.pem"));
+    openssl(
+        directory,
+        &[
+            "x509",
+            "-req",
+            "-in",
+            "server.csr",
+            "-CA",
+            &certificate,
+            "-CAkey",
+            &key,
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+            "-out",
+            "server.crt",
+        ],
+    );
+}
+
+/// Gives the server its key and certificate.
+fn install(cluster: &Cluster, files: &Path) {
+    for name in ["server.key", "server.crt"] {
+        let path = cluster.data().join(name);
+        fs::copy(files.join(name), &path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            succeed(Command::new("chown").arg("postgres").arg(&path));
+        }
+    }
+}
+
 impl TlsCluster {
     fn start() -> Self {
         let files = tempfile::tempdir().unwrap();
@@ -79,35 +116,9 @@ impl TlsCluster {
             "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
         )
         .unwrap();
-        openssl(
-            files.path(),
-            &[
-                "x509",
-                "-req",
-                "-in",
-                "server.csr",
-                "-CA",
-                "authority.pem",
-                "-CAkey",
-                "authority.key",
-                "-CAcreateserial",
-                "-days",
-                "2",
-                "-extfile",
-                "names",
-                "-out",
-                "server.crt",
-            ],
-        );
+        sign(files.path(), "authority");
         let cluster = Cluster::start("");
-        for name in ["server.key", "server.crt"] {
-            let path = cluster.data().join(name);
-            fs::copy(files.path().join(name), &path).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            if is_root() {
-                succeed(Command::new("chown").arg("postgres").arg(&path));
-            }
-        }
+        install(&cluster, files.path());
         let database = cluster.database();
         database.sql("ALTER SYSTEM SET ssl = on");
         database.sql("SELECT pg_reload_conf()");
@@ -205,4 +216,39 @@ fn postgres_tls_is_demanded_by_require_and_not_by_prefer() {
     assert!(!refused.status.success());
     assert!(stderr(&refused).contains("TLS"), "{refused:?}");
     ok_on(&database.url_with("?sslmode=prefer"), &["export"]);
+}
+
+#[tokio::test]
+async fn postgres_tls_root_certificates_that_were_replaced_are_used_for_new_connections() {
+    let server = TlsCluster::start();
+    fill(&server.database, &[&[("env", "a")]]);
+    let files = server.files.path();
+    let roots = files.join("roots.pem");
+    fs::copy(files.join("authority.pem"), &roots).unwrap();
+    // The file is not looked at again, but for a connection that fails.
+    let service = serve(
+        &server.verified("roots.pem"),
+        &["--reload-interval", "3600"],
+    );
+    let mut client = service.client().await;
+    assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
+
+    make_authority(files, "next");
+    sign(files, "next");
+    install(&server.cluster, files);
+    fs::copy(files.join("next.pem"), &roots).unwrap();
+    // Sessions that begin from now on show the new certificate.
+    server.database.sql("SELECT pg_reload_conf()");
+    let next = server.verified("next.pem");
+    let start = Instant::now();
+    while !run_on(&next, &["migrate", "--dry-run"]).status.success() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "the server keeps its certificate"
+        );
+    }
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE application_name = 'untag' AND datname = current_database()";
+    assert_ne!(server.database.sql(end), "0");
+    assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
 }

@@ -1,6 +1,7 @@
 //! The shared store under the contract.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use untag::domain::Resource;
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
@@ -17,6 +18,7 @@ pub struct PostgresBackend {
 const OPTIONS: Options = Options {
     queue: 8192,
     connections: 4,
+    reload_interval: Duration::from_secs(10),
 };
 
 impl Backend for PostgresBackend {

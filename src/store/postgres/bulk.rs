@@ -9,8 +9,9 @@ use thiserror::Error;
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
+use super::connector::Connector;
 use super::error::Failure;
-use super::{ConnectionString, OpenError, Options, PostgresStore, migrations, record};
+use super::{ConnectionString, OpenError, migrations, record};
 use crate::domain::{AccountId, PrincipalName, Resource};
 use crate::store::NameTaken;
 
@@ -87,14 +88,7 @@ impl<E> From<tokio_postgres::Error> for BulkError<E> {
 }
 
 async fn connect<E>(connection: &ConnectionString) -> Result<tokio_postgres::Client, BulkError<E>> {
-    let store = PostgresStore::unchecked(
-        connection,
-        Options {
-            queue: 1,
-            connections: 1,
-        },
-    )?;
-    let mut client = store.connect().await?;
+    let mut client = super::connect(&Connector::new(connection)?).await?;
     migrations::check(&mut client)
         .await
         .map_err(OpenError::from)?;

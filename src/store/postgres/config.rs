@@ -1,7 +1,6 @@
 //! The connection string: `postgres://user@host:port,host:port/database?options`, or `key=value` pairs.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -32,6 +31,7 @@ pub struct ConnectionString {
     config: Config,
     verification: Verification,
     root_certificates: Option<PathBuf>,
+    password_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for ConnectionString {
@@ -52,16 +52,9 @@ pub enum ConfigError {
         "cannot read the connection string in --store: {0}; write postgres://user@host:5432/database"
     )]
     Invalid(String),
-    /// A file that it names.
-    #[error("cannot read {what} {}: {source}", path.display())]
-    File {
-        /// What the file is for.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// A password file without a password.
+    #[error("the password file {} is empty", .0.display())]
+    Empty(PathBuf),
     /// The certificates.
     #[error("cannot use the root certificates: {0}")]
     Certificates(String),
@@ -69,7 +62,7 @@ pub enum ConfigError {
 
 impl ConnectionString {
     /// Reads a connection string; the variables PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT
-    /// fill in what it leaves out, and `password_file` holds the password alone.
+    /// fill in what it leaves out, and `password_file`, which is not read yet, holds the password alone.
     ///
     /// # Errors
     /// [`ConfigError`] with what is wrong, without the string.
@@ -99,15 +92,8 @@ impl ConnectionString {
         {
             config.dbname(database);
         }
-        if let Some(path) = password_file {
-            let read = fs::read_to_string(path);
-            let password = read.map_err(|source| ConfigError::File {
-                what: "the password file",
-                path: path.to_path_buf(),
-                source,
-            })?;
-            config.password(password.trim_end_matches(['\r', '\n']));
-        } else if config.get_password().is_none()
+        if password_file.is_none()
+            && config.get_password().is_none()
             && let Some(password) = variable("PGPASSWORD")
         {
             config.password(password);
@@ -125,6 +111,7 @@ impl ConnectionString {
             config,
             verification,
             root_certificates,
+            password_file: password_file.map(Path::to_path_buf),
         })
     }
 
@@ -139,6 +126,10 @@ impl ConnectionString {
 
     pub(super) fn root_certificates(&self) -> Option<&Path> {
         self.root_certificates.as_deref()
+    }
+
+    pub(super) fn password_file(&self) -> Option<&Path> {
+        self.password_file.as_deref()
     }
 
     /// Whether TLS can be used at all: not on a Unix socket.

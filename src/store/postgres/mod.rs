@@ -3,6 +3,8 @@
 mod batch;
 mod bulk;
 mod config;
+mod connector;
+mod credentials;
 mod error;
 mod hosts;
 mod list;
@@ -30,10 +32,12 @@ use crate::domain::{
     Changed, ListQuery, PrincipalName, TagCommand, TagKey, TagPage, TagSelection, TagValue,
     Targets, UntagCommand, limits,
 };
+use crate::reload::LoadError;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
+use connector::Connector;
 use error::Failure;
 use list::record;
 use pool::{Locks, Pool};
@@ -52,6 +56,8 @@ pub struct Options {
     pub queue: usize,
     /// How many connections to open.
     pub connections: usize,
+    /// How often the files of the password and the certificates are looked at for changes.
+    pub reload_interval: Duration,
 }
 
 /// Why the store could not be opened: for the person who starts it.
@@ -60,6 +66,9 @@ pub enum OpenError {
     /// The connection string.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The files that it names.
+    #[error(transparent)]
+    Files(#[from] LoadError),
     /// The database.
     #[error("cannot use the database: {0}")]
     Database(String),
@@ -89,37 +98,19 @@ impl PostgresStore {
     /// # Errors
     /// [`OpenError`] with what is wrong and what to do.
     pub async fn open(connection: &ConnectionString, options: Options) -> Result<Self, OpenError> {
-        let store = Self::unchecked(connection, options)?;
-        let mut client = store.connect().await?;
-        migrations::check(&mut client).await?;
-        let places = Arc::clone(&store.places);
+        let connector = Connector::following(connection, options.reload_interval)?;
+        migrations::check(&mut connect(&connector).await?).await?;
+        let pool = Arc::new(Pool::new(connector, options.connections));
+        let places = Arc::new(Semaphore::new(options.queue));
+        let store = Self {
+            batches: Arc::new(Batches::new(Arc::clone(&pool))),
+            pool,
+            places: Arc::clone(&places),
+        };
         metrics().store.queue(options.queue, move || {
             options.queue.saturating_sub(places.available_permits())
         });
         Ok(store)
-    }
-
-    fn unchecked(connection: &ConnectionString, options: Options) -> Result<Self, OpenError> {
-        let tls = tls::Tls::new(connection)?;
-        let pool = Pool::new(hosts::split(connection.config())?, tls, options.connections);
-        let pool = Arc::new(pool);
-        Ok(Self {
-            batches: Arc::new(Batches::new(Arc::clone(&pool))),
-            pool,
-            places: Arc::new(Semaphore::new(options.queue)),
-        })
-    }
-
-    /// Opens a connection to a database that can hold every name and tag.
-    async fn connect(&self) -> Result<Client, OpenError> {
-        let failed = |failure: Failure| OpenError::Database(failure.to_string());
-        let client = self.pool.connect().await.map_err(failed)?.into_client();
-        let rows = client.query_typed(statements::ENCODING, &[]).await;
-        let rows = rows.map_err(|error| failed(error.into()))?;
-        match rows.first().map(|row| row.get(0)) {
-            None | Some("UTF8") => Ok(client),
-            Some(other) => Err(OpenError::Encoding(other.to_owned())),
-        }
     }
 
     /// Brings the schema up to date, or only says what that would take.
@@ -130,14 +121,7 @@ impl PostgresStore {
         connection: &ConnectionString,
         dry_run: bool,
     ) -> Result<AppliedMigrations, OpenError> {
-        let store = Self::unchecked(
-            connection,
-            Options {
-                queue: 1,
-                connections: 1,
-            },
-        )?;
-        let mut client = store.connect().await?;
+        let mut client = connect(&Connector::new(connection)?).await?;
         Ok(migrations::migrate(&mut client, dry_run).await?)
     }
 
@@ -242,6 +226,18 @@ impl PostgresStore {
             return Err(StoreError::Missing(missing));
         }
         Ok(Changed::count(found.len(), tags))
+    }
+}
+
+/// Opens a connection to a database that can hold every name and tag.
+async fn connect(connector: &Connector) -> Result<Client, OpenError> {
+    let failed = |failure: Failure| OpenError::Database(failure.to_string());
+    let client = connector.connect().await.map_err(failed)?.into_client();
+    let rows = client.query_typed(statements::ENCODING, &[]).await;
+    let rows = rows.map_err(|error| failed(error.into()))?;
+    match rows.first().map(|row| row.get(0)) {
+        None | Some("UTF8") => Ok(client),
+        Some(other) => Err(OpenError::Encoding(other.to_owned())),
     }
 }
 

@@ -9,12 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_postgres::Config;
 
-use super::config::CONNECT_TIMEOUT;
+use super::connector::Connector;
 use super::error::Failure;
-use super::session::{Host, Session};
-use super::tls::Tls;
+use super::session::Session;
 
 /// How long a statement may take before its connection is given up as frozen.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,10 +22,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A fixed number of connections, opened when they are needed.
 pub struct Pool {
-    hosts: Vec<Host>,
-    /// The place of the host that was connected to last: it is tried first.
-    preferred: AtomicUsize,
-    tls: Tls,
+    connector: Connector,
     slots: Vec<Slot>,
 }
 
@@ -68,11 +63,9 @@ impl Drop for Load<'_> {
 }
 
 impl Pool {
-    pub fn new(hosts: Vec<Config>, tls: Tls, count: usize) -> Self {
+    pub fn new(connector: Connector, count: usize) -> Self {
         Self {
-            hosts: hosts.into_iter().map(Host::new).collect(),
-            preferred: AtomicUsize::new(0),
-            tls,
+            connector,
             slots: std::iter::repeat_with(Slot::default).take(count).collect(),
         }
     }
@@ -152,35 +145,9 @@ impl Pool {
         if let Some(session) = place.as_ref().filter(|session| !session.is_closed()) {
             return Ok(Arc::clone(session));
         }
-        let session = Arc::new(self.connect().await?);
+        let session = Arc::new(self.connector.connect().await?);
         *place = Some(Arc::clone(&session));
         Ok(session)
-    }
-
-    /// Opens a connection of its own, to the first host that takes it within its time.
-    pub async fn connect(&self) -> Result<Session, Failure> {
-        let preferred = self.preferred.load(Ordering::Relaxed);
-        let mut failure = Failure::NoConnection("there is no host to connect to".into());
-        for turn in 0..self.hosts.len() {
-            let at = (preferred + turn) % self.hosts.len();
-            let host = &self.hosts[at];
-            let limit = host
-                .config
-                .get_connect_timeout()
-                .copied()
-                .unwrap_or(CONNECT_TIMEOUT);
-            match tokio::time::timeout(limit, host.connect(&self.tls)).await {
-                Ok(Ok(session)) => {
-                    self.preferred.store(at, Ordering::Relaxed);
-                    return Ok(session);
-                }
-                Ok(Err(error)) => failure = Failure::NoConnection(Box::new(error)),
-                Err(_) => {
-                    failure = Failure::NoConnection(format!("no answer within {limit:?}").into());
-                }
-            }
-        }
-        Err(failure)
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, Row, Statement};
 use uuid::Uuid;
 
-use super::tls::Tls;
+use super::credentials::Credentials;
 
 /// PostgreSQL takes any setting whose name has a dot.
 const SETTING: &str = "untag.session";
@@ -49,27 +49,27 @@ impl Host {
     }
 
     /// Opens a connection.
-    pub async fn connect(&self, tls: &Tls) -> Result<Session, Error> {
+    pub async fn connect(&self, credentials: &Credentials) -> Result<Session, Error> {
         if self.has_sessions.load(Ordering::Relaxed) {
-            if let Some(client) = self.connect_to_session(tls).await? {
+            if let Some(client) = self.connect_to_session(credentials).await? {
                 let prepared = Some(Mutex::default());
                 return Ok(Session { client, prepared });
             }
             tracing::info!("a pooler shares the database's sessions: statements are not prepared");
             self.has_sessions.store(false, Ordering::Relaxed);
         }
-        let client = tls.connect(&self.config).await?;
+        let client = credentials.connect(&self.config).await?;
         let prepared = None;
         Ok(Session { client, prepared })
     }
 
     /// Opens a connection that has a session to itself; `None` where that can't be had.
-    async fn connect_to_session(&self, tls: &Tls) -> Result<Option<Client>, Error> {
+    async fn connect_to_session(&self, credentials: &Credentials) -> Result<Option<Client>, Error> {
         let mark = Uuid::new_v4().simple().to_string();
         let options = self.config.get_options().unwrap_or_default();
         let mut marked = self.config.clone();
         marked.options(format!("-c {SETTING}={mark} {GENERIC_PLANS} {options}"));
-        let client = match tls.connect(&marked).await {
+        let client = match credentials.connect(&marked).await {
             Ok(client) => client,
             Err(error) if error.code().is_some_and(refuses_settings) => return Ok(None),
             Err(error) => return Err(error),

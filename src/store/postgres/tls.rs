@@ -1,6 +1,5 @@
 //! TLS to the database, by rustls.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -21,7 +20,8 @@ pub enum Tls {
 }
 
 impl Tls {
-    pub fn new(connection: &ConnectionString) -> Result<Self, ConfigError> {
+    /// `roots` are the contents of the file of root certificates; without them the system's count.
+    pub fn new(connection: &ConnectionString, roots: Option<&[u8]>) -> Result<Self, ConfigError> {
         if !connection.uses_tls() {
             return Ok(Self::Off);
         }
@@ -30,7 +30,7 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|error| ConfigError::Certificates(error.to_string()))?;
         let config = match connection.verification() {
-            Verification::Full => builder.with_root_certificates(roots(connection)?),
+            Verification::Full => builder.with_root_certificates(trusted(connection, roots)?),
             Verification::None => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
@@ -64,25 +64,24 @@ async fn counted<E>(connection: impl Future<Output = Result<(), E>>) {
     drop(open);
 }
 
-fn roots(connection: &ConnectionString) -> Result<RootCertStore, ConfigError> {
-    let file = connection.root_certificates();
-    roots::load(file).map_err(|error| match (error, file) {
-        (RootsError::Read(source), Some(path)) => ConfigError::File {
-            what: "the root certificates",
-            path: path.to_path_buf(),
-            source,
-        },
-        (RootsError::Empty, Some(path)) => {
-            ConfigError::Certificates(format!("{} holds none", path.display()))
-        }
-        (RootsError::Empty, None) => {
-            let what = "the system has none; name a file with sslrootcert=";
-            ConfigError::Certificates(what.to_owned())
-        }
-        (error, path) => {
-            let path = path.unwrap_or(Path::new("the system")).display();
-            ConfigError::Certificates(format!("{path}: {error}"))
-        }
+fn trusted(
+    connection: &ConnectionString,
+    roots: Option<&[u8]>,
+) -> Result<RootCertStore, ConfigError> {
+    let loaded = match roots {
+        Some(roots) => roots::parse(roots),
+        None => roots::load(None),
+    };
+    loaded.map_err(|error| {
+        let reason = match (error, connection.root_certificates()) {
+            (RootsError::Empty, Some(path)) => format!("{} holds none", path.display()),
+            (RootsError::Empty, None) => {
+                "the system has none; name a file with sslrootcert=".to_owned()
+            }
+            (error, Some(path)) => format!("{}: {error}", path.display()),
+            (error, None) => format!("the system: {error}"),
+        };
+        ConfigError::Certificates(reason)
     })
 }
 

@@ -22,6 +22,8 @@ pub enum Reload {
     AccessKeys,
     /// The service's own in the cloud, of a file or a role.
     CloudCredentials,
+    /// The password and the root certificates for the database.
+    StoreCredentials,
 }
 
 /// Why a request found no place.
@@ -37,7 +39,14 @@ pub enum Throttle {
     FailedAuthentications,
 }
 
-const RELOADS: [&str; 5] = ["tls", "policy", "jwks", "access_keys", "cloud_credentials"];
+const RELOADS: [&str; 6] = [
+    "tls",
+    "policy",
+    "jwks",
+    "access_keys",
+    "cloud_credentials",
+    "store_credentials",
+];
 /// The codes of what is refused before it is carried out.
 const RPC_CODES: [&str; 12] = [
     "IncompleteSignature",
