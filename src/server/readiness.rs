@@ -1,5 +1,6 @@
 //! Whether the service can do its work, as gRPC health and `/ready` tell it.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,20 +54,24 @@ impl Readiness {
 
     /// Follows the store until the drain starts, and ends with NOT_SERVING.
     pub async fn follow<S: Store>(self, store: S, draining: CancellationToken) {
-        let mut ready = false;
         let follow = async {
             loop {
                 let checked = tokio::time::timeout(CHECK_TIMEOUT, store.check()).await;
+                // What only the log may know.
+                let mut cause = None;
                 let failure = match checked {
                     Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(error.to_string()),
+                    Ok(Err(error)) => {
+                        cause = error.source().map(ToString::to_string);
+                        Some(error.to_string())
+                    }
                     Err(_) => Some(format!("the store has not answered for {CHECK_TIMEOUT:?}")),
                 };
-                let changed = failure.is_none() != ready;
-                ready = failure.is_none();
+                let ready = failure.is_none();
                 metrics().store.set_ready(ready);
-                self.not_ready.store(failure.clone().map(Arc::new));
-                if changed {
+                let failure = failure.map(Arc::new);
+                let before = self.not_ready.swap(failure.clone());
+                if before != failure {
                     // Before the log says so: who reads there that the service is ready may ask at once.
                     let status = if ready {
                         ServingStatus::Serving
@@ -74,9 +79,9 @@ impl Readiness {
                         ServingStatus::NotServing
                     };
                     self.set(status);
-                    match &failure {
+                    match failure.as_deref() {
                         None => tracing::info!("ready"),
-                        Some(reason) => tracing::warn!(reason, "not ready"),
+                        Some(reason) => tracing::warn!(reason, cause, "not ready"),
                     }
                 }
                 tokio::time::sleep(CHECK_INTERVAL).await;

@@ -10,7 +10,7 @@ use untag::grpc::proto::UntagResourcesRequest;
 use untag::grpc::proto::untag_resources_request::Resources;
 
 use crate::harness::{
-    assert_says_what_happened, fill, remove, resource_ids, serve, session, tags_of,
+    assert_says_what_happened, executed, fill, remove, resource_ids, serve, session, tags_of,
     wait_for_lock_wait, wait_for_lock_waits,
 };
 use crate::http::get;
@@ -169,9 +169,8 @@ async fn postgres_untags_that_share_a_statement_are_answered_one_by_one() {
     // Those that waited shared a few statements. Four of them needed one of their own, too; two of these failed, which
     // the log has in other lines.
     let log = fs::read_to_string(cluster.directory.join("log")).unwrap();
-    let executed = log.lines().filter(|line| line.contains(" execute "));
     let (mut shared, mut alone) = (0, 0);
-    for line in executed.filter(|line| line.contains("UPDATE resource")) {
+    for line in executed(&log).filter(|line| line.contains("UPDATE resource")) {
         if line.contains("SKIP LOCKED") {
             shared += 1;
         } else {

@@ -233,3 +233,11 @@ pub async fn wait_for_lock_waits(database: &Database, wanted: usize) -> usize {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
+
+/// The lines of statements that were carried out, in a log with their times. Those of the readiness check are for no account.
+pub fn executed(log: &str) -> impl Iterator<Item = &str> {
+    let lines = log.lines().zip(log.lines().skip(1));
+    let executed = lines.filter(|(line, _)| line.contains(" execute "));
+    let of_requests = executed.filter(|(_, parameters)| !parameters.contains("$1 = ''"));
+    of_requests.map(|(line, _)| line)
+}

@@ -2,6 +2,7 @@
 
 mod batches;
 mod bulk;
+mod connections;
 mod failover;
 mod harness;
 mod history;

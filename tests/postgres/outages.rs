@@ -219,11 +219,12 @@ async fn postgres_lost_connections_are_reported_and_opened_again() {
 #[tokio::test]
 async fn postgres_list_whose_connection_is_lost_is_sent_again_and_a_change_is_not() {
     let database = database_with(&[&[("env", "prod")]]);
-    let server = serve(&database.url(), &[]);
     let other = session(&database).await;
-    let (mut reader, mut writer) = (server.client().await, server.client().await);
 
     for changes in [false, true] {
+        // One that has lost no connection yet: its readiness check does nothing with the table.
+        let server = serve(&database.url(), &[]);
+        let (mut reader, mut writer) = (server.client().await, server.client().await);
         let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
         other.batch_execute(lock).await.unwrap();
         let (list, untag) = (

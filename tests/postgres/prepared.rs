@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{import, ok_on, remove, serve, tags_of, user_line};
+use crate::harness::{executed, import, ok_on, remove, serve, tags_of, user_line};
 use crate::postgres_server::Cluster;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,18 +22,18 @@ async fn postgres_statements_are_prepared_once_on_a_connection() {
     assert_eq!(tags_of(&mut client, &[1]).await.unwrap(), []);
 
     let log = fs::read_to_string(cluster.directory.join("log")).unwrap();
-    let steps = |step: &str| {
-        let lines = log.lines().filter(|line| line.contains("UPDATE resource"));
-        let of_step = lines.filter_map(|line| line.split_once(step));
-        let names = of_step.filter_map(|(_, rest)| Some(rest.split_once(':')?.0.to_owned()));
-        names.collect::<Vec<_>>()
+    // Each is parsed for the readiness check, and never again.
+    let untag = |line: &&str| line.contains("UPDATE resource");
+    let name = |line: &str| {
+        let (_, rest) = line.split_once(" execute ").unwrap();
+        rest.split_once(':').unwrap().0.to_owned()
     };
-    let [name] = &steps("parse ")[..] else {
-        panic!("parsed more than once: {log}");
+    let executed: Vec<_> = executed(&log).filter(untag).map(name).collect();
+    let [name, ..] = &executed[..] else {
+        panic!("nothing was executed: {log}");
     };
     assert_ne!(name, "<unnamed>");
-    assert_eq!(
-        steps("execute "),
-        [name.clone(), name.clone(), name.clone()]
-    );
+    assert_eq!(executed, [name.clone(), name.clone(), name.clone()]);
+    let parsed = log.matches(&format!(" parse {name}:")).count();
+    assert_eq!(parsed, 1, "{log}");
 }

@@ -12,6 +12,7 @@ use super::credentials::Credentials;
 use super::error::Failure;
 use super::hosts;
 use super::session::{Host, Session};
+use crate::telemetry::metrics::metrics;
 
 /// What opens connections to one database.
 pub struct Connector {
@@ -56,6 +57,9 @@ impl Connector {
             && let Some(changed) = self.read_again(&known).await
         {
             opened = self.connect_with(&changed).await;
+        }
+        if opened.is_err() {
+            metrics().store.connections_failed.inc();
         }
         opened
     }

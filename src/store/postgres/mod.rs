@@ -10,6 +10,7 @@ mod hosts;
 mod list;
 mod migrations;
 mod pool;
+mod probe;
 mod session;
 mod statements;
 mod tls;
@@ -388,13 +389,14 @@ impl Store for PostgresStore {
         let rows = self
             .send(statements::CHECK, Vec::new(), false, Arc::new(()))
             .await?;
-        match rows.first().map(|row| row.get(0)) {
-            Some(false) => Ok(()),
-            _ => Err(StoreError::Unavailable {
+        if rows.first().is_none_or(|row| row.get(0)) {
+            return Err(StoreError::Unavailable {
                 reason: "the database is read-only",
                 applied: crate::domain::Applied::No,
                 source: None,
-            }),
+            });
         }
+        let proven = self.pool.prove().await;
+        proven.map_err(|failure| Arc::new(failure).to_store_error(false))
     }
 }

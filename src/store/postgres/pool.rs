@@ -4,14 +4,13 @@
 //! statement runs is pipelined behind it. Untags share statements, too: see `batch.rs`. (A pool that lends connections, such
 //! as deadpool, would allow one request a connection.)
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-
-use tokio::sync::Mutex;
 
 use super::connector::Connector;
 use super::error::Failure;
+use super::probe;
 use super::session::Session;
 
 /// How long a statement may take before its connection is given up as frozen.
@@ -20,15 +19,27 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for its connection, which others may be waiting for too.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long a pool that is short of connections waits before it tries to open more; doubled each time that this fails.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+
 /// A fixed number of connections, opened when they are needed.
 pub struct Pool {
     connector: Connector,
     slots: Vec<Slot>,
+    /// Whether the database gives fewer connections than there are slots: statements go to those that are open, and a task
+    /// tries to open the others.
+    is_short: AtomicBool,
+    /// Whether every kind of statement was carried out since a connection was last lost.
+    is_proven: AtomicBool,
 }
 
+/// A place for a connection.
 #[derive(Default)]
 struct Slot {
     session: Mutex<Option<Arc<Session>>>,
+    /// Held by the one that opens a session: all others wait for that one.
+    opening: tokio::sync::Mutex<()>,
     /// The weights of its statements.
     load: AtomicUsize,
 }
@@ -67,6 +78,8 @@ impl Pool {
         Self {
             connector,
             slots: std::iter::repeat_with(Slot::default).take(count).collect(),
+            is_short: AtomicBool::new(false),
+            is_proven: AtomicBool::new(false),
         }
     }
 
@@ -87,21 +100,30 @@ impl Pool {
             .unwrap_or_else(|stopped| Err(Failure::from(stopped)))
     }
 
+    /// Finds out whether the database carries out every kind of statement, at first and after a connection was lost: the
+    /// next one may lead to another server.
+    pub async fn prove(self: &Arc<Self>) -> Result<(), Failure> {
+        if self.is_proven.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let tried = self.run(Locks::SkipLocked, |session| async move {
+            probe::try_statements(&session).await
+        });
+        tried.await?;
+        self.is_proven.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Runs `statement` on the connection with the least to do, for a caller that does not stop waiting.
     pub async fn perform<T, F>(
-        &self,
+        self: &Arc<Self>,
         locks: Locks,
         statement: impl FnOnce(Arc<Session>) -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let Some(load) = self.least_loaded(locks) else {
-            return Err(Failure::NoConnection("the store has no connections".into()));
-        };
-        let session = tokio::time::timeout(CONNECTION_TIMEOUT, self.session(load.slot)).await;
-        let no_session = |_| Failure::NoConnection("no connection in time".into());
-        let session = session.map_err(no_session)??;
+        let (load, session) = self.acquire(locks).await?;
         let answer = tokio::time::timeout(STATEMENT_TIMEOUT, statement(Arc::clone(&session))).await;
         let failure = match answer {
             Ok(Ok(answer)) => return Ok(answer),
@@ -109,24 +131,58 @@ impl Pool {
             Err(_) => Failure::Frozen,
         };
         if failure.is_of_the_connection() {
-            load.slot.give_up(&session).await;
+            self.is_proven.store(false, Ordering::Relaxed);
+            load.slot.give_up(&session);
         }
         Err(failure)
     }
 
+    /// The connection with the least to do, and its session. Where that can't be opened, one that is open.
+    async fn acquire(self: &Arc<Self>, locks: Locks) -> Result<(Load<'_>, Arc<Session>), Failure> {
+        if self.is_short.load(Ordering::Relaxed)
+            && let Some(open) = self.least_loaded_open(locks)
+        {
+            return Ok(open);
+        }
+        let Some(load) = self.least_loaded(locks, |_| true) else {
+            return Err(Failure::NoConnection("the store has no connections".into()));
+        };
+        let opened = tokio::time::timeout(CONNECTION_TIMEOUT, self.session(load.slot)).await;
+        let in_time = |_| Failure::NoConnection("no connection in time".into());
+        let failure = match opened.map_err(in_time).flatten() {
+            Ok(session) => return Ok((load, session)),
+            Err(failure) => failure,
+        };
+        drop(load);
+        match self.least_loaded_open(locks) {
+            Some(open) => {
+                self.begin_shortage(&failure);
+                Ok(open)
+            }
+            None => Err(failure),
+        }
+    }
+
+    fn least_loaded_open(&self, locks: Locks) -> Option<(Load<'_>, Arc<Session>)> {
+        let load = self.least_loaded(locks, |slot| slot.open_session().is_some())?;
+        // It may have been closed just now.
+        let session = load.slot.open_session()?;
+        Some((load, session))
+    }
+
     /// The connection with the least to do. Chosen and counted at once, so that two statements never take the last idle one
     /// together. What waits for locks leaves one connection to the others, where there are several.
-    fn least_loaded(&self, locks: Locks) -> Option<Load<'_>> {
-        let slots = match (locks, self.slots.split_first()) {
-            (Locks::Block, Some((_, others))) if !others.is_empty() => others,
-            _ => &self.slots,
-        };
+    fn least_loaded(&self, locks: Locks, is_fit: impl Fn(&Slot) -> bool) -> Option<Load<'_>> {
         let weight = locks.weight();
         loop {
-            let loads = slots
-                .iter()
-                .map(|slot| (slot.load.load(Ordering::Relaxed), slot));
-            let (load, slot) = loads.min_by_key(|(load, _)| *load)?;
+            let fit = self.slots.iter().filter(|slot| is_fit(slot));
+            let mut loads = fit.map(|slot| (slot.load.load(Ordering::Relaxed), slot));
+            let first = loads.next()?;
+            let (load, slot) = match (locks, loads.min_by_key(|(load, _)| *load)) {
+                (_, None) => first,
+                (Locks::SkipLocked, Some(other)) if first.0 <= other.0 => first,
+                (_, Some(other)) => other,
+            };
             let counted = slot.load.compare_exchange(
                 load,
                 load + weight,
@@ -141,25 +197,79 @@ impl Pool {
 
     /// The session of a connection, opened when there is none that works.
     async fn session(&self, slot: &Slot) -> Result<Arc<Session>, Failure> {
-        let mut place = slot.session.lock().await;
-        if let Some(session) = place.as_ref().filter(|session| !session.is_closed()) {
-            return Ok(Arc::clone(session));
+        if let Some(session) = slot.open_session() {
+            return Ok(session);
+        }
+        let _opening = slot.opening.lock().await;
+        if let Some(session) = slot.open_session() {
+            return Ok(session);
         }
         let session = Arc::new(self.connector.connect().await?);
-        *place = Some(Arc::clone(&session));
+        let closed = slot.session().replace(Arc::clone(&session));
+        if closed.is_some() {
+            self.is_proven.store(false, Ordering::Relaxed);
+        }
         Ok(session)
+    }
+
+    /// Goes on with the connections that are open, until a task has opened all.
+    fn begin_shortage(self: &Arc<Self>, failure: &Failure) {
+        if self.is_short.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let is_open = |slot: &&Slot| slot.open_session().is_some();
+        let (open, wanted) = (self.slots.iter().filter(is_open).count(), self.slots.len());
+        tracing::warn!(%failure, open, wanted, "fewer connections to the database than --store-connections; going on with those that are open");
+        tokio::spawn(end_shortage(Arc::downgrade(self)));
+    }
+}
+
+/// Opens the connections that a pool is short of, as soon as the database gives them.
+async fn end_shortage(pool: Weak<Pool>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(pool) = pool.upgrade() else {
+            return;
+        };
+        pause = LAST_PAUSE.min(pause * 2);
+        let mut is_complete = true;
+        for slot in &pool.slots {
+            if slot.open_session().is_none() {
+                is_complete = pool.session(slot).await.is_ok();
+            }
+            if !is_complete {
+                break;
+            }
+        }
+        if is_complete {
+            pool.is_short.store(false, Ordering::Relaxed);
+            tracing::info!("as many connections to the database as --store-connections");
+            return;
+        }
     }
 }
 
 impl Slot {
-    /// Forgets a connection, unless another has taken its place.
-    async fn give_up(&self, session: &Arc<Session>) {
-        let mut place = self.session.lock().await;
-        if place
+    fn session(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session, if one is open.
+    fn open_session(&self) -> Option<Arc<Session>> {
+        self.session()
+            .clone()
+            .filter(|session| !session.is_closed())
+    }
+
+    /// Forgets a session, unless another has taken its place.
+    fn give_up(&self, session: &Arc<Session>) {
+        let mut current = self.session();
+        if current
             .as_ref()
             .is_some_and(|current| Arc::ptr_eq(current, session))
         {
-            *place = None;
+            *current = None;
         }
     }
 }

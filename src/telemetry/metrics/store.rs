@@ -25,6 +25,8 @@ pub struct Store {
     queue_capacity: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    /// Attempts to open a connection that have failed.
+    pub connections_failed: Counter,
     /// What was sent or committed again.
     pub retries: Counter,
     commit_seconds: Histogram,
@@ -40,6 +42,7 @@ impl Store {
             queue_depth: Reading::default(),
             queue_capacity: Gauge::default(),
             connections: Gauge::default(),
+            connections_failed: Counter::default(),
             retries: Counter::default(),
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             batch_requests: Histogram::new(BATCH_BUCKETS),
@@ -86,6 +89,11 @@ impl Store {
             "untag_store_connections",
             "Open connections to the store, or calls to the cloud that are under way",
             store.connections.clone(),
+        );
+        registry.register(
+            "untag_store_connections_failed",
+            "Attempts to open a connection to the database that failed",
+            store.connections_failed.clone(),
         );
         registry.register(
             "untag_store_retries",
