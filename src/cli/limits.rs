@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::seconds;
+use super::values::seconds;
 use crate::server::Limits;
 
 /// The requests a second of a caller who shows who it is, where nothing else is given.

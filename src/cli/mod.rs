@@ -4,6 +4,7 @@ mod args;
 mod atomic_file;
 mod check_policy;
 mod completions;
+mod config_file;
 mod export;
 mod health;
 mod import;
@@ -16,6 +17,7 @@ mod serve;
 mod settings;
 mod store;
 mod unknown_variables;
+mod values;
 
 use std::fmt::Display;
 use std::process::ExitCode;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::seconds;
+use super::values::seconds;
 use crate::auth::token::{KeySource, TokenRules};
 use crate::auth::{Demand, IneffectiveDeny};
-use crate::server::{TlsFiles, TokenIssuer};
+use crate::server::{Security, TlsFiles, TokenIssuer};
+use crate::service::Audit;
 
 /// The heading of the flags in the help.
 pub const HEADING: &str = "Who may call";
@@ -79,7 +80,7 @@ pub struct SecurityArguments {
         value_name = "FILE",
         requires = "listen_rpc"
     )]
-    pub access_keys: Option<PathBuf>,
+    access_keys: Option<PathBuf>,
 
     /// What callers have to show: any of what the service can check (--client-ca, --jwks), a certificate, a token, or both.
     #[arg(
@@ -92,7 +93,7 @@ pub struct SecurityArguments {
 
     /// What callers may do: a file of RAM policies, see `untag check-policy`. Without it, whoever may call may do all.
     #[arg(long, env = "UNTAG_POLICY", value_name = "FILE")]
-    pub policy: Option<PathBuf>,
+    policy: Option<PathBuf>,
 
     /// Take a policy file in which a Deny can never apply because of its Resource, and warn of it.
     #[arg(long, env = "UNTAG_ALLOW_INEFFECTIVE_DENY", requires = "policy")]
@@ -125,8 +126,35 @@ enum Identity {
 }
 
 impl SecurityArguments {
-    /// The files for TLS.
-    pub fn tls(&self) -> Option<TlsFiles> {
+    /// What the service needs to know of callers; `failure_rate` is how many tokens that prove nothing an address may show in a
+    /// second.
+    ///
+    /// # Errors
+    /// For an issuer or an audience that no token could name.
+    pub fn security(
+        self,
+        demand: Demand,
+        audit: Audit,
+        failure_rate: Option<NonZeroU32>,
+    ) -> Result<Security, String> {
+        Ok(Security {
+            tls: self.tls(),
+            demand,
+            tokens: self.tokens(failure_rate)?,
+            ineffective_deny: ineffective_deny(self.allow_ineffective_deny),
+            policy: self.policy,
+            access_keys: self.access_keys,
+            audit,
+            reload_interval: self.reload_interval,
+        })
+    }
+
+    /// Whether tokens would cross the network in plain text.
+    pub fn has_tokens_without_tls(&self) -> bool {
+        self.jwks.is_some() && self.tls_cert.is_none()
+    }
+
+    fn tls(&self) -> Option<TlsFiles> {
         Some(TlsFiles {
             certificate: self.tls_cert.clone()?,
             key: self.tls_key.clone()?,
@@ -134,11 +162,7 @@ impl SecurityArguments {
         })
     }
 
-    /// Whose tokens are believed, and how many that prove nothing an address may show in a second.
-    ///
-    /// # Errors
-    /// For an issuer or an audience that no token could name.
-    pub fn tokens(&self, failure_rate: Option<NonZeroU32>) -> Result<Option<TokenIssuer>, String> {
+    fn tokens(&self, failure_rate: Option<NonZeroU32>) -> Result<Option<TokenIssuer>, String> {
         let Some(keys) = &self.jwks else {
             return Ok(None);
         };
@@ -151,11 +175,6 @@ impl SecurityArguments {
             authorities: self.jwks_ca.clone(),
             failure_rate,
         }))
-    }
-
-    /// What is done with a policy file in which a Deny is ineffective.
-    pub fn ineffective_deny(&self) -> IneffectiveDeny {
-        ineffective_deny(self.allow_ineffective_deny)
     }
 
     /// What callers have to show.

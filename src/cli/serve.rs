@@ -45,8 +45,6 @@ fn run_until_signal(
     warnings: &[String],
 ) -> Result<ExitCode, Box<dyn Error>> {
     let demand = demand(&arguments)?;
-    let tokens = arguments.security.tokens(arguments.limits.failure_rate())?;
-    let tls = arguments.security.tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -62,20 +60,27 @@ fn run_until_signal(
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if tokens.is_some() && tls.is_none() && !arguments.listen.ip().is_loopback() {
+    if arguments.security.has_tokens_without_tls() && !arguments.listen.ip().is_loopback() {
         tracing::warn!(
             "tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
         );
+    }
+    let sample = sample(arguments.sample_data)?;
+    let sample_account = sample.first().map(|resource| resource.account.clone());
+    let default_account = arguments.default_account.clone().or(sample_account);
+    let place = Place::of(&arguments, default_account.as_ref())?;
+    if arguments.check {
+        // How often somebody may fail counts while it serves.
+        let security = arguments
+            .security
+            .security(demand, Audit::default(), None)?;
+        return check(security, place);
     }
     // Each connection takes a file descriptor, and the usual limit of 1,024 is meant for programs that use select().
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let sample = sample(arguments.sample_data)?;
     let (audit, audit_writer) = audit(arguments.security.audit_log.as_deref())?;
-    let sample_account = sample.first().map(|resource| resource.account.clone());
-    let default_account = arguments.default_account.clone().or(sample_account);
-    let place = Place::of(&arguments, default_account.as_ref())?;
     let config = Config {
         listen: arguments.listen,
         listen_rpc: arguments.listen_rpc,
@@ -87,16 +92,9 @@ fn run_until_signal(
             max_message_bytes: arguments.limits.max_message_bytes(),
             reflection: !arguments.security.no_reflection,
         },
-        security: Security {
-            tls,
-            demand,
-            tokens,
-            ineffective_deny: arguments.security.ineffective_deny(),
-            policy: arguments.security.policy,
-            access_keys: arguments.security.access_keys,
-            audit,
-            reload_interval: arguments.security.reload_interval,
-        },
+        security: arguments
+            .security
+            .security(demand, audit, arguments.limits.failure_rate())?,
         limits: arguments.limits.limits(),
         log_level,
     };
@@ -130,6 +128,19 @@ fn wait_for(closing: &Closing, patience: Duration) {
             "the database is not whole without its write-ahead log: there was no time to checkpoint it"
         );
     }
+}
+
+/// Reads every file that the settings name, as the start of the service does.
+fn check(security: Security, place: Place) -> Result<ExitCode, Box<dyn Error>> {
+    // What follows a file or asks a server is a task, and nothing runs on this runtime.
+    let idle = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let _entered = idle.enter();
+    security.start()?;
+    place.check()?;
+    println!("the settings are good");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Where the tags are kept, and how that is set up.
@@ -171,6 +182,15 @@ impl Place {
                 Self::Postgres(connection, options)
             }
         })
+    }
+
+    /// Reads the files that the store needs.
+    fn check(self) -> Result<(), Box<dyn Error>> {
+        match self {
+            Self::Sqlite(..) => Ok(()),
+            Self::Postgres(connection, _) => Ok(PostgresStore::check(&connection)?),
+            Self::Ims(options) => Ok(ImsStore::open(*options).map(drop)?),
+        }
     }
 
     /// Serves it. `closing` gets the end of the embedded store.

@@ -1,26 +1,44 @@
-//! Where the settings of a command line come from: its flags, and the environment.
+//! Where the settings of a command line come from: its flags, then the environment, then a file.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, CommandFactory as _, Error, FromArgMatches as _};
 
-use super::args::{Arguments, boolean};
-use super::unknown_variables;
+use super::args::Arguments;
+use super::values::boolean;
+use super::{config_file, unknown_variables};
 
-/// A setting that has its value from a variable.
+/// A setting whose value is not of the command line.
 #[derive(Debug)]
-struct FromVariable {
+struct Origin {
     flag: String,
-    variable: String,
     value: String,
+    place: Place,
 }
 
-/// The settings of this process that have their values from variables, for whatever error comes later.
-static FROM_VARIABLES: OnceLock<Vec<FromVariable>> = OnceLock::new();
+/// Where a value comes from.
+#[derive(Debug)]
+enum Place {
+    Variable(String),
+    File(PathBuf),
+}
+
+impl Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(formatter, "the variable {name}"),
+            Self::File(path) => write!(formatter, "the file {}", path.display()),
+        }
+    }
+}
+
+/// The settings of this process whose values are not of the command line, for whatever error comes later.
+static ORIGINS: OnceLock<Vec<Origin>> = OnceLock::new();
 
 /// A command line that has been read.
 pub struct Settings {
@@ -31,21 +49,25 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the command line and the environment of the process.
+    /// Reads the command line, the environment of the process, and the file that one of them names.
     ///
     /// # Errors
     /// What is wrong with them, or what was asked for in the place of work, such as the help.
     pub fn read() -> Result<Self, Error> {
-        let arguments: Vec<OsString> = env::args_os().collect();
+        let mut arguments: Vec<OsString> = env::args_os().collect();
         let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(adapt));
         let subcommand = arguments
             .get(1)
             .and_then(|name| command.find_subcommand(name));
-        let set = subcommand.map_or_else(Vec::new, |command| set_by_variables(command, &arguments));
-        let set = FROM_VARIABLES.get_or_init(|| set);
+        let origins = match subcommand {
+            Some(subcommand) => add_settings(subcommand, &mut arguments)
+                .map_err(|error| command.error(ErrorKind::Io, error))?,
+            None => Vec::new(),
+        };
+        let origins = ORIGINS.get_or_init(|| origins);
         let matches = command
             .try_get_matches_from_mut(&arguments)
-            .map_err(|error| name_variables(error, set))?;
+            .map_err(|error| name_origins(error, origins))?;
         let parsed = Arguments::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         let warnings = unknown_variables::check(&mut command, &parsed.command)?;
         Ok(Self {
@@ -55,18 +77,17 @@ impl Settings {
     }
 }
 
-/// What a text about settings should say beside: for each setting in it that came from a variable, which one that is.
+/// What a text about settings should say beside: where those that it names come from.
 pub fn origins(text: &str) -> String {
     let mut origins = String::new();
-    let set = FROM_VARIABLES.get().map(Vec::as_slice).unwrap_or_default();
-    for setting in set.iter().filter(|setting| setting.is_named_in(text)) {
-        let FromVariable { flag, variable, .. } = setting;
-        let _ = write!(origins, "; {flag} comes from the variable {variable}");
+    let all = ORIGINS.get().map(Vec::as_slice).unwrap_or_default();
+    for Origin { flag, place, .. } in all.iter().filter(|setting| setting.is_named_in(text)) {
+        let _ = write!(origins, "; {flag} comes from {place}");
     }
     origins
 }
 
-impl FromVariable {
+impl Origin {
     fn is_named_in(&self, text: &str) -> bool {
         let ends =
             |rest: &str| !rest.starts_with(|next: char| next == '-' || next.is_alphanumeric());
@@ -90,47 +111,86 @@ fn adapt(argument: Arg) -> Arg {
     }
 }
 
-fn set_by_variables(command: &Command, arguments: &[OsString]) -> Vec<FromVariable> {
+/// Adds what the file sets to the arguments, and returns where the settings come from that were not among them.
+fn add_settings(command: &Command, arguments: &mut Vec<OsString>) -> Result<Vec<Origin>, String> {
+    let mut origins = set_by_variables(command, arguments);
+    let Some(path) = config_path(arguments, &origins) else {
+        return Ok(origins);
+    };
+    for setting in config_file::read(&path, command)? {
+        let is_set = origins.iter().any(|origin| origin.flag == setting.flag);
+        if is_set || given(&setting.flag, arguments).is_some() {
+            continue;
+        }
+        // Behind the subcommand.
+        arguments.insert(2, setting.argument().into());
+        origins.push(Origin {
+            flag: setting.flag,
+            value: setting.value.unwrap_or_default(),
+            place: Place::File(path.clone()),
+        });
+    }
+    Ok(origins)
+}
+
+fn set_by_variables(command: &Command, arguments: &[OsString]) -> Vec<Origin> {
     let set = command.get_arguments().filter_map(|argument| {
         let flag = format!("--{}", argument.get_long()?);
         let variable = argument.get_env()?;
         let value = env::var_os(variable)?;
-        let is_flag = |given: &OsString| {
-            let given = given.to_string_lossy();
-            given
-                .strip_prefix(&flag)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        };
-        let is_overridden = arguments.iter().any(is_flag);
-        (!is_overridden).then(|| FromVariable {
+        given(&flag, arguments).is_none().then(|| Origin {
             flag,
-            variable: variable.to_string_lossy().into_owned(),
             value: value.to_string_lossy().into_owned(),
+            place: Place::Variable(variable.to_string_lossy().into_owned()),
         })
     });
     set.collect()
 }
 
-/// Says in an error of the command line which variables had a part in it.
-fn name_variables(mut error: Error, set: &[FromVariable]) -> Error {
+/// The file with settings, if there is to be one.
+fn config_path(arguments: &[OsString], origins: &[Origin]) -> Option<PathBuf> {
+    given(config_file::FLAG, arguments).map_or_else(
+        || {
+            let origin = origins
+                .iter()
+                .find(|origin| origin.flag == config_file::FLAG);
+            origin.map(|origin| PathBuf::from(&origin.value))
+        },
+        |path| Some(path.into()),
+    )
+}
+
+/// The value of a flag of the command line: behind `=`, or the next argument; empty where there is none.
+fn given(flag: &str, arguments: &[OsString]) -> Option<OsString> {
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.to_str().and_then(|text| text.strip_prefix(flag)) {
+            Some("") => return Some(rest.next().cloned().unwrap_or_default()),
+            Some(value) if value.starts_with('=') => return Some(value[1..].into()),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Says in an error of the command line where the settings come from that had a part in it.
+fn name_origins(mut error: Error, origins: &[Origin]) -> Error {
     let tip = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         // One of the others has asked for what is missing, or excludes another.
         (ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict, _)
-            if !set.is_empty() =>
+            if !origins.is_empty() =>
         {
-            let variables: Vec<&str> = set.iter().map(|set| set.variable.as_str()).collect();
-            format!(
-                "of the settings, these come from variables: {}",
-                variables.join(", ")
-            )
+            let of = |origin: &Origin| format!("{} comes from {}", origin.flag, origin.place);
+            let origins: Vec<String> = origins.iter().map(of).collect();
+            origins.join(", ")
         }
         (_, Some(ContextValue::String(wrong))) => {
             // Such as "--listen <ADDRESS:PORT>".
             let flag = wrong.split(' ').next().unwrap_or_default();
-            let Some(set) = set.iter().find(|set| set.flag == flag) else {
+            let Some(origin) = origins.iter().find(|origin| origin.flag == flag) else {
                 return error;
             };
-            format!("the value comes from the variable {}", set.variable)
+            format!("the value comes from {}", origin.place)
         }
         _ => return error,
     };

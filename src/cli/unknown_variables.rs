@@ -70,12 +70,16 @@ pub fn check(command: &mut Command, subcommand: &super::Command) -> Result<Vec<S
         {
             continue;
         }
-        let nearest = nearest(&name, &known);
-        let meant = nearest.map_or_else(String::new, |(nearest, _)| {
-            format!("; did you mean {nearest}?")
+        let own_names = known.iter().map(|(known, _)| own_name(known));
+        let nearest = nearest(own_name(&name), own_names);
+        let meant = nearest.map_or_else(String::new, |nearest| {
+            format!("; did you mean {PREFIX}{nearest}?")
         });
-        let is_security =
-            has_security_word(&name) || nearest.is_some_and(|(_, is_security)| *is_security);
+        let is_nearest = |known: &str| Some(own_name(known)) == nearest;
+        let is_security = has_security_word(&name)
+            || known
+                .iter()
+                .any(|(known, is_security)| *is_security && is_nearest(known));
         if is_security && matches!(subcommand, super::Command::Serve(_)) {
             let refusal = format!(
                 "the variable {name} is no setting of untag, and the service would run without what it is to \
@@ -90,6 +94,11 @@ pub fn check(command: &mut Command, subcommand: &super::Command) -> Result<Vec<S
     Ok(warnings)
 }
 
+/// The name of a variable without what all have.
+fn own_name(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
 fn is_about_security(argument: &Arg) -> bool {
     argument.get_help_heading() == Some(HEADING)
 }
@@ -102,12 +111,14 @@ fn has_security_word(name: &str) -> bool {
     name.split('_').any(is_one)
 }
 
-fn nearest<'known>(name: &str, known: &'known [(String, bool)]) -> Option<&'known (String, bool)> {
-    let likeness = |known: &str| {
-        let own = |name: &str| name.trim_start_matches(PREFIX).to_owned();
-        strsim::jaro_winkler(&own(name), &own(known))
-    };
-    let alike = known.iter().map(|known| (likeness(&known.0), known));
+/// The name that is most like another one, if one is like it.
+pub fn nearest<'known>(
+    name: &str,
+    known: impl IntoIterator<Item = &'known str>,
+) -> Option<&'known str> {
+    let alike = known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(name, known), known));
     let (_, nearest) = alike
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))?;

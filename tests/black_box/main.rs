@@ -34,5 +34,6 @@ mod paging;
 mod program;
 mod protocol;
 mod reflection;
+mod settings;
 mod shutdown;
 mod store_failures;

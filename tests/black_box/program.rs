@@ -1,18 +1,17 @@
 //! The command line: help, completions, what is refused and how it is said.
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::brief::serve_briefly;
 use crate::support::{Server, run, untag};
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// The help of a subcommand, wrapped alike on every terminal.
-fn help(arguments: &[&str]) -> String {
+pub fn help(arguments: &[&str]) -> String {
     let output = untag()
         .args(arguments)
         .arg("--help")
@@ -24,7 +23,7 @@ fn help(arguments: &[&str]) -> String {
 }
 
 /// Runs a `serve` that must fail, on ports and in a directory that disturb nobody.
-fn refused_serve(change: impl FnOnce(&mut Command)) -> Output {
+pub fn refused_serve(change: impl FnOnce(&mut Command)) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let mut command = untag();
     command
@@ -132,148 +131,6 @@ fn a_command_line_that_is_wrong_exits_with_2_and_names_the_flag() {
             text(&output.stderr)
         );
         assert!(output.stdout.is_empty());
-    }
-}
-
-#[test]
-fn a_value_that_is_wrong_is_said_to_come_from_its_variable() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = listener.local_addr().unwrap().to_string();
-    let cases = [
-        ("UNTAG_DRAIN_TIMEOUT", "soon", 2, "--drain-timeout"),
-        ("UNTAG_NO_REFLECTION", "perhaps", 2, "give true or false"),
-        ("UNTAG_TLS_CERT", "tls.crt", 2, "--tls-key"),
-        ("UNTAG_STORE", "mysql://db", 1, "--store must be"),
-        ("UNTAG_REQUIRE_IDENTITY", "token", 1, "give --jwks"),
-        ("UNTAG_ADMIN_LISTEN", &taken, 1, "cannot listen on"),
-        ("UNTAG_AUDIT_LOG", "/missing/audit", 1, "/missing/audit"),
-    ];
-    for (variable, value, code, said) in cases {
-        let output = refused_serve(|command| {
-            command
-                .args(["--listen", "127.0.0.1:0"])
-                .env(variable, value);
-        });
-        let error = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{variable}: {error}");
-        assert!(error.contains(said), "{variable}: {error}");
-        let origin = format!("the variable {variable}");
-        let origins = format!("come from variables: {variable}");
-        assert!(
-            error.contains(&origin) || error.contains(&origins),
-            "{error}"
-        );
-    }
-
-    let output = refused_serve(|command| {
-        command
-            .args(["--drain-timeout", "later"])
-            .env("UNTAG_DRAIN_TIMEOUT", "5");
-    });
-    let error = text(&output.stderr);
-    assert!(error.contains("later"), "{error}");
-    assert!(
-        !error.contains("UNTAG_DRAIN_TIMEOUT"),
-        "the flag wins: {error}"
-    );
-}
-
-/// A `serve` in a directory of its own, on ports that the system chooses.
-fn serve_in(directory: &Path, listen: &str) -> Command {
-    let mut command = untag();
-    command.args(["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);
-    command.arg("--data-dir").arg(directory);
-    command
-}
-
-#[test]
-fn an_empty_variable_is_one_that_is_not_set() {
-    let help = help(&["serve"]);
-    let variables: Vec<&str> = help
-        .split("[env: ")
-        .skip(1)
-        .map(|rest| rest.split(['=', ']']).next().unwrap())
-        .chain(["OTEL_SERVICE_NAME", "PGPASSWORD", "UNTAG_TYPO"])
-        .collect();
-    assert!(variables.contains(&"OTEL_EXPORTER_OTLP_ENDPOINT") && variables.len() > 40);
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = serve_in(directory.path(), "127.0.0.1:0");
-    command.envs(variables.iter().map(|variable| (variable, "")));
-    let (code, log) = serve_briefly(&mut command);
-    assert_eq!(code, Some(0), "{log}");
-    assert!(!log.contains("UNTAG_"), "nothing is said of them: {log}");
-
-    let given = run(&["serve", "--default-account", ""]);
-    assert_eq!(given.status.code(), Some(2), "a flag is given all the same");
-}
-
-#[test]
-fn a_switch_takes_what_people_write_for_yes_and_no() {
-    let directory = tempfile::tempdir().unwrap();
-    let serve = |said: &str| {
-        let mut command = serve_in(directory.path(), "0.0.0.0:0");
-        serve_briefly(command.env("UNTAG_ALLOW_ANONYMOUS", said))
-    };
-    for yes in ["1", "yes", "ON", "True"] {
-        let (code, log) = serve(yes);
-        assert_eq!(code, Some(0), "{yes}: {log}");
-    }
-    for no in ["0", "no", "Off", "FALSE"] {
-        let (code, log) = serve(no);
-        assert_eq!(code, Some(1), "{no}: {log}");
-        assert!(log.contains("give --allow-anonymous"), "{no}: {log}");
-    }
-}
-
-#[test]
-fn a_variable_that_nobody_knows_is_named_with_the_nearest() {
-    let directory = tempfile::tempdir().unwrap();
-    let links = [
-        ("UNTAG_SERVICE_HOST", "10.0.0.1"),
-        ("UNTAG_SERVICE_PORT_GRPC", "50051"),
-        ("UNTAG_KEYS_PORT", "tcp://10.0.0.1:50051"),
-        ("UNTAG_PORT_50051_TCP_ADDR", "10.0.0.1"),
-    ];
-    let warned = "the variable UNTAG_LISTN is no setting of untag; did you mean UNTAG_LISTEN?";
-    let mut command = serve_in(directory.path(), "127.0.0.1:0");
-    command.envs(links).env("UNTAG_LISTN", "here");
-    let (code, log) = serve_briefly(&mut command);
-    assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains(warned), "{log}");
-    assert_eq!(log.matches("is no setting").count(), 1, "{log}");
-
-    let mut command = untag();
-    command.args(["export", "--data-dir"]).arg(directory.path());
-    let output = command.env("UNTAG_LISTN", "here").output().unwrap();
-    assert!(output.status.success());
-    assert!(text(&output.stderr).contains(warned));
-}
-
-#[test]
-fn a_variable_that_looks_like_security_and_is_none_is_refused() {
-    let cases = [
-        ("UNTAG_POLCY", "did you mean UNTAG_POLICY?"),
-        (
-            "UNTAG_REQUIRE_IDENTITIES",
-            "did you mean UNTAG_REQUIRE_IDENTITY?",
-        ),
-        (
-            "UNTAG_STORE_PASSWORD",
-            "did you mean UNTAG_STORE_PASSWORD_FILE?",
-        ),
-        ("UNTAG_MTLS_CERTS", "no setting"),
-        ("UNTAG_AUTH", "no setting"),
-    ];
-    let directory = tempfile::tempdir().unwrap();
-    for (variable, said) in cases {
-        let mut command = serve_in(directory.path(), "127.0.0.1:0");
-        let (code, error) = serve_briefly(command.env(variable, "hunter2"));
-        assert_eq!(code, Some(2), "{error}");
-        assert!(error.contains(variable) && error.contains(said), "{error}");
-        assert!(
-            !error.contains("hunter2"),
-            "values are nobody's business: {error}"
-        );
     }
 }
 

@@ -114,6 +114,14 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// Reads the files that a connection needs, and opens none.
+    ///
+    /// # Errors
+    /// [`OpenError`] with what is wrong and what to do.
+    pub fn check(connection: &ConnectionString) -> Result<(), OpenError> {
+        Connector::new(connection).map(drop)
+    }
+
     /// Brings the schema up to date, or only says what that would take.
     ///
     /// # Errors

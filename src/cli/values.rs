@@ -1,0 +1,48 @@
+//! The values of flags.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// An IP address and a port. `localhost` is 127.0.0.1: what listens there and what connects there have to agree on one address.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let local = |(host, port): (&str, &str)| {
+        let port = host.eq_ignore_ascii_case("localhost").then(|| port.parse());
+        Some((Ipv4Addr::LOCALHOST, port?.ok()?).into())
+    };
+    let address = text.parse().ok();
+    let address = address.or_else(|| text.rsplit_once(':').and_then(local));
+    address.ok_or_else(|| {
+        "give an IP address and a port, such as 127.0.0.1:50051, [::1]:50051 or localhost:50051, \
+         or 0.0.0.0:50051 for all addresses"
+            .to_owned()
+    })
+}
+
+/// Yes or no, as people write it.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err("give true or false; yes, no, on, off, 1 and 0 do too".to_owned()),
+    }
+}
+
+/// A number of seconds, which may have a fraction: 0.001 to 86,400.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let valid = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
+    let seconds = text.parse().ok().filter(valid);
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "give 0.001 to 86400 seconds".to_owned())
+}
+
+/// Where a collector is: a scheme and a host.
+#[cfg(feature = "otlp")]
+pub fn collector(text: &str) -> Result<http::Uri, String> {
+    let uri: Option<http::Uri> = text.parse().ok();
+    let is_url = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    };
+    uri.filter(is_url)
+        .ok_or_else(|| "give a URL such as http://127.0.0.1:4317".to_owned())
+}
