@@ -1,4 +1,4 @@
-//! What the README says is what the program does.
+//! What the documentation says is what the program does.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,11 +8,9 @@ use crate::{Printed, Sample, tool};
 
 const README: &str = include_str!("../../README.md");
 
-/// The rows of the table under a heading, without its own heading, as cells.
-fn table(heading: &str) -> Vec<Vec<&'static str>> {
-    let (_, section) = README.split_once(&format!("\n## {heading}\n")).unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let rows = section
+/// The rows of the only table of a page, without its own heading, as cells.
+fn table(page: &str) -> Vec<Vec<&str>> {
+    let rows = page
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
     rows.skip(2)
@@ -29,7 +27,7 @@ fn between<'text>(text: &'text str, from: &str, to: &str) -> Vec<&'text str> {
 }
 
 #[test]
-fn the_readme_has_every_flag_of_serve_with_its_variable_and_default() {
+fn the_docs_have_every_flag_of_serve_with_its_variable_and_default() {
     let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
     let described = help.split("\n      --").skip(1).map(|flag| {
         let name = flag.split_whitespace().next().unwrap();
@@ -42,13 +40,13 @@ fn the_readme_has_every_flag_of_serve_with_its_variable_and_default() {
         let variable = between(flag, "[env: ", "]")[0].trim_end_matches('=');
         [format!("`--{name}`"), format!("`{variable}`"), default]
     });
-    let documented = table("Flags of `untag serve`");
+    let documented = table(include_str!("../../docs/configuration.md"));
     let documented: Vec<&[&str]> = documented.iter().map(|row| &row[..3]).collect();
     assert_eq!(documented, described.collect::<Vec<_>>());
 }
 
 #[test]
-fn the_readme_has_every_error_code() {
+fn the_docs_have_every_error_code() {
     let errors = include_str!("../../src/domain/error.rs");
     let codes: BTreeSet<&str> = errors
         .lines()
@@ -62,7 +60,7 @@ fn the_readme_has_every_error_code() {
         "{codes:?}"
     );
 
-    let rows = table("Errors");
+    let rows = table(include_str!("../../docs/errors.md"));
     let documented: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
     assert_eq!(documented, codes);
 }

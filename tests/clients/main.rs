@@ -10,6 +10,7 @@ mod support;
 mod buf_curl;
 mod docs;
 mod grpcurl;
+mod links;
 mod python;
 mod service_config;
 
