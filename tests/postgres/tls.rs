@@ -52,29 +52,28 @@ fn make_authority(directory: &Path, name: &str) {
     );
 }
 
-/// Makes the server's certificate, of this authority.
-fn sign(directory: &Path, authority: &str) {
+/// What makes a certificate one of version 3, which names the server.
+const NAMES: [&str; 2] = ["-extfile", "names"];
+
+/// Makes the server's certificate, of this authority. Without `extensions` it is of version 1.
+fn sign(directory: &Path, authority: &str, extensions: &[&str]) {
     let (key, certificate) = (format!("{authority}.key"), format!("{authority}.pem"));
-    openssl(
-        directory,
-        &[
-            "x509",
-            "-req",
-            "-in",
-            "server.csr",
-            "-CA",
-            &certificate,
-            "-CAkey",
-            &key,
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            "names",
-            "-out",
-            "server.crt",
-        ],
-    );
+    let arguments = [
+        "x509",
+        "-req",
+        "-in",
+        "server.csr",
+        "-CA",
+        &certificate,
+        "-CAkey",
+        &key,
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-out",
+        "server.crt",
+    ];
+    openssl(directory, &[&arguments[..], extensions].concat());
 }
 
 /// Gives the server its key and certificate.
@@ -116,7 +115,7 @@ impl TlsCluster {
             "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
         )
         .unwrap();
-        sign(files.path(), "authority");
+        sign(files.path(), "authority", &NAMES);
         let cluster = Cluster::start("");
         install(&cluster, files.path());
         let database = cluster.database();
@@ -234,7 +233,7 @@ async fn postgres_tls_root_certificates_that_were_replaced_are_used_for_new_conn
     assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
 
     make_authority(files, "next");
-    sign(files, "next");
+    sign(files, "next", &NAMES);
     install(&server.cluster, files);
     fs::copy(files.join("next.pem"), &roots).unwrap();
     // Sessions that begin from now on show the new certificate.
@@ -251,4 +250,36 @@ async fn postgres_tls_root_certificates_that_were_replaced_are_used_for_new_conn
                WHERE application_name = 'untag' AND datname = current_database()";
     assert_ne!(server.database.sql(end), "0");
     assert_eq!(tags_of(&mut client, &[1]).await.unwrap().len(), 1);
+}
+
+#[test]
+fn postgres_tls_certificate_of_version_1_is_taken_where_the_server_proves_nothing() {
+    let server = TlsCluster::start();
+    sign(server.files.path(), "authority", &[]);
+    install(&server.cluster, server.files.path());
+    for version in ["TLSv1.3", "TLSv1.2"] {
+        let database = &server.database;
+        database.sql(&format!(
+            "ALTER SYSTEM SET ssl_max_protocol_version = '{version}'"
+        ));
+        database.sql("SELECT pg_reload_conf()");
+        let refused = server.verified("authority.pem");
+        let is_loaded = || {
+            let sql = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+            database.sql(sql) == version && !run_on(&refused, &["migrate"]).status.success()
+        };
+        let start = Instant::now();
+        while !is_loaded() {
+            assert!(start.elapsed() < PATIENCE, "the server keeps its settings");
+        }
+        for mode in ["prefer", "require"] {
+            ok_on(
+                &database.url_with(&format!("?sslmode={mode}")),
+                &["migrate"],
+            );
+        }
+        let said = stderr(&run_on(&refused, &["migrate"]));
+        assert!(said.contains("X.509 version 1"), "{said}");
+        assert!(said.contains("subjectAltName=DNS:<host>"), "{said}");
+    }
 }

@@ -36,8 +36,16 @@ fn with_causes(error: &(dyn StdError + 'static)) -> String {
     let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
     // Some errors repeat their cause.
     texts.dedup();
-    texts.join(": ")
+    let mut text = texts.join(": ");
+    if text.contains("UnsupportedCertVersion") {
+        text.push_str(VERSION_1);
+    }
+    text
 }
+
+/// What webpki does not say of a certificate that it can't read.
+const VERSION_1: &str = "; the server's certificate is of X.509 version 1, which names no host, so that it can't be verified: \
+    make one of version 3, as by openssl x509 -req with -extfile and a file that says subjectAltName=DNS:<host>";
 
 impl Failure {
     fn sql_state(&self) -> Option<&SqlState> {

@@ -3,11 +3,17 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{
+    CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use webpki::RawPublicKeyEntity;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::config::{ConfigError, ConnectionString, Verification};
 use crate::roots::{self, RootsError};
@@ -85,9 +91,21 @@ fn trusted(
     })
 }
 
-/// `sslmode=prefer` and `require` keep eavesdroppers out, and, as libpq's, ask nobody who he is.
+/// `sslmode=prefer` and `require` keep eavesdroppers out, and, as libpq's, ask nobody who he is. That the server has the key of
+/// its certificate is seen all the same: channel binding rests on it.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
+
+/// The key of a certificate. Webpki reads none of version 1, which names no hosts, and which PostgreSQL's manual makes.
+fn key_of<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<SubjectPublicKeyInfoDer<'a>, CertificateError> {
+    let parsed = X509Certificate::from_der(certificate);
+    let (_, parsed) = parsed.map_err(|_| CertificateError::BadEncoding)?;
+    Ok(SubjectPublicKeyInfoDer::from(
+        parsed.tbs_certificate.subject_pki.raw,
+    ))
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -107,8 +125,20 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        let key = key_of(certificate)?;
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::BadEncoding)?;
+        let schemes = self.0.signature_verification_algorithms.mapping;
+        let of_scheme = schemes.iter().filter(|(it, _)| *it == signature.scheme);
+        let mut algorithms = of_scheme.flat_map(|(_, algorithms)| *algorithms);
+        let is_good = |algorithm: &dyn SignatureVerificationAlgorithm| {
+            let verified = key.verify_signature(algorithm, message, signature.signature());
+            verified.is_ok()
+        };
+        if algorithms.any(|algorithm| is_good(*algorithm)) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
+        }
     }
 
     fn verify_tls13_signature(
@@ -118,7 +148,7 @@ impl ServerCertVerifier for AnyCertificate {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        verify_tls13_signature_with_raw_key(message, &key_of(certificate)?, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
