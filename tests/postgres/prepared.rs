@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{executed, import, ok_on, remove, serve, tags_of, user_line};
+use crate::harness::{executed, fill, import, ok_on, remove, serve, tags_of, user_line};
 use crate::postgres_server::Cluster;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,4 +36,34 @@ async fn postgres_statements_are_prepared_once_on_a_connection() {
     assert_eq!(executed, [name.clone(), name.clone(), name.clone()]);
     let parsed = log.matches(&format!(" parse {name}:")).count();
     assert_eq!(parsed, 1, "{log}");
+}
+
+/// How many plans the database makes for three untags of one kind on one connection.
+async fn plans_of_three_untags(prepare: &str) -> usize {
+    let cluster = Cluster::start("debug_print_plan = on\ndebug_pretty_print = off\n");
+    let database = cluster.database();
+    fill(&database, &[&[("env", "prod")]]);
+    database.sql(prepare);
+    let server = serve(&database.url(), &["--store-connections", "1"]);
+    let mut client = server.client().await;
+    let log = || fs::read_to_string(cluster.directory.join("log")).unwrap();
+    let plans = |log: &str| {
+        let is_untag =
+            |line: &&str| line.contains("STATEMENT:") && line.contains("- $4 FROM locked");
+        log.lines().filter(is_untag).count()
+    };
+    let before = plans(&log());
+    for key in ["env", "team", "cost-center"] {
+        remove(&mut client, &[1], &[key]).await.unwrap();
+    }
+    plans(&log()) - before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_with_citus_is_left_to_choose_its_plans() {
+    assert_eq!(plans_of_three_untags("SELECT 1").await, 0);
+    // What a connection looks for of the extension, which comes from no package registry.
+    let citus = "SET allow_system_table_mods = on; INSERT INTO pg_extension \
+        (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (99999, 'citus', 10, 11, false, '13.2')";
+    assert_eq!(plans_of_three_untags(citus).await, 3);
 }

@@ -21,7 +21,9 @@ const SETTING: &str = "untag.session";
 /// Every plan is a search by key. PostgreSQL takes the array of names for longer than it is, finds the plan that would serve
 /// any names too dear, and would make one for each request after all.
 const GENERIC_PLANS: &str = "-c plan_cache_mode=force_generic_plan";
-const READ_SETTING: &str = "SELECT current_setting('untag.session', true)";
+/// Citus routes a statement by the values of its parameters, and has to plan for them: there, planning is left to it.
+const READ_SETTING: &str = "SELECT current_setting('untag.session', true), \
+    (SELECT set_config('plan_cache_mode', 'auto', false) FROM pg_extension WHERE extname = 'citus')";
 
 /// The parameters of a statement.
 pub type Parameters = Vec<(Box<dyn ToSql + Send + Sync>, Type)>;
