@@ -46,6 +46,9 @@ pub enum Command {
     CheckPolicy(CheckPolicyArguments),
     /// Ask a running service for its health: exit code 0 when it is serving, 1 when not. For probes.
     Health(HealthArguments),
+    /// Write the contract, from which clients are generated, and print the names of its files.
+    #[command(after_help = PROTO_USE)]
+    Proto(ProtoArguments),
     /// Print a completion script for a shell.
     Completions(CompletionsArguments),
 }
@@ -53,6 +56,9 @@ pub enum Command {
 const IMPORT_FORMAT: &str = "\
 FILE has JSON Lines, one user each; a user that is there already is replaced:
 {\"account_id\":\"1\",\"resource_type\":\"user\",\"resource_id\":\"2\",\"principal_name\":\"a@b.c\",\"tags\":{\"key\":\"value\"}}";
+
+const PROTO_USE: &str = "\
+For example: python -m grpc_tools.protoc -I DIR --python_out=. --grpc_python_out=. $(untag proto DIR)";
 
 const CHECK_POLICY_EXIT_CODES: &str = "\
 Without --caller and --action the file is checked, and warnings name what may not do what it was written for.
@@ -261,6 +267,17 @@ pub struct HealthArguments {
     /// How long the answer may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     pub timeout: Duration,
+}
+
+/// `untag proto`.
+#[derive(Debug, Args)]
+pub struct ProtoArguments {
+    /// Leave out the rules of buf.validate, and with them all that the contract imports.
+    #[arg(long)]
+    pub plain: bool,
+    /// Where to write it. Files that are there already are replaced.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 /// `untag completions`.

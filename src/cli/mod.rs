@@ -12,6 +12,7 @@ mod ims;
 mod json_lines;
 mod limits;
 mod migrate;
+mod proto;
 mod security;
 mod serve;
 mod settings;
@@ -54,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Proto(arguments) => proto::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -70,6 +70,7 @@ fn help_of_the_other_subcommands() {
         &["migrate"],
         &["check-policy"],
         &["health"],
+        &["proto"],
         &["completions"],
     ];
     let all = all.map(|arguments| format!("## untag {}\n{}", arguments.join(" "), help(arguments)));

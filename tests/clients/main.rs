@@ -11,6 +11,7 @@ mod buf_curl;
 mod docs;
 mod grpcurl;
 mod links;
+mod proto;
 mod python;
 mod service_config;
 

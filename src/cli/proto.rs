@@ -1,0 +1,114 @@
+//! `untag proto`.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::ProtoArguments;
+use super::fail;
+
+/// The contract, and the path that it is imported by.
+const CONTRACT: (&str, &str) = (
+    "ram/tag/v1/tag_service.proto",
+    include_str!("../../proto/ram/tag/v1/tag_service.proto"),
+);
+
+/// The options that state the contract's rules. What they import in turn comes with every compiler.
+const RULES: (&str, &str) = (
+    "buf/validate/validate.proto",
+    include_str!("../../proto/buf/validate/validate.proto"),
+);
+
+/// The paragraph of the contract's first comment that is about the rules begins so, and ends before this.
+const ABOUT_RULES: (&str, &str) = ("//\n// The buf.validate rules", "syntax");
+
+pub fn run(arguments: &ProtoArguments) -> ExitCode {
+    let (path, contract) = CONTRACT;
+    let files = if arguments.plain {
+        vec![(path, without_rules(contract))]
+    } else {
+        vec![(path, contract.to_owned()), (RULES.0, RULES.1.to_owned())]
+    };
+    for (path, text) in files {
+        let file = arguments.directory.join(path);
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
+        if let Err(error) = written {
+            return fail(format_args!("cannot write {}: {error}", file.display()));
+        }
+        println!("{path}");
+    }
+    ExitCode::SUCCESS
+}
+
+/// The contract without its rules: the same messages and methods, and nothing to import.
+fn without_rules(contract: &str) -> String {
+    let mut plain = contract.replace(&format!("import \"{}\";\n\n", RULES.0), "");
+    if let Some(start) = plain.find(ABOUT_RULES.0)
+        && let Some(length) = plain[start..].find(ABOUT_RULES.1)
+    {
+        plain.replace_range(start..start + length, "");
+    }
+    // Of a field, with the space before them, and of a message or a oneof, with their line.
+    for (start, end) in [
+        (" [(buf.validate.", ']'),
+        (" [\n    (buf.validate.", ']'),
+        ("  option (buf.validate.", ';'),
+    ] {
+        while let Some(start) = plain.find(start) {
+            let length = length_to(&plain[start..], end);
+            plain.replace_range(start..start + length, "");
+        }
+    }
+    let lines: Vec<&str> = plain.lines().map(str::trim_end).collect();
+    let is_wanted = |at: &usize| {
+        let before = at.checked_sub(1).map_or("", |at| lines[at]);
+        let after = lines.get(at + 1).map_or("", |line| line.trim_start());
+        // A blank line parts two things.
+        !lines[*at].is_empty()
+            || !(before.is_empty() || before.ends_with('{') || after == "}" || after.is_empty())
+    };
+    let wanted = (0..lines.len()).filter(is_wanted).map(|at| lines[at]);
+    wanted.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The length of a text up to the first such character that is in no string and in no brackets but its own.
+fn length_to(text: &str, end: char) -> usize {
+    let (mut depth, mut quote, mut is_escaped) = (0, None, false);
+    for (at, character) in text.char_indices() {
+        if let Some(mark) = quote {
+            let ends = character == mark && !is_escaped;
+            is_escaped = character == '\\' && !is_escaped;
+            quote = (!ends).then_some(mark);
+            continue;
+        }
+        match character {
+            '"' | '\'' => quote = Some(character),
+            '[' | '{' | '(' => depth += 1,
+            ']' | '}' | ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 && character == end {
+            return at + end.len_utf8();
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_left_out_and_nothing_else() {
+        let ruled = "// A.\n//\n// The buf.validate rules b.\nsyntax = \"proto3\";\n\nimport \"buf/validate/validate.proto\";\n\n\
+            message M {\n  oneof o {\n    option (buf.validate.oneof).required = true;\n\n    // Brackets [1] and \"quotes\".\n    \
+            string a = 1 [(buf.validate.field).string = {pattern: \"^[\\\"]\\\\];$\"}];\n  }\n  string b = 2 [\n    \
+            (buf.validate.field).cel = {expression: \"x(']')\"},\n    (buf.validate.field).string = {}\n  ];\n\n  \
+            option (buf.validate.message).cel = {\n    id: \";\"\n  };\n}\n";
+        let plain = "// A.\nsyntax = \"proto3\";\n\nmessage M {\n  oneof o {\n    // Brackets [1] and \"quotes\".\n    \
+            string a = 1;\n  }\n  string b = 2;\n}\n";
+        assert_eq!(without_rules(ruled), plain);
+        assert!(!without_rules(CONTRACT.1).contains("buf"));
+    }
+}
