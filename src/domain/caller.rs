@@ -70,6 +70,32 @@ pub struct Call {
     pub secure_transport: bool,
     /// When it came.
     pub time: SystemTime,
+    /// What its caller calls it.
+    pub client_request_id: Option<ClientRequestId>,
+}
+
+/// The name that a caller has given its request: 1 to 64 printable characters of ASCII.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientRequestId(Arc<str>);
+
+impl ClientRequestId {
+    const LONGEST: usize = 64;
+
+    /// Reads a name; there is none in a text that is too long, empty, or not printable.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let is_printable = |byte: &u8| (b' '..=b'~').contains(byte);
+        if !(1..=Self::LONGEST).contains(&text.len()) || !text.iter().all(is_printable) {
+            return None;
+        }
+        std::str::from_utf8(text).ok().map(|text| Self(text.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What a request would do, as RAM policies name it.
@@ -115,3 +141,21 @@ impl Action {
 }
 
 display_as_str!(Caller, Action);
+
+#[cfg(test)]
+mod tests {
+    use super::ClientRequestId;
+
+    #[test]
+    fn the_name_of_a_request_is_1_to_64_printable_characters() {
+        let longest = "x".repeat(64);
+        for good in ["a", "order 7/retry=1", "~", &longest] {
+            let id = ClientRequestId::parse(good.as_bytes()).unwrap();
+            assert_eq!(id.as_str(), good);
+        }
+        let too_long = "x".repeat(65);
+        for bad in ["", "a\nb", "\u{7f}", "é", "a\tb", &too_long] {
+            assert_eq!(ClientRequestId::parse(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}

@@ -21,7 +21,7 @@ mod identity;
 mod resource;
 mod tag;
 
-pub use caller::{Action, Call, Caller};
+pub use caller::{Action, Call, Caller, ClientRequestId};
 pub use command::{
     Changed, Continuation, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter,
     TagPage, TagSelection, Targets, UntagCommand,

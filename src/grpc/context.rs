@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::{AccountId, Applied, Call, Caller, Changed, Fault, RequestId};
+use crate::domain::{AccountId, Applied, Call, Caller, Changed, ClientRequestId, Fault, RequestId};
 
 /// The state of one request. Never holds a tag value, since all of it is logged.
 #[derive(Debug)]
@@ -11,6 +11,7 @@ pub struct RequestContext {
     /// The one that the request got here, and the one of the service that has carried it out, where that is another.
     id: RequestId,
     adopted_id: OnceLock<RequestId>,
+    client_id: Option<ClientRequestId>,
     entered: AtomicBool,
     may_change: AtomicBool,
     call: OnceLock<Call>,
@@ -29,10 +30,11 @@ pub struct Asked {
 }
 
 impl RequestContext {
-    pub fn new(id: RequestId) -> Self {
+    pub fn new(id: RequestId, client_id: Option<ClientRequestId>) -> Self {
         Self {
             id,
             adopted_id: OnceLock::new(),
+            client_id,
             entered: AtomicBool::new(false),
             may_change: AtomicBool::new(false),
             call: OnceLock::new(),
@@ -45,6 +47,11 @@ impl RequestContext {
     /// The RequestId to answer with.
     pub fn id(&self) -> RequestId {
         self.adopted_id.get().copied().unwrap_or(self.id)
+    }
+
+    /// The caller's own name of the request, where it has given one.
+    pub fn client_id(&self) -> Option<&ClientRequestId> {
+        self.client_id.as_ref()
     }
 
     /// The RequestId that lines of the log have from before the answer, where the answer has another.

@@ -121,7 +121,8 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let context = Arc::new(RequestContext::new(RequestId::random()));
+        let client_id = headers::client_request_id(request.headers());
+        let context = Arc::new(RequestContext::new(RequestId::random(), client_id));
         let request_id = context.id();
         let path = request.uri().path();
         let call = if is_tag_request {
@@ -155,13 +156,14 @@ impl Handler {
             let work = self.bounded(called, deadline, &context);
             let mut response = current.run(work).instrument(stages).await;
             complete(&mut response, &context, line.path());
-            let headers = response.headers_mut();
+            let answered = response.headers_mut();
             if let Ok(mut value) = HeaderValue::from_str(context.id().as_str()) {
                 // No other answer has the same: HPACK need not remember it, and search it for the next one.
                 value.set_sensitive(true);
-                headers.insert(REQUEST_ID, value);
+                answered.insert(REQUEST_ID, value);
             }
-            line.finish(headers);
+            headers::return_client_request_id(answered, context.client_id());
+            line.finish(answered);
             response
         }
     }
@@ -181,7 +183,7 @@ impl Handler {
     {
         headers::check(&request, self.0.max_header_bytes)?;
         // Before the body is read: what a stranger sends costs as little as can be.
-        context.identify(self.identify(&request, peer, context.id())?);
+        context.identify(self.identify(&request, peer, context)?);
         asked?;
         let mut request = headers::trimmed(request);
         request.extensions_mut().insert(Arc::clone(context));
@@ -252,7 +254,7 @@ impl Handler {
         &self,
         request: &Request<B>,
         peer: &Peer,
-        request_id: RequestId,
+        context: &RequestContext,
     ) -> Result<Call, Error> {
         let Parts { authenticator, .. } = &*self.0;
         let time = SystemTime::now();
@@ -272,7 +274,8 @@ impl Handler {
             identified.map_err(refusal)?
         };
         Ok(Call {
-            request_id,
+            request_id: context.id(),
+            client_request_id: context.client_id().cloned(),
             caller,
             source_ip: peer.address,
             secure_transport: peer.secure,

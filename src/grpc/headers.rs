@@ -2,14 +2,18 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
+use super::REQUEST_ID_HEADER;
 use super::parse::ACCOUNT_METADATA;
-use crate::domain::Error;
+use crate::domain::{ClientRequestId, Error};
 
 /// The most headers of a request. Clients send about ten, and meshes of proxies twenty more.
 const MOST_HEADERS: usize = 100;
 
 /// What HTTP/2 counts for a header beside its text (RFC 9113, section 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;
+
+/// The header of an answer with the caller's own name of the request.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
@@ -80,4 +84,23 @@ pub fn has_encoding(headers: &HeaderMap) -> bool {
     headers
         .get(&ENCODING)
         .is_some_and(|encoding| encoding != "identity")
+}
+
+/// The caller's own name of the request: the one entry `x-request-id` that is such a name. Another is nobody's fault, and is
+/// not there.
+#[must_use]
+pub fn client_request_id(headers: &HeaderMap) -> Option<ClientRequestId> {
+    let mut entries = headers.get_all(REQUEST_ID_HEADER).iter();
+    match (entries.next(), entries.next()) {
+        (Some(entry), None) => ClientRequestId::parse(entry.as_bytes()),
+        _ => None,
+    }
+}
+
+/// Gives an answer the caller's own name of the request, where there is one.
+pub fn return_client_request_id(headers: &mut HeaderMap, id: Option<&ClientRequestId>) {
+    let value = id.map(|id| HeaderValue::from_str(id.as_str()));
+    if let Some(Ok(value)) = value {
+        headers.insert(CLIENT_REQUEST_ID, value);
+    }
 }

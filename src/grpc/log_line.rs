@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::context::{Asked, RequestContext};
 use super::status;
-use crate::domain::{Changed, RequestId};
+use crate::domain::{Changed, ClientRequestId, RequestId};
 use crate::telemetry::trace::CallSpan;
 
 /// The line that each request has in the log; of health and reflection only where debug lines are wanted.
@@ -62,6 +62,7 @@ impl LogLine {
                 tracing::$level!(
                     request_id = self.context.id().as_str(),
                     first_request_id = self.context.first_id().map(RequestId::as_str),
+                    client_request_id = self.context.client_id().map(ClientRequestId::as_str),
                     trace_id = self.call.trace_id(),
                     method = self.path,
                     code = status::code_name(code),

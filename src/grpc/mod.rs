@@ -30,6 +30,7 @@ use tonic::service::{Routes, RoutesBuilder};
 pub use admission::Admission;
 pub(crate) use handler::shutting_down;
 pub use handler::{Authenticated, Handler, Parts as HandlerParts, REQUEST_ID_HEADER, service_of};
+pub use headers::{client_request_id, return_client_request_id};
 pub use health::{Health, proto as health_proto};
 pub use in_flight::InFlight;
 pub(crate) use in_flight::InFlightGuard;

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::domain::{AccountId, Action, Caller};
+use crate::domain::{AccountId, Action, Caller, ClientRequestId};
 use crate::grpc::{
     ACCOUNT_METADATA, Authenticated, Handler, InFlightGuard, Peer, REQUEST_ID_HEADER, TAG_SERVICE,
 };
@@ -41,6 +41,7 @@ pub struct Order {
     pub caller: Caller,
     pub account: AccountId,
     pub traceparent: Option<HeaderValue>,
+    pub client_request_id: Option<ClientRequestId>,
     /// The encoded message of the contract.
     pub message: Vec<u8>,
 }
@@ -88,6 +89,11 @@ fn request(order: Order) -> Request<Full<Bytes>> {
     }
     if let Some(traceparent) = order.traceparent {
         headers.insert("traceparent", traceparent);
+    }
+    if let Some(id) = order.client_request_id
+        && let Ok(id) = HeaderValue::from_str(id.as_str())
+    {
+        headers.insert(REQUEST_ID_HEADER, id);
     }
     request.extensions_mut().insert(Authenticated(order.caller));
     request

@@ -18,8 +18,8 @@ use super::parameters::LONGEST_NAME;
 use super::reply::reply;
 use super::request::{Request as Whole, shown};
 use super::stop::Stop;
-use crate::domain::{RequestId, shortened};
-use crate::grpc::{Handler, Peer};
+use crate::domain::{ClientRequestId, RequestId, shortened};
+use crate::grpc::{Handler, Peer, client_request_id, return_client_request_id};
 use crate::telemetry::metrics::metrics;
 
 /// Answers requests of the cloud's RPC style.
@@ -63,6 +63,7 @@ impl Gateway {
         let _open = peer.enter(false);
         let in_flight = handler.enter();
         let (head, body) = request.into_parts();
+        let client_id = client_request_id(&head.headers);
         let mut format = Format::in_query(head.uri.query().unwrap_or_default());
         let order = match body::read(body, *max_body_bytes, handler).await {
             Ok(body) => {
@@ -71,7 +72,7 @@ impl Gateway {
             }
             Err(stop) => Err(stop),
         };
-        match order {
+        let mut response = match order {
             Ok(order) => {
                 let host = shown(&head.headers, HOST.as_str()).to_owned();
                 drop(head);
@@ -80,7 +81,9 @@ impl Gateway {
                 reply(format, action, &host, &called)
             }
             Err(stop) => refuse(format, &head, peer, &stop),
-        }
+        };
+        return_client_request_id(response.headers_mut(), client_id.as_ref());
+        response
     }
 }
 
@@ -95,7 +98,9 @@ fn refuse(format: Format, head: &Parts, peer: &Peer, stop: &Stop) -> Response<Bo
     metrics().server.rpc_refused(code);
     let address = peer.address;
     let action = shortened(shown(&head.headers, "x-acs-action"), LONGEST_NAME);
-    tracing::warn!(%request_id, %address, action, code, error = message, "a request is refused");
+    let client_id = client_request_id(&head.headers);
+    let client_request_id = client_id.as_ref().map(ClientRequestId::as_str);
+    tracing::warn!(%request_id, client_request_id, %address, action, code, error = message, "a request is refused");
     let problem = Problem {
         status: *status,
         request_id: request_id.as_str(),

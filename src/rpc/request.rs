@@ -15,6 +15,7 @@ use super::nonces::{Moment, Nonces};
 use super::parameters::{LONGEST_NAME, Parameters, decode};
 use super::stop::Stop;
 use crate::domain::{Action, shortened};
+use crate::grpc::client_request_id;
 use crate::signature::VERSION;
 
 /// The content type of a form.
@@ -77,6 +78,7 @@ impl Request<'_> {
             caller: key.caller.clone(),
             account: key.account.clone(),
             traceparent: head.headers.get("traceparent").cloned(),
+            client_request_id: client_request_id(&head.headers),
             message: message(action, &parameters).map_err(Stop::fault)?,
         })
     }

@@ -19,7 +19,11 @@ const OTHER: &str = "_OTHER";
 
 /// The span of one call, from its headers to its answer. Attributes follow OpenTelemetry's conventions for RPC.
 #[derive(Debug)]
-pub struct CallSpan(Span);
+pub struct CallSpan {
+    span: Span,
+    /// The caller's trace, for the log of a service that traces nothing itself.
+    caller_trace: Option<TraceId>,
+}
 
 impl CallSpan {
     /// Begins a call, within the caller's trace if its headers name one (W3C `traceparent`).
@@ -41,40 +45,68 @@ impl CallSpan {
             error.r#type = Empty,
             untag.request_id = request_id,
         );
-        if !span.is_disabled() {
+        let caller_trace = if span.is_disabled() {
+            TraceId::of_headers(headers)
+        } else {
             Place::of_headers(headers).adopt(&span);
-        }
-        Self(span)
+            None
+        };
+        Self { span, caller_trace }
     }
 
     /// A call that nobody wants to trace.
     #[must_use]
     pub fn none() -> Self {
-        Self(Span::none())
+        Self {
+            span: Span::none(),
+            caller_trace: None,
+        }
     }
 
     /// The span, for work to be done in.
     #[must_use]
     pub fn span(&self) -> Span {
-        self.0.clone()
+        self.span.clone()
     }
 
     /// Notes what came of the call: the name of a gRPC code, and whether it is the service's fault.
     pub fn finish(&self, code: &str, is_failure: bool) {
-        self.0.record("rpc.response.status_code", code);
+        self.span.record("rpc.response.status_code", code);
         if is_failure {
-            self.0.record("error.type", code);
-            self.0.record("otel.status_code", "ERROR");
+            self.span.record("error.type", code);
+            self.span.record("otel.status_code", "ERROR");
         }
     }
 
-    /// The trace that the call belongs to, in hexadecimal digits; `None` where it is not traced.
+    /// The trace that the call belongs to, in hexadecimal digits; `None` where neither the service nor the caller traces it.
     #[must_use]
     pub fn trace_id(&self) -> Option<String> {
-        if self.0.is_disabled() {
-            return None;
+        if self.span.is_disabled() {
+            return self.caller_trace.as_ref().map(|trace| trace.0.clone());
         }
-        Place::of_span(&self.0).trace_id()
+        Place::of_span(&self.span).trace_id()
+    }
+}
+
+/// The id of a trace, as the header `traceparent` of W3C's Trace Context has it.
+#[derive(Debug)]
+struct TraceId(String);
+
+impl TraceId {
+    /// The caller's. What is no good `traceparent` is none.
+    fn of_headers(headers: &HeaderMap) -> Option<Self> {
+        let header = headers.get("traceparent")?.to_str().ok()?;
+        let mut fields = header.split('-');
+        let mut next = |length: usize| {
+            let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            let field = fields.next()?;
+            (field.len() == length && field.bytes().all(is_hex)).then_some(field)
+        };
+        let (version, trace, parent, _flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
+        let is_null = |field: &str| field.bytes().all(|byte| byte == b'0');
+        // Later versions may have more fields.
+        let is_known = version != "ff" && (version != "00" || fields.next().is_none());
+        (is_known && !is_null(trace) && !is_null(parent)).then(|| Self(trace.to_owned()))
     }
 }
 
@@ -158,5 +190,44 @@ mod untraced {
         pub fn trace_id(&self) -> Option<String> {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::TraceId;
+
+    #[test]
+    fn the_trace_of_a_caller_is_that_of_a_good_traceparent() {
+        let trace = |header: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", HeaderValue::from_str(header).unwrap());
+            TraceId::of_headers(&headers).map(|trace| trace.0)
+        };
+        let (id, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        for good in [
+            format!("00-{id}-{parent}-01"),
+            format!("00-{id}-{parent}-00"),
+            format!("cc-{id}-{parent}-01-what-the-future-brings"),
+        ] {
+            assert_eq!(trace(&good).as_deref(), Some(id), "{good}");
+        }
+        let (no_id, no_parent) = ("0".repeat(32), "0".repeat(16));
+        for bad in [
+            String::new(),
+            id.to_owned(),
+            format!("ff-{id}-{parent}-01"),
+            format!("00-{id}-{parent}"),
+            format!("00-{id}-{parent}-01-more"),
+            format!("00-{}-{parent}-01", id.to_uppercase()),
+            format!("00-{no_id}-{parent}-01"),
+            format!("00-{id}-{no_parent}-01"),
+            format!("00-{id}x-{parent}-01"),
+        ] {
+            assert_eq!(trace(&bad), None, "{bad}");
+        }
+        assert!(TraceId::of_headers(&HeaderMap::new()).is_none());
     }
 }

@@ -16,13 +16,32 @@ async fn a_passed_deadline_is_answered_by_the_server_and_the_change_is_not_lost_
     let mut wire = Wire::open(server.address).await;
     let held = home.hold_changes(&server);
     let body = frame(&untag_request(ids([ANN]), &["env", "team"]));
-    let call = wire.call(UNTAG, &[("grpc-timeout", "300m")], body);
+    let own = [
+        ("grpc-timeout", "300m"),
+        ("x-request-id", "order-7"),
+        (
+            "traceparent",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+    ];
+    let call = wire.call(UNTAG, &own, body.clone());
     let answer = tokio::time::timeout(PATIENCE, call)
         .await
         .expect("the server answers by itself");
     assert_shared_snapshot!(describe(&answer.status()));
-    let line = server.wait_for_log_where("request", |line| line["code"] == "DEADLINE_EXCEEDED");
-    assert_eq!(line["resources"], 1);
+    // A client that has given up by its own clock resets the call.
+    let mut given_up = wire.start(UNTAG, &own[1..]).await;
+    given_up.send(body);
+    wire.barrier().await;
+    given_up.body.send_reset(h2::Reason::CANCEL);
+    for code in ["DEADLINE_EXCEEDED", "CANCELLED"] {
+        let line = server.wait_for_log_where("request", |line| line["code"] == code);
+        assert_eq!(line["client_request_id"], "order-7", "{line}");
+        assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        if code == "DEADLINE_EXCEEDED" {
+            assert_eq!(line["resources"], 1);
+        }
+    }
 
     // The answer says that the change may have been made: once the store works again, it is made, as a whole.
     drop(held);

@@ -233,3 +233,62 @@ async fn a_request_whose_caller_goes_away_has_its_line_too() {
     assert_eq!(line["resources"], 1, "{line}");
     drop(held);
 }
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test]
+async fn a_caller_s_own_request_id_comes_back_and_is_in_the_line_with_its_trace() {
+    let (server, _home) = server(&[]);
+    let client = &mut server.client().await;
+    let with = |message, entries: &[(&'static str, &str)]| {
+        let mut request = ask(message);
+        for (name, value) in entries {
+            request.metadata_mut().append(*name, value.parse().unwrap());
+        }
+        request
+    };
+    let own = [
+        ("x-request-id", "order 7/retry=1"),
+        ("traceparent", TRACEPARENT),
+    ];
+    let good = client
+        .untag_resources(with(untag_request(ids([ANN]), &["env"]), &own))
+        .await
+        .unwrap();
+    assert_eq!(
+        good.metadata().get("x-client-request-id").unwrap(),
+        own[0].1
+    );
+    let good_id = good.into_inner().request_id;
+    let refused = client
+        .untag_resources(with(untag_request(ids(["999"]), &["env"]), &own))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.metadata().get("x-client-request-id").unwrap(),
+        own[0].1
+    );
+    for id in [good_id, request_id(&refused)] {
+        assert_ne!(id, own[0].1);
+        let line = line_of(&server, &id);
+        assert_eq!(line["client_request_id"], own[0].1, "{line}");
+        assert_eq!(line["trace_id"], TRACE, "{line}");
+    }
+    let too_long = "x".repeat(65);
+    for entries in [
+        &[][..],
+        &[
+            ("x-request-id", too_long.as_str()),
+            ("traceparent", "00-1-2-01"),
+        ],
+        &[("x-request-id", "one"), ("x-request-id", "two")],
+    ] {
+        let untag = with(untag_request(ids([ANN]), &["env"]), entries);
+        let answer = client.untag_resources(untag).await.unwrap();
+        assert!(answer.metadata().get("x-client-request-id").is_none());
+        let line = line_of(&server, &answer.into_inner().request_id);
+        assert_eq!(line["client_request_id"], Value::Null, "{line}");
+        assert_eq!(line["trace_id"], Value::Null, "{line}");
+    }
+}

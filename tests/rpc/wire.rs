@@ -344,3 +344,43 @@ fn with_a_certificate_the_port_speaks_tls_as_sdks_do() {
     assert!(http1.contains("Verify return code: 0 (ok)"), "{http1}");
     assert!(!connect("h2").contains("ALPN protocol: h2"));
 }
+
+#[test]
+fn a_caller_s_own_request_id_comes_back_and_is_in_the_line_with_its_trace() {
+    let service = Service::start(&[]);
+    let named = |request: Request| {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let named = request.header("x-request-id", "order-7");
+        named.header("traceparent", trace)
+    };
+    let unsigned = named(Request::untag());
+    let wrong = named(Request::new(
+        "UntagResources",
+        "ResourceId.1=7&TagKey.1=env",
+    ));
+    for (request, message, code) in [
+        (named(Request::untag()).sign(), "request", 200),
+        (wrong.sign(), "request", 404),
+        (
+            unsigned.header("x-acs-action", "Other"),
+            "a request is refused",
+            400,
+        ),
+    ] {
+        let answer = request.send(&service);
+        assert_eq!(answer.code, code, "{}", answer.body);
+        assert!(
+            answer.headers.contains("x-client-request-id: order-7\r\n"),
+            "{}",
+            answer.headers
+        );
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        let line = service
+            .server
+            .wait_for_log_where(message, |line| line["request_id"] == body["RequestId"]);
+        assert_eq!(line["client_request_id"], "order-7", "{line}");
+        if message == "request" {
+            assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        }
+    }
+}
