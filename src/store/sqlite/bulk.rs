@@ -6,10 +6,10 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, Statement, params};
 use thiserror::Error;
 
-use super::directory::{self, DataDirectory};
-use super::error::{ApplyError, OpenError};
-use super::removals::{self, Logged, Removed};
-use super::tags::{self, CorruptTags};
+use super::error::{ApplyError, CorruptTags, OpenError};
+use super::format::tags::{self, Removed};
+use super::format::{DataDirectory, open_existing};
+use super::log::{Logged, fold_all};
 use super::wal::LeftInWal;
 use crate::domain::{AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId};
 use crate::store::NameTaken;
@@ -69,7 +69,7 @@ pub(super) fn insert<E>(
     // Dropped without a commit, it rolls back.
     let transaction = connection.unchecked_transaction()?;
     // Notes are of the tags that a row has had before.
-    removals::fold_all(&transaction).map_err(BulkError::Store)?;
+    fold_all(&transaction).map_err(BulkError::Store)?;
     let mut import = Import::begin(&transaction)?;
     for resource in resources {
         import.put(&resource.map_err(BulkError::Caller)?)?;
@@ -197,7 +197,7 @@ pub fn export<E>(
     directory: &Path,
     mut each: impl FnMut(Resource) -> Result<(), E>,
 ) -> Result<u64, BulkError<E>> {
-    let connection = directory::open_existing(directory)?;
+    let connection = open_existing(directory)?;
     // One state: the notes belong to these rows.
     let transaction = connection.unchecked_transaction()?;
     let removals = Logged::read(&transaction)?.removals;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
-use super::known::{Known, Room};
+use super::index::{Known, Room};
 use super::wal::{End, Ended, Wal};
 
 /// How many pages the writer adds to the WAL between two wake-ups.

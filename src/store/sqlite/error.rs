@@ -7,7 +7,6 @@ use std::sync::Arc;
 use rusqlite::{ErrorCode, ffi};
 use thiserror::Error;
 
-use super::tags::CorruptTags;
 use crate::domain::Applied;
 use crate::store::StoreError;
 
@@ -111,6 +110,11 @@ fn is_disk_full(error: &rusqlite::Error) -> bool {
         error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
     })
 }
+
+/// The `tags` column of a row that holds something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the tags column of a record is not in the format of this schema version")]
+pub struct CorruptTags;
 
 /// What can fail while a command is applied. A commit that fails has many requests to tell, so it can be cloned.
 #[derive(Debug, Clone, Error)]

@@ -1,30 +1,15 @@
 //! The embedded store: one SQLite file, threads that take turns to write, and connections that read beside them.
 
-mod apply;
 mod bulk;
 mod checkpoint;
-mod directory;
-mod entries;
 mod error;
-mod folding;
-mod hints;
-mod job;
-mod key;
-mod known;
-mod lookup;
+mod format;
+mod index;
+mod log;
+mod options;
 mod read;
-mod readers;
-mod removals;
-mod rewrites;
-mod roster;
-mod schema;
-mod tags;
-mod turns;
-mod untags;
-mod vocabulary;
 mod wal;
-mod wal_readers;
-mod writer;
+mod write;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -36,61 +21,21 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 pub use bulk::{BulkError, Imported, export, import};
-pub use directory::{Existing, inspect};
 pub use error::OpenError;
+pub use format::{Existing, inspect};
+pub use options::Options;
 pub use wal::LeftInWal;
 
 use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
-use directory::DataDirectory;
-use job::{Job, Work};
-use known::Known;
-use readers::Readers;
-use removals::{Logged, Published};
-
-/// How an embedded store is set up.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// How many commands may wait for the writer, and how many reads for the threads that read.
-    pub queue: usize,
-    /// How many threads read.
-    pub readers: usize,
-    /// How many threads write: one commits, and the others look up meanwhile what is next.
-    pub writers: usize,
-    /// How many targets of a commit are little to look up, so that no other thread has to help.
-    pub few_targets: usize,
-    /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
-    pub batch: usize,
-    /// How many resources may have removed tags that still lie in their rows: bounds the memory, and the time to start.
-    pub unfolded: usize,
-    /// How many pages of 4 KiB the write-ahead log may have before it has to begin anew. It has twice as many at most, as long
-    /// as nobody else reads the store.
-    pub wal_pages: u32,
-    /// How much memory may be taken by what is known of the users without reading their rows, in bytes.
-    pub known_bytes: usize,
-    /// How much of the disk may be taken by it where that memory does not suffice, in bytes.
-    pub known_file_bytes: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            queue: 4096,
-            readers: cores.clamp(2, 8),
-            writers: cores.clamp(2, 8),
-            few_targets: 1024,
-            batch: 1024,
-            unfolded: 1_000_000,
-            wal_pages: 16_384,
-            known_bytes: 80 << 20,
-            // For as many users as there may be hints.
-            known_file_bytes: 256 << 20,
-        }
-    }
-}
+use format::DataDirectory;
+use index::Known;
+use log::{Logged, Published};
+use read::Readers;
+use wal::Wal;
+use write::{Job, Setup, Work};
 
 /// A handle to the embedded store. The last one to go lets the writer end.
 #[derive(Debug, Clone)]
@@ -126,7 +71,10 @@ impl SqliteStore {
         options: Options,
         resources: Vec<Resource>,
     ) -> Result<Self, BulkError<Infallible>> {
-        let directory_path = directory;
+        let failed = |source| OpenError::Directory {
+            path: directory.to_path_buf(),
+            source,
+        };
         let directory = DataDirectory::lock(directory)?;
         let connection = directory.open_writer()?;
         if !resources.is_empty() {
@@ -134,29 +82,23 @@ impl SqliteStore {
         }
         let wal = directory.wal(options.wal_pages);
         directory.leave_wal(&connection, &wal)?;
+        let open_readers = |count| (0..count).map(|_| directory.open_reader()).collect();
+        let (ahead, reading): (Result<_, _>, Result<Vec<_>, _>) =
+            (open_readers(options.writers), open_readers(options.readers));
         let logged = Logged::read(&connection)?;
-        let (readers, reads) = Readers::queue(options.queue);
-        let reading = (0..options.readers)
-            .map(|_| directory.open_reader())
-            .collect::<Result<_, _>>()?;
-        let ahead = (0..options.writers)
-            .map(|_| directory.open_reader())
-            .collect::<Result<_, _>>()?;
-        let checkpointer = directory.open_reader()?;
+        let (published, known) = (logged.publish(), Known::default());
+        let (readers, threads) = Readers::start(reading?, options.queue).map_err(failed)?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let (checks, waiting_checks) = crossbeam_channel::unbounded();
         let (closed, closing) = crossbeam_channel::bounded(0);
-        let published = logged.publish();
-        let known = Known::default();
-        let setup = turns::Setup {
+        let setup = Setup {
             options,
+            checkpointer: directory.open_reader()?,
             directory,
             connection,
-            ahead,
-            checkpointer,
+            ahead: ahead?,
             wal: wal.clone(),
-            reading,
-            reads,
+            readers: threads,
             logged,
             published: published.clone(),
             known: known.clone(),
@@ -164,29 +106,15 @@ impl SqliteStore {
             checks: waiting_checks,
             closed,
         };
-        turns::start(setup).map_err(|source| OpenError::Directory {
-            path: directory_path.to_path_buf(),
-            source,
-        })?;
-        let metrics = &metrics().store;
-        // Weak: whoever reads metrics keeps no store open.
-        let waiting = jobs.downgrade();
-        metrics.queue(options.queue, move || {
-            let jobs = waiting.upgrade();
-            jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
-        });
-        metrics.wal(move || wal.bytes());
-        // Besides these, one writes and one checkpoints.
-        let connections = options.readers + options.writers + 2;
-        let connections = std::iter::repeat_with(|| metrics.connection()).take(connections);
+        write::start(setup).map_err(failed)?;
         Ok(Self {
+            _counted: count(options, &jobs, wal),
             jobs,
             checks,
             readers,
             published,
             known,
             closing: Closing(closing),
-            _counted: Arc::new(connections.collect()),
         })
     }
 
@@ -250,4 +178,20 @@ impl Store for SqliteStore {
         }
         outcome.await.unwrap_or_else(|_| Err(stopped())).map(drop)
     }
+}
+
+/// Lets the metrics read the queue and the write-ahead log, and counts the connections for as long as the store is there.
+fn count(options: Options, jobs: &mpsc::Sender<Job>, wal: Wal) -> Arc<Vec<Open>> {
+    let metrics = &metrics().store;
+    // Weak: whoever reads metrics keeps no store open.
+    let jobs = jobs.downgrade();
+    metrics.queue(options.queue, move || {
+        let jobs = jobs.upgrade();
+        jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
+    });
+    metrics.wal(move || wal.bytes());
+    // Besides these, one writes and one checkpoints.
+    let connections = options.readers + options.writers + 2;
+    let connections = std::iter::repeat_with(|| metrics.connection()).take(connections);
+    Arc::new(connections.collect())
 }

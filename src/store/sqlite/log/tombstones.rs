@@ -11,24 +11,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, Transaction};
 
-use super::apply::{Rewrite, Rewriter};
-use super::error::ApplyError;
-use super::known::Known;
-use super::lookup::Lookup;
-use super::tags;
+use crate::store::sqlite::format::tags::Removed;
+use crate::store::sqlite::format::tombstone::{Note, decode};
 
-/// Which tags of a record are removed, by their place in it: the lowest bit is the first. A record has at most 20.
-pub type Removed = u32;
-
-/// That a resource, by the number of its row, has lost these tags, and no others. None: the row has been rewritten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Note {
-    pub number: i64,
-    pub removed: Removed,
-}
-
-/// How many bytes a note takes in the table: both numbers, little-endian.
-const NOTE_BYTES: usize = 12;
 /// How many numbers share a range.
 const RANGE_BITS: u32 = 12;
 
@@ -207,57 +192,6 @@ impl Logged {
     }
 }
 
-/// Rewrites all rows that have lost tags, and empties the table. For a transaction of a process that serves nobody.
-pub fn fold_all(connection: &Connection) -> Result<(), ApplyError> {
-    let removals = Logged::read(connection)?.removals;
-    let known = Known::default();
-    let mut lookup = Lookup::new(connection, &known)?;
-    let mut rewriter = Rewriter::new(connection)?;
-    for note in removals.from(i64::MIN, usize::MAX) {
-        fold(&mut lookup, &mut rewriter, note)?;
-    }
-    connection.execute("DELETE FROM removal", [])?;
-    Ok(())
-}
-
-/// Rewrites a row without the tags that it has lost, if there is one: nobody can ask for another either.
-pub fn fold(
-    lookup: &mut Lookup<'_>,
-    rewriter: &mut Rewriter<'_>,
-    Note { number, removed }: Note,
-) -> Result<Option<Rewrite>, ApplyError> {
-    let tags = lookup.numbered(number, |record| tags::without(record.tags, removed))?;
-    let Some(tags) = tags.transpose()? else {
-        return Ok(None);
-    };
-    let rewrite = Rewrite { number, tags };
-    rewriter.write(&rewrite)?;
-    Ok(Some(rewrite))
-}
-
-/// Notes as they stand in a row of the table.
-pub fn encode(notes: &[Note], encoded: &mut Vec<u8>) {
-    encoded.clear();
-    for Note { number, removed } in notes {
-        encoded.extend_from_slice(&number.to_le_bytes());
-        encoded.extend_from_slice(&removed.to_le_bytes());
-    }
-}
-
-fn decode(encoded: &[u8]) -> impl Iterator<Item = Note> {
-    encoded
-        .as_chunks::<NOTE_BYTES>()
-        .0
-        .iter()
-        .filter_map(|note| {
-            let (number, removed) = note.split_first_chunk()?;
-            Some(Note {
-                number: i64::from_le_bytes(*number),
-                removed: Removed::from_le_bytes(*removed.first_chunk()?),
-            })
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -265,6 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::sqlite::format::tombstone::encode;
 
     fn notes() -> impl Strategy<Value = Vec<Note>> {
         let number = prop_oneof![-3..3_i64, 4_090..4_100_i64, Just(i64::MIN), Just(i64::MAX)];

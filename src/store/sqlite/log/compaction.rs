@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, params};
 
-use super::apply::{Rewrite, Rewriter};
-use super::error::ApplyError;
-use super::lookup::Lookup;
-use super::removals::{self, Logged, Note, Removals, Removed};
-use super::rewrites::Rewrites;
+use super::recent_writes::Rewrites;
+use super::tombstones::{Logged, Removals};
+use crate::store::sqlite::error::ApplyError;
+use crate::store::sqlite::format::tags::{self, Removed};
+use crate::store::sqlite::format::tombstone::{self, Note};
+use crate::store::sqlite::format::{Rewrite, Rewriter, RowReader};
 
 /// How many notes there may be for each resource that may have some.
 const NOTES_OF_A_RESOURCE: usize = 2;
@@ -145,7 +146,7 @@ impl NoteTable {
         occasion: Occasion,
         removals: &Removals,
         changes: &mut Uncommitted,
-        lookup: &mut Lookup<'_>,
+        rows: &mut RowReader<'_>,
         rewriter: &mut Rewriter<'_>,
     ) -> Result<(), ApplyError> {
         let too_many_resources = removals.count() > self.most;
@@ -186,7 +187,7 @@ impl NoteTable {
                 changes.note(Note { number, removed });
                 continue;
             }
-            match removals::fold(lookup, rewriter, Note { number, removed }) {
+            match fold(rows, rewriter, Note { number, removed }) {
                 Ok(rewrite) => {
                     if let Some(rewrite) = rewrite {
                         changes.rewrote(rewrite);
@@ -229,7 +230,7 @@ impl NoteTable {
         if changes.notes.is_empty() {
             return Ok(self.newest);
         }
-        removals::encode(&changes.notes, &mut self.encoded);
+        tombstone::encode(&changes.notes, &mut self.encoded);
         let sequence = self.newest + 1;
         connection
             .prepare_cached("INSERT INTO removal (sequence, notes) VALUES (?1, ?2)")?
@@ -249,4 +250,31 @@ impl NoteTable {
         self.sweep = changes.sweep;
         self.notes = self.notes + changes.notes.len() - changes.swept;
     }
+}
+
+/// Rewrites all rows that have lost tags, and empties the table. For a transaction of a process that serves nobody.
+pub fn fold_all(connection: &Connection) -> Result<(), ApplyError> {
+    let removals = Logged::read(connection)?.removals;
+    let mut rows = RowReader::new(connection)?;
+    let mut rewriter = Rewriter::new(connection)?;
+    for note in removals.from(i64::MIN, usize::MAX) {
+        fold(&mut rows, &mut rewriter, note)?;
+    }
+    connection.execute("DELETE FROM removal", [])?;
+    Ok(())
+}
+
+/// Rewrites a row without the tags that it has lost, if there is one: nobody can ask for another either.
+fn fold(
+    rows: &mut RowReader<'_>,
+    rewriter: &mut Rewriter<'_>,
+    Note { number, removed }: Note,
+) -> Result<Option<Rewrite>, ApplyError> {
+    let tags = rows.read(number, |record| tags::without(record.tags, removed))?;
+    let Some(tags) = tags.transpose()? else {
+        return Ok(None);
+    };
+    let rewrite = Rewrite { number, tags };
+    rewriter.write(&rewrite)?;
+    Ok(Some(rewrite))
 }

@@ -1,15 +1,13 @@
 //! The untags of a batch, looked up together in the order of their rows: neighbours share pages of the table and of its
 //! tree, which are in no cache by the time that the next request asks for one of them.
 
-use super::apply::{Plan, Untag};
-use super::error::ApplyError;
-use super::folding::Uncommitted;
 use super::job::{Job, Work};
-use super::key::Key;
-use super::lookup::Lookup;
-use super::removals::{Removals, Removed};
-use super::tags::{self, CorruptTags};
+use super::plan::{Plan, Untag};
 use crate::domain::UntagCommand;
+use crate::store::sqlite::error::{ApplyError, CorruptTags};
+use crate::store::sqlite::format::tags;
+use crate::store::sqlite::index::{Key, Lookup, Sighting};
+use crate::store::sqlite::log::{Removals, Uncommitted};
 
 /// A target of one of the commands.
 struct Target<'command> {
@@ -19,18 +17,6 @@ struct Target<'command> {
     command: &'command UntagCommand,
     /// Its place among the targets of all commands.
     place: usize,
-}
-
-/// What there is of a target.
-#[derive(Debug, Clone, Copy)]
-pub enum Sighting {
-    Missing,
-    Corrupt,
-    /// A record, and which of its tags are selected, those too that are removed.
-    Record {
-        number: i64,
-        selected: Removed,
-    },
 }
 
 /// What was seen of the targets of an untag.

@@ -4,13 +4,12 @@ use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::OpenError;
 use super::schema::{self, Found};
-use super::wal::Wal;
+use crate::store::sqlite::error::OpenError;
+use crate::store::sqlite::wal::{BUSY_TIMEOUT, Wal};
 
 /// The files in the data directory: the database with the two that SQLite puts beside it, and one that is locked by the process
 /// that may write, for as long as it runs.
@@ -22,8 +21,6 @@ const SCRATCH: &str = "untag.scratch";
 /// What others than the owner may do with a file: nothing.
 pub const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
-/// How long to wait for another program's lock, at start and for each commit.
-pub const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A data directory that this process may write.
 #[derive(Debug)]

@@ -11,13 +11,12 @@ use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 use rusqlite::{Connection, params};
 
-use super::apply::Rewrite;
-use super::entries::{Entries, Entry};
+use super::dictionary::{Keys, Vocabulary};
 use super::key::{Key, KeyKind};
-use super::removals::Removed;
-use super::tags;
-use super::vocabulary::{Keys, Vocabulary};
+use super::slots::{Entries, Entry};
 use crate::domain::{RESOURCE_TYPE_USER, TagSelection};
+use crate::store::sqlite::format::Rewrite;
+use crate::store::sqlite::format::tags::{self, Removed};
 
 /// How many rows are read at once.
 const PART: i64 = 4096;
@@ -244,11 +243,11 @@ impl Account {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::bulk;
-    use super::super::directory::DataDirectory;
-    use super::super::known::{Known, Room};
     use super::*;
     use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, TagKey, TagValue};
+    use crate::store::sqlite::bulk;
+    use crate::store::sqlite::format::DataDirectory;
+    use crate::store::sqlite::index::{Known, Room};
 
     const ACCOUNTS: [&str; 2] = ["1000000000000001", "1000000000000002"];
 

@@ -9,12 +9,12 @@ use crossbeam_channel::{Receiver, Sender};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::error::ApplyError;
 use crate::domain::Applied;
 use crate::store::StoreError;
+use crate::store::sqlite::error::ApplyError;
 
 /// Something to read, which answers by itself.
-pub type Read = Box<dyn FnOnce(&Connection) + Send>;
+type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The queue of the threads. They end when the last of these is gone and what was queued is done.
 #[derive(Debug, Clone)]
@@ -25,11 +25,19 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// A queue for about so many reads, and what the threads take from it.
-    pub fn queue(most: usize) -> (Self, Receiver<Read>) {
+    /// Starts a thread on each of these connections, for about so many reads that may wait. The threads end when the last of
+    /// the queues is gone.
+    pub fn start(
+        connections: Vec<Connection>,
+        most: usize,
+    ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         // One with a bound of its own would take the memory for all of them at once.
         let (reads, queue) = crossbeam_channel::unbounded();
-        (Self { reads, most }, queue)
+        let threads = connections
+            .into_iter()
+            .map(|connection| start(connection, queue.clone()))
+            .collect::<Result<_, _>>()?;
+        Ok((Self { reads, most }, threads))
     }
 
     /// Runs `read` on one of the threads.
@@ -56,7 +64,7 @@ impl Readers {
 }
 
 /// Starts a thread that takes reads from a queue.
-pub fn start(connection: Connection, queue: Receiver<Read>) -> std::io::Result<JoinHandle<()>> {
+fn start(connection: Connection, queue: Receiver<Read>) -> std::io::Result<JoinHandle<()>> {
     let body = move || {
         for read in queue {
             // A panic has been printed, and is that request's alone: its reply is gone with it.
@@ -79,9 +87,9 @@ mod tests {
 
     /// A queue with one thread.
     fn one_reader(most: usize) -> (Readers, JoinHandle<()>) {
-        let (readers, queue) = Readers::queue(most);
         let connection = Connection::open_in_memory().unwrap();
-        (readers, start(connection, queue).unwrap())
+        let (readers, mut threads) = Readers::start(vec![connection], most).unwrap();
+        (readers, threads.remove(0))
     }
 
     fn answer(connection: &Connection) -> Result<i64, ApplyError> {

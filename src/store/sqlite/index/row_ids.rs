@@ -192,12 +192,11 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use super::super::bulk;
-    use super::super::directory::DataDirectory;
-    use super::super::known::{Known, Room};
-    use super::super::lookup::Lookup;
     use super::*;
     use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, Targets};
+    use crate::store::sqlite::bulk;
+    use crate::store::sqlite::format::DataDirectory;
+    use crate::store::sqlite::index::{Known, Lookup, Room};
 
     const ACCOUNT: &str = "1000000000000001";
 

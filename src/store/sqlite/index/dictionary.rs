@@ -1,7 +1,7 @@
 //! Keys of tags as bits: a number tells which keys a record has, and where each of them lies in it.
 
-use super::removals::Removed;
 use crate::domain::TagSelection;
+use crate::store::sqlite::format::tags::Removed;
 
 /// Keys of a vocabulary, by their bits.
 pub type Keys = u32;
@@ -103,9 +103,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::tags;
     use super::*;
     use crate::domain::{TagKey, TagValue};
+    use crate::store::sqlite::format::tags;
 
     fn keys(least: usize, most: usize) -> impl Strategy<Value = BTreeSet<String>> {
         proptest::collection::btree_set("[a-f]{1,2}", least..most)

@@ -6,24 +6,22 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::Options;
-use super::checkpoint::Checkpointer;
-use super::directory::DataDirectory;
-use super::folding::NoteTable;
-use super::job::{Batch, Job};
-use super::known::{Known, Room};
-use super::lookup::Lookup;
-use super::readers::{self, Read};
-use super::removals::{Logged, Published};
-use super::wal::Wal;
-use super::writer::{Whole, Writer};
+use super::batch::Batch;
+use super::commit::{Whole, Writer};
+use super::job::Job;
+use crate::store::sqlite::checkpoint::Checkpointer;
+use crate::store::sqlite::format::DataDirectory;
+use crate::store::sqlite::index::{Known, Lookup, Room};
+use crate::store::sqlite::log::{Logged, NoteTable, Published};
+use crate::store::sqlite::options::Options;
+use crate::store::sqlite::wal::Wal;
 
 const NAME: &str = "store-writer";
 /// How many rows the jobs of a commit may name before it takes no more: bounds how much it adds to the WAL.
@@ -38,9 +36,8 @@ pub struct Setup {
     pub ahead: Vec<Connection>,
     pub checkpointer: Connection,
     pub wal: Wal,
-    /// What those threads use that read, and what they take reads from.
-    pub reading: Vec<Connection>,
-    pub reads: Receiver<Read>,
+    /// The threads that read, which end before the connection that writes.
+    pub readers: Vec<JoinHandle<()>>,
     /// What the table of notes holds, and where what becomes of it is published.
     pub logged: Logged,
     pub published: Published,
@@ -65,11 +62,6 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         setup.known.clone(),
         room,
     )?;
-    let readers = setup
-        .reading
-        .into_iter()
-        .map(|connection| readers::start(connection, setup.reads.clone()))
-        .collect::<std::io::Result<Vec<_>>>()?;
     let over = Arc::new(AtomicU64::new(0));
     let writer = Writer::new(
         setup.connection,
@@ -91,6 +83,7 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         writer: Mutex::new(writer),
     };
     let (directory, ahead, wal) = (setup.directory, setup.ahead, setup.wal);
+    let readers = setup.readers;
     let closed = setup.closed;
     let body = move || {
         thread::scope(|scope| {

@@ -3,6 +3,8 @@
 //! A checkpoint copies the WAL's pages into the database. The WAL begins anew with the first write after a checkpoint that
 //! was complete, and only where nobody reads a state of the store that is older than that.
 
+mod readers;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,8 +15,10 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
-use super::directory::BUSY_TIMEOUT;
-use super::wal_readers::readers;
+use readers::readers;
+
+/// How long to wait for another program's lock, at start and for each commit.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The WAL of a store, as all its connections see it.
 #[derive(Debug, Clone)]

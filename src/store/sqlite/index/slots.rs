@@ -7,8 +7,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::directory::FILE_MODE;
-use super::vocabulary::Keys;
+use super::dictionary::Keys;
+use crate::store::sqlite::format::FILE_MODE;
 
 /// What is known of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -2,28 +2,11 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::Known;
 use super::key::{Key, KeyKind};
-use super::known::Known;
-use super::removals::Removed;
 use crate::domain::{AccountId, RESOURCE_TYPE_USER, TagSelection, Targets};
-
-/// A row as it lies in the table.
-pub struct Record<'row> {
-    pub number: i64,
-    pub id: &'row str,
-    /// Encoded, with those that are removed already.
-    pub tags: &'row [u8],
-}
-
-impl<'row> Record<'row> {
-    pub fn of(row: &'row rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            number: row.get(0)?,
-            id: row.get_ref(1)?.as_str()?,
-            tags: row.get_ref(2)?.as_blob()?,
-        })
-    }
-}
+use crate::store::sqlite::format::Record;
+use crate::store::sqlite::format::tags::Removed;
 
 /// Whether a row of a lookup is the record with this key.
 fn is_of(row: &rusqlite::Row<'_>, key: Key<'_>) -> rusqlite::Result<bool> {
@@ -133,14 +116,16 @@ impl<'connection> Lookup<'connection> {
             Some((number, selected))
         })
     }
+}
 
-    /// Calls `found` with the record of a number, if there is one.
-    pub fn numbered<T>(
-        &mut self,
+/// What there is of a target.
+#[derive(Debug, Clone, Copy)]
+pub enum Sighting {
+    Missing,
+    Corrupt,
+    /// A record, and which of its tags are selected, those too that are removed.
+    Record {
         number: i64,
-        found: impl FnOnce(&Record<'_>) -> T,
-    ) -> rusqlite::Result<Option<T>> {
-        let row = |row: &rusqlite::Row<'_>| Ok(found(&Record::of(row)?));
-        self.number.query_row([number], row).optional()
-    }
+        selected: Removed,
+    },
 }

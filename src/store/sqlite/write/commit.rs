@@ -9,18 +9,17 @@ use std::time::Instant;
 use rusqlite::{Connection, ErrorCode};
 use tracing::Span;
 
-use super::apply::{Plan, Rewriter, plan_tag};
-use super::checkpoint::Checkpointer;
-use super::error::ApplyError;
-use super::folding::{NoteTable, Occasion, Uncommitted};
-use super::job::{Batch, Job, Outcome, Work};
-use super::known::Known;
-use super::lookup::Lookup;
-use super::removals::{Published, Removals};
-use super::schema;
+use super::batch::Batch;
+use super::job::{Job, Outcome, Work};
+use super::plan::{Plan, plan_tag};
 use super::untags::{self, Seen};
 use crate::domain::{Applied, Changed};
 use crate::store::StoreError;
+use crate::store::sqlite::checkpoint::Checkpointer;
+use crate::store::sqlite::error::ApplyError;
+use crate::store::sqlite::format::{self, Rewriter, RowReader};
+use crate::store::sqlite::index::{Known, Lookup};
+use crate::store::sqlite::log::{NoteTable, Occasion, Published, Removals, Uncommitted};
 use crate::telemetry::metrics::metrics;
 
 /// What it takes to write.
@@ -218,7 +217,7 @@ impl Writer {
             occasion,
             rows.removals,
             changes,
-            &mut rows.lookup,
+            &mut RowReader::new(connection)?,
             &mut rows.rewriter,
         )?;
         Ok((notes.insert(connection, changes)?, outcomes))
@@ -253,7 +252,7 @@ impl Rows<'_> {
             Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, removals)),
             Work::Check => {
                 if self.touch {
-                    schema::touch(self.connection)?;
+                    format::touch(self.connection)?;
                     changes.touched();
                 }
                 return Ok(Ok(Changed::count(0, 0)));

@@ -1,70 +1,8 @@
-//! What the threads that write have to do.
+//! Jobs that share a commit, and what was looked up for them.
 
-use std::sync::Arc;
-
-use tokio::sync::oneshot;
-
-use super::lookup::Lookup;
-use super::untags::{self, Seen, Sighting};
-use crate::domain::{Changed, TagCommand, UntagCommand};
-use crate::store::StoreError;
-use crate::telemetry::trace::Change;
-
-/// Something to do, and where the answer goes.
-pub struct Job {
-    pub work: Work,
-    pub reply: oneshot::Sender<Outcome>,
-    /// Where the job stands, for whoever traces it. A check has none.
-    pub trace: Option<Change>,
-}
-
-/// What came of a job.
-pub type Outcome = Result<Changed, StoreError>;
-
-/// What there is to do.
-pub enum Work {
-    Untag(Arc<UntagCommand>),
-    Tag(Arc<TagCommand>),
-    /// Find out whether commits get through.
-    Check,
-}
-
-impl Job {
-    /// A job that nobody waits for: it ends the wait of a thread that has nothing to do.
-    pub fn wake() -> Self {
-        let (reply, _) = oneshot::channel();
-        Self {
-            work: Work::Check,
-            reply,
-            trace: None,
-        }
-    }
-
-    pub fn is_change(&self) -> bool {
-        !matches!(self.work, Work::Check)
-    }
-
-    /// Whether the caller is gone: it has passed its deadline, and is told that nothing is known of its change.
-    pub fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-
-    /// How many targets an untag has.
-    pub fn targets(&self) -> usize {
-        match &self.work {
-            Work::Untag(command) => command.targets.count(),
-            Work::Tag(_) | Work::Check => 0,
-        }
-    }
-
-    /// How many rows it names.
-    fn rows(&self) -> usize {
-        match &self.work {
-            Work::Untag(_) | Work::Check => self.targets(),
-            Work::Tag(command) => command.targets.count(),
-        }
-    }
-}
+use super::job::Job;
+use super::untags::{self, Seen};
+use crate::store::sqlite::index::{Lookup, Sighting};
 
 /// Jobs that share a commit.
 pub struct Batch {

@@ -4,15 +4,11 @@
 //! value. Some of them may be removed already, see `removals.rs`: whoever reads the column is told which. An untag only
 //! walks over the keys.
 
-use thiserror::Error;
-
-use super::removals::Removed;
 use crate::domain::{TagKey, TagSelection, TagValue};
+use crate::store::sqlite::error::CorruptTags;
 
-/// The column holds something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the tags column of a record is not in the format of this schema version")]
-pub struct CorruptTags;
+/// Which tags of a record are removed, by their place in it: the lowest bit is the first. A record has at most 20.
+pub type Removed = u32;
 
 /// Walks over the tags as they lie: key, value, and both with their lengths. Only who wants them as text looks whether they
 /// are.

@@ -1,13 +1,23 @@
 //! What is known of the users without reading their rows. It is read when the service has started.
 
+mod dictionary;
+mod key;
+mod lookup;
+mod row_ids;
+mod slots;
+mod summaries;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use super::entries::{self, Entries, Entry};
-use super::hints::Hints;
-use super::roster::Roster;
+pub use key::Key;
+pub use lookup::{Lookup, Sighting};
+
+use row_ids::Hints;
+use slots::{Entries, Entry};
+use summaries::Roster;
 
 /// What the connections of a store share. There is nothing in it until it is read.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +55,7 @@ impl Known {
         let left = room.bytes.saturating_sub(self.hints.bytes());
         let in_memory = numbers.min(left / Entry::BYTES);
         let in_file = numbers.min(room.file_bytes / Entry::BYTES);
-        let file = (in_file > in_memory).then(|| entries::nameless(&room.file));
+        let file = (in_file > in_memory).then(|| slots::nameless(&room.file));
         let file = file.transpose().unwrap_or_else(|error| {
             let path = room.file.display();
             tracing::warn!(%error, %path, "cannot make a file for what is known of users; some of their rows are read");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::error::OpenError;
+use crate::store::sqlite::error::OpenError;
 
 /// "untg": tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x756e_7467;

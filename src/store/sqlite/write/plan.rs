@@ -1,19 +1,12 @@
 //! One command against the tables: first everything is looked up and checked, then what changes is noted or written.
 
-use rusqlite::{CachedStatement, Connection, params};
-
-use super::error::ApplyError;
-use super::lookup::{Lookup, Record};
-use super::removals::{Note, Removed};
-use super::tags::{self, CorruptTags};
 use crate::domain::{Changed, TagCommand, UntagCommand, limits};
 use crate::store::StoreError;
-
-/// A row that is to get other tags.
-pub struct Rewrite {
-    pub number: i64,
-    pub tags: Vec<u8>,
-}
+use crate::store::sqlite::error::{ApplyError, CorruptTags};
+use crate::store::sqlite::format::tags::{self, Removed};
+use crate::store::sqlite::format::tombstone::Note;
+use crate::store::sqlite::format::{Record, Rewrite};
+use crate::store::sqlite::index::Lookup;
 
 /// What a command comes to: its answer, the removals to note for it and the rows to write.
 pub struct Plan {
@@ -125,18 +118,4 @@ pub fn plan_tag(
         notes,
         rewrites,
     })
-}
-
-/// Writes rows.
-pub struct Rewriter<'connection>(CachedStatement<'connection>);
-
-impl<'connection> Rewriter<'connection> {
-    pub fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
-        let update = "UPDATE resource SET tags = ?2 WHERE number = ?1";
-        Ok(Self(connection.prepare_cached(update)?))
-    }
-
-    pub fn write(&mut self, Rewrite { number, tags }: &Rewrite) -> rusqlite::Result<()> {
-        self.0.execute(params![number, tags]).map(drop)
-    }
 }

@@ -2,17 +2,17 @@
 
 use rusqlite::{Connection, params};
 
-use super::apply::Untag;
-use super::error::ApplyError;
-use super::known::Known;
-use super::lookup::{Lookup, Record};
-use super::removals::{Published, Removals, Removed};
-use super::tags::{self, CorruptTags};
 use crate::domain::{
     AccountId, Changed, ListQuery, RESOURCE_TYPE_USER, ResourceId, TagPage, Targets, UntagCommand,
 };
 use crate::store::StoreError;
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
+use crate::store::sqlite::error::{ApplyError, CorruptTags};
+use crate::store::sqlite::format::tags::{self, Removed};
+use crate::store::sqlite::format::{Record, RowReader};
+use crate::store::sqlite::index::{Known, Lookup};
+use crate::store::sqlite::log::{Published, Removals};
+use crate::store::sqlite::write::Untag;
 
 /// Checks an untag, and changes nothing.
 pub fn check_untag(
@@ -67,8 +67,9 @@ fn each_target(
         numbers.iter().map(|&number| removals.of(number)).collect()
     };
     let (_snapshot, removed) = published.snapshot(connection, removed)?;
+    let mut rows = RowReader::new(connection)?;
     for (&number, removed) in numbers.iter().zip(removed) {
-        let found = lookup.numbered(number, |record| found(record, removed))?;
+        let found = rows.read(number, |record| found(record, removed))?;
         found.ok_or(rusqlite::Error::QueryReturnedNoRows)??;
     }
     Ok(missing)

@@ -1,0 +1,11 @@
+//! What lies on the disk: the data directory, the schema of the database, and how its rows are read and written.
+
+mod directory;
+mod rows;
+mod schema;
+pub mod tags;
+pub mod tombstone;
+
+pub use directory::{DataDirectory, Existing, FILE_MODE, inspect, open_existing};
+pub use rows::{Record, Rewrite, Rewriter, RowReader};
+pub use schema::touch;

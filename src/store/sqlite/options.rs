@@ -1,0 +1,43 @@
+//! How an embedded store is set up.
+
+/// How an embedded store is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many commands may wait for the writer, and how many reads for the threads that read.
+    pub queue: usize,
+    /// How many threads read.
+    pub readers: usize,
+    /// How many threads write: one commits, and the others look up meanwhile what is next.
+    pub writers: usize,
+    /// How many targets of a commit are little to look up, so that no other thread has to help.
+    pub few_targets: usize,
+    /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
+    pub batch: usize,
+    /// How many resources may have removed tags that still lie in their rows: bounds the memory, and the time to start.
+    pub unfolded: usize,
+    /// How many pages of 4 KiB the write-ahead log may have before it has to begin anew. It has twice as many at most, as long
+    /// as nobody else reads the store.
+    pub wal_pages: u32,
+    /// How much memory may be taken by what is known of the users without reading their rows, in bytes.
+    pub known_bytes: usize,
+    /// How much of the disk may be taken by it where that memory does not suffice, in bytes.
+    pub known_file_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            queue: 4096,
+            readers: cores.clamp(2, 8),
+            writers: cores.clamp(2, 8),
+            few_targets: 1024,
+            batch: 1024,
+            unfolded: 1_000_000,
+            wal_pages: 16_384,
+            known_bytes: 80 << 20,
+            // For as many users as there may be hints.
+            known_file_bytes: 256 << 20,
+        }
+    }
+}

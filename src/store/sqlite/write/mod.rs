@@ -1,0 +1,12 @@
+//! The threads that write: the queue, group commit, and what a command comes to.
+
+mod batch;
+mod commit;
+mod job;
+mod plan;
+mod queue;
+mod untags;
+
+pub use job::{Job, Work};
+pub use plan::Untag;
+pub use queue::{Setup, start};
