@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::kind::servers;
-use crate::measure::Scenario;
+use crate::scenario::Scenario;
 use crate::workload::{Skew, WORKLOADS, Workload};
 
 /// Measures the throughput of the service against an empty handler and against a commit for each request.

@@ -9,7 +9,7 @@ use untag::grpc::proto::{
 };
 
 use crate::Outcome;
-use crate::population::{KEYS, id, key, principal_name};
+use crate::names::{KEYS, id, key, principal_name};
 use crate::workload::{Action, By, Draw, Shape, WORKLOADS};
 
 /// As many tags as a list may ask for: those of some users fit one page.

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 
 use crate::Outcome;
 use crate::call::{Failure, Heads, call};
-use crate::encoding::listed_keys;
-use crate::measure::Scenario;
+use crate::encoding::{encode, listed_keys};
+use crate::scenario::Scenario;
 use crate::server::Server;
 use crate::tally::Tally;
 use crate::workload::{Action, Draw, Skew, Workload};
@@ -179,10 +179,10 @@ async fn callers(
 async fn caller(mut client: SendRequest<Bytes>, shared: Arc<Shared>, mut rng: StdRng) {
     let mut draw = Draw::default();
     loop {
-        let (action, message) =
-            shared
-                .workload
-                .next(shared.population, shared.skew, &mut rng, &mut draw);
+        let shape = shared
+            .workload
+            .next(shared.population, shared.skew, &mut rng, &mut draw);
+        let (action, message) = (shape.action, encode(&draw, shape));
         let started = Instant::now();
         if started >= shared.window.until {
             return;

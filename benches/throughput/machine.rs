@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::kind::Kind;
+use crate::process::value_of;
 use crate::{Outcome, load};
 
 /// How many writes the disk is tried with.
@@ -77,12 +78,4 @@ impl Machine {
             println!("  {}: {}", server.name, server.what);
         }
     }
-}
-
-/// The first value with this name in a file of names and values; empty where there is none, as of some processors.
-pub fn value_of(path: &str, name: &str) -> Outcome<String> {
-    let text = fs::read_to_string(path)?;
-    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
-    let found = lines.find(|(found, _)| found.trim() == name);
-    Ok(found.map_or_else(String::new, |(_, value)| value.trim().to_owned()))
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use crate::kind::Kind;
 use crate::load::{self, Counts, Window};
 use crate::population::{Population, count};
+use crate::scenario::Scenario;
 use crate::server::{Server, flush};
 use crate::tally::Tally;
-use crate::workload::{Skew, Workload};
+use crate::workload::Skew;
 use crate::{Outcome, process, refill, verify};
 
 /// How long servers may take to settle. Two that read 10 million users after their start take 40 s, and minutes where the system
@@ -21,18 +22,6 @@ const PAUSE: Duration = Duration::from_millis(1250);
 const IDLE: f64 = 0.05;
 /// How many bytes idle servers may read meanwhile. One that waits for the disk uses little of a core.
 const IDLE_BYTES: u64 = 1 << 20;
-
-/// One thing to measure, on every server.
-pub struct Scenario {
-    pub workload: &'static Workload,
-    pub servers: Vec<&'static Kind>,
-    pub in_flight: usize,
-    pub connections: usize,
-    pub skew: Skew,
-    pub rounds: u32,
-    pub warm_up: Duration,
-    pub measured: Duration,
-}
 
 /// What was measured of one server: all of its slices.
 pub struct Measured {

@@ -10,33 +10,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::Outcome;
+use crate::names::{ACCOUNT, KEYS, id, key, principal_name, value};
 use crate::postgres::Postgres;
-use crate::server::{clean, untag};
-
-/// The account of all of them.
-pub const ACCOUNT: &str = "1000000000000001";
-/// How many tags each has, which is as many as a user may have.
-pub const KEYS: usize = 20;
-
-/// The id of a user by its number: 16 digits, as real ones have.
-pub fn id(user: u32) -> String {
-    (2_000_000_000_000_000 + u64::from(user)).to_string()
-}
-
-/// The principal name of a user by its number.
-pub fn principal_name(user: u32) -> String {
-    format!("user-{user:08}@benchmark.onaliyun.com")
-}
-
-/// A tag key by its number, in order.
-pub fn key(number: usize) -> String {
-    format!("k{number:02}")
-}
-
-/// The value of a tag by the number of its key.
-pub fn value(number: usize) -> String {
-    format!("value of {}", key(number))
-}
+use crate::program::{clean, untag};
 
 /// How fast users came into a store and out of it again.
 #[derive(Serialize)]

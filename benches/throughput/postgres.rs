@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::Outcome;
-use crate::server::untag;
+use crate::program::untag;
 
 #[path = "../../tests/support/postgres.rs"]
 mod support;

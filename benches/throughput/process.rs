@@ -3,7 +3,6 @@
 use std::fs;
 
 use crate::Outcome;
-use crate::machine::value_of;
 
 /// Ticks a second in `/proc/<pid>/stat`: the same on every architecture.
 const TICKS: f64 = 100.0;
@@ -63,4 +62,12 @@ pub fn memory(pid: u32) -> Outcome<Memory> {
         now: mebibytes("VmRSS")?,
         peak: mebibytes("VmHWM")?,
     })
+}
+
+/// The first value with this name in a file of names and values; empty where there is none, as of some processors.
+pub fn value_of(path: &str, name: &str) -> Outcome<String> {
+    let text = fs::read_to_string(path)?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(found, _)| found.trim() == name);
+    Ok(found.map_or_else(String::new, |(_, value)| value.trim().to_owned()))
 }

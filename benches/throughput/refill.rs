@@ -8,7 +8,7 @@ use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{ResourceIds, Tag, TagResourcesRequest};
 
 use crate::Outcome;
-use crate::population::{KEYS, id, key, value};
+use crate::names::{KEYS, id, key, value};
 use crate::server::Server;
 use crate::tally::Tally;
 

@@ -11,28 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::kind::{Kind, Program};
-use crate::population::{ACCOUNT, Population, Store};
+use crate::names::ACCOUNT;
+use crate::population::{Population, Store};
+use crate::program::{clean, untag};
 use crate::tally::Tally;
 use crate::{Outcome, empty, process};
 
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The release binary of this build, whatever the environment says.
-pub fn untag() -> Command {
-    clean(Path::new(env!("CARGO_BIN_EXE_untag")))
-}
-
-/// A program without what the environment says of `untag`.
-pub fn clean(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("UNTAG_")) {
-        command.env_remove(name);
-    }
-    // The load is one caller, and is to be answered in full.
-    command.env("UNTAG_MAX_CALLER_RATE", "0");
-    command
-}
 
 /// A server that runs; killed when it goes out of scope.
 pub struct Server {

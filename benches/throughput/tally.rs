@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::population::KEYS;
+use crate::names::KEYS;
 use crate::workload::Draw;
 
 const ALL: u32 = (1 << KEYS) - 1;

@@ -6,7 +6,7 @@ use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{ListTagResourcesRequest, ResourceIds};
 
 use crate::Outcome;
-use crate::population::{id, key};
+use crate::names::{id, key};
 use crate::server::Server;
 use crate::tally::Tally;
 

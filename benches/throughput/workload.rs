@@ -1,12 +1,10 @@
 //! What callers ask for: workloads are data.
 
-use bytes::Bytes;
 use clap::ValueEnum;
 use rand::Rng;
 use rand::seq::index;
 
-use crate::encoding::encode;
-use crate::population::KEYS;
+use crate::names::KEYS;
 
 /// How a request names its users.
 #[derive(Clone, Copy)]
@@ -170,14 +168,8 @@ impl Workload {
         shapes.any(|shape| shape.action == Action::List)
     }
 
-    /// Draws the next request into `draw` and encodes it as a gRPC message.
-    pub fn next(
-        &self,
-        population: u32,
-        skew: Skew,
-        rng: &mut impl Rng,
-        draw: &mut Draw,
-    ) -> (Action, Bytes) {
+    /// Draws the next request: its users and keys into `draw`.
+    pub fn next(&self, population: u32, skew: Skew, rng: &mut impl Rng, draw: &mut Draw) -> Shape {
         let shape = self.shape(rng);
         draw.users.clear();
         while draw.users.len() < shape.users {
@@ -194,7 +186,7 @@ impl Workload {
                 .iter()
                 .fold(0, |keys, key| keys | 1 << key),
         };
-        (shape.action, encode(draw, shape))
+        shape
     }
 
     fn shape(&self, rng: &mut impl Rng) -> Shape {

@@ -7,14 +7,13 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::check_policy;
 use super::ims::ImsArguments;
 use super::limits::LimitArguments;
 use super::security::SecurityArguments;
 use super::store::StoreArguments;
 #[cfg(feature = "otlp")]
 use super::values::collector;
-use super::values::{address, boolean, seconds};
+use super::values::{action, address, boolean, caller, seconds};
 use crate::auth::parse_time;
 use crate::domain::{AccountId, Action, Caller};
 use crate::telemetry::LogFormat;
@@ -227,11 +226,11 @@ pub struct CheckPolicyArguments {
 #[derive(Debug, Args)]
 pub struct AttemptArguments {
     /// The caller's name: spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous.
-    #[arg(long, value_name = "NAME", value_parser = check_policy::caller, required = false, requires = "action")]
+    #[arg(long, value_name = "NAME", value_parser = caller, required = false, requires = "action")]
     pub caller: Caller,
 
     /// The action: ram:UntagResources, ram:TagResources or ram:ListTagResources.
-    #[arg(long, value_name = "ACTION", value_parser = check_policy::action, required = false, requires = "caller")]
+    #[arg(long, value_name = "ACTION", value_parser = action, required = false, requires = "caller")]
     pub action: Action,
 
     /// The account that the caller acts on. It may be left out when no binding names an account.

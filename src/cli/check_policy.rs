@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use super::args::{AttemptArguments, CheckPolicyArguments};
 use super::security::ineffective_deny;
-use crate::auth::{Attempt, Decision, PolicySet, check_spiffe_id};
-use crate::domain::{AccountId, Action, Caller};
+use crate::auth::{Attempt, Decision, PolicySet};
+use crate::domain::AccountId;
 
 /// The exit code of a wrong command line, which clap uses too; 1 means denied.
 const WRONG: u8 = 2;
@@ -83,33 +83,4 @@ fn any_account(policies: &PolicySet) -> Result<AccountId, String> {
             named.join(", ")
         ))
     }
-}
-
-/// Reads the name of a caller as policies see it.
-pub fn caller(text: &str) -> Result<Caller, String> {
-    let named = |prefix: &str| text.strip_prefix(prefix).filter(|name| !name.is_empty());
-    if text == Caller::anonymous().as_str() {
-        Ok(Caller::anonymous())
-    } else if named("spiffe://").is_some() {
-        check_spiffe_id(text)
-            .map(|()| Caller::spiffe(text))
-            .map_err(|reason| format!("no certificate names that caller: {reason}"))
-    } else if let Some(name) = named("dns:") {
-        Ok(Caller::dns(name))
-    } else if let Some(subject) = named("jwt:") {
-        Ok(Caller::token_subject(subject))
-    } else if let Some(name) = named("key:") {
-        Ok(Caller::access_key(name))
-    } else {
-        Err("give spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous".to_owned())
-    }
-}
-
-/// Reads the name of an action, without regard to case as policies do.
-pub fn action(text: &str) -> Result<Action, String> {
-    let named = |action: &Action| action.as_str().eq_ignore_ascii_case(text);
-    Action::ALL.into_iter().find(named).ok_or_else(|| {
-        let known = Action::ALL.map(Action::as_str).join(", ");
-        format!("give one of {known}")
-    })
 }

@@ -3,6 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::auth::check_spiffe_id;
+use crate::domain::{Action, Caller};
+
 /// An IP address and a port. `localhost` is 127.0.0.1: what listens there and what connects there have to agree on one address.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let local = |(host, port): (&str, &str)| {
@@ -45,4 +48,33 @@ pub fn collector(text: &str) -> Result<http::Uri, String> {
     };
     uri.filter(is_url)
         .ok_or_else(|| "give a URL such as http://127.0.0.1:4317".to_owned())
+}
+
+/// Reads the name of a caller as policies see it.
+pub fn caller(text: &str) -> Result<Caller, String> {
+    let named = |prefix: &str| text.strip_prefix(prefix).filter(|name| !name.is_empty());
+    if text == Caller::anonymous().as_str() {
+        Ok(Caller::anonymous())
+    } else if named("spiffe://").is_some() {
+        check_spiffe_id(text)
+            .map(|()| Caller::spiffe(text))
+            .map_err(|reason| format!("no certificate names that caller: {reason}"))
+    } else if let Some(name) = named("dns:") {
+        Ok(Caller::dns(name))
+    } else if let Some(subject) = named("jwt:") {
+        Ok(Caller::token_subject(subject))
+    } else if let Some(name) = named("key:") {
+        Ok(Caller::access_key(name))
+    } else {
+        Err("give spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous".to_owned())
+    }
+}
+
+/// Reads the name of an action, without regard to case as policies do.
+pub fn action(text: &str) -> Result<Action, String> {
+    let named = |action: &Action| action.as_str().eq_ignore_ascii_case(text);
+    Action::ALL.into_iter().find(named).ok_or_else(|| {
+        let known = Action::ALL.map(Action::as_str).join(", ");
+        format!("give one of {known}")
+    })
 }

@@ -5,7 +5,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::context::RequestContext;
-use super::handler::service_of;
+use super::services::service_of;
 use super::{TAG_SERVICE, status};
 use crate::domain::{Error, Fault, FaultCode};
 

@@ -18,8 +18,10 @@ use super::deadline::caller_timeout;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::log_line::LogLine;
 use super::peer::{CountedBody, Peer};
-use super::services::{Answer, Services};
-use super::{HEALTH_SERVICE, TAG_SERVICE, bearer, headers, message, protocol, status};
+use super::services::{Answer, Services, service_of};
+use super::{
+    HEALTH_SERVICE, REQUEST_ID_HEADER, TAG_SERVICE, bearer, headers, message, protocol, status,
+};
 use crate::auth::token::{TOO_MANY_FAILURES, TokenError};
 use crate::auth::{Authenticator, Credentials, Unauthenticated};
 use crate::current::Current;
@@ -28,8 +30,7 @@ use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::{Kind, Throttle, metrics};
 use crate::telemetry::trace::CallSpan;
 
-/// The header of every answer with its RequestId.
-pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// The header of every answer with its RequestId, as hyper names it.
 const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
 
 /// Put into a request whose caller is known already: no header can say so.
@@ -314,13 +315,4 @@ fn refusal(error: Unauthenticated) -> Error {
 
 fn respond(error: &Error, context: &RequestContext) -> Response<Body> {
     status::from_error(error, context.id()).into_http()
-}
-
-/// The service in the path of a request.
-#[must_use]
-pub fn service_of(path: &str) -> &str {
-    path.trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default()
 }

@@ -2,9 +2,11 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
-use super::REQUEST_ID_HEADER;
 use super::parse::ACCOUNT_METADATA;
 use crate::domain::{ClientRequestId, Error};
+
+/// The header of every answer with its RequestId.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// The most headers of a request. Clients send about ten, and meshes of proxies twenty more.
 const MOST_HEADERS: usize = 100;

@@ -29,15 +29,15 @@ use tonic::service::{Routes, RoutesBuilder};
 
 pub use admission::Admission;
 pub(crate) use handler::shutting_down;
-pub use handler::{Authenticated, Handler, Parts as HandlerParts, REQUEST_ID_HEADER, service_of};
-pub use headers::{client_request_id, return_client_request_id};
+pub use handler::{Authenticated, Handler, Parts as HandlerParts};
+pub use headers::{REQUEST_ID_HEADER, client_request_id, return_client_request_id};
 pub use health::{Health, proto as health_proto};
 pub use in_flight::InFlight;
 pub(crate) use in_flight::InFlightGuard;
 pub use parse::{ACCOUNT_METADATA, list as parse_list, tag as parse_tag, untag as parse_untag};
 pub use peer::Peer;
 pub use protocol::has_grpc_content_type;
-pub use services::Services;
+pub use services::{Services, service_of};
 
 use crate::domain::AccountId;
 use crate::service::TagService;

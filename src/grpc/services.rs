@@ -65,3 +65,12 @@ impl fmt::Debug for Services {
             .finish_non_exhaustive()
     }
 }
+
+/// The service in the path of a request.
+#[must_use]
+pub fn service_of(path: &str) -> &str {
+    path.trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default()
+}

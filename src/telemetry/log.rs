@@ -15,7 +15,9 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use super::appender::{self, LogGuard};
 use super::json::{JsonLines, TextLines};
-use super::trace;
+
+/// The target of all spans, and of nothing else: they never show in the log.
+pub const TARGET: &str = "untag::trace";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -146,7 +148,7 @@ fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
     let mut targets = Targets::new()
         .with_target("h2", LevelFilter::ERROR)
         .with_target("opentelemetry-otlp", LevelFilter::OFF)
-        .with_target(trace::TARGET, LevelFilter::OFF);
+        .with_target(TARGET, LevelFilter::OFF);
     for directive in directives {
         let invalid = |what| InvalidFilter::new(filter, format!("{directive:?} {what}"));
         let (target, level) = match directive.split_once('=') {
@@ -215,7 +217,7 @@ mod tests {
             ("h2::frame", Level::TRACE, true),
             ("tokio_postgres::config", Level::TRACE, true),
             ("tokio_postgres::query", Level::DEBUG, false),
-            (trace::TARGET, Level::ERROR, false),
+            (TARGET, Level::ERROR, false),
         ] {
             assert_eq!(
                 filter.would_enable(target, &level),

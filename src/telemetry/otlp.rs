@@ -19,9 +19,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
 
-use super::log::Listener;
+use super::log::{Listener, TARGET};
 use super::outage::{Exporter, Outage};
-use super::trace::TARGET;
 
 /// How long the last spans may take to be sent at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);

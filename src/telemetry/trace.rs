@@ -5,14 +5,12 @@ use http::HeaderMap;
 use tracing::Span;
 use tracing::field::Empty;
 
+use super::log::TARGET;
 use super::metrics;
 #[cfg(feature = "otlp")]
 use super::otlp::Place;
 #[cfg(not(feature = "otlp"))]
 use untraced::Place;
-
-/// What all spans are known by, and nothing else.
-pub const TARGET: &str = "untag::trace";
 
 /// What the conventions call a method that nobody knows: names of spans must not be made by callers.
 const OTHER: &str = "_OTHER";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::public_key::Algorithm;
+use super::algorithm::Algorithm;
 
 /// What is said of an address that has failed too often.
 pub const TOO_MANY_FAILURES: &str =

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
+use super::algorithm::Algorithm;
 use super::error::{Quoted, TokenError};
 use super::key_set::KeySet;
-use super::public_key::Algorithm;
 
 /// The most bytes of a token: as much as common servers take of headers in all.
 pub const LARGEST_TOKEN: usize = 8 * 1024;

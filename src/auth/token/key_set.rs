@@ -6,8 +6,9 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::algorithm::Algorithm;
 use super::error::{Quoted, TokenError};
-use super::public_key::{Algorithm, Jwk, PublicKey};
+use super::public_key::{Jwk, PublicKey, Reason};
 use crate::bom::{OtherEncoding, without_bom};
 
 /// The most bytes of a JWKS. Sets in the field have a few keys, of under 1 KiB each.
@@ -174,38 +175,5 @@ impl fmt::Display for Skipped {
             write!(formatter, " (kid {key_id})")?;
         }
         write!(formatter, " {}", self.reason)
-    }
-}
-
-/// Why an entry is skipped.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Reason {
-    #[error("is no object with members of the right types")]
-    Unreadable,
-    #[error("is of kind {}, not RSA, EC P-256 or OKP Ed25519", Quoted::new(.0))]
-    Kind(String),
-    #[error("holds a private key; withdraw it, and publish only the public part of a new one")]
-    Private,
-    #[error("is for use {}, not sig", Quoted::new(.0))]
-    Use(String),
-    #[error("has key_ops without verify")]
-    Operations,
-    #[error("is for algorithm {}, which is not RS256, ES256 or EdDSA, or does not fit its kind", Quoted::new(.0))]
-    Algorithm(String),
-    #[error("is an RSA key of {0} bits, not of 2048 to 8192")]
-    RsaSize(usize),
-    #[error(
-        "is a point of small order, for which anybody can sign; have the issuer publish another key"
-    )]
-    SmallOrder,
-    #[error("has no valid member {0}")]
-    Member(&'static str),
-}
-
-impl Reason {
-    /// `EC P-521` or `oct`, as the entry says it.
-    pub(super) fn name_of_kind(kty: Option<&str>, crv: Option<&str>) -> String {
-        let words: Vec<&str> = [kty, crv].into_iter().flatten().collect();
-        words.join(" ")
     }
 }

@@ -5,6 +5,7 @@
 //! own kind decides its algorithm, a header brings no key, `iss`, `aud`, `exp` and `sub` have to be there, and the time
 //! comes from the caller.
 
+mod algorithm;
 mod claims;
 mod error;
 mod fetch;
@@ -17,12 +18,12 @@ mod source;
 mod tests;
 mod verifier;
 
+pub use algorithm::Algorithm;
 pub use claims::{LEEWAY, RulesError, TokenRules, Verified};
 pub use error::{Quoted, TOO_MANY_FAILURES, TokenError};
 pub use fetch::RemoteKeysError;
 pub use jws::LARGEST_TOKEN;
 pub use key_set::{KeySet, KeySetError, LARGEST_JWKS, Skipped};
-pub use public_key::Algorithm;
 pub use remote::RemoteKeys;
 pub use source::{JwksUrl, KeySource, KeySourceError};
 pub use verifier::Verifier;

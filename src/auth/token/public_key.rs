@@ -1,4 +1,4 @@
-//! Public keys, made from the entries of a JWKS, and the three algorithms that they verify.
+//! Public keys, made from the entries of a JWKS.
 
 use std::fmt;
 
@@ -9,54 +9,10 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 use serde::Deserialize;
+use thiserror::Error;
 
-use super::key_set::Reason;
-
-/// An algorithm that a token may be signed with.
-///
-/// `none` and the HMAC family are missing, so that no code path leads to them: a token that names one is refused where its
-/// header is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    /// `RS256`: RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// `ES256`: ECDSA on P-256 with SHA-256.
-    Es256,
-    /// `EdDSA` on Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Rs256, Self::Es256, Self::EdDsa];
-
-    /// The algorithm with this name in a header or a key. Names are compared with case, as RFC 7515 wants it. `Ed25519` is
-    /// what RFC 9864 calls `EdDSA` on that curve.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "RS256" => Some(Self::Rs256),
-            "ES256" => Some(Self::Es256),
-            "EdDSA" | "Ed25519" => Some(Self::EdDsa),
-            _ => None,
-        }
-    }
-
-    /// The name in a header or a key.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Es256 => "ES256",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
+use super::algorithm::Algorithm;
+use super::error::Quoted;
 
 /// The sizes of RSA keys, in bits, that ring verifies with. Below 2,048 a key can be broken (RFC 8725, section 3.5).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
@@ -121,6 +77,39 @@ impl PublicKey {
             }
         };
         verified.is_ok()
+    }
+}
+
+/// Why an entry of a JWKS is no key that tokens are verified with.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Reason {
+    #[error("is no object with members of the right types")]
+    Unreadable,
+    #[error("is of kind {}, not RSA, EC P-256 or OKP Ed25519", Quoted::new(.0))]
+    Kind(String),
+    #[error("holds a private key; withdraw it, and publish only the public part of a new one")]
+    Private,
+    #[error("is for use {}, not sig", Quoted::new(.0))]
+    Use(String),
+    #[error("has key_ops without verify")]
+    Operations,
+    #[error("is for algorithm {}, which is not RS256, ES256 or EdDSA, or does not fit its kind", Quoted::new(.0))]
+    Algorithm(String),
+    #[error("is an RSA key of {0} bits, not of 2048 to 8192")]
+    RsaSize(usize),
+    #[error(
+        "is a point of small order, for which anybody can sign; have the issuer publish another key"
+    )]
+    SmallOrder,
+    #[error("has no valid member {0}")]
+    Member(&'static str),
+}
+
+impl Reason {
+    /// `EC P-521` or `oct`, as the entry says it.
+    pub(super) fn name_of_kind(kty: Option<&str>, crv: Option<&str>) -> String {
+        let words: Vec<&str> = [kty, crv].into_iter().flatten().collect();
+        words.join(" ")
     }
 }
 
