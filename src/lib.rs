@@ -1,6 +1,6 @@
 //! `untag`: removes tags from Alibaba Cloud RAM users, atomically and durably, over gRPC.
 //!
-//! The rooms of the house and what each may know are in ARCHITECTURE.md.
+//! The layers and what each may know are in ARCHITECTURE.md.
 
 pub mod auth;
 mod bom;

@@ -16,7 +16,7 @@ use crate::{Outcome, process, refill, verify};
 /// How long servers may take to settle. Two that read 10 million users after their start take 40 s, and minutes where the system
 /// has not cached their files.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How long each look at them takes: longer than between two checks of readiness, with which they begin to fold removals.
+/// How long each look at them takes: longer than between two checks of readiness, with which they begin to compact.
 const PAUSE: Duration = Duration::from_millis(1250);
 /// The share of a core that idle servers may use.
 const IDLE: f64 = 0.05;

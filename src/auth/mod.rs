@@ -1,6 +1,6 @@
 //! Who calls, and what they may do.
 //!
-//! This room knows the domain alone: no request, no connection, no store and no clock. Whoever asks brings the time. The one
+//! This layer knows the domain alone: no request, no connection, no store and no clock. Whoever asks brings the time. The one
 //! thing that it does by itself is to fetch the keys of tokens.
 
 mod authenticator;

@@ -31,20 +31,20 @@ async fn removed_tags_that_still_lie_in_their_rows_are_counted() {
     let (server, _home) = server(&[]);
     let client = &mut server.client().await;
     let mut seen = false;
-    // Each second the store may be quicker to fold them than the scrape.
+    // Each second the store may be quicker to compact them than the scrape.
     for _ in 0..20 {
         let tag = tag_request(ids([ANN, BEN]), &[("gone", "")]);
         client.tag_resources(ask(tag)).await.unwrap();
         let untag = untag_request(ids([ANN, BEN]), &["gone"]);
         client.untag_resources(ask(untag)).await.unwrap();
-        seen = Scrape::of(&server).sum("untag_store_unfolded_resources", &[]) == 2.0;
+        seen = Scrape::of(&server).sum("untag_store_uncompacted_resources", &[]) == 2.0;
         if seen {
             break;
         }
     }
     assert!(seen);
     scrape_until(&server, |scrape| {
-        scrape.sum("untag_store_unfolded_resources", &[]) == 0.0
+        scrape.sum("untag_store_uncompacted_resources", &[]) == 0.0
     })
     .await;
 }

@@ -163,7 +163,7 @@ async fn sqlite_full_disk_takes_changes_again_in_the_room_of_its_own_log() {
         client.untag(&id.to_string()).await.unwrap();
     }
     disk.fill();
-    // The log needs more room sooner or later, is refused it, and is folded into the database.
+    // The log needs more room sooner or later, is refused it, and is checkpointed.
     let mut refusals = 0;
     for id in (1020..1200).map(|id| id.to_string()) {
         while let Err(status) = client.untag(&id).await {

@@ -27,7 +27,7 @@ mod sqlite_store {
 }
 
 mod sqlite_store_that_folds {
-    super::store_contract!(crate::sqlite::FoldingBackend);
+    super::store_contract!(crate::sqlite::CompactingBackend);
 }
 
 mod sqlite_store_that_looks_ahead {

@@ -38,9 +38,9 @@ impl Backend for SqliteBackend {
     }
 }
 
-/// The same store, which may hardly put off rewriting rows: it folds removals into them with nearly every commit, and lets the
+/// The same store, which may hardly put off rewriting rows: it compacts tombstones with nearly every commit, and lets the
 /// write-ahead log begin anew all the time.
-pub struct FoldingBackend(SqliteBackend);
+pub struct CompactingBackend(SqliteBackend);
 
 /// As the one before, and all targets of an untag are looked up ahead of its commit, while others rewrite rows.
 pub struct AheadBackend(SqliteBackend);
@@ -80,9 +80,9 @@ macro_rules! same_with_options {
 }
 
 same_with_options!(
-    FoldingBackend,
+    CompactingBackend,
     Options {
-        unfolded: 1,
+        uncompacted: 1,
         wal_pages: 16,
         ..Options::default()
     }
@@ -91,7 +91,7 @@ same_with_options!(
 same_with_options!(
     AheadBackend,
     Options {
-        unfolded: 1,
+        uncompacted: 1,
         few_targets: 0,
         writers: 3,
         ..Options::default()
@@ -101,8 +101,8 @@ same_with_options!(
 same_with_options!(
     ReadingBackend,
     Options {
-        known_bytes: 0,
-        known_file_bytes: 0,
+        index_bytes: 0,
+        index_file_bytes: 0,
         ..Options::default()
     }
 );
@@ -110,8 +110,8 @@ same_with_options!(
 same_with_options!(
     FileBackend,
     Options {
-        unfolded: 1,
-        known_bytes: 0,
+        uncompacted: 1,
+        index_bytes: 0,
         ..Options::default()
     }
 );
@@ -170,16 +170,16 @@ impl SqliteBackend {
         Self { store, directory }
     }
 
-    /// How many commits have notes in the table, and how many rows have a tag with this key.
+    /// How many commits have tombstones in the table, and how many rows have a tag with this key.
     fn lying(&self, key: &str) -> (i64, i64) {
         let connection = Connection::open(self.directory.path().join("untag.db")).unwrap();
         let count = |sql: &str, key: &[&str]| {
             let row = connection.query_row(sql, rusqlite::params_from_iter(key), |row| row.get(0));
             row.unwrap()
         };
-        let notes = count("SELECT count(*) FROM removal", &[]);
+        let tombstones = count("SELECT count(*) FROM removal", &[]);
         let rows = "SELECT count(*) FROM resource WHERE instr(tags, CAST(?1 AS BLOB)) > 0";
-        (notes, count(rows, &[key]))
+        (tombstones, count(rows, &[key]))
     }
 
     async fn untag_of(&self, id: &str, key: &str) {
@@ -212,7 +212,7 @@ async fn sqlite_store_can_be_opened_again_with_all_that_was_answered() {
 }
 
 #[tokio::test]
-async fn sqlite_store_without_changes_folds_removals_into_their_rows() {
+async fn sqlite_store_without_changes_compacts_tombstones() {
     let users = (1..=700).map(|number| numbered_user(number, &[("secret", "1")]));
     let backend = SqliteBackend::start(users.collect()).await;
     for number in 1..=700 {
@@ -221,7 +221,7 @@ async fn sqlite_store_without_changes_folds_removals_into_their_rows() {
     assert_eq!(
         backend.lying("secret"),
         (700, 700),
-        "an untag writes a note and no row"
+        "an untag writes a tombstone and no row"
     );
     // As readiness asks each second. The newest row stays.
     while backend.lying("secret") != (1, 0) {
@@ -232,12 +232,12 @@ async fn sqlite_store_without_changes_folds_removals_into_their_rows() {
 }
 
 #[tokio::test]
-async fn sqlite_store_without_a_pause_keeps_only_the_notes_that_count() {
+async fn sqlite_store_without_a_pause_keeps_only_the_tombstones_that_count() {
     let names: Vec<_> = (0..20).map(|number| format!("key{number:02}")).collect();
     let tags: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
     let users = [1, 2].map(|number| numbered_user(number, &tags));
     let options = Options {
-        unfolded: 2,
+        uncompacted: 2,
         ..Options::default()
     };
     let backend = SqliteBackend::with(options, users.to_vec());
@@ -245,9 +245,12 @@ async fn sqlite_store_without_a_pause_keeps_only_the_notes_that_count() {
         for id in ["1", "2"] {
             backend.untag_of(id, name).await;
         }
-        let (notes, rows) = backend.lying(name);
+        let (tombstones, rows) = backend.lying(name);
         assert_eq!(rows, 2, "no row was rewritten");
-        assert!(notes <= 8, "{notes} commits have notes after round {round}");
+        assert!(
+            tombstones <= 8,
+            "{tombstones} commits have tombstones after round {round}"
+        );
     }
     let backend = backend.reopened().await;
     let expected = contents(&[1, 2].map(|number| numbered_user(number, &[("key19", "1")])));

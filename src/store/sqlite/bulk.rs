@@ -7,9 +7,9 @@ use rusqlite::{Connection, ErrorCode, Statement, params};
 use thiserror::Error;
 
 use super::error::{ApplyError, CorruptTags, OpenError};
-use super::format::tags::{self, Removed};
+use super::format::tags::{self, TagMask};
 use super::format::{DataDirectory, open_existing};
-use super::log::{Logged, fold_all};
+use super::log::{StoredTombstones, compact_all};
 use super::wal::LeftInWal;
 use crate::domain::{AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId};
 use crate::store::NameTaken;
@@ -20,13 +20,13 @@ pub enum BulkError<E> {
     /// The store can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The other side: the lines that are read, or the file that is written.
+    /// The caller's side fails: the lines that are read, or the file that is written.
     #[error(transparent)]
     Caller(E),
     /// A name that two resources of an account would have.
     #[error(transparent)]
     NameTaken(NameTaken),
-    /// The store.
+    /// The store fails.
     #[error("the store failed: {0}")]
     Store(#[source] ApplyError),
 }
@@ -37,7 +37,7 @@ impl<E> From<rusqlite::Error> for BulkError<E> {
     }
 }
 
-/// What an import has done.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Imported {
     /// How many users there were.
@@ -68,8 +68,8 @@ pub(super) fn insert<E>(
 ) -> Result<u64, BulkError<E>> {
     // Dropped without a commit, it rolls back.
     let transaction = connection.unchecked_transaction()?;
-    // Notes are of the tags that a row has had before.
-    fold_all(&transaction).map_err(BulkError::Store)?;
+    // Tombstones are of the tags that a row has had before.
+    compact_all(&transaction).map_err(BulkError::Store)?;
     let mut import = Import::begin(&transaction)?;
     for resource in resources {
         import.put(&resource.map_err(BulkError::Caller)?)?;
@@ -174,7 +174,7 @@ impl<'connection> Import<'connection> {
 #[derive(PartialEq, Eq)]
 enum NamesGiven {
     All,
-    /// None was given: somebody has one of them.
+    /// No name was given: somebody has one of them.
     Taken,
 }
 
@@ -198,9 +198,9 @@ pub fn export<E>(
     mut each: impl FnMut(Resource) -> Result<(), E>,
 ) -> Result<u64, BulkError<E>> {
     let connection = open_existing(directory)?;
-    // One state: the notes belong to these rows.
+    // One state: the tombstones belong to these rows.
     let transaction = connection.unchecked_transaction()?;
-    let removals = Logged::read(&transaction)?.removals;
+    let in_force = StoredTombstones::read(&transaction)?.in_force;
     let mut statement = transaction.prepare(
         "SELECT account_id, resource_id, principal_name, tags, number FROM resource \
          ORDER BY account_id, resource_type, resource_id",
@@ -210,7 +210,7 @@ pub fn export<E>(
     while let Some(row) = rows.next()? {
         let (account, id): (String, String) = (row.get(0)?, row.get(1)?);
         let (name, tags): (String, Vec<u8>) = (row.get(2)?, row.get(3)?);
-        let removed = removals.of(row.get(4)?);
+        let removed = in_force.of(row.get(4)?);
         let resource = decode(&account, &id, &name, &tags, removed)
             .ok_or(BulkError::Store(CorruptTags.into()))?;
         each(resource).map_err(BulkError::Caller)?;
@@ -224,7 +224,7 @@ fn decode(
     id: &str,
     name: &str,
     encoded: &[u8],
-    removed: Removed,
+    removed: TagMask,
 ) -> Option<Resource> {
     let tags: BTreeMap<_, _> = tags::decode(encoded, removed).ok()?.into_iter().collect();
     Resource::new(

@@ -1,4 +1,4 @@
-//! The thread beside the writer: first it reads what is to be known of the users, and then it checkpoints the write-ahead log
+//! The thread beside the writer: first it reads the index, and then it checkpoints the write-ahead log
 //! (WAL), so that no request waits for either. While the writer goes on, the thread never reaches the WAL's end, where alone
 //! the WAL can begin anew: past its limit the writer brings it to its end itself.
 
@@ -9,38 +9,38 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
-use super::index::{Known, Room};
+use super::index::{Index, MemoryBudget};
 use super::wal::{End, Ended, Wal};
 
 /// How many pages the writer adds to the WAL between two wake-ups.
 const WAKE_AFTER: u32 = 8_000;
-/// In how many steps the WAL goes from its limit to twice that: after each, the writer tries to let it begin anew.
+/// The number of steps in which the WAL goes from its limit to twice that: after each, the writer tries to let it begin anew.
 const STEPS: u32 = 16;
 /// How long the writer waits after each step for those who read: a list of this process ends in time.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// After how many turns without a change the WAL is truncated: readiness asks every second.
+/// The number of commit epochs without a change after which the WAL is truncated: readiness asks every second.
 const IDLE_TURNS: u32 = 5;
 
-/// The thread that checkpoints, as the writer sees it.
+/// The writer's handle to the thread that checkpoints.
 pub struct Checkpointer {
     wake: Sender<()>,
     wal: Wal,
     /// How long the WAL was when the thread was last woken, and when the writer last tried to let it begin anew.
     woken_at: u32,
     tried_at: u32,
-    /// From which length on it is said that a reader keeps the WAL.
+    /// The length from which on the log names the reader that keeps the WAL.
     warn_at: u32,
     idle_turns: u32,
     thread: JoinHandle<()>,
 }
 
 impl Checkpointer {
-    /// Starts the thread on a connection of its own. What is known of the users may take so much room.
+    /// Starts the thread on a connection of its own. The index that it reads first may take no more than the budget.
     pub fn start(
         connection: Connection,
         wal: Wal,
-        known: Known,
-        room: Room,
+        index: Index,
+        budget: MemoryBudget,
     ) -> std::io::Result<Self> {
         let (wake, woken) = crossbeam_channel::bounded(1);
         let shared = wal.clone();
@@ -59,8 +59,8 @@ impl Checkpointer {
                 begun = Instant::now();
                 ControlFlow::Continue(())
             };
-            if let Err(error) = known.read(&connection, &room, between_parts) {
-                tracing::warn!(%error, "cannot read what is to be known of users; the others are searched for");
+            if let Err(error) = index.read(&connection, &budget, between_parts) {
+                tracing::warn!(%error, "cannot read the whole index; the other users are searched for");
             }
             while woken.recv().is_ok() {
                 checkpoint();
@@ -145,14 +145,14 @@ impl Checkpointer {
         let _ = self.wake.try_send(());
     }
 
-    /// Notes that the WAL has begun anew.
+    /// Starts the count of pages again, once the WAL has begun anew.
     fn begun_anew(&mut self) {
         self.woken_at = 0;
         self.tried_at = self.wal.limit().saturating_sub(self.step());
         self.warn_at = 2 * self.wal.limit();
     }
 
-    /// Waits the longer for those who read the more was written. Past twice the limit nobody waits any more for a reader that
+    /// Lets the WAL begin anew, and waits the longer for those who read the more was written. Past twice the limit nobody waits any more for a reader that
     /// has stalled.
     fn try_to_begin_anew(&mut self, writer: &Connection, pages: u32) {
         let steps = (pages - self.tried_at) / self.step().max(1);

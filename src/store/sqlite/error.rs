@@ -13,7 +13,7 @@ use crate::store::StoreError;
 /// Why the store could not be opened: for the person who starts it.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The data directory can't be made or written.
+    /// The data directory can't be made, read or written.
     #[error("cannot use the data directory {}: {source}; give a writable directory with --data-dir", path.display())]
     Directory {
         /// The directory.
@@ -21,7 +21,7 @@ pub enum OpenError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Another process has it.
+    /// Another process of `untag` has the data directory.
     #[error(
         "the data directory {} is in use by another untag process; stop that one or give another --data-dir",
         .0.display()
@@ -30,17 +30,17 @@ pub enum OpenError {
     /// Another program holds SQLite's lock.
     #[error("{} is locked by another program (an open sqlite3 shell, a backup); close it and start again", .0.display())]
     Locked(PathBuf),
-    /// No room for the files beside the database.
+    /// The disk has no space for the files beside the database.
     #[error("there is no room to open {}: its disk is full; free some space and start again", .0.display())]
     DiskFull(PathBuf),
-    /// Not a database, or a damaged one.
+    /// The file is no database, or a damaged one.
     #[error(
         "{} is damaged or not an SQLite database; nothing was changed; restore it from a backup, or move it away and \
          use `untag import` with an export",
         .0.display()
     )]
     Corrupt(PathBuf),
-    /// A database of another program.
+    /// The file is a database of another program.
     #[error("{} is an SQLite database of another program (application id {found:#x}); give another --data-dir", path.display())]
     Foreign {
         /// The file.
@@ -48,7 +48,7 @@ pub enum OpenError {
         /// The other program's id.
         found: i32,
     },
-    /// A schema of another version.
+    /// The schema has another version.
     #[error(
         "{} has schema version {found}, and this program knows version {known} only; nothing was changed; \
          use the version of untag that wrote it, or export with that one and import with this one",
@@ -62,7 +62,7 @@ pub enum OpenError {
         /// The version of this program.
         known: i32,
     },
-    /// The SQLite that this program was built with.
+    /// The program was built with a version of SQLite that could lose a commit.
     #[error(
         "SQLite {found} is linked, and versions before 3.51.3 can lose a commit; build untag with its bundled SQLite"
     )]
@@ -104,7 +104,7 @@ impl OpenError {
     }
 }
 
-/// SQLite calls it an I/O error where the file that has no room is the one that connections share (`-shm`).
+/// Whether an error says that the disk is full. SQLite calls it an I/O error where the file that has no room is the one that connections share (`-shm`).
 fn is_disk_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
@@ -119,10 +119,10 @@ pub struct CorruptTags;
 /// What can fail while a command is applied. A commit that fails has many requests to tell, so it can be cloned.
 #[derive(Debug, Clone, Error)]
 pub enum ApplyError {
-    /// SQLite.
+    /// SQLite fails.
     #[error(transparent)]
     Sqlite(Arc<rusqlite::Error>),
-    /// What is stored.
+    /// The row holds something else than tags.
     #[error(transparent)]
     Tags(#[from] CorruptTags),
 }
@@ -134,7 +134,7 @@ impl From<rusqlite::Error> for ApplyError {
 }
 
 impl ApplyError {
-    /// Whether there was no room for the change.
+    /// Whether the disk was too full for the change.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Sqlite(error) if is_disk_full(error))
     }

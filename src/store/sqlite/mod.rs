@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, threads that take turns to write, and connections that read beside them.
+//! The embedded store: one SQLite file, threads of which one at a time writes, and connections that read beside them.
 
 mod bulk;
 mod checkpoint;
@@ -31,8 +31,8 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
 use format::DataDirectory;
-use index::Known;
-use log::{Logged, Published};
+use index::Index;
+use log::{Published, StoredTombstones};
 use read::Readers;
 use wal::Wal;
 use write::{Job, Setup, Work};
@@ -44,7 +44,7 @@ pub struct SqliteStore {
     checks: crossbeam_channel::Sender<Job>,
     readers: Readers,
     published: Published,
-    known: Known,
+    index: Index,
     closing: Closing,
     _counted: Arc<Vec<Open>>,
 }
@@ -54,7 +54,7 @@ pub struct SqliteStore {
 pub struct Closing(crossbeam_channel::Receiver<Infallible>);
 
 impl Closing {
-    /// Waits for that. Returns whether it has come.
+    /// Waits until the store is closed. Returns whether it is.
     #[must_use]
     pub fn wait(&self, patience: Duration) -> bool {
         self.0.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
@@ -85,8 +85,8 @@ impl SqliteStore {
         let open_readers = |count| (0..count).map(|_| directory.open_reader()).collect();
         let (ahead, reading): (Result<_, _>, Result<Vec<_>, _>) =
             (open_readers(options.writers), open_readers(options.readers));
-        let logged = Logged::read(&connection)?;
-        let (published, known) = (logged.publish(), Known::default());
+        let stored = StoredTombstones::read(&connection)?;
+        let (published, index) = (stored.publish(), Index::default());
         let (readers, threads) = Readers::start(reading?, options.queue).map_err(failed)?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let (checks, waiting_checks) = crossbeam_channel::unbounded();
@@ -99,9 +99,9 @@ impl SqliteStore {
             ahead: ahead?,
             wal: wal.clone(),
             readers: threads,
-            logged,
+            stored,
             published: published.clone(),
-            known: known.clone(),
+            index: index.clone(),
             jobs: queue,
             checks: waiting_checks,
             closed,
@@ -113,12 +113,12 @@ impl SqliteStore {
             checks,
             readers,
             published,
-            known,
+            index,
             closing: Closing(closing),
         })
     }
 
-    /// To wait until the store is closed.
+    /// The end of this store, to wait for.
     #[must_use]
     pub fn closing(&self) -> Closing {
         self.closing.clone()
@@ -144,9 +144,9 @@ impl Store for SqliteStore {
         if !command.validate_only {
             return self.write(Work::Untag(command)).await;
         }
-        let (published, known) = (self.published.clone(), self.known.clone());
+        let (published, index) = (self.published.clone(), self.index.clone());
         self.readers
-            .run(move |connection| read::check_untag(connection, &published, &known, &command))
+            .run(move |connection| read::check_untag(connection, &published, &index, &command))
             .instrument(trace::read())
             .await?
     }
@@ -156,9 +156,9 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
-        let (published, known) = (self.published.clone(), self.known.clone());
+        let (published, index) = (self.published.clone(), self.index.clone());
         self.readers
-            .run(move |connection| read::list(connection, &published, &known, &query))
+            .run(move |connection| read::list(connection, &published, &index, &query))
             .instrument(trace::read())
             .await?
     }

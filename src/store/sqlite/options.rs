@@ -13,15 +13,16 @@ pub struct Options {
     pub few_targets: usize,
     /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
     pub batch: usize,
-    /// How many resources may have removed tags that still lie in their rows: bounds the memory, and the time to start.
-    pub unfolded: usize,
+    /// How many resources may have removed tags that still lie in their rows, before compaction has to keep up: bounds the
+    /// memory, and the time to start.
+    pub uncompacted: usize,
     /// How many pages of 4 KiB the write-ahead log may have before it has to begin anew. It has twice as many at most, as long
     /// as nobody else reads the store.
     pub wal_pages: u32,
-    /// How much memory may be taken by what is known of the users without reading their rows, in bytes.
-    pub known_bytes: usize,
-    /// How much of the disk may be taken by it where that memory does not suffice, in bytes.
-    pub known_file_bytes: usize,
+    /// How much memory the index may take, in bytes.
+    pub index_bytes: usize,
+    /// How much of the disk the index may take where that memory does not suffice, in bytes.
+    pub index_file_bytes: usize,
 }
 
 impl Default for Options {
@@ -33,11 +34,11 @@ impl Default for Options {
             writers: cores.clamp(2, 8),
             few_targets: 1024,
             batch: 1024,
-            unfolded: 1_000_000,
+            uncompacted: 1_000_000,
             wal_pages: 16_384,
-            known_bytes: 80 << 20,
-            // For as many users as there may be hints.
-            known_file_bytes: 256 << 20,
+            index_bytes: 80 << 20,
+            // For as many users as there may be row ids.
+            index_file_bytes: 256 << 20,
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct Store {
     pub retries: Counter,
     commit_seconds: Histogram,
     batch_requests: Histogram,
-    unfolded: Gauge,
+    uncompacted: Gauge,
     wal_bytes: Reading,
     ready: Gauge,
 }
@@ -46,7 +46,7 @@ impl Store {
             retries: Counter::default(),
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             batch_requests: Histogram::new(BATCH_BUCKETS),
-            unfolded: Gauge::default(),
+            uncompacted: Gauge::default(),
             wal_bytes: Reading::default(),
             ready: Gauge::default(),
         };
@@ -66,9 +66,9 @@ impl Store {
             store.batch_requests.clone(),
         );
         registry.register(
-            "untag_store_unfolded_resources",
+            "untag_store_uncompacted_resources",
             "Resources of the embedded store whose rows still have tags that were removed",
-            store.unfolded.clone(),
+            store.uncompacted.clone(),
         );
         registry.register(
             "untag_store_wal_bytes",
@@ -117,8 +117,8 @@ impl Store {
     }
 
     /// Notes how many resources have removed tags in their rows.
-    pub fn set_unfolded(&self, resources: usize) {
-        self.unfolded
+    pub fn set_uncompacted(&self, resources: usize) {
+        self.uncompacted
             .set(i64::try_from(resources).unwrap_or(i64::MAX));
     }
 

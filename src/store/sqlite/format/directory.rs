@@ -16,9 +16,9 @@ use crate::store::sqlite::wal::{BUSY_TIMEOUT, Wal};
 const DATABASE: &str = "untag.db";
 const BESIDE_DATABASE: [&str; 2] = ["untag.db-wal", "untag.db-shm"];
 const LOCK: &str = "untag.lock";
-/// Where a file may be made that has no name once it is open.
+/// The name of a file that has none any more once it is open.
 const SCRATCH: &str = "untag.scratch";
-/// What others than the owner may do with a file: nothing.
+/// The mode of files and of new directories: others than their owner may do nothing with them.
 pub const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -90,7 +90,7 @@ impl DataDirectory {
             .map_err(|error| self.explain(error))
     }
 
-    /// Where a file may be made for as long as the process runs.
+    /// The path at which a file may be made for as long as the process runs.
     pub fn scratch(&self) -> PathBuf {
         self.database.with_file_name(SCRATCH)
     }
@@ -100,7 +100,8 @@ impl DataDirectory {
         open_reader(&self.database)
     }
 
-    /// SQLite would make the file readable for others, and gives those beside it the same mode.
+    /// Makes an empty database where there is none. SQLite would make it readable for others, and gives the files beside it the
+    /// mode of the database.
     fn create_database(&self) -> Result<(), OpenError> {
         let created = File::options()
             .write(true)
@@ -153,9 +154,9 @@ fn keep_from_others(path: &Path) {
 /// What `serve` would find in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// No database, or an empty one: `serve` makes one with this version of the schema.
+    /// There is no database, or an empty one: `serve` makes one with this version of the schema.
     Nothing(i32),
-    /// A database with this version of the schema, which `serve` takes as it is.
+    /// There is a database with this version of the schema, which `serve` takes as it is.
     Database(i32),
 }
 

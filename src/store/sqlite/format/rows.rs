@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 pub struct Record<'row> {
     pub number: i64,
     pub id: &'row str,
-    /// Encoded, with those that are removed already.
+    /// The tags, encoded, with those that are removed already.
     pub tags: &'row [u8],
 }
 
@@ -20,7 +20,7 @@ impl<'row> Record<'row> {
     }
 }
 
-/// Reads rows by their numbers.
+/// A statement that reads rows by their numbers.
 pub struct RowReader<'connection>(CachedStatement<'connection>);
 
 impl<'connection> RowReader<'connection> {
@@ -40,13 +40,13 @@ impl<'connection> RowReader<'connection> {
     }
 }
 
-/// A row that is to get other tags.
+/// A rewrite of a row: the tags that it is to get.
 pub struct Rewrite {
     pub number: i64,
     pub tags: Vec<u8>,
 }
 
-/// Writes rows.
+/// A statement that writes rows.
 pub struct Rewriter<'connection>(CachedStatement<'connection>);
 
 impl<'connection> Rewriter<'connection> {

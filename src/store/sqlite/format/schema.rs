@@ -6,9 +6,9 @@ use rusqlite::Connection;
 
 use crate::store::sqlite::error::OpenError;
 
-/// "untg": tells our files from those of other programs.
+/// The application id of our files, "untg", which tells them from those of other programs.
 const APPLICATION_ID: i32 = 0x756e_7467;
-/// The version of the schema below, and of the formats in `tags.rs` and `removals.rs`.
+/// The version of the schema below, and of the formats in `tags.rs` and `tombstone.rs`.
 pub const VERSION: i32 = 2;
 /// The first version in which a commit can't be lost to a concurrent checkpoint.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -19,8 +19,8 @@ pub const PAGE_BYTES: u32 = 4096;
 /// and more of them here were slower.
 const WRITER_CACHE_KIB: i32 = 16 * 1024;
 
-/// One resource is one row, which the notes of `removals.rs` know by its number. Every key begins with the account. A row
-/// of `removal` has the notes of a commit.
+/// One resource is one row, which tombstones name by its number. Every key begins with the account. A row of `removal` has the
+/// tombstones of a commit.
 const SCHEMA: &str = "
     CREATE TABLE resource (
         number         INTEGER PRIMARY KEY,
@@ -40,12 +40,12 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// What there is in a database that can be used.
+/// The state of a database that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
+    /// The file is empty.
     Empty,
-    /// The schema of this version.
+    /// The file has the schema of this version.
     Ours,
 }
 

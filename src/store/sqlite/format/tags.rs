@@ -1,14 +1,14 @@
 //! How the tags of a record lie in its `tags` column.
 //!
 //! For each tag, in order of key: the key's length and the value's length in bytes as little-endian `u16`, the key, the
-//! value. Some of them may be removed already, see `removals.rs`: whoever reads the column is told which. An untag only
+//! value. Some of them may be removed already, see `tombstone.rs`: whoever reads the column is told which. An untag only
 //! walks over the keys.
 
 use crate::domain::{TagKey, TagSelection, TagValue};
 use crate::store::sqlite::error::CorruptTags;
 
-/// Which tags of a record are removed, by their place in it: the lowest bit is the first. A record has at most 20.
-pub type Removed = u32;
+/// Tags of a record by their positions in it, such as those that are removed: the lowest bit is the first. A record has at most 20.
+pub type TagMask = u32;
 
 /// Walks over the tags as they lie: key, value, and both with their lengths. Only who wants them as text looks whether they
 /// are.
@@ -56,17 +56,17 @@ pub fn encode<'tag>(tags: impl IntoIterator<Item = (&'tag TagKey, &'tag TagValue
     encoded
 }
 
-/// The tags of a record that are there, each with its place in it.
+/// The tags of a record that are there, each with the bit of its position.
 fn left(
     encoded: &[u8],
-    removed: Removed,
-) -> impl Iterator<Item = Result<(Removed, RawTag<'_>), CorruptTags>> {
-    let mut next: Removed = 1;
+    removed: TagMask,
+) -> impl Iterator<Item = Result<(TagMask, RawTag<'_>), CorruptTags>> {
+    let mut next: TagMask = 1;
     Raw(encoded)
         .map(move |tag| {
             let place = next;
             next <<= 1;
-            // A place that a note can't name does not exist: a record has at most 20 tags.
+            // A position that a tombstone can't name does not exist: a record has at most 20 tags.
             if place == 0 {
                 return Err(CorruptTags);
             }
@@ -87,7 +87,7 @@ pub fn keys(encoded: &[u8]) -> Result<Vec<&[u8]>, CorruptTags> {
 }
 
 /// Decodes the tags that are there.
-pub fn decode(encoded: &[u8], removed: Removed) -> Result<Vec<(TagKey, TagValue)>, CorruptTags> {
+pub fn decode(encoded: &[u8], removed: TagMask) -> Result<Vec<(TagKey, TagValue)>, CorruptTags> {
     left(encoded, removed)
         .map(|tag| {
             let (_, (key, value, _)) = tag?;
@@ -100,12 +100,12 @@ pub fn decode(encoded: &[u8], removed: Removed) -> Result<Vec<(TagKey, TagValue)
         .collect()
 }
 
-/// The places of those tags that are there and selected.
+/// The positions of those tags that are there and selected.
 pub fn selected(
     encoded: &[u8],
-    removed: Removed,
+    removed: TagMask,
     selection: &TagSelection,
-) -> Result<Removed, CorruptTags> {
+) -> Result<TagMask, CorruptTags> {
     let mut selected = 0;
     for tag in left(encoded, removed) {
         let (place, (key, ..)) = tag?;
@@ -117,7 +117,7 @@ pub fn selected(
 }
 
 /// The tags that are there, encoded.
-pub fn without(encoded: &[u8], removed: Removed) -> Result<Vec<u8>, CorruptTags> {
+pub fn without(encoded: &[u8], removed: TagMask) -> Result<Vec<u8>, CorruptTags> {
     let mut kept = Vec::with_capacity(encoded.len());
     for tag in left(encoded, removed) {
         let (_, (.., whole)) = tag?;
@@ -129,7 +129,7 @@ pub fn without(encoded: &[u8], removed: Removed) -> Result<Vec<u8>, CorruptTags>
 /// The tags that are there, encoded with these set, which come in order of key, and how many there are then.
 pub fn with(
     encoded: &[u8],
-    removed: Removed,
+    removed: TagMask,
     set: &[(TagKey, TagValue)],
 ) -> Result<(Vec<u8>, usize), CorruptTags> {
     let mut merged = Vec::with_capacity(encoded.len());

@@ -1,35 +1,38 @@
 //! How the tombstones of a commit lie in a row of the table `removal`.
 
-use super::tags::Removed;
+use super::tags::TagMask;
 
-/// That a resource, by the number of its row, has lost these tags, and no others. None: the row has been rewritten.
+/// A tombstone: the tags that a resource, by the number of its row, has lost, and no others. Without any, the row has been
+/// rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Note {
+pub struct Tombstone {
     pub number: i64,
-    pub removed: Removed,
+    pub removed: TagMask,
 }
 
-/// How many bytes a note takes in the table: both numbers, little-endian.
-const NOTE_BYTES: usize = 12;
-/// Notes as they stand in a row of the table.
-pub fn encode(notes: &[Note], encoded: &mut Vec<u8>) {
+/// How many bytes a tombstone takes in the table: both numbers, little-endian.
+const TOMBSTONE_BYTES: usize = 12;
+
+/// Encodes tombstones as they lie in a row of the table.
+pub fn encode(tombstones: &[Tombstone], encoded: &mut Vec<u8>) {
     encoded.clear();
-    for Note { number, removed } in notes {
+    for Tombstone { number, removed } in tombstones {
         encoded.extend_from_slice(&number.to_le_bytes());
         encoded.extend_from_slice(&removed.to_le_bytes());
     }
 }
 
-pub fn decode(encoded: &[u8]) -> impl Iterator<Item = Note> {
+/// Decodes the tombstones of a row of the table.
+pub fn decode(encoded: &[u8]) -> impl Iterator<Item = Tombstone> {
     encoded
-        .as_chunks::<NOTE_BYTES>()
+        .as_chunks::<TOMBSTONE_BYTES>()
         .0
         .iter()
-        .filter_map(|note| {
-            let (number, removed) = note.split_first_chunk()?;
-            Some(Note {
+        .filter_map(|tombstone| {
+            let (number, removed) = tombstone.split_first_chunk()?;
+            Some(Tombstone {
                 number: i64::from_le_bytes(*number),
-                removed: Removed::from_le_bytes(*removed.first_chunk()?),
+                removed: TagMask::from_le_bytes(*removed.first_chunk()?),
             })
         })
 }

@@ -1,38 +1,38 @@
 //! Keys of tags as bits: a number tells which keys a record has, and where each of them lies in it.
 
 use crate::domain::TagSelection;
-use crate::store::sqlite::format::tags::Removed;
+use crate::store::sqlite::format::tags::TagMask;
 
-/// Keys of a vocabulary, by their bits.
-pub type Keys = u32;
+/// A set of keys of a dictionary, by their bits.
+pub type KeyMask = u32;
 
-/// How many keys a vocabulary may have.
-const MOST: usize = Keys::BITS as usize;
+/// How many keys a dictionary may have.
+const MOST: usize = KeyMask::BITS as usize;
 /// What a key takes beside its text, about, in bytes.
 const BYTES_OF_A_TERM: usize = 48;
 
-/// Up to 32 keys. Each keeps its bit for ever.
+/// A dictionary of up to 32 keys. Each keeps its bit for ever.
 #[derive(Debug, Default)]
-pub struct Vocabulary {
-    /// In order of key, as the tags of a record are.
+pub struct KeyDictionary {
+    /// The keys in order, as the tags of a record are.
     terms: Vec<Term>,
 }
 
 #[derive(Debug)]
 struct Term {
     key: Box<[u8]>,
-    bit: Keys,
+    bit: KeyMask,
     /// The bits of all keys before this one.
-    before: Keys,
+    before: KeyMask,
 }
 
-impl Vocabulary {
+impl KeyDictionary {
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// These keys, which come in order, if all of them are in it.
-    pub fn find(&self, keys: &[&[u8]]) -> Option<Keys> {
+    /// The mask of these keys, which come in order, if all of them are in the dictionary.
+    pub fn find(&self, keys: &[&[u8]]) -> Option<KeyMask> {
         let mut found = 0;
         let mut terms = self.terms.iter();
         for key in keys {
@@ -44,15 +44,15 @@ impl Vocabulary {
         Some(found)
     }
 
-    /// These keys, which come in order. Adds what is missing, if there is room for it here, and in so many bytes.
-    pub fn learn(&mut self, keys: &[&[u8]], room: &mut usize) -> Option<Keys> {
+    /// The mask of these keys, which come in order. Adds what is missing, if they fit into the dictionary, and into so many bytes.
+    pub fn learn(&mut self, keys: &[&[u8]], budget: &mut usize) -> Option<KeyMask> {
         let is_new = |key: &&&[u8]| self.search(key).is_err();
         let new: Vec<_> = keys.iter().filter(is_new).copied().collect();
         let bytes: usize = new.iter().map(|key| BYTES_OF_A_TERM + key.len()).sum();
-        if self.terms.len() + new.len() > MOST || bytes > *room {
+        if self.terms.len() + new.len() > MOST || bytes > *budget {
             return None;
         }
-        *room -= bytes;
+        *budget -= bytes;
         for key in new {
             if let Err(at) = self.search(key) {
                 let bit = 1 << self.terms.len();
@@ -69,13 +69,13 @@ impl Vocabulary {
         self.find(keys)
     }
 
-    /// The place of a key among the terms, or the one that it would have.
+    /// The position of a key among the terms, or the one that it would have.
     fn search(&self, key: &[u8]) -> Result<usize, usize> {
         self.terms.binary_search_by(|term| (*term.key).cmp(key))
     }
 
-    /// The places of the selected tags in a record that has these keys.
-    pub fn places(&self, keys: Keys, selection: &TagSelection) -> Removed {
+    /// The positions of the selected tags in a record that has these keys.
+    pub fn places(&self, keys: KeyMask, selection: &TagSelection) -> TagMask {
         let selected = match selection {
             TagSelection::All => return lowest(keys.count_ones()),
             TagSelection::Keys(selected) => selected,
@@ -90,10 +90,10 @@ impl Vocabulary {
     }
 }
 
-/// The first places of a record.
-fn lowest(count: u32) -> Removed {
-    Removed::MAX
-        .checked_shr(Removed::BITS - count)
+/// The first positions of a record.
+fn lowest(count: u32) -> TagMask {
+    TagMask::MAX
+        .checked_shr(TagMask::BITS - count)
         .unwrap_or_default()
 }
 
@@ -120,16 +120,16 @@ mod tests {
         fn places_are_those_of_the_record(
             records in proptest::collection::vec(keys(0, 20), 1..6), selected in keys(1, 8)
         ) {
-            let mut vocabulary = Vocabulary::default();
-            let mut room = usize::MAX;
+            let mut dictionary = KeyDictionary::default();
+            let mut budget = usize::MAX;
             let learnt: Vec<_> = records
                 .iter()
-                .map(|record| vocabulary.learn(&bytes(record), &mut room))
+                .map(|record| dictionary.learn(&bytes(record), &mut budget))
                 .collect();
             let key = |key: &String| TagKey::parse(key.as_str()).unwrap();
             let selection = TagSelection::Keys(selected.iter().map(key).collect());
             for (record, keys) in records.iter().zip(learnt) {
-                prop_assert_eq!(vocabulary.find(&bytes(record)), keys);
+                prop_assert_eq!(dictionary.find(&bytes(record)), keys);
                 let Some(keys) = keys else {
                     continue;
                 };
@@ -137,7 +137,7 @@ mod tests {
                 let tags: Vec<_> = record.iter().map(|name| (key(name), value.clone())).collect();
                 let encoded = tags::encode(tags.iter().map(|(key, value)| (key, value)));
                 for selection in [&selection, &TagSelection::All] {
-                    let places = vocabulary.places(keys, selection);
+                    let places = dictionary.places(keys, selection);
                     prop_assert_eq!(Ok(places), tags::selected(&encoded, 0, selection));
                 }
             }
@@ -148,22 +148,22 @@ mod tests {
     fn what_does_not_fit_is_not_learnt() {
         let names: Vec<_> = (0..=MOST).map(|number| format!("{number:02}")).collect();
         let all: Vec<_> = names.iter().map(String::as_bytes).collect();
-        let mut vocabulary = Vocabulary::default();
-        let mut room = usize::MAX;
-        assert_eq!(vocabulary.learn(&all, &mut room), None);
-        assert_eq!(vocabulary.learn(&all[1..], &mut room), Some(Keys::MAX));
+        let mut dictionary = KeyDictionary::default();
+        let mut budget = usize::MAX;
+        assert_eq!(dictionary.learn(&all, &mut budget), None);
+        assert_eq!(dictionary.learn(&all[1..], &mut budget), Some(KeyMask::MAX));
         assert_eq!(
-            vocabulary.places(Keys::MAX, &TagSelection::All),
-            Removed::MAX
+            dictionary.places(KeyMask::MAX, &TagSelection::All),
+            TagMask::MAX
         );
-        assert_eq!(vocabulary.learn(&all[..1], &mut room), None);
-        assert_eq!(vocabulary.find(&all[1..3]), Some(0b11));
+        assert_eq!(dictionary.learn(&all[..1], &mut budget), None);
+        assert_eq!(dictionary.find(&all[1..3]), Some(0b11));
 
-        let mut room = BYTES_OF_A_TERM + 2;
-        let mut vocabulary = Vocabulary::default();
-        assert_eq!(vocabulary.learn(&all[..2], &mut room), None);
-        assert_eq!(vocabulary.learn(&all[..1], &mut room), Some(1));
-        assert_eq!(room, 0);
-        assert_eq!(vocabulary.learn(&all[..1], &mut room), Some(1));
+        let mut budget = BYTES_OF_A_TERM + 2;
+        let mut dictionary = KeyDictionary::default();
+        assert_eq!(dictionary.learn(&all[..2], &mut budget), None);
+        assert_eq!(dictionary.learn(&all[..1], &mut budget), Some(1));
+        assert_eq!(budget, 0);
+        assert_eq!(dictionary.learn(&all[..1], &mut budget), Some(1));
     }
 }

@@ -37,7 +37,7 @@ pub struct Key<'command> {
 }
 
 impl<'command> Key<'command> {
-    /// That of a target, by its place in the command.
+    /// The key of a target, by its position in the command.
     pub fn of(account: &'command AccountId, targets: &'command Targets, position: usize) -> Self {
         Self {
             kind: match targets {

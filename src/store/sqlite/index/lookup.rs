@@ -2,11 +2,11 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::Known;
+use super::Index;
 use super::key::{Key, KeyKind};
 use crate::domain::{AccountId, RESOURCE_TYPE_USER, TagSelection, Targets};
 use crate::store::sqlite::format::Record;
-use crate::store::sqlite::format::tags::Removed;
+use crate::store::sqlite::format::tags::TagMask;
 
 /// Whether a row of a lookup is the record with this key.
 fn is_of(row: &rusqlite::Row<'_>, key: Key<'_>) -> rusqlite::Result<bool> {
@@ -32,7 +32,7 @@ macro_rules! select {
 
 /// Finds records by id, name or number. The connection keeps the statements: each read has a lookup of its own.
 pub struct Lookup<'connection> {
-    known: &'connection Known,
+    index: &'connection Index,
     id: CachedStatement<'connection>,
     name: CachedStatement<'connection>,
     number: CachedStatement<'connection>,
@@ -41,10 +41,10 @@ pub struct Lookup<'connection> {
 impl<'connection> Lookup<'connection> {
     pub fn new(
         connection: &'connection Connection,
-        known: &'connection Known,
+        index: &'connection Index,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            known,
+            index,
             id: connection.prepare_cached(select!(
                 "account_id = ?1 AND resource_type = ?2 AND resource_id = ?3"
             ))?,
@@ -55,7 +55,7 @@ impl<'connection> Lookup<'connection> {
         })
     }
 
-    /// Calls `found` with the place in the command and the record of every target that exists, and returns the places of
+    /// Calls `found` with the position in the command and the record of every target that exists, and returns the positions of
     /// the others.
     pub fn each<E: From<rusqlite::Error>>(
         &mut self,
@@ -100,32 +100,32 @@ impl<'connection> Lookup<'connection> {
 
     /// The numbers that the record of a key may have.
     pub fn numbers(&self, key: Key<'_>) -> impl Iterator<Item = i64> + Clone + use<'connection> {
-        self.known.hints.of(key.kind, key.account, key.name)
+        self.index.row_ids.of(key.kind, key.account, key.name)
     }
 
-    /// Which of these numbers a record has and which of its tags are selected, those too that are removed, if that is known
+    /// The number of a record among these, and which of its tags are selected, those too that are removed, if that is known
     /// without its row. What the open transaction has written is not.
-    pub fn known(
+    pub fn selected(
         &self,
         mut numbers: impl Iterator<Item = i64>,
         key: Key<'_>,
         selection: &TagSelection,
-    ) -> Option<(i64, Removed)> {
+    ) -> Option<(i64, TagMask)> {
         numbers.find_map(|number| {
-            let selected = self.known.roster.selected(number, key, selection)?;
+            let selected = self.index.summaries.selected(number, key, selection)?;
             Some((number, selected))
         })
     }
 }
 
-/// What there is of a target.
+/// What a lookup has found of a target.
 #[derive(Debug, Clone, Copy)]
-pub enum Sighting {
+pub enum LookupResult {
     Missing,
     Corrupt,
-    /// A record, and which of its tags are selected, those too that are removed.
+    /// The number of its record, and which of the tags there are selected, those too that are removed.
     Record {
         number: i64,
-        selected: Removed,
+        selected: TagMask,
     },
 }

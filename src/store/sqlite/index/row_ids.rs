@@ -1,8 +1,8 @@
 //! Where records lie: the numbers of their rows by id and by principal name, in memory.
 //!
-//! To find a record by its id is a search in an index and one for the row, in trees that are larger than any cache. A hint
-//! spares the first. It may be missing or wrong: whoever follows it looks whether the record is the one that was asked for, and
-//! asks the index where it is not.
+//! To find a record by its id is a search in an index and one for the row, in trees that are larger than any cache. A row
+//! id spares the first. It may be missing or wrong: whoever follows it looks whether the record is the one that was asked for,
+//! and asks the index of the database where it is not.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -17,25 +17,25 @@ use crate::domain::RESOURCE_TYPE_USER;
 
 /// How many rows of an index are read at once.
 const PART: usize = 4096;
-/// How many hints are meant to share a bucket. They are spread by chance, and 1 in 100 finds its bucket full.
+/// How many row ids are meant to share a bucket. They are spread by chance, and 1 in 100 finds its bucket full.
 const USUAL_IN_BUCKET: usize = 12;
-/// 64 MiB: enough for 6 million users by id and by name.
+/// How many buckets there may be, 64 MiB: enough for 6 million users by id and by name.
 const MOST_BUCKETS: usize = 1 << 20;
-/// The bits of a hint that are the number. The others are of the key's hash.
+/// The bits of an item that are the number. The others are of the key's hash.
 const NUMBER_BITS: u32 = 24;
 
-/// Hints that fill a line of the processor's cache. 0 is none.
+/// Items that fill a line of the processor's cache: a number with a part of its key's hash, or 0.
 type Bucket = [u32; 16];
 
-/// A table of hints, which does not change any more.
+/// A table of row ids, which does not change any more.
 struct Table {
     buckets: Vec<Bucket>,
     hasher: RandomState,
 }
 
 impl Table {
-    fn new(hints: usize) -> Self {
-        let buckets = hints.div_ceil(USUAL_IN_BUCKET).clamp(1, MOST_BUCKETS);
+    fn new(row_ids: usize) -> Self {
+        let buckets = row_ids.div_ceil(USUAL_IN_BUCKET).clamp(1, MOST_BUCKETS);
         Self {
             // Zeros, which take no memory until they are written.
             buckets: vec![[0; 16]; buckets],
@@ -43,7 +43,7 @@ impl Table {
         }
     }
 
-    /// The bucket of a key, and the part of a hint that tells it from most others of the bucket.
+    /// The bucket of a key, and the part of an item that tells it from most others of the bucket.
     fn locate(&self, kind: KeyKind, account: &[u8], key: &[u8]) -> (usize, u32) {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(account);
@@ -59,16 +59,16 @@ impl Table {
         (bucket as usize, u32::from(mark) << NUMBER_BITS)
     }
 
-    /// Adds a hint, if there is room for it.
+    /// Adds a row id, if its bucket has a slot for it.
     fn add(&mut self, kind: KeyKind, account: &[u8], key: &[u8], number: i64) {
         let number = u32::try_from(number).unwrap_or_default();
         if number == 0 || number >> NUMBER_BITS != 0 {
             return;
         }
         let (bucket, mark) = self.locate(kind, account, key);
-        let mut free = self.buckets[bucket].iter_mut().filter(|hint| **hint == 0);
-        if let Some(hint) = free.next() {
-            *hint = mark | number;
+        let mut free = self.buckets[bucket].iter_mut().filter(|item| **item == 0);
+        if let Some(item) = free.next() {
+            *item = mark | number;
         }
     }
 
@@ -80,19 +80,19 @@ impl Table {
         key: &[u8],
     ) -> impl Iterator<Item = i64> + Clone + use<'_> {
         let (bucket, mark) = self.locate(kind, account, key);
-        let hints = self.buckets[bucket].iter();
-        hints.filter_map(move |&hint| {
-            let number = hint ^ mark;
+        let row_ids = self.buckets[bucket].iter();
+        row_ids.filter_map(move |&item| {
+            let number = item ^ mark;
             (number != 0 && number >> NUMBER_BITS == 0).then(|| i64::from(number))
         })
     }
 }
 
-/// The hints of a store, for all its connections. There are none until [`Hints::read`] is at its end.
+/// The row ids of a store, for all its connections. There are none until [`RowIds::read`] is at its end.
 #[derive(Clone, Default)]
-pub struct Hints(Arc<OnceLock<Table>>);
+pub struct RowIds(Arc<OnceLock<Table>>);
 
-impl Hints {
+impl RowIds {
     /// The numbers that the record with this key may have.
     pub fn of(
         &self,
@@ -105,13 +105,13 @@ impl Hints {
         numbers.into_iter().flatten()
     }
 
-    /// How much memory they take.
+    /// How much memory the row ids take, in bytes.
     pub fn bytes(&self) -> usize {
         let buckets = self.0.get().map_or(0, |table| table.buckets.len());
         buckets * size_of::<Bucket>()
     }
 
-    /// Reads them from the indexes, where rows have numbers up to `newest`, a part at a time: `go_on` is asked in between, while
+    /// Reads the row ids from the indexes, where rows have numbers up to `newest`, a part at a time: `go_on` is asked in between, while
     /// no transaction is open.
     pub fn read(
         &self,
@@ -180,7 +180,7 @@ impl<'connection> Part<'connection> {
     }
 }
 
-impl fmt::Debug for Hints {
+impl fmt::Debug for RowIds {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = &format_args!("{} bytes", self.bytes());
         formatter.debug_tuple("Hints").field(bytes).finish()
@@ -196,7 +196,7 @@ mod tests {
     use crate::domain::{AccountId, PrincipalName, Resource, ResourceId, Targets};
     use crate::store::sqlite::bulk;
     use crate::store::sqlite::format::DataDirectory;
-    use crate::store::sqlite::index::{Known, Lookup, Room};
+    use crate::store::sqlite::index::{Index, Lookup, MemoryBudget};
 
     const ACCOUNT: &str = "1000000000000001";
 
@@ -244,15 +244,15 @@ mod tests {
     /// The numbers of the targets that are found, and the places of the others.
     fn look_up(
         connection: &Connection,
-        hints: &Hints,
+        row_ids: &RowIds,
         targets: &Targets,
     ) -> (Vec<i64>, Vec<usize>) {
         let mut numbers = Vec::new();
-        let known = Known {
-            hints: hints.clone(),
-            ..Known::default()
+        let index = Index {
+            row_ids: row_ids.clone(),
+            ..Index::default()
         };
-        let mut lookup = Lookup::new(connection, &known).unwrap();
+        let mut lookup = Lookup::new(connection, &index).unwrap();
         let missing = lookup.each(&account(), targets, |_, record| {
             numbers.push(record.number);
             Ok::<_, rusqlite::Error>(())
@@ -261,22 +261,22 @@ mod tests {
     }
 
     #[test]
-    fn every_user_is_hinted_at_by_id_and_by_name() {
+    fn nearly_every_user_has_a_row_id_by_id_and_by_name() {
         let users = PART + 10;
         let (_directory, connection) = store(users);
         let newest = i64::try_from(users).unwrap();
         // Each reading spreads them by chance: one alone is past the bound in 2 of 100 runs.
         let readings = 16;
-        let mut unhinted = 0;
+        let mut missing = 0;
         let mut others = 0;
         for _ in 0..readings {
-            let hints = Hints::default();
+            let row_ids = RowIds::default();
             let mut parts = 0;
             let count = || {
                 parts += 1;
                 ControlFlow::Continue(())
             };
-            let read = hints.read(&connection, newest, count).unwrap();
+            let read = row_ids.read(&connection, newest, count).unwrap();
             assert!(read.is_continue());
             assert_eq!(parts, 2, "one break in each index");
             for user in 1..=users {
@@ -285,57 +285,57 @@ mod tests {
                     (KeyKind::Id, id(user)),
                     (KeyKind::Name, name(user).to_uppercase()),
                 ] {
-                    let numbers: Vec<_> = hints.of(kind, ACCOUNT, &key).collect();
-                    unhinted += usize::from(!numbers.contains(&number));
+                    let numbers: Vec<_> = row_ids.of(kind, ACCOUNT, &key).collect();
+                    missing += usize::from(!numbers.contains(&number));
                     others += numbers.iter().filter(|other| **other != number).count();
                 }
             }
         }
-        assert!(unhinted < readings * users / 20, "{unhinted}");
+        assert!(missing < readings * users / 20, "{missing}");
         assert!(others < readings * users / 4, "{others}");
     }
 
     #[test]
-    fn hints_that_are_wrong_or_missing_change_nothing() {
+    fn row_ids_that_are_wrong_or_missing_change_nothing() {
         let (_directory, connection) = store(40);
         let mut table = Table::new(80);
-        let mut hint =
+        let mut item =
             |kind, key: &str, number| table.add(kind, ACCOUNT.as_bytes(), key.as_bytes(), number);
         for user in 1..=45 {
             // Another user's, and one that no row has.
-            hint(
+            item(
                 KeyKind::Id,
                 &id(user),
                 1 + i64::try_from(user).unwrap() % 40,
             );
-            hint(KeyKind::Id, &id(user), 1_000_000);
-            hint(KeyKind::Name, &name(user), 7);
+            item(KeyKind::Id, &id(user), 1_000_000);
+            item(KeyKind::Name, &name(user), 7);
         }
-        let wrong = Hints(Arc::new(OnceLock::from(table)));
-        for hints in [wrong, Hints::default()] {
+        let wrong = RowIds(Arc::new(OnceLock::from(table)));
+        for row_ids in [wrong, RowIds::default()] {
             for targets in [ids(30..=45), names_in_capitals(30..=45)] {
-                let found = look_up(&connection, &hints, &targets);
+                let found = look_up(&connection, &row_ids, &targets);
                 assert_eq!(found, ((30..=40).collect(), (11..16).collect()));
             }
         }
     }
 
     #[test]
-    fn a_reader_that_is_stopped_leaves_no_hints() {
+    fn a_reader_that_is_stopped_leaves_no_row_ids() {
         let (_directory, connection) = store(PART + 10);
-        let known = Known::default();
+        let index = Index::default();
         let mut parts = 0;
         let stop = || {
             parts += 1;
             ControlFlow::Break(())
         };
-        let room = Room {
+        let budget = MemoryBudget {
             bytes: usize::MAX,
             file_bytes: 0,
             file: PathBuf::new(),
         };
-        known.read(&connection, &room, stop).unwrap();
-        assert!(known.hints.0.get().is_none());
+        index.read(&connection, &budget, stop).unwrap();
+        assert!(index.row_ids.0.get().is_none());
         assert_eq!(parts, 1, "and reads nothing behind them");
     }
 

@@ -5,5 +5,5 @@ mod compaction;
 mod recent_writes;
 mod tombstones;
 
-pub use compaction::{NoteTable, Occasion, Uncommitted, fold_all};
-pub use tombstones::{Logged, Published, Removals};
+pub use compaction::{CompactionTrigger, TombstoneLog, Uncommitted, compact_all};
+pub use tombstones::{Published, StoredTombstones, Tombstones};

@@ -7,37 +7,38 @@ use foldhash::fast::FixedState;
 /// How many of the last rows are told apart at least. Before these, any row may have been written.
 const LEAST: usize = 32_768;
 
-/// The rows that were written, by their numbers, and the turn in which each was.
+/// The rows that were written, by their numbers, and the commit epoch in which each was.
 #[derive(Default)]
-pub struct Rewrites {
-    turn: u64,
+pub struct RecentWrites {
+    epoch: u64,
     newer: HashMap<i64, u64, FixedState>,
     older: HashMap<i64, u64, FixedState>,
-    /// The last turn of the older ones, and of those before them.
+    /// The last epoch of the older ones, and of those that are forgotten.
     older_until: u64,
     forgotten_until: u64,
 }
 
-impl Rewrites {
-    /// Begins a turn.
-    pub fn begin(&mut self, turn: u64) {
-        self.turn = turn;
+impl RecentWrites {
+    /// Begins a commit epoch.
+    pub fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
     }
 
-    /// Notes that a row is written.
+    /// Adds a row that is written.
     pub fn add(&mut self, number: i64) {
         if self.newer.len() >= LEAST {
             std::mem::swap(&mut self.newer, &mut self.older);
             self.newer.clear();
             self.forgotten_until = self.older_until;
-            self.older_until = self.turn;
+            self.older_until = self.epoch;
         }
-        self.newer.insert(number, self.turn);
+        self.newer.insert(number, self.epoch);
     }
 
-    /// Whether a row may have been written after a turn.
+    /// Whether a row may have been written after an epoch.
     pub fn since(&self, seen: u64, number: i64) -> bool {
-        let later = |rows: &HashMap<_, u64, _>| rows.get(&number).is_some_and(|&turn| turn > seen);
+        let later =
+            |rows: &HashMap<_, u64, _>| rows.get(&number).is_some_and(|&epoch| epoch > seen);
         seen < self.forgotten_until || later(&self.newer) || later(&self.older)
     }
 }
@@ -48,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_row_counts_as_written_for_whoever_looked_before() {
-        let mut rewrites = Rewrites::default();
+        let mut rewrites = RecentWrites::default();
         assert!(!rewrites.since(0, 7));
         rewrites.begin(1);
         rewrites.add(7);
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_may_have_been_any_row() {
-        let mut rewrites = Rewrites::default();
+        let mut rewrites = RecentWrites::default();
         let rows = 3 * i64::try_from(LEAST).unwrap();
         for number in 0..rows {
             rewrites.begin(number.unsigned_abs() + 1);

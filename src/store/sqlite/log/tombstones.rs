@@ -1,9 +1,9 @@
 //! Removed tags that still lie in their rows.
 //!
 //! A row is a page of the log for each change, and later one of the database. So an untag does not rewrite its rows: it
-//! notes which of their tags are gone, and all notes of a commit are one row of the table `removal`. The notes are also
-//! held in memory, where every read and every change looks them up. The writer folds them into the rows when it has
-//! nothing else to do, or when there are too many.
+//! writes a tombstone for each, which tells which of their tags are gone, and all tombstones of a commit are one row of the table
+//! `removal`. They are also held in memory, where every read and every change looks them up. Compaction brings them into the
+//! rows when the writer has nothing else to do, or when there are too many.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -11,25 +11,25 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, Transaction};
 
-use crate::store::sqlite::format::tags::Removed;
-use crate::store::sqlite::format::tombstone::{Note, decode};
+use crate::store::sqlite::format::tags::TagMask;
+use crate::store::sqlite::format::tombstone::{Tombstone, decode};
 
 /// How many numbers share a range.
 const RANGE_BITS: u32 = 12;
 
-/// Notes on a range of numbers. It is copied when it changes while somebody reads it.
-type Range = HashMap<u16, Removed, FixedState>;
+/// The tombstones of a range of numbers. It is copied when it changes while somebody reads it.
+type Range = HashMap<u16, TagMask, FixedState>;
 
-/// The notes that are in force: for each resource the last one, unless its row has been rewritten.
+/// The tombstones that are in force: for each resource the last one, unless its row has been rewritten.
 #[derive(Debug, Clone, Default)]
-pub struct Removals {
+pub struct Tombstones {
     ranges: BTreeMap<i64, Arc<Range>>,
     count: usize,
 }
 
-impl Removals {
-    /// What a resource has lost.
-    pub fn of(&self, number: i64) -> Removed {
+impl Tombstones {
+    /// The tags that a resource has lost.
+    pub fn of(&self, number: i64) -> TagMask {
         let (range, place) = locate(number);
         let range = self.ranges.get(&range);
         range
@@ -42,27 +42,32 @@ impl Removals {
         self.count
     }
 
-    /// Up to `most` notes in order of number, from a number on.
-    pub fn from(&self, number: i64, most: usize) -> Vec<Note> {
+    /// Up to `most` tombstones in order of number, from a number on.
+    pub fn from(&self, number: i64, most: usize) -> Vec<Tombstone> {
         let (first, _) = locate(number);
-        let mut notes = Vec::new();
+        let mut tombstones = Vec::new();
         for (range, places) in self.ranges.range(first..) {
-            if notes.len() >= most {
+            if tombstones.len() >= most {
                 break;
             }
-            let begun = notes.len();
-            let note = |(&place, &removed)| Note {
+            let begun = tombstones.len();
+            let tombstone = |(&place, &removed)| Tombstone {
                 number: range << RANGE_BITS | i64::from(place),
                 removed,
             };
-            notes.extend(places.iter().map(note).filter(|note| note.number >= number));
-            notes[begun..].sort_unstable_by_key(|note| note.number);
+            tombstones.extend(
+                places
+                    .iter()
+                    .map(tombstone)
+                    .filter(|tombstone| tombstone.number >= number),
+            );
+            tombstones[begun..].sort_unstable_by_key(|tombstone| tombstone.number);
         }
-        notes.truncate(most);
-        notes
+        tombstones.truncate(most);
+        tombstones
     }
 
-    fn note(&mut self, Note { number, removed }: Note) {
+    fn add(&mut self, Tombstone { number, removed }: Tombstone) {
         let (range, place) = locate(number);
         if removed != 0 {
             let places = Arc::make_mut(self.ranges.entry(range).or_default());
@@ -79,7 +84,7 @@ impl Removals {
     }
 }
 
-/// The range of a number, and its place there.
+/// The range of a number, and its position there.
 fn locate(number: i64) -> (i64, u16) {
     let place = number & ((1 << RANGE_BITS) - 1);
     (
@@ -88,30 +93,30 @@ fn locate(number: i64) -> (i64, u16) {
     )
 }
 
-/// The notes of one commit after another, as the writer publishes them to those who read.
+/// The tombstones of one commit after another, as the writer publishes them to those who read.
 #[derive(Debug, Clone, Default)]
 pub struct Published(Arc<RwLock<State>>);
 
-/// The notes of a commit and of all before it.
+/// The tombstones that are in force after a commit.
 #[derive(Debug, Default)]
 pub struct State {
-    /// That of the newest row of the table.
+    /// The sequence of the newest row of the table.
     sequence: i64,
-    pub removals: Removals,
+    pub in_force: Tombstones,
 }
 
 impl Published {
-    /// What is in force, for the writer alone: it stays that of the newest commit while it looks.
+    /// The tombstones that are in force, for the writer alone: it stays that of the newest commit while it looks.
     pub fn newest(&self) -> RwLockReadGuard<'_, State> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to read one state of the store: what the transaction sees, and what `capture` takes of the notes that are in
-    /// force there.
+    /// Begins a transaction that reads one state of the store: what the transaction sees, and what `capture` takes of the tombstones that are
+    /// in force there.
     pub fn snapshot<'connection, T>(
         &self,
         connection: &'connection Connection,
-        capture: impl Fn(&Removals) -> T,
+        capture: impl Fn(&Tombstones) -> T,
     ) -> rusqlite::Result<(Transaction<'connection>, T)> {
         loop {
             // Dropped, it rolls back.
@@ -120,7 +125,7 @@ impl Published {
             {
                 let state = self.newest();
                 if state.sequence == sequence {
-                    let captured = capture(&state.removals);
+                    let captured = capture(&state.in_force);
                     return Ok((transaction, captured));
                 }
             }
@@ -130,14 +135,14 @@ impl Published {
         }
     }
 
-    /// Lets everybody see the notes of a commit. Returns on how many resources there are notes now.
-    pub fn publish(&self, sequence: i64, notes: &[Note]) -> usize {
+    /// Lets everybody see the tombstones of a commit. Returns how many resources have one now.
+    pub fn publish(&self, sequence: i64, tombstones: &[Tombstone]) -> usize {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         state.sequence = sequence;
-        for note in notes {
-            state.removals.note(*note);
+        for tombstone in tombstones {
+            state.in_force.add(*tombstone);
         }
-        state.removals.count()
+        state.in_force.count()
     }
 }
 
@@ -148,47 +153,47 @@ fn newest_sequence(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(newest.unwrap_or_default())
 }
 
-/// What the table holds.
+/// The tombstones that the table holds.
 #[derive(Debug)]
-pub struct Logged {
-    pub removals: Removals,
+pub struct StoredTombstones {
+    pub in_force: Tombstones,
     /// The sequence of the oldest row, or the next one where there is none, and that of the newest, or 0.
     pub oldest: i64,
     pub newest: i64,
-    /// How many notes there are, those that are no longer in force too.
-    pub notes: usize,
+    /// How many tombstones there are, those that are no longer in force too.
+    pub tombstones: usize,
 }
 
-impl Logged {
+impl StoredTombstones {
     /// Reads the table.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut logged = Self {
-            removals: Removals::default(),
+        let mut stored = Self {
+            in_force: Tombstones::default(),
             oldest: 1,
             newest: 0,
-            notes: 0,
+            tombstones: 0,
         };
         let mut statement =
             connection.prepare("SELECT sequence, notes FROM removal ORDER BY sequence")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let sequence = row.get(0)?;
-            if logged.newest == 0 {
-                logged.oldest = sequence;
+            if stored.newest == 0 {
+                stored.oldest = sequence;
             }
-            logged.newest = sequence;
-            for note in decode(row.get_ref(1)?.as_blob()?) {
-                logged.removals.note(note);
-                logged.notes += 1;
+            stored.newest = sequence;
+            for tombstone in decode(row.get_ref(1)?.as_blob()?) {
+                stored.in_force.add(tombstone);
+                stored.tombstones += 1;
             }
         }
-        Ok(logged)
+        Ok(stored)
     }
 
-    /// Publishes these notes.
+    /// Publishes these tombstones.
     pub fn publish(&self) -> Published {
-        let (removals, sequence) = (self.removals.clone(), self.newest);
-        Published(Arc::new(RwLock::new(State { sequence, removals })))
+        let (in_force, sequence) = (self.in_force.clone(), self.newest);
+        Published(Arc::new(RwLock::new(State { sequence, in_force })))
     }
 }
 
@@ -201,41 +206,41 @@ mod tests {
     use super::*;
     use crate::store::sqlite::format::tombstone::encode;
 
-    fn notes() -> impl Strategy<Value = Vec<Note>> {
+    fn tombstones() -> impl Strategy<Value = Vec<Tombstone>> {
         let number = prop_oneof![-3..3_i64, 4_090..4_100_i64, Just(i64::MIN), Just(i64::MAX)];
-        let note = (number, prop_oneof![Just(0), 1..4_u32]);
-        let note = note.prop_map(|(number, removed)| Note { number, removed });
-        proptest::collection::vec(note, 0..60)
+        let tombstone = (number, prop_oneof![Just(0), 1..4_u32]);
+        let tombstone = tombstone.prop_map(|(number, removed)| Tombstone { number, removed });
+        proptest::collection::vec(tombstone, 0..60)
     }
 
     proptest! {
         #[test]
-        fn the_last_note_on_a_resource_is_in_force(notes in notes(), from in -3..4_100_i64, most in 0..9_usize) {
-            let (mut removals, mut expected) = (Removals::default(), BTreeMap::new());
-            for note in &notes {
-                let before = removals.clone();
-                removals.note(*note);
-                prop_assert_eq!(before.of(note.number), expected.get(&note.number).copied().unwrap_or(0));
-                expected.insert(note.number, note.removed);
+        fn the_last_note_on_a_resource_is_in_force(tombstones in tombstones(), from in -3..4_100_i64, most in 0..9_usize) {
+            let (mut in_force, mut expected) = (Tombstones::default(), BTreeMap::new());
+            for tombstone in &tombstones {
+                let before = in_force.clone();
+                in_force.add(*tombstone);
+                prop_assert_eq!(before.of(tombstone.number), expected.get(&tombstone.number).copied().unwrap_or(0));
+                expected.insert(tombstone.number, tombstone.removed);
             }
             expected.retain(|_, removed| *removed != 0);
-            prop_assert_eq!(removals.count(), expected.len());
-            for note in &notes {
-                prop_assert_eq!(removals.of(note.number), expected.get(&note.number).copied().unwrap_or(0));
+            prop_assert_eq!(in_force.count(), expected.len());
+            for tombstone in &tombstones {
+                prop_assert_eq!(in_force.of(tombstone.number), expected.get(&tombstone.number).copied().unwrap_or(0));
             }
             let some: Vec<_> = expected
                 .range(from..)
                 .take(most)
-                .map(|(&number, &removed)| Note { number, removed })
+                .map(|(&number, &removed)| Tombstone { number, removed })
                 .collect();
-            prop_assert_eq!(removals.from(from, most), some);
+            prop_assert_eq!(in_force.from(from, most), some);
         }
 
         #[test]
-        fn notes_come_back_from_their_bytes(notes in notes()) {
+        fn notes_come_back_from_their_bytes(tombstones in tombstones()) {
             let mut encoded = vec![1];
-            encode(&notes, &mut encoded);
-            prop_assert_eq!(decode(&encoded).collect::<Vec<_>>(), notes);
+            encode(&tombstones, &mut encoded);
+            prop_assert_eq!(decode(&encoded).collect::<Vec<_>>(), tombstones);
         }
     }
 }

@@ -13,14 +13,14 @@ use crate::domain::Applied;
 use crate::store::StoreError;
 use crate::store::sqlite::error::ApplyError;
 
-/// Something to read, which answers by itself.
+/// A read, which answers by itself.
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The queue of the threads. They end when the last of these is gone and what was queued is done.
 #[derive(Debug, Clone)]
 pub struct Readers {
     reads: Sender<Read>,
-    /// How many may wait.
+    /// How many reads may wait.
     most: usize,
 }
 

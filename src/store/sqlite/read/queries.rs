@@ -8,24 +8,24 @@ use crate::domain::{
 use crate::store::StoreError;
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
-use crate::store::sqlite::format::tags::{self, Removed};
+use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::{Record, RowReader};
-use crate::store::sqlite::index::{Known, Lookup};
-use crate::store::sqlite::log::{Published, Removals};
+use crate::store::sqlite::index::{Index, Lookup};
+use crate::store::sqlite::log::{Published, Tombstones};
 use crate::store::sqlite::write::Untag;
 
 /// Checks an untag, and changes nothing.
 pub fn check_untag(
     connection: &Connection,
     published: &Published,
-    known: &Known,
+    index: &Index,
     command: &UntagCommand,
 ) -> Result<Result<Changed, StoreError>, ApplyError> {
     let mut plan = Untag::plan(command);
     let missing = each_target(
         connection,
         published,
-        known,
+        index,
         &command.account,
         &command.targets,
         |record, removed| plan.add(record, removed),
@@ -33,38 +33,38 @@ pub fn check_untag(
     Ok(plan.finish(missing).answer)
 }
 
-/// What a list comes to: a page, or the places of the targets that do not exist.
+/// Reads a list: a page, or the positions of the targets that do not exist.
 pub fn list(
     connection: &Connection,
     published: &Published,
-    known: &Known,
+    index: &Index,
     query: &ListQuery,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
     match &query.targets {
-        Some(targets) => list_targets(connection, published, known, query, targets),
+        Some(targets) => list_targets(connection, published, index, query, targets),
         None => list_account(connection, published, query),
     }
 }
 
 /// Calls `found` with the record of every target that exists and what it has lost, all in one state of the store, and
-/// returns the places of the others.
+/// returns the positions of the others.
 fn each_target(
     connection: &Connection,
     published: &Published,
-    known: &Known,
+    index: &Index,
     account: &AccountId,
     targets: &Targets,
-    mut found: impl FnMut(&Record<'_>, Removed) -> Result<(), CorruptTags>,
+    mut found: impl FnMut(&Record<'_>, TagMask) -> Result<(), CorruptTags>,
 ) -> Result<Vec<usize>, ApplyError> {
-    let mut lookup = Lookup::new(connection, known)?;
+    let mut lookup = Lookup::new(connection, index)?;
     let mut numbers = Vec::with_capacity(targets.count());
     // Users neither come nor go, and keep their numbers: that needs no snapshot.
     let missing = lookup.each(account, targets, |_, record| {
         numbers.push(record.number);
         Ok::<_, ApplyError>(())
     })?;
-    let removed = |removals: &Removals| -> Vec<_> {
-        numbers.iter().map(|&number| removals.of(number)).collect()
+    let removed = |in_force: &Tombstones| -> Vec<_> {
+        numbers.iter().map(|&number| in_force.of(number)).collect()
     };
     let (_snapshot, removed) = published.snapshot(connection, removed)?;
     let mut rows = RowReader::new(connection)?;
@@ -78,7 +78,7 @@ fn each_target(
 fn list_targets(
     connection: &Connection,
     published: &Published,
-    known: &Known,
+    index: &Index,
     query: &ListQuery,
     targets: &Targets,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
@@ -87,7 +87,7 @@ fn list_targets(
     let missing = each_target(
         connection,
         published,
-        known,
+        index,
         account,
         targets,
         |record, removed| {
@@ -116,7 +116,7 @@ fn list_account(
          WHERE account_id = ?1 AND resource_type = ?2 AND resource_id >= ?3 \
          ORDER BY resource_id LIMIT ?4",
     )?;
-    let (_snapshot, removals) = published.snapshot(connection, Removals::clone)?;
+    let (_snapshot, in_force) = published.snapshot(connection, Tombstones::clone)?;
     // One more than a page looks at tells whether it has seen the last.
     let most = i64::try_from(SCAN_LIMIT + 1).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![
@@ -128,7 +128,7 @@ fn list_account(
     while let Some(row) = rows.next()? {
         let record = Record::of(row)?;
         let id = ResourceId::parse(record.id).map_err(|_| CorruptTags)?;
-        let tags = tags::decode(record.tags, removals.of(record.number))?;
+        let tags = tags::decode(record.tags, in_force.of(record.number))?;
         if page.add(&id, &tags).is_break() {
             break;
         }

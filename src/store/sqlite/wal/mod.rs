@@ -29,15 +29,15 @@ struct State {
     path: PathBuf,
     /// The file with the locks of those who use the WAL.
     shared_memory: PathBuf,
-    /// How many pages it may have before it has to begin anew.
+    /// How many pages the WAL may have before it has to begin anew.
     limit: u32,
-    /// How many it had after the last commit or checkpoint.
+    /// How many pages the WAL had after the last commit or checkpoint.
     pages: AtomicU32,
-    /// Held during a checkpoint: SQLite refuses one beside another.
+    /// A lock that is held during a checkpoint: SQLite refuses one beside another.
     checkpointing: Mutex<()>,
 }
 
-/// How long a WAL is.
+/// The length of a WAL, in pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
     /// The pages since it last began anew.
@@ -59,7 +59,7 @@ pub enum End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     Yes,
-    /// Somebody reads an older state.
+    /// Somebody reads an older state, and keeps the WAL.
     HeldByReader,
 }
 
@@ -91,27 +91,27 @@ impl Wal {
         }))
     }
 
-    /// How many pages it may have before it has to begin anew.
+    /// How many pages the WAL may have before it has to begin anew.
     pub fn limit(&self) -> u32 {
         self.0.limit
     }
 
-    /// How long the file is.
+    /// The length of the WAL's file, in bytes.
     pub fn bytes(&self) -> u64 {
         self.0.path.metadata().map_or(0, |file| file.len())
     }
 
-    /// Whether it has to begin anew. Until then nobody may begin to read who does not have to.
+    /// Whether the WAL has to begin anew. Until then nobody may begin to read who does not have to.
     pub fn is_long(&self) -> bool {
         self.0.pages.load(Ordering::Relaxed) > self.0.limit
     }
 
-    /// Reads how long it is.
+    /// Measures the WAL.
     pub fn measure(&self, connection: &Connection) -> rusqlite::Result<Extent> {
         self.run(connection, CheckpointMode::NOOP)
     }
 
-    /// Copies as much of it into the database as is possible without waiting for those who read or write.
+    /// Copies as much of the WAL into the database as is possible without waiting for those who read or write.
     pub fn checkpoint(&self, connection: &Connection) {
         let _alone = self.0.checkpointing.lock();
         if let Err(error) = self.run(connection, CheckpointMode::PASSIVE) {
@@ -119,7 +119,7 @@ impl Wal {
         }
     }
 
-    /// Brings it to its end, on the connection that writes. Waits so long for those who read an older state.
+    /// Brings the WAL to its end, on the connection that writes. Waits so long for those who read an older state.
     pub fn end(
         &self,
         writer: &Connection,
@@ -168,7 +168,7 @@ impl Wal {
         }
     }
 
-    /// Who reads the store now.
+    /// The processes that read the store now, as text.
     pub fn readers(&self) -> String {
         readers(&self.0.shared_memory)
     }

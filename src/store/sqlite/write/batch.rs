@@ -1,8 +1,8 @@
-//! Jobs that share a commit, and what was looked up for them.
+//! Jobs that share a commit, and what was looked up for them before.
 
 use super::job::Job;
-use super::untags::{self, Seen};
-use crate::store::sqlite::index::{Lookup, Sighting};
+use super::untags::{self, LookupResults};
+use crate::store::sqlite::index::{Lookup, LookupResult};
 
 /// Jobs that share a commit.
 pub struct Batch {
@@ -10,12 +10,12 @@ pub struct Batch {
     /// How many targets their untags have, and how many rows all of them name.
     targets: usize,
     rows: usize,
-    /// What there is of the targets of the first jobs, in their order.
-    sightings: Vec<Sighting>,
-    /// How many jobs these are of.
+    /// What was found of the targets of the first jobs, in their order.
+    results: Vec<LookupResult>,
+    /// How many jobs these results are of.
     looked_up: usize,
-    /// How many turns were over when the first of them was looked up.
-    over: Option<u64>,
+    /// The commit epoch that was completed when the first of them was looked up.
+    completed: Option<u64>,
 }
 
 impl Batch {
@@ -33,23 +33,23 @@ impl Batch {
         self.targets
     }
 
-    /// Looks up the targets that were not, in a state of the store in which so many turns are over.
-    pub fn look_up(&mut self, lookup: &mut Lookup<'_>, over: u64) -> rusqlite::Result<()> {
+    /// Looks up the targets that were not, in a state of the store in which this commit epoch is completed.
+    pub fn look_up(&mut self, lookup: &mut Lookup<'_>, completed: u64) -> rusqlite::Result<()> {
         let jobs = &self.jobs[self.looked_up..];
-        self.sightings.extend(untags::look_up(lookup, jobs)?);
+        self.results.extend(untags::look_up(lookup, jobs)?);
         self.looked_up = self.jobs.len();
-        self.over.get_or_insert(over);
+        self.completed.get_or_insert(completed);
         Ok(())
     }
 
-    /// Each job that was looked up, with what was seen of its targets.
-    pub fn each(&self) -> impl Iterator<Item = (&Job, Seen<'_>)> {
-        let over = self.over.unwrap_or_default();
-        let mut rest = self.sightings.as_slice();
+    /// Each job that was looked up, with what was found of its targets.
+    pub fn each(&self) -> impl Iterator<Item = (&Job, LookupResults<'_>)> {
+        let completed = self.completed.unwrap_or_default();
+        let mut rest = self.results.as_slice();
         self.jobs[..self.looked_up].iter().map(move |job| {
-            let (sightings, others) = rest.split_at(job.targets());
+            let (results, others) = rest.split_at(job.targets());
             rest = others;
-            (job, Seen { sightings, over })
+            (job, LookupResults { results, completed })
         })
     }
 }
@@ -60,9 +60,9 @@ impl From<Job> for Batch {
             targets: job.targets(),
             rows: job.rows(),
             jobs: vec![job],
-            sightings: Vec::new(),
+            results: Vec::new(),
             looked_up: 0,
-            over: None,
+            completed: None,
         }
     }
 }

@@ -12,26 +12,28 @@ use tracing::Span;
 use super::batch::Batch;
 use super::job::{Job, Outcome, Work};
 use super::plan::{Plan, plan_tag};
-use super::untags::{self, Seen};
+use super::untags::{self, LookupResults};
 use crate::domain::{Applied, Changed};
 use crate::store::StoreError;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::{self, Rewriter, RowReader};
-use crate::store::sqlite::index::{Known, Lookup};
-use crate::store::sqlite::log::{NoteTable, Occasion, Published, Removals, Uncommitted};
+use crate::store::sqlite::index::{Index, Lookup};
+use crate::store::sqlite::log::{
+    CompactionTrigger, Published, TombstoneLog, Tombstones, Uncommitted,
+};
 use crate::telemetry::metrics::metrics;
 
-/// What it takes to write.
+/// The writer: the connection that writes, and what follows from each commit.
 pub struct Writer {
     connection: Connection,
     checkpointer: Checkpointer,
     published: Published,
-    notes: NoteTable,
-    known: Known,
-    /// How many turns are over.
-    over: Arc<AtomicU64>,
-    /// Of the open transaction.
+    tombstones: TombstoneLog,
+    index: Index,
+    /// The last commit epoch that is completed.
+    completed: Arc<AtomicU64>,
+    /// The changes of the open transaction.
     changes: Uncommitted,
     /// Whether the last commit that had something to write has failed.
     last_commit_failed: bool,
@@ -41,18 +43,18 @@ impl Writer {
     pub fn new(
         connection: Connection,
         checkpointer: Checkpointer,
-        notes: NoteTable,
+        tombstones: TombstoneLog,
         published: Published,
-        known: Known,
-        over: Arc<AtomicU64>,
+        index: Index,
+        completed: Arc<AtomicU64>,
     ) -> Self {
         Self {
             connection,
             checkpointer,
             published,
-            notes,
-            known,
-            over,
+            tombstones,
+            index,
+            completed,
             changes: Uncommitted::default(),
             last_commit_failed: false,
         }
@@ -64,22 +66,22 @@ impl Writer {
         self.connection
     }
 
-    /// Commits a batch. Where that changes nothing, there is time to fold notes, as long as nobody waits (`is_idle`).
-    pub fn turn(&mut self, batch: Batch, is_idle: impl Fn() -> bool) {
-        // Before the lock is gone, and the next turn begins.
-        let _whole = Whole;
-        let turn = self.over.load(Ordering::Relaxed) + 1;
-        self.changes.rewrites.begin(turn);
+    /// Commits a batch. Where that changes nothing, there is time for compaction, as long as nobody waits (`is_idle`).
+    pub fn run(&mut self, batch: Batch, is_idle: impl Fn() -> bool) {
+        // Before the lock is gone, and the next commit epoch begins.
+        let _guard = AbortOnPanic;
+        let epoch = self.completed.load(Ordering::Relaxed) + 1;
+        self.changes.recent_writes.begin(epoch);
         // Readiness asks every second, so that this comes soon after the last change.
         let has_changes = batch.jobs.iter().any(Job::is_change);
         self.commit(batch);
         if !has_changes && !self.last_commit_failed {
-            while is_idle() && self.fold() {}
+            while is_idle() && self.compact() {}
             if is_idle() {
                 self.checkpointer.idle(&self.connection);
             }
         }
-        self.over.store(turn, Ordering::Release);
+        self.completed.store(epoch, Ordering::Release);
     }
 
     /// Applies a batch in one transaction and answers. Where that fails, each job gets a transaction of its own, so
@@ -139,10 +141,11 @@ impl Writer {
         }
     }
 
-    /// Folds some notes into their rows. Returns whether there is more to do now.
-    fn fold(&mut self) -> bool {
-        // What the log can't be rid of as fast makes it longer.
-        if self.checkpointer.is_behind() || !self.notes.has_rest(&self.published.newest().removals)
+    /// Compacts some tombstones into their rows. Returns whether there is more to do now.
+    fn compact(&mut self) -> bool {
+        // What can't be checkpointed as fast makes the WAL longer.
+        if self.checkpointer.is_behind()
+            || !self.tombstones.has_rest(&self.published.newest().in_force)
         {
             return false;
         }
@@ -151,17 +154,17 @@ impl Writer {
         match begun.and_then(|()| self.transact(None)) {
             Ok(_) => {
                 self.checkpointer.committed(&self.connection);
-                self.notes.is_sweeping()
+                self.tombstones.is_compacting()
             }
             Err((error, _)) => {
-                // The notes stay, and are as durable as rows.
-                tracing::warn!(%error, "cannot fold removals into their rows");
+                // The tombstones stay, and are as durable as rows.
+                tracing::warn!(%error, "cannot compact tombstones into their rows");
                 false
             }
         }
     }
 
-    /// Applies a batch in the open transaction, and ends that. Without a batch, there is time to fold notes.
+    /// Applies a batch in the open transaction, and ends that. Without a batch, there is time for compaction.
     fn transact(
         &mut self,
         batch: Option<&mut Batch>,
@@ -172,10 +175,10 @@ impl Writer {
             .and_then(|(sequence, outcomes)| {
                 let committed = self.connection.execute_batch("COMMIT");
                 committed.map_err(after_commit)?;
-                self.notes.committed(sequence, &self.changes);
-                self.known.roster.wrote(self.changes.rewritten());
-                let unfolded = self.published.publish(sequence, self.changes.notes());
-                metrics().store.set_unfolded(unfolded);
+                self.tombstones.committed(sequence, &self.changes);
+                self.index.summaries.wrote(self.changes.rewritten());
+                let uncompacted = self.published.publish(sequence, self.changes.tombstones());
+                metrics().store.set_uncompacted(uncompacted);
                 Ok(outcomes)
             });
         if result.is_err() && !self.connection.is_autocommit() {
@@ -185,42 +188,42 @@ impl Writer {
         result
     }
 
-    /// Returns the sequence of the newest notes too. `Err` only where the transaction is lost; a job that is refused has
+    /// Applies all jobs. Returns the sequence of the newest tombstones too. `Err` only where the transaction is lost; a job that is refused has
     /// changed nothing in it.
     fn apply_all(&mut self, batch: Option<&mut Batch>) -> Result<(i64, Vec<Outcome>), ApplyError> {
         let Self {
             connection,
-            notes,
+            tombstones,
             changes,
             ..
         } = self;
-        notes.begin(changes);
+        tombstones.begin(changes);
         let newest = self.published.newest();
         let mut rows = Rows {
             connection,
-            lookup: Lookup::new(connection, &self.known)?,
+            lookup: Lookup::new(connection, &self.index)?,
             rewriter: Rewriter::new(connection)?,
-            removals: &newest.removals,
+            in_force: &newest.in_force,
             touch: self.last_commit_failed,
         };
         let mut outcomes = Vec::new();
-        let mut occasion = Occasion::Idle;
+        let mut trigger = CompactionTrigger::Idle;
         if let Some(batch) = batch {
-            occasion = Occasion::Commit;
-            batch.look_up(&mut rows.lookup, self.over.load(Ordering::Relaxed))?;
+            trigger = CompactionTrigger::Commit;
+            batch.look_up(&mut rows.lookup, self.completed.load(Ordering::Relaxed))?;
             for (job, seen) in batch.each() {
                 outcomes.push(rows.apply(job, &seen, changes)?);
             }
         }
-        notes.fold(
+        tombstones.compact(
             connection,
-            occasion,
-            rows.removals,
+            trigger,
+            rows.in_force,
             changes,
             &mut RowReader::new(connection)?,
             &mut rows.rewriter,
         )?;
-        Ok((notes.insert(connection, changes)?, outcomes))
+        Ok((tombstones.insert(connection, changes)?, outcomes))
     }
 }
 
@@ -229,27 +232,27 @@ struct Rows<'connection> {
     connection: &'connection Connection,
     lookup: Lookup<'connection>,
     rewriter: Rewriter<'connection>,
-    removals: &'connection Removals,
+    in_force: &'connection Tombstones,
     /// Whether a check has to write.
     touch: bool,
 }
 
 impl Rows<'_> {
-    /// An untag comes with what was seen of its targets.
+    /// Applies a job. An untag comes with what was found of its targets.
     fn apply(
         &mut self,
         job: &Job,
-        seen: &Seen<'_>,
+        seen: &LookupResults<'_>,
         changes: &mut Uncommitted,
     ) -> Result<Outcome, ApplyError> {
         let Self {
-            lookup, removals, ..
+            lookup, in_force, ..
         } = self;
         let plan = match &job.work {
             // Nobody waits for the answer.
             _ if job.is_abandoned() => return Ok(Err(StoreError::stopped(Applied::No))),
-            Work::Untag(command) => untags::plan(command, seen, lookup, changes, removals),
-            Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, removals)),
+            Work::Untag(command) => untags::plan(command, seen, lookup, changes, in_force),
+            Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, in_force)),
             Work::Check => {
                 if self.touch {
                     format::touch(self.connection)?;
@@ -261,15 +264,15 @@ impl Rows<'_> {
         match plan {
             Ok(Plan {
                 answer,
-                notes,
+                tombstones,
                 rewrites,
             }) => {
                 for rewrite in rewrites {
                     self.rewriter.write(&rewrite)?;
                     changes.rewrote(rewrite);
                 }
-                for note in notes {
-                    changes.note(note);
+                for tombstone in tombstones {
+                    changes.add(tombstone);
                 }
                 Ok(answer)
             }
@@ -279,11 +282,11 @@ impl Rows<'_> {
     }
 }
 
-/// Ends the process with the first panic: nobody may go on with a store that stopped half-way, but start again from what is
-/// on the disk.
-pub struct Whole;
+/// A guard that ends the process with the first panic of its thread: nobody may go on with a store that
+/// stopped half-way, but start again from what is on the disk.
+pub struct AbortOnPanic;
 
-impl Drop for Whole {
+impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
             tracing::error!("the store's writer has panicked; ending the process");
@@ -292,7 +295,8 @@ impl Drop for Whole {
     }
 }
 
-/// After a full disk the log has no whole commit; after any other failure it may have one that reached the disk.
+/// What a failed COMMIT may have done: after a full disk the WAL has no whole commit, and after any other failure it may have
+/// one that reached the disk.
 fn after_commit(error: rusqlite::Error) -> (ApplyError, Applied) {
     let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
     (

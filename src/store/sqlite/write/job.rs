@@ -8,7 +8,7 @@ use crate::domain::{Changed, TagCommand, UntagCommand};
 use crate::store::StoreError;
 use crate::telemetry::trace::Change;
 
-/// Something to do, and where the answer goes.
+/// A job: something to do, and where the answer goes.
 pub struct Job {
     pub work: Work,
     pub reply: oneshot::Sender<Outcome>,
@@ -16,14 +16,14 @@ pub struct Job {
     pub trace: Option<Change>,
 }
 
-/// What came of a job.
+/// The outcome of a job.
 pub type Outcome = Result<Changed, StoreError>;
 
-/// What there is to do.
+/// The work of a job.
 pub enum Work {
     Untag(Arc<UntagCommand>),
     Tag(Arc<TagCommand>),
-    /// Find out whether commits get through.
+    /// Finds out whether commits get through.
     Check,
 }
 

@@ -1,17 +1,17 @@
-//! One command against the tables: first everything is looked up and checked, then what changes is noted or written.
+//! What one command comes to: everything is looked up and checked before anything is written.
 
 use crate::domain::{Changed, TagCommand, UntagCommand, limits};
 use crate::store::StoreError;
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
-use crate::store::sqlite::format::tags::{self, Removed};
-use crate::store::sqlite::format::tombstone::Note;
+use crate::store::sqlite::format::tags::{self, TagMask};
+use crate::store::sqlite::format::tombstone::Tombstone;
 use crate::store::sqlite::format::{Record, Rewrite};
 use crate::store::sqlite::index::Lookup;
 
-/// What a command comes to: its answer, the removals to note for it and the rows to write.
+/// The plan of a command: its answer, its tombstones and the rows to write.
 pub struct Plan {
     pub answer: Result<Changed, StoreError>,
-    pub notes: Vec<Note>,
+    pub tombstones: Vec<Tombstone>,
     pub rewrites: Vec<Rewrite>,
 }
 
@@ -19,18 +19,18 @@ impl Plan {
     fn refused(error: StoreError) -> Self {
         Self {
             answer: Err(error),
-            notes: Vec::new(),
+            tombstones: Vec::new(),
             rewrites: Vec::new(),
         }
     }
 }
 
-/// Works out an untag, record by record.
+/// Plans an untag, record by record.
 pub struct Untag<'command> {
     command: &'command UntagCommand,
     resources: usize,
     tags: usize,
-    notes: Vec<Note>,
+    tombstones: Vec<Tombstone>,
 }
 
 impl<'command> Untag<'command> {
@@ -39,23 +39,23 @@ impl<'command> Untag<'command> {
             command,
             resources: 0,
             tags: 0,
-            notes: Vec::new(),
+            tombstones: Vec::new(),
         }
     }
 
     /// Takes the next record, which has lost these tags already.
-    pub fn add(&mut self, record: &Record<'_>, removed: Removed) -> Result<(), CorruptTags> {
+    pub fn add(&mut self, record: &Record<'_>, removed: TagMask) -> Result<(), CorruptTags> {
         let selected = tags::selected(record.tags, removed, &self.command.selection)?;
         self.add_selected(record.number, removed, selected);
         Ok(())
     }
 
     /// As `add`, of a record some of whose tags are selected and not removed.
-    pub fn add_selected(&mut self, number: i64, removed: Removed, selected: Removed) {
+    pub fn add_selected(&mut self, number: i64, removed: TagMask, selected: TagMask) {
         self.resources += 1;
         if selected != 0 {
             self.tags += selected.count_ones() as usize;
-            self.notes.push(Note {
+            self.tombstones.push(Tombstone {
                 number,
                 removed: removed | selected,
             });
@@ -69,20 +69,20 @@ impl<'command> Untag<'command> {
         }
         Plan {
             answer: Ok(Changed::count(self.resources, self.tags)),
-            notes: self.notes,
+            tombstones: self.tombstones,
             rewrites: Vec::new(),
         }
     }
 }
 
-/// Works out a tag. `removed` tells what a record, by its number, has lost already.
+/// Plans a tag. `removed` tells what a record, by its number, has lost already.
 pub fn plan_tag(
     lookup: &mut Lookup<'_>,
     command: &TagCommand,
-    removed: impl Fn(i64) -> Removed,
+    removed: impl Fn(i64) -> TagMask,
 ) -> Result<Plan, ApplyError> {
     let mut over_limit = Vec::new();
-    let mut notes = Vec::new();
+    let mut tombstones = Vec::new();
     let mut rewrites = Vec::new();
     let missing = lookup.each(
         &command.account,
@@ -99,7 +99,7 @@ pub fn plan_tag(
                 over_limit.push(position);
             } else if tags != encoded || removed != 0 {
                 if removed != 0 {
-                    notes.push(Note { number, removed: 0 });
+                    tombstones.push(Tombstone { number, removed: 0 });
                 }
                 rewrites.push(Rewrite { number, tags });
             }
@@ -115,7 +115,7 @@ pub fn plan_tag(
     let resources = command.targets.count();
     Ok(Plan {
         answer: Ok(Changed::count(resources, resources * command.tags.len())),
-        notes,
+        tombstones,
         rewrites,
     })
 }

@@ -1,5 +1,5 @@
-//! The threads that write, and whose turn it is. One at a time commits. As long as there is little to look up, the same
-//! thread takes what is queued and does all of it. Where there is much, another goes on with the queue meanwhile, and
+//! The threads that write, and the queue that they take jobs from. One at a time commits. As long as there is little to look up,
+//! the same thread takes what is queued and does all of it. Where there is much, another goes on with the queue meanwhile, and
 //! only the commits come one after the other: nine tenths of a large untag are its search for the records.
 
 use std::convert::Infallible;
@@ -14,12 +14,12 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
-use super::commit::{Whole, Writer};
+use super::commit::{AbortOnPanic, Writer};
 use super::job::Job;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::format::DataDirectory;
-use crate::store::sqlite::index::{Known, Lookup, Room};
-use crate::store::sqlite::log::{Logged, NoteTable, Published};
+use crate::store::sqlite::index::{Index, Lookup, MemoryBudget};
+use crate::store::sqlite::log::{Published, StoredTombstones, TombstoneLog};
 use crate::store::sqlite::options::Options;
 use crate::store::sqlite::wal::Wal;
 
@@ -27,59 +27,59 @@ const NAME: &str = "store-writer";
 /// How many rows the jobs of a commit may name before it takes no more: bounds how much it adds to the WAL.
 const MOST_ROWS: usize = 2048;
 
-/// What the threads work with.
+/// All that the threads that write work with.
 pub struct Setup {
     pub options: Options,
     pub directory: DataDirectory,
     pub connection: Connection,
-    /// One for each thread that takes turns, for what it looks up before its turn.
+    /// One for each thread that writes, for what it looks up before it commits.
     pub ahead: Vec<Connection>,
     pub checkpointer: Connection,
     pub wal: Wal,
     /// The threads that read, which end before the connection that writes.
     pub readers: Vec<JoinHandle<()>>,
-    /// What the table of notes holds, and where what becomes of it is published.
-    pub logged: Logged,
+    /// What the table of tombstones holds, and where what becomes of it is published.
+    pub stored: StoredTombstones,
     pub published: Published,
-    pub known: Known,
+    pub index: Index,
     pub jobs: mpsc::Receiver<Job>,
     /// Checks, which pass what is queued. A job that wakes a thread follows each.
     pub checks: Receiver<Job>,
-    /// Goes when the store is closed.
+    /// A sender that is dropped when the store is closed.
     pub closed: Sender<Infallible>,
 }
 
 /// Starts the threads. They end when the last sender is gone and what was queued is done.
 pub fn start(setup: Setup) -> std::io::Result<()> {
-    let room = Room {
-        bytes: setup.options.known_bytes,
-        file_bytes: setup.options.known_file_bytes,
+    let budget = MemoryBudget {
+        bytes: setup.options.index_bytes,
+        file_bytes: setup.options.index_file_bytes,
         file: setup.directory.scratch(),
     };
     let checkpointer = Checkpointer::start(
         setup.checkpointer,
         setup.wal.clone(),
-        setup.known.clone(),
-        room,
+        setup.index.clone(),
+        budget,
     )?;
-    let over = Arc::new(AtomicU64::new(0));
+    let completed = Arc::new(AtomicU64::new(0));
     let writer = Writer::new(
         setup.connection,
         checkpointer,
-        NoteTable::new(&setup.logged, setup.options.unfolded),
+        TombstoneLog::new(&setup.stored, setup.options.uncompacted),
         setup.published,
-        setup.known.clone(),
-        Arc::clone(&over),
+        setup.index.clone(),
+        Arc::clone(&completed),
     );
-    drop(setup.logged);
-    let turns = Turns {
+    drop(setup.stored);
+    let queue = Queue {
         options: setup.options,
-        known: setup.known,
+        index: setup.index,
         jobs: Mutex::new(setup.jobs),
         checks: setup.checks,
         preparing: AtomicUsize::new(0),
         wal: setup.wal.clone(),
-        over,
+        completed,
         writer: Mutex::new(writer),
     };
     let (directory, ahead, wal) = (setup.directory, setup.ahead, setup.wal);
@@ -88,15 +88,15 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
     let body = move || {
         thread::scope(|scope| {
             for connection in ahead {
-                let turns = &turns;
+                let queue = &queue;
                 let thread = thread::Builder::new().name(NAME.to_owned());
-                let started = thread.spawn_scoped(scope, move || turns.run(&connection));
+                let started = thread.spawn_scoped(scope, move || queue.run(&connection));
                 if let Err(error) = started {
                     tracing::error!(%error, "cannot start a thread that writes");
                 }
             }
         });
-        let connection = turns.writer.into_inner().stop();
+        let connection = queue.writer.into_inner().stop();
         for reader in readers {
             let _ = reader.join();
         }
@@ -113,23 +113,23 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         .map(drop)
 }
 
-struct Turns {
+struct Queue {
     options: Options,
-    known: Known,
+    index: Index,
     jobs: Mutex<mpsc::Receiver<Job>>,
     checks: Receiver<Job>,
     /// How many threads look up what they are going to commit.
     preparing: AtomicUsize,
     wal: Wal,
-    /// How many turns are over.
-    over: Arc<AtomicU64>,
+    /// The last commit epoch that is completed.
+    completed: Arc<AtomicU64>,
     /// A fair lock: a thread that commits one small batch after the other must not keep those out that are prepared.
     writer: Mutex<Writer>,
 }
 
-impl Turns {
+impl Queue {
     fn run(&self, ahead: &Connection) {
-        let _whole = Whole;
+        let _guard = AbortOnPanic;
         while self.work(ahead).is_continue() {}
     }
 
@@ -153,20 +153,20 @@ impl Turns {
                 break batch;
             }
             self.add_checks(&mut batch);
-            writer.turn(batch, || {
+            writer.run(batch, || {
                 jobs.is_empty() && self.preparing.load(Ordering::Acquire) == 0
             });
         };
         self.preparing.fetch_add(1, Ordering::AcqRel);
         drop(jobs);
         if let Err(error) = self.look_up(&mut batch, ahead) {
-            // In its turn it is tried again, and answered.
+            // Before its commit it is tried again, and answered.
             tracing::warn!(%error, "cannot look up ahead of a commit");
         }
         let mut writer = self.writer.lock();
         self.preparing.fetch_sub(1, Ordering::AcqRel);
         self.add_checks(&mut batch);
-        writer.turn(batch, || false);
+        writer.run(batch, || false);
         ControlFlow::Continue(())
     }
 
@@ -191,15 +191,15 @@ impl Turns {
         }
     }
 
-    /// Looks up the targets of a batch, in one state of the store. While the WAL is too long nobody may hold one, and
-    /// targets are looked up in the batch's turn.
+    /// Looks up the targets of a batch ahead of its commit, in one state of the store. While the WAL is too long nobody may hold one, and
+    /// targets are looked up by the writer.
     fn look_up(&self, batch: &mut Batch, ahead: &Connection) -> rusqlite::Result<()> {
         if self.wal.is_long() {
             return Ok(());
         }
-        let over = self.over.load(Ordering::Acquire);
+        let completed = self.completed.load(Ordering::Acquire);
         // Dropped, it rolls back.
         let _snapshot = ahead.unchecked_transaction()?;
-        batch.look_up(&mut Lookup::new(ahead, &self.known)?, over)
+        batch.look_up(&mut Lookup::new(ahead, &self.index)?, completed)
     }
 }

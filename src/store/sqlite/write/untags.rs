@@ -6,8 +6,8 @@ use super::plan::{Plan, Untag};
 use crate::domain::UntagCommand;
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags;
-use crate::store::sqlite::index::{Key, Lookup, Sighting};
-use crate::store::sqlite::log::{Removals, Uncommitted};
+use crate::store::sqlite::index::{Key, Lookup, LookupResult};
+use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// A target of one of the commands.
 struct Target<'command> {
@@ -15,41 +15,41 @@ struct Target<'command> {
     guess: Option<i64>,
     key: Key<'command>,
     command: &'command UntagCommand,
-    /// Its place among the targets of all commands.
-    place: usize,
+    /// The slot of its result among those of all commands.
+    slot: usize,
 }
 
-/// What was seen of the targets of an untag.
-pub struct Seen<'batch> {
-    pub sightings: &'batch [Sighting],
-    /// How many turns were over then, at least.
-    pub over: u64,
+/// What was found of the targets of an untag.
+pub struct LookupResults<'batch> {
+    pub results: &'batch [LookupResult],
+    /// The commit epoch that was completed then, at least.
+    pub completed: u64,
 }
 
-/// Looks up the targets of these jobs, and returns what there is of them in their order.
-pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Sighting>> {
-    let mut sightings = Vec::with_capacity(jobs.len());
+/// Looks up the targets of these jobs, and returns what was found of them in their order.
+pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<LookupResult>> {
+    let mut results = Vec::with_capacity(jobs.len());
     let mut targets = Vec::new();
     for job in jobs {
-        let first = sightings.len();
-        sightings.resize(first + job.targets(), Sighting::Missing);
+        let first = results.len();
+        results.resize(first + job.targets(), LookupResult::Missing);
         if let Work::Untag(command) = &job.work
             && !job.is_abandoned()
         {
             for position in 0..command.targets.count() {
                 let key = Key::of(&command.account, &command.targets, position);
-                let place = first + position;
+                let slot = first + position;
                 let mut numbers = lookup.numbers(key);
-                let known = lookup.known(numbers.clone(), key, &command.selection);
-                if let Some((number, selected)) = known {
-                    sightings[place] = Sighting::Record { number, selected };
+                let index = lookup.selected(numbers.clone(), key, &command.selection);
+                if let Some((number, selected)) = index {
+                    results[slot] = LookupResult::Record { number, selected };
                     continue;
                 }
                 targets.push(Target {
                     guess: numbers.next(),
                     key,
                     command,
-                    place,
+                    slot,
                 });
             }
         }
@@ -59,51 +59,53 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Si
         (target.guess, target.guess.is_none().then_some(target.key))
     });
     for target in targets {
-        sightings[target.place] = see(lookup, target.key, target.command)?;
+        results[target.slot] = look_up_one(lookup, target.key, target.command)?;
     }
-    Ok(sightings)
+    Ok(results)
 }
 
-fn see(
+fn look_up_one(
     lookup: &mut Lookup<'_>,
     key: Key<'_>,
     command: &UntagCommand,
-) -> rusqlite::Result<Sighting> {
-    let sighting = lookup.find(key, |record| {
+) -> rusqlite::Result<LookupResult> {
+    let result = lookup.find(key, |record| {
         match tags::selected(record.tags, 0, &command.selection) {
-            Ok(selected) => Sighting::Record {
+            Ok(selected) => LookupResult::Record {
                 number: record.number,
                 selected,
             },
-            Err(CorruptTags) => Sighting::Corrupt,
+            Err(CorruptTags) => LookupResult::Corrupt,
         }
     })?;
-    Ok(sighting.unwrap_or(Sighting::Missing))
+    Ok(result.unwrap_or(LookupResult::Missing))
 }
 
-/// Works out an untag from what was seen of its targets. Rows that may have been written since are looked up again.
+/// Plans an untag from what was found of its targets. Rows that may have been written since are looked up again.
 pub fn plan(
     command: &UntagCommand,
-    seen: &Seen<'_>,
+    seen: &LookupResults<'_>,
     lookup: &mut Lookup<'_>,
     changes: &Uncommitted,
-    removals: &Removals,
+    in_force: &Tombstones,
 ) -> Result<Plan, ApplyError> {
     let mut plan = Untag::plan(command);
     let mut missing = Vec::new();
-    for (position, &sighting) in seen.sightings.iter().enumerate() {
-        let sighting = match sighting {
-            Sighting::Record { number, .. } if changes.rewrites.since(seen.over, number) => {
+    for (position, &result) in seen.results.iter().enumerate() {
+        let result = match result {
+            LookupResult::Record { number, .. }
+                if changes.recent_writes.since(seen.completed, number) =>
+            {
                 let key = Key::of(&command.account, &command.targets, position);
-                see(lookup, key, command)?
+                look_up_one(lookup, key, command)?
             }
-            sighting => sighting,
+            result => result,
         };
-        match sighting {
-            Sighting::Missing => missing.push(position),
-            Sighting::Corrupt => return Err(CorruptTags.into()),
-            Sighting::Record { number, selected } => {
-                let removed = changes.of(number, removals);
+        match result {
+            LookupResult::Missing => missing.push(position),
+            LookupResult::Corrupt => return Err(CorruptTags.into()),
+            LookupResult::Record { number, selected } => {
+                let removed = changes.of(number, in_force);
                 plan.add_selected(number, removed, selected & !removed);
             }
         }
