@@ -1,5 +1,7 @@
 //! Whom a client certificate names: by the rules of SPIFFE-ID and X.509-SVID, or by a DNS name.
 
+use std::time::{Duration, SystemTime};
+
 use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -103,6 +105,14 @@ pub fn caller_of(certificate: &[u8]) -> Result<Caller, CertificateError> {
         ([], None) => Err(CertificateError::NoName),
         (several, _) => Err(CertificateError::Uris(several.len())),
     }
+}
+
+/// When a certificate expires.
+#[must_use]
+pub fn expiry_of(certificate: &[u8]) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?))
 }
 
 /// Whether a certificate may sign others, or lists of revoked ones.

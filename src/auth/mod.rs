@@ -12,7 +12,7 @@ pub mod token;
 
 pub use authenticator::{Authenticator, Credentials, Demand, Keys, Tokens, Unauthenticated};
 pub use authority::Authority;
-pub use certificate::{CertificateError, caller_of, check_spiffe_id};
+pub use certificate::{CertificateError, caller_of, check_spiffe_id, expiry_of};
 pub use failures::FailureLimit;
 pub use policy::{
     Attempt, Decision, Denial, Explanation, IneffectiveDeny, InvalidTime, PolicyError, PolicySet,

@@ -45,6 +45,12 @@ pub struct LimitArguments {
         value_parser = clap::value_parser!(u32).range(1_024..=65_536))]
     max_message_bytes: u32,
 
+    /// How much memory requests and answers may take that are under way, in bytes. Each connection may hold an eighth of what
+    /// is free; what is over is refused with RESOURCE_EXHAUSTED. An eighth of the whole is for those who are not identified.
+    #[arg(long, env = "UNTAG_MAX_HELD_BYTES", value_name = "BYTES", default_value = "67108864",
+        value_parser = clap::value_parser!(u32).range(1_048_576..))]
+    max_held_bytes: u32,
+
     /// How many requests are carried out at a time; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "UNTAG_MAX_REQUESTS_IN_FLIGHT", value_name = "REQUESTS", default_value = "16384",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -106,6 +112,7 @@ impl LimitArguments {
             handshakes: count(self.max_handshakes),
             streams: self.max_streams,
             reset_streams: count(self.max_reset_streams),
+            held_bytes: count(self.max_held_bytes),
             header_list_bytes: self.max_header_list_bytes,
             handshake_timeout: self.handshake_timeout,
             idle_timeout: self.idle_timeout,

@@ -2,12 +2,17 @@
 //!
 //! A service that decodes the first message and passes over what follows would carry out half of what it was sent.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
+use super::budget::Charge;
 use super::completion::NOT_ONE_MESSAGE;
-use crate::domain::{Error, Fault, FaultCode};
+use super::handler::over_budget;
+use super::held::Held;
+use crate::domain::{Applied, Error, Fault, FaultCode};
 
 /// What stands before each message (PROTOCOL-HTTP2): a flag, and the length in four bytes.
 const PREFIX_BYTES: usize = 5;
@@ -20,11 +25,33 @@ enum Received {
     Whole(Bytes),
 }
 
-/// Reads a body that has to be one message of at most so many bytes, with its prefix.
+/// How long whoever is not identified may take to send a message, in whole.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads a message, as [`read`], with what its request holds.
 ///
 /// # Errors
-/// For a body that is anything else, as soon as that is known.
-pub async fn read<B>(body: B, limit: usize) -> Result<Bytes, Error>
+/// As [`read`], and for a stranger who takes too long.
+pub async fn read_charged<B>(body: B, limit: usize, held: &Held) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut charge = held.beside(0).map_err(over_budget)?;
+    let reading = read(body, limit, &mut charge);
+    if !held.is_strangers() {
+        return reading.await;
+    }
+    match tokio::time::timeout(STRANGERS_PATIENCE, reading).await {
+        Ok(read) => read,
+        Err(_) => Err(Error::DeadlineExceeded(Applied::No)),
+    }
+}
+
+/// Reads a body that has to be one message of at most so many bytes, with its prefix. What is here of it is charged.
+///
+/// # Errors
+/// For a body that is anything else, as soon as that is known, and where there is no budget for it.
+async fn read<B>(body: B, limit: usize, charge: &mut Charge) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
 {
@@ -39,6 +66,7 @@ where
             && !data.is_empty()
         {
             received = received.and(data, limit)?;
+            charge.grow_to(received.bytes()).map_err(over_budget)?;
         }
     }
     match received {
@@ -49,6 +77,15 @@ where
 }
 
 impl Received {
+    /// What it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Part(part) => part.capacity(),
+            Self::Whole(message) => message.len(),
+        }
+    }
+
     fn and(self, data: Bytes, limit: usize) -> Result<Self, Error> {
         match self {
             Self::Whole(_) => Err(second_message()),
@@ -119,6 +156,7 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
+    use crate::grpc::budget::{Budget, Holder, Holdings};
 
     /// What is read of these DATA frames, with a limit of 3 bytes.
     async fn read_of(frames: &[&'static [u8]]) -> Result<Bytes, String> {
@@ -127,7 +165,10 @@ mod tests {
             .map(|frame| Ok::<_, Infallible>(Frame::data(Bytes::from_static(frame))))
             .collect();
         let body = StreamBody::new(futures_util::stream::iter(frames));
-        read(body, 3).await.map_err(|error| error.to_string())
+        let holdings = Holdings::of(Budget::new(1 << 20));
+        let mut charge = holdings.charge(Holder::Caller, 0).unwrap();
+        let message = read(body, 3, &mut charge).await;
+        message.map_err(|error| error.to_string())
     }
 
     #[tokio::test]

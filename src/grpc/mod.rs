@@ -2,6 +2,7 @@
 
 mod admission;
 mod bearer;
+mod budget;
 mod codec;
 mod completion;
 mod context;
@@ -9,6 +10,7 @@ mod deadline;
 mod handler;
 mod headers;
 mod health;
+mod held;
 mod in_flight;
 mod log_line;
 mod message;
@@ -28,6 +30,7 @@ use prost::DecodeError;
 use tonic::service::{Routes, RoutesBuilder};
 
 pub use admission::Admission;
+pub use budget::{Budget, Charge, Holder, OverBudget};
 pub(crate) use handler::shutting_down;
 pub use handler::{Authenticated, Handler, Parts as HandlerParts};
 pub use headers::{REQUEST_ID_HEADER, client_request_id, return_client_request_id};
@@ -107,7 +110,7 @@ pub fn public_services<S: Store>(
         ])?;
         let v1 = reflection::v1::Service(Arc::clone(&reflection));
         let v1alpha = reflection::v1alpha::Service(reflection);
-        let limit = settings.max_message_bytes;
+        let limit = reflection::LARGEST_REQUEST;
         routes
             .add_service(
                 reflection::v1::ServerReflectionServer::new(v1).max_decoding_message_size(limit),

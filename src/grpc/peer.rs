@@ -2,16 +2,19 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::budget::{Budget, Charge, Holder, Holdings, OverBudget};
+use super::held::Held;
 use super::in_flight::InFlightGuard;
 use super::status;
 use crate::auth::CertificateError;
@@ -23,14 +26,25 @@ use crate::telemetry::metrics::Call;
 pub struct Peer {
     /// Its address.
     pub address: IpAddr,
-    /// Whom its certificate names, or why that is nobody.
-    pub certificate: Result<Caller, CertificateError>,
     /// Whether it speaks TLS.
     pub secure: bool,
+    certificate: OnceLock<Result<Caller, CertificateError>>,
+    is_identified: AtomicBool,
+    holdings: Arc<Holdings>,
+    strangers: AtomicUsize,
+    refusals: AtomicUsize,
+    answered: AtomicUsize,
+    ended: CancellationToken,
+    reason: OnceLock<&'static str>,
     connected: Instant,
     streams: Running,
     tag_requests: Running,
 }
+
+/// How many requests a connection may have open at a time that are of nobody who is identified, or ask for health.
+const MOST_STRANGERS: usize = 32;
+/// How many refusals for want of budget a connection may leave untaken: they are what it costs then.
+const MOST_REFUSALS: usize = 64;
 
 /// How many are running, and when the last one ended or the first one began: milliseconds after the connection.
 #[derive(Debug, Default)]
@@ -42,19 +56,103 @@ struct Running {
 impl Peer {
     /// A peer that has just connected.
     #[must_use]
-    pub fn new(
-        address: IpAddr,
-        certificate: Result<Caller, CertificateError>,
-        secure: bool,
-    ) -> Self {
+    pub fn new(address: IpAddr, secure: bool, budget: Arc<Budget>) -> Self {
         Self {
             address,
-            certificate,
             secure,
+            certificate: OnceLock::new(),
+            is_identified: AtomicBool::new(false),
+            holdings: Holdings::of(budget),
+            strangers: AtomicUsize::new(0),
+            refusals: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            ended: CancellationToken::new(),
+            reason: OnceLock::new(),
             connected: Instant::now(),
             streams: Running::default(),
             tag_requests: Running::default(),
         }
+    }
+
+    /// Says whom the certificate names that it has shown, or why that is nobody.
+    pub fn show(&self, certificate: Result<Caller, CertificateError>) {
+        if certificate.is_ok() {
+            self.identify();
+        }
+        // A connection has one handshake.
+        let _ = self.certificate.set(certificate);
+    }
+
+    /// Whom its certificate names, or why that is nobody.
+    pub fn certificate(&self) -> &Result<Caller, CertificateError> {
+        const NOT_SHOWN: &Result<Caller, CertificateError> = &Err(CertificateError::NotShown);
+        self.certificate.get().unwrap_or(NOT_SHOWN)
+    }
+
+    /// Says that it has shown who it is, by whatever.
+    pub fn identify(&self) {
+        self.is_identified.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is lost for anybody who is known when it goes: it has no request but for health, and has never shown
+    /// who it is.
+    #[must_use]
+    pub fn is_idle_stranger(&self) -> bool {
+        let strangers = self.strangers.load(Ordering::Relaxed);
+        !self.is_identified.load(Ordering::Relaxed)
+            && self.streams.count.load(Ordering::Acquire) <= strangers
+    }
+
+    /// Takes bytes of the budget for something that is held for a request of it.
+    ///
+    /// # Errors
+    /// [`OverBudget`] where it would hold more than its part.
+    pub fn charge(&self, holder: Holder, bytes: usize) -> Result<Charge, OverBudget> {
+        self.holdings.charge(holder, bytes)
+    }
+
+    /// Counts a request of nobody who is identified, until the guard goes; none where there are too many.
+    pub(super) fn enter_stranger(self: &Arc<Self>) -> Option<PeerCount> {
+        let guard = PeerCount::of(self, |peer| &peer.strangers);
+        (self.strangers.load(Ordering::Relaxed) <= MOST_STRANGERS).then_some(guard)
+    }
+
+    /// Counts a refusal for want of budget, until it is sent. A client that takes none of them has to go.
+    pub(super) fn refuse(self: &Arc<Self>) -> PeerCount {
+        let guard = PeerCount::of(self, |peer| &peer.refusals);
+        if self.refusals.load(Ordering::Relaxed) > MOST_REFUSALS {
+            self.end("it does not take its refusals");
+        }
+        guard
+    }
+
+    /// How many of its requests have ended.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::Acquire)
+    }
+
+    /// Has it closed, since another needs its slot.
+    pub fn evict(&self) {
+        self.end("its slot is needed");
+    }
+
+    /// Has it closed.
+    fn end(&self, reason: &'static str) {
+        let _ = self.reason.set(reason);
+        self.ended.cancel();
+    }
+
+    /// Whether it has to go.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Waits until it has to go, and says why.
+    pub async fn ended(&self) -> &'static str {
+        self.ended.cancelled().await;
+        self.reason.get().copied().unwrap_or_default()
     }
 
     /// When it connected.
@@ -110,6 +208,7 @@ impl Drop for PeerGuard {
             ..
         } = &*self.peer;
         let now = self.peer.now();
+        self.peer.answered.fetch_add(1, Ordering::AcqRel);
         streams.moved.store(now, Ordering::Release);
         streams.count.fetch_sub(1, Ordering::AcqRel);
         if self.is_tag_request {
@@ -119,21 +218,52 @@ impl Drop for PeerGuard {
     }
 }
 
+/// Counts something of a peer, until it goes.
+#[derive(Debug)]
+pub(super) struct PeerCount {
+    peer: Arc<Peer>,
+    count: fn(&Peer) -> &AtomicUsize,
+}
+
+impl PeerCount {
+    fn of(peer: &Arc<Peer>, count: fn(&Peer) -> &AtomicUsize) -> Self {
+        count(peer).fetch_add(1, Ordering::Relaxed);
+        Self {
+            peer: Arc::clone(peer),
+            count,
+        }
+    }
+}
+
+impl Drop for PeerCount {
+    fn drop(&mut self) {
+        (self.count)(&self.peer).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 type Guards = (Option<InFlightGuard>, PeerGuard);
+
+/// A body, and its first frame where that is known already and charged.
+pub(super) struct FirstFrame {
+    pub first: Option<Result<Frame<Bytes>, Status>>,
+    pub body: Body,
+}
 
 /// A body that keeps its request counted until it is sent or given up.
 pub(super) struct CountedBody {
-    body: Body,
+    body: FirstFrame,
     /// Its end is in the trailers, unless the headers have had it.
     call: Call,
+    held: Held,
     _guards: Guards,
 }
 
 impl CountedBody {
-    pub(super) fn new(body: Body, guards: Guards, call: Call) -> Self {
+    pub(super) fn new(body: FirstFrame, guards: Guards, held: Held, call: Call) -> Self {
         Self {
             body,
             call,
+            held,
             _guards: guards,
         }
     }
@@ -147,20 +277,36 @@ impl http_body::Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(code) = frame.trailers_ref().and_then(status::code_in)
-        {
+        let first = self.body.first.take();
+        let is_charged = first.is_some();
+        let polled = match first {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut self.body.body).poll_frame(context),
+        };
+        let Poll::Ready(Some(Ok(frame))) = polled else {
+            return polled;
+        };
+        if let Some(code) = frame.trailers_ref().and_then(status::code_in) {
             self.call.finish(code);
         }
-        polled
+        Poll::Ready(Some(match frame.into_data() {
+            Ok(data) if is_charged => Ok(Frame::data(data)),
+            Ok(data) => self.held.keep(data).map(Frame::data).map_err(|OverBudget| {
+                Status::resource_exhausted("the connection does not take its answers")
+            }),
+            Err(frame) => Ok(frame),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.first.is_none() && self.body.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body.first {
+            None => self.body.body.size_hint(),
+            // Trailers come behind it, so that its length says nothing.
+            Some(_) => SizeHint::default(),
+        }
     }
 }

@@ -7,13 +7,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use prost::{DecodeError, Message};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
 };
-use tonic::Code;
+use tokio::sync::mpsc;
+use tonic::{Code, Status, Streaming};
 
 use super::parse::quoted;
+
+/// The largest request, in bytes: it is a name.
+pub const LARGEST_REQUEST: usize = 4096;
+/// How many requests of a stream may wait until its client takes the answers to those before them. They are read all the same:
+/// unread, each would keep the buffer that it came in.
+const MOST_WAITING: usize = 60;
 
 /// The compiled files as they are served, and where each name is.
 #[derive(Debug, Default)]
@@ -159,6 +167,30 @@ fn unknown(what: &str, name: &str) -> Found {
     )
 }
 
+/// The requests of a stream, read as they come.
+fn read_ahead<T: Send + 'static>(
+    mut requests: Streaming<T>,
+) -> impl Stream<Item = Result<T, Status>> + Send {
+    let (sender, mut receiver) = mpsc::channel(MOST_WAITING);
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            // The last place is for this.
+            let request = if sender.capacity() > 1 {
+                request
+            } else {
+                Err(Status::resource_exhausted(format!(
+                    "more than {MOST_WAITING} requests wait; take their answers first"
+                )))
+            };
+            let is_last = request.is_err();
+            if sender.try_send(request).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    stream::poll_fn(move |context| receiver.poll_recv(context))
+}
+
 /// The service in one of its versions, whose messages are alike.
 macro_rules! serve {
     ($version:ident) => {
@@ -177,7 +209,7 @@ macro_rules! serve {
                 ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
             };
 
-            use super::{Found, Reflection};
+            use super::{Found, Reflection, read_ahead};
 
             /// The service on an index.
             #[derive(Debug)]
@@ -193,9 +225,9 @@ macro_rules! serve {
                     request: Request<Streaming<ServerReflectionRequest>>,
                 ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
                     let reflection = Arc::clone(&self.0);
-                    let answers = request
-                        .into_inner()
-                        .map(move |asked| asked.map(|asked| answer(&reflection, asked)));
+                    let requests = read_ahead(request.into_inner());
+                    let answers =
+                        requests.map(move |asked| asked.map(|asked| answer(&reflection, asked)));
                     Ok(Response::new(answers.boxed()))
                 }
             }

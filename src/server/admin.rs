@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use tonic::body::Body;
 
-use crate::grpc::{HEALTH_SERVICE, has_grpc_content_type, service_of};
+use crate::grpc::{HEALTH_SERVICE, Holder, OverBudget, Peer, has_grpc_content_type, service_of};
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::{Format, metrics};
 
@@ -41,7 +41,7 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
 
 impl Admin {
     /// Answers one request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -71,7 +71,7 @@ impl Admin {
         }
     }
 
-    async fn change_log_level<B>(&self, request: Request<B>) -> Response<Body>
+    async fn change_log_level<B>(&self, request: Request<B>) -> Response<Bytes>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -99,27 +99,38 @@ impl Admin {
     }
 }
 
-fn scrape(format: Format) -> Response<Body> {
+fn scrape(format: Format) -> Response<Bytes> {
     match metrics().render(format) {
         Ok(rendered) => respond(StatusCode::OK, format.content_type(), rendered),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-fn not_allowed(allowed: &'static str) -> Response<Body> {
+fn not_allowed(allowed: &'static str) -> Response<Bytes> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allowed}"));
     let headers = response.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
-fn text(status: StatusCode, line: &str) -> Response<Body> {
+fn text(status: StatusCode, line: &str) -> Response<Bytes> {
     respond(status, TEXT, format!("{line}\n"))
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
-    let body = Full::new(Bytes::from(body)).map_err(|never: Infallible| match never {});
-    let mut response = Response::new(Body::new(body));
+/// The answer as it is sent, with the charge for it: a client that takes none of its answers gets no more of them.
+pub fn charged(response: Response<Bytes>, peer: &Peer) -> Response<Body> {
+    let response = match peer.charge(Holder::Caller, response.body().len()) {
+        Ok(charge) => response.map(|body| charge.kept_with(body)),
+        Err(OverBudget) => text(StatusCode::SERVICE_UNAVAILABLE, "take the answers first"),
+    };
+    response.map(|body| {
+        let body = Full::new(body).map_err(|never: Infallible| match never {});
+        Body::new(body)
+    })
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

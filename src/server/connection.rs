@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
@@ -20,19 +20,20 @@ use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::admin::{self, Admin};
+use super::frames::OpenBlock;
 use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
 use super::shutdown_ping::DelayedAck;
-use super::spoken::Listening;
+use super::slots::{Evicts, Slots};
+use super::spoken::{Listening, Spoken, Unanswered};
 use super::streams::{StreamExecutor, WithStreams, streams};
 use crate::auth::{self, CertificateError};
-use crate::grpc::{Handler, Peer};
+use crate::grpc::{Budget, Handler, Peer};
 use crate::rpc::Gateway;
 use crate::telemetry::metrics::metrics;
 
@@ -45,6 +46,8 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How many times the largest headers are read, so that larger ones get an answer of gRPC with its RequestId: h2 answers
 /// those over its own limit with a bare 431, and ends the connection of those over four times that.
 const READ_HEADERS: u32 = 4;
+/// How many times the largest headers an open block of them costs: as many as are read, and the map's own cost.
+const OPEN_BLOCK: usize = 8;
 /// The least that hyper's reader of HTTP/1.1 can work with, in bytes.
 const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
 
@@ -58,6 +61,8 @@ pub struct Common {
     /// What the port speaks.
     pub speech: Speech,
     pub limits: Limits,
+    /// What requests and answers may hold.
+    pub budget: Arc<Budget>,
     /// TLS, if the port speaks it.
     pub tls: Option<Tls>,
     /// Cancelled when no more requests are to be taken.
@@ -82,7 +87,7 @@ pub struct Tls {
     /// What is spoken after the handshake, by its name in ALPN.
     protocol: &'static [u8],
     /// A handshake costs more than a request, and nobody is known before it: so they have a bound of their own.
-    handshakes: Semaphore,
+    handshakes: Arc<Slots>,
 }
 
 impl Tls {
@@ -94,27 +99,39 @@ impl Tls {
                 Speech::Grpc | Speech::Admin(_) => b"h2",
                 Speech::Rpc(_) => b"http/1.1",
             },
-            handshakes: Semaphore::new(handshakes),
+            handshakes: Slots::new(handshakes, Evicts::IdleStrangers),
         }
     }
 }
 
 impl Common {
-    /// Serves a connection until it ends.
-    pub async fn serve(&self, stream: TcpStream, address: IpAddr) {
+    /// Somebody who has just connected.
+    pub fn peer(&self, address: IpAddr) -> Arc<Peer> {
+        let budget = Arc::clone(&self.budget);
+        Arc::new(Peer::new(address, self.tls.is_some(), budget))
+    }
+
+    /// Serves a connection until it ends or has to go.
+    pub async fn serve(&self, stream: TcpStream, peer: Arc<Peer>) {
+        tokio::select! {
+            () = self.shake_hands_and_speak(stream, &peer) => {}
+            why = peer.ended() => {
+                tracing::debug!(address = %peer.address, why, "a connection is cut");
+            }
+        }
+    }
+
+    async fn shake_hands_and_speak(&self, stream: TcpStream, peer: &Arc<Peer>) {
         // Answers are small: waiting to fill a packet would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let Some(tls) = &self.tls else {
-            let peer = Peer::new(address, Err(CertificateError::NotShown), false);
-            return self.speak(stream, peer, Instant::now()).await;
+            return self.speak(stream, peer, Instant::now(), None).await;
         };
-        let Ok(place) = tls.handshakes.try_acquire() else {
-            metrics().server.tls_handshakes_failed.inc();
-            tracing::info!(%address, "a connection is turned away: too many are in their TLS handshake");
-            return;
-        };
+        let address = peer.address;
+        // Nobody is known before it: one that is under way goes for another.
+        let slot = tls.handshakes.enter(peer);
         let started = Instant::now();
         // A copy is a few counts of references, and little beside a handshake.
         let mut config = ServerConfig::clone(&tls.config.load());
@@ -124,7 +141,7 @@ impl Common {
             () = self.closing.cancelled() => return,
             handshake = tokio::time::timeout(self.limits.handshake_timeout, handshake) => handshake,
         };
-        drop(place);
+        drop(slot);
         match handshake {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates();
@@ -136,8 +153,15 @@ impl Common {
                 {
                     tracing::info!(%address, %error, "a client certificate names no caller");
                 }
-                self.speak(stream, Peer::new(address, caller, true), started)
-                    .await;
+                let expiry = certificates
+                    .and_then(<[_]>::first)
+                    .and_then(|it| auth::expiry_of(it));
+                let left = expiry.map(|expiry| {
+                    let left = expiry.duration_since(SystemTime::now());
+                    left.unwrap_or_default()
+                });
+                peer.show(caller);
+                self.speak(stream, peer, started, left).await;
             }
             Ok(Err(error)) => {
                 metrics().server.tls_handshakes_failed.inc();
@@ -150,29 +174,38 @@ impl Common {
         }
     }
 
-    /// Speaks over a stream whose client has had since `started` to begin.
-    async fn speak<S>(&self, stream: S, peer: Peer, started: Instant)
-    where
+    /// Speaks over a stream whose client has had since `started` to begin, and whose certificate is good for `certificate_left`.
+    async fn speak<S>(
+        &self,
+        stream: S,
+        peer: &Arc<Peer>,
+        started: Instant,
+        certificate_left: Option<Duration>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = &self.limits;
-        let peer = Arc::new(peer);
         let service = service_fn(|request| {
-            let answer = self.answer(request, &peer);
+            let answer = self.answer(request, peer);
             answer.map(Ok::<_, Infallible>)
         });
-        let (stream, spoken) =
-            Listening::to(DelayedAck::of(stream, matches!(self.speech, Speech::Grpc)));
+        let (stream, spoken) = self.metered(stream, peer);
         let (executor, new) = streams();
         let http = self.http(executor);
         let served = http.serve_connection(TokioIo::new(stream), service);
-        let mut served = WithStreams::new(Box::pin(served), new);
+        let mut served = WithStreams::new(Box::pin(served), new, spoken.clone());
 
         let handshake_left = limits.handshake_timeout.saturating_sub(started.elapsed());
         let request_timeout = self.handler.request_timeout();
-        let lifetime = Lifetime::new(limits, handshake_left, request_timeout, rand::random());
+        let lifetime = Lifetime::new(
+            limits,
+            handshake_left,
+            request_timeout,
+            certificate_left,
+            rand::random(),
+        );
         let ended = loop {
-            let look = match lifetime.judge(&peer, spoken.is_begun(), Instant::now()) {
+            let look = match lifetime.judge(peer, spoken.is_begun(), Instant::now()) {
                 Verdict::Stay(next) => next,
                 Verdict::Cut(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is cut");
@@ -181,7 +214,7 @@ impl Common {
                 Verdict::Leave(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is told to leave");
                     served.connection.as_mut().graceful_shutdown();
-                    match lifetime.farewell(&peer, Pin::new(&mut served)).await {
+                    match lifetime.farewell(peer, Pin::new(&mut served)).await {
                         Some(ended) => break ended,
                         None => return,
                     }
@@ -202,6 +235,19 @@ impl Common {
         }
     }
 
+    /// A stream that is followed and counted as it is read, and charged as what is spoken on it needs it.
+    fn metered<S>(&self, stream: S, peer: &Arc<Peer>) -> (Listening<DelayedAck<S>>, Spoken) {
+        let blocks = matches!(self.speech, Speech::Grpc).then(|| {
+            let bytes = self.limits.header_list_bytes().saturating_mul(OPEN_BLOCK);
+            OpenBlock::of(Arc::clone(peer), bytes)
+        });
+        let unanswered = match self.speech {
+            Speech::Grpc | Speech::Admin(_) => None,
+            Speech::Rpc(_) => Some(Unanswered::from(Arc::clone(peer))),
+        };
+        Listening::to(DelayedAck::of(stream, blocks), unanswered)
+    }
+
     /// Boxed, since it is large and whoever runs it moves it more than once.
     fn answer(
         &self,
@@ -215,10 +261,11 @@ impl Common {
             }
             Speech::Admin(admin) if !admin::is_grpc(&request) => {
                 let (admin, counted) = (admin.clone(), peer.enter(false));
+                let peer = Arc::clone(peer);
                 Box::pin(async move {
                     let response = admin.answer(request).await;
                     drop(counted);
-                    response
+                    admin::charged(response, &peer)
                 })
             }
             _ => Box::pin(self.handler.handle(request, peer)),

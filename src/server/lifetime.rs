@@ -15,6 +15,8 @@ pub struct Lifetime {
     age: Instant,
     idle: Duration,
     waiting: Duration,
+    /// When the client's certificate expires, if it has shown one.
+    expiry: Option<Instant>,
 }
 
 /// What to do with a connection.
@@ -29,19 +31,26 @@ pub enum Verdict {
 }
 
 impl Lifetime {
-    /// The lifetime of a connection that has `handshake_left` to speak. `jitter` is 0 to 1.
+    /// The lifetime of a connection that has `handshake_left` to speak, and whose certificate is good for `certificate_left`.
+    /// `jitter` is 0 to 1.
     pub fn new(
         limits: &Limits,
         handshake_left: Duration,
         request_timeout: Duration,
+        certificate_left: Option<Duration>,
         jitter: f64,
     ) -> Self {
         let now = Instant::now();
+        let age = limits.connection_age.mul_f64(0.9 + 0.2 * jitter);
+        let waiting = request_timeout + GRACE;
+        // It is told to leave while its last requests can still be answered.
+        let leave = certificate_left.map(|left| left.saturating_sub(waiting.min(left / 4)));
         Self {
             handshake: now + handshake_left,
-            age: now + limits.connection_age.mul_f64(0.9 + 0.2 * jitter),
+            age: now + leave.map_or(age, |leave| leave.min(age)),
             idle: limits.idle_timeout,
-            waiting: request_timeout + GRACE,
+            waiting,
+            expiry: certificate_left.and_then(|left| now.checked_add(left)),
         }
     }
 
@@ -49,6 +58,9 @@ impl Lifetime {
     pub fn judge(&self, peer: &Peer, spoken: bool, now: Instant) -> Verdict {
         if !spoken && now >= self.handshake {
             return Verdict::Cut("it did not begin HTTP/2 in time");
+        }
+        if self.expiry.is_some_and(|expiry| now >= expiry) {
+            return Verdict::Cut("its certificate has expired");
         }
         if now >= self.age {
             return Verdict::Leave("it is old");
@@ -77,6 +89,10 @@ impl Lifetime {
         mut connection: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
         for patience in [GRACE, self.waiting] {
+            let left = self
+                .expiry
+                .map(|expiry| expiry.saturating_duration_since(Instant::now()));
+            let patience = left.map_or(patience, |left| left.min(patience));
             if let Ok(ended) = tokio::time::timeout(patience, connection.as_mut()).await {
                 return Some(ended);
             }
@@ -93,17 +109,24 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::auth::CertificateError;
+    use crate::grpc::Budget;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn lifetime(jitter: f64) -> (Lifetime, Peer) {
+        let (limits, peer) = limits_and_peer();
+        let lifetime = Lifetime::new(&limits, SECOND, 5 * SECOND, None, jitter);
+        (lifetime, peer)
+    }
+
+    fn limits_and_peer() -> (Limits, Peer) {
         let limits = Limits {
             connections: 1,
             handshakes: 1,
             streams: 1,
             reset_streams: 1,
             header_list_bytes: 1,
+            held_bytes: 1,
             handshake_timeout: SECOND,
             idle_timeout: 20 * SECOND,
             connection_age: 100 * SECOND,
@@ -113,14 +136,9 @@ mod tests {
             caller_rate: None,
             anonymous_rate: None,
         };
-        let lifetime = Lifetime::new(&limits, SECOND, 5 * SECOND, jitter);
         (
-            lifetime,
-            Peer::new(
-                Ipv4Addr::LOCALHOST.into(),
-                Err(CertificateError::NotShown),
-                false,
-            ),
+            limits,
+            Peer::new(Ipv4Addr::LOCALHOST.into(), false, Budget::new(1)),
         )
     }
 
@@ -167,6 +185,17 @@ mod tests {
             Verdict::Cut(_)
         ));
         drop(watch);
+    }
+
+    #[test]
+    fn one_is_told_to_leave_before_its_certificate_expires_and_cut_then() {
+        let (limits, peer) = limits_and_peer();
+        let left = Some(8 * SECOND);
+        let lifetime = Lifetime::new(&limits, SECOND, 5 * SECOND, left, 0.5);
+        let at = |seconds| lifetime.judge(&peer, true, peer.connected() + SECOND * seconds);
+        assert!(matches!(at(5), Verdict::Stay(_)));
+        assert!(matches!(at(7), Verdict::Leave(_)));
+        assert_eq!(at(9), Verdict::Cut("its certificate has expired"));
     }
 
     #[test]

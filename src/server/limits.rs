@@ -1,9 +1,10 @@
 //! What callers may take up.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::grpc::Admission;
+use crate::grpc::{Admission, Budget};
 
 /// The limits of the public port.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Limits {
     pub reset_streams: usize,
     /// The headers of one request, in bytes.
     pub header_list_bytes: u32,
+    /// The memory for requests and answers that are under way, in bytes.
+    pub held_bytes: usize,
     /// How long a client may take for the TLS handshake and the first bytes of HTTP/2.
     pub handshake_timeout: Duration,
     /// How long a connection may be open without a request.
@@ -44,6 +47,12 @@ impl Limits {
         usize::try_from(self.header_list_bytes).unwrap_or(usize::MAX)
     }
 
+    /// The budget of memory.
+    #[must_use]
+    pub fn budget(&self) -> Arc<Budget> {
+        Budget::new(self.held_bytes)
+    }
+
     /// Which requests are carried out.
     #[must_use]
     pub fn admission(&self) -> Admission {
@@ -60,6 +69,8 @@ impl Limits {
         Self {
             connections: 256,
             streams: 64,
+            header_list_bytes: 4096,
+            held_bytes: 16 * 1024 * 1024,
             ..self.clone()
         }
     }

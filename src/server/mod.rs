@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod frames;
 mod lifetime;
 mod limits;
 mod port;
@@ -9,12 +10,14 @@ mod readiness;
 mod security;
 mod shutdown_ping;
 mod signals;
+mod slots;
 mod spoken;
 mod streams;
 mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -38,6 +41,7 @@ use readiness::Readiness;
 use security::Started;
 pub use security::{Security, SecurityError, TokenIssuer};
 pub use signals::{Signal, SignalError, Signals};
+use slots::Evicts;
 pub use tls::TlsFiles;
 
 /// How long connections get to send their last answers and close after the last request is done.
@@ -148,32 +152,25 @@ pub async fn serve<S: Store>(
     let public_services =
         grpc::public_services(service, settings, admission, readiness.public_health())?;
     let connections = TaskTracker::new();
-    let admin = Port {
-        name: "admin",
-        listener: admin,
-        connections: TaskTracker::new(),
-        common: Common {
-            handler: handler(
-                grpc::admin_services(readiness.admin_health()),
-                Authenticator::open(),
-            ),
-            speech: Speech::Admin(Admin {
-                not_ready: readiness.not_ready(),
-                log_level: config.log_level,
-            }),
-            limits: limits.of_admin_port(),
-            tls: None,
-            // The admin port outlives the drain, so that probes see NOT_SERVING until the end.
-            closing: CancellationToken::new(),
-        },
-    };
+    let health = grpc::admin_services(readiness.admin_health());
+    let speech = Speech::Admin(Admin {
+        not_ready: readiness.not_ready(),
+        log_level: config.log_level,
+    });
+    let admin_handler = handler(health, Authenticator::open());
+    let admin = admin_port(admin, admin_handler, speech, limits.of_admin_port());
+    let budget = limits.budget();
+    let held = Arc::clone(&budget);
+    metrics().server.held_bytes.of(move || held.held());
     let public_handler = handler(public_services, authenticator);
     let public_port = |name, listener, speech| Port {
         name,
+        evicts: Evicts::IdleStrangers,
         listener,
         connections: connections.clone(),
         common: Common {
             handler: public_handler.clone(),
+            budget: Arc::clone(&budget),
             tls: tls
                 .clone()
                 .map(|config| Tls::new(config, limits.handshakes, &speech)),
@@ -210,6 +207,26 @@ pub async fn serve<S: Store>(
             tracing::warn!(%signal, in_flight = in_flight.count(), "a second signal: ending now");
             Ok(Ended::CutShort(signal))
         }
+    }
+}
+
+/// The port of probes and operators.
+fn admin_port(listener: TcpListener, handler: Handler, speech: Speech, limits: Limits) -> Port {
+    Port {
+        name: "admin",
+        // A probe that finds no slot would have the process ended.
+        evicts: Evicts::Anybody,
+        listener,
+        connections: TaskTracker::new(),
+        common: Common {
+            handler,
+            speech,
+            budget: limits.budget(),
+            limits,
+            tls: None,
+            // It outlives the drain, so that probes see NOT_SERVING until the end.
+            closing: CancellationToken::new(),
+        },
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Common;
+use super::slots::{Entered, Evicts, Slots};
 use crate::telemetry::metrics::metrics;
 
 /// How long to wait before the next try when the process can accept no connection.
@@ -16,12 +16,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the log says that connections are turned away.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
+const EVICTED: &str = "idle connections of clients that have not shown who they are have to go: there are as many as may be open";
 const FULL: &str = "connections are turned away: there are as many as may be open";
 
 /// A listener and what serves it.
 pub struct Port {
     /// For the log.
     pub name: &'static str,
+    /// Which connections may have to go for a new one.
+    pub evicts: Evicts,
     pub listener: TcpListener,
     pub connections: TaskTracker,
     pub common: Common,
@@ -38,7 +41,7 @@ impl Port {
             }
         }
         let common = Arc::new(self.common);
-        let places = Arc::new(Semaphore::new(common.limits.connections));
+        let slots = Slots::new(common.limits.connections, self.evicts);
         let mut complained: Option<Instant> = None;
         let mut complain = |message: &str, error: Option<&io::Error>| {
             if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
@@ -54,18 +57,25 @@ impl Port {
             };
             match accepted {
                 Ok((stream, address)) => {
+                    // An IPv4 client of an IPv6 listener is what it is.
+                    let peer = common.peer(address.ip().to_canonical());
                     // Closed at once, a client can go elsewhere; left in the queue, it would hang.
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    let Some(Entered { slot, evicted }) = slots.enter(&peer) else {
                         counted.refused_at_limit.inc();
                         complain(FULL, None);
                         continue;
                     };
+                    if evicted > 0 {
+                        counted
+                            .evicted
+                            .inc_by(u64::try_from(evicted).unwrap_or(u64::MAX));
+                        complain(EVICTED, None);
+                    }
                     let common = Arc::clone(&common);
                     let open = counted.open();
                     self.connections.spawn(async move {
-                        // An IPv4 client of an IPv6 listener is what it is.
-                        common.serve(stream, address.ip().to_canonical()).await;
-                        drop((place, open));
+                        common.serve(stream, peer).await;
+                        drop((slot, open));
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {

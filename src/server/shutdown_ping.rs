@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
+use super::frames::{Frames, OpenBlock};
 use super::spoken::writes_pass_through;
 
 /// How much later. A client sends what is in its buffer at once.
@@ -21,17 +22,11 @@ const DELAY: Duration = Duration::from_millis(100);
 /// The acknowledgement (RFC 9113, section 6.7) of the PING that h2 sends for a shutdown.
 const ACK: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0\x0b\x7b\xa2\xf0\x8b\x9b\xfe\x54";
 
-/// The bytes before the first frame of HTTP/2.
-const PREFACE_BYTES: usize = 24;
-/// The header of a frame begins with the length of what comes after it.
-const LENGTH_BYTES: usize = 3;
-const REST_OF_HEADER_BYTES: usize = 6;
-
 /// A stream that passes the acknowledgement on later.
 pub struct DelayedAck<S> {
     stream: S,
     /// None of a stream that may be no HTTP/2: there the same bytes could be anything.
-    frames: Option<Frames>,
+    frames: Option<(Frames, OpenBlock)>,
     held: Option<Held>,
 }
 
@@ -43,55 +38,13 @@ struct Held {
 }
 
 impl<S> DelayedAck<S> {
-    pub fn of(stream: S, is_http2: bool) -> Self {
-        let frames = is_http2.then(|| Frames {
-            left: PREFACE_BYTES,
-            length: Vec::with_capacity(LENGTH_BYTES),
-        });
+    /// Follows a stream. `blocks` are those of a stream that is HTTP/2.
+    pub fn of(stream: S, blocks: Option<OpenBlock>) -> Self {
         Self {
             stream,
-            frames,
+            frames: blocks.map(|blocks| (Frames::new(), blocks)),
             held: None,
         }
-    }
-}
-
-/// Where frames begin in what a client sends.
-struct Frames {
-    /// How many bytes the frame that has begun still has.
-    left: usize,
-    /// What is known of the length of the next one.
-    length: Vec<u8>,
-}
-
-impl Frames {
-    fn is_between(&self) -> bool {
-        self.left == 0 && self.length.is_empty()
-    }
-
-    /// Follows the frames through these bytes, and returns the place of an acknowledgement among them. One that comes in
-    /// two parts is not seen, and is passed on as it is.
-    fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut rest, mut found) = (bytes, None);
-        while let Some((first, others)) = rest.split_first() {
-            if self.left > 0 {
-                let passed = self.left.min(rest.len());
-                self.left -= passed;
-                rest = &rest[passed..];
-            } else if self.is_between() && rest.starts_with(ACK) {
-                found = Some(bytes.len() - rest.len());
-                rest = &rest[ACK.len()..];
-            } else {
-                self.length.push(*first);
-                rest = others;
-                if self.length.len() == LENGTH_BYTES {
-                    let length = self.length.drain(..);
-                    let length = length.fold(0, |length, byte| length << 8 | usize::from(byte));
-                    self.left = length + REST_OF_HEADER_BYTES;
-                }
-            }
-        }
-        found
     }
 }
 
@@ -102,7 +55,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for DelayedAck<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let Some(frames) = &mut this.frames else {
+        let Some((frames, blocks)) = &mut this.frames else {
             return Pin::new(&mut this.stream).poll_read(context, buffer);
         };
         loop {
@@ -120,7 +73,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for DelayedAck<S> {
             }
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-            let found = frames.follow(&buffer.filled()[before..]);
+            let found = frames.follow(&buffer.filled()[before..], ACK);
+            blocks.follow(frames)?;
             let Some(at) = found.filter(|_| this.held.is_none()) else {
                 return Poll::Ready(Ok(()));
             };
@@ -143,9 +97,18 @@ writes_pass_through!(DelayedAck);
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::grpc::{Budget, Peer};
+
+    fn blocks() -> OpenBlock {
+        let peer = Peer::new(Ipv4Addr::LOCALHOST.into(), false, Budget::new(1 << 20));
+        OpenBlock::of(Arc::new(peer), 0)
+    }
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const DATA: &[u8] = b"\0\0\x03\0\0\0\0\0\x01abc";
@@ -153,7 +116,7 @@ mod tests {
     /// What is read, with a buffer of this size, of parts that are written one by one, and in small pieces what is left.
     async fn read_of(parts: &[&[u8]], buffer: usize) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(1024);
-        let mut server = DelayedAck::of(server, true);
+        let mut server = DelayedAck::of(server, Some(blocks()));
         let (mut read, mut buffer) = (Vec::new(), vec![0; buffer]);
         for part in parts {
             client.write_all(part).await.unwrap();
@@ -182,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn other_protocols_are_left_alone() {
         let (mut client, server) = tokio::io::duplex(1024);
-        let mut server = DelayedAck::of(server, false);
+        let mut server = DelayedAck::of(server, None);
         let sent = [&[b'x'; 24], ACK, DATA].concat();
         client.write_all(&sent).await.unwrap();
         let mut read = vec![0; sent.len()];

@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::frames::over_budget;
+use crate::grpc::{Charge, Holder, Peer};
+
 /// The bytes that begin every HTTP/2 connection (RFC 9113, section 3.4). No request of HTTP/1.1 is shorter.
 const PREFACE_BYTES: usize = 24;
 
@@ -61,28 +64,76 @@ pub(super) use writes_pass_through;
 pub struct Listening<S> {
     stream: S,
     spoken: Spoken,
-    turn: usize,
+    unanswered: Option<Unanswered>,
 }
 
 /// How much a client has said.
-#[derive(Debug, Clone)]
-pub struct Spoken(Arc<AtomicUsize>);
+#[derive(Debug, Clone, Default)]
+pub struct Spoken(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicUsize,
+    /// Since the connection was last polled.
+    turn: AtomicUsize,
+}
 
 impl Spoken {
     /// Whether the beginning of HTTP/2 is here.
     pub fn is_begun(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= PREFACE_BYTES
+        self.0.all.load(Ordering::Relaxed) >= PREFACE_BYTES
+    }
+
+    /// Lets as much be read again as a connection may in one poll. What it reads beyond that waits for the next, however
+    /// often it asks: all that was read is decoded at once.
+    pub fn begin_turn(&self) {
+        self.0.turn.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What was read of requests that are not answered, where a connection has one at a time (HTTP/1.1).
+pub struct Unanswered {
+    peer: Arc<Peer>,
+    charge: Option<Charge>,
+    bytes: usize,
+    answered: usize,
+}
+
+impl Unanswered {
+    /// What is read from a peer.
+    pub fn from(peer: Arc<Peer>) -> Self {
+        Self {
+            peer,
+            charge: None,
+            bytes: 0,
+            answered: 0,
+        }
+    }
+
+    fn add(&mut self, bytes: usize) -> io::Result<()> {
+        let answered = self.peer.answered();
+        if answered != self.answered {
+            (self.answered, self.bytes, self.charge) = (answered, 0, None);
+        }
+        self.bytes += bytes;
+        let charged = if let Some(charge) = &mut self.charge {
+            charge.grow_to(self.bytes)
+        } else {
+            let charge = self.peer.charge(Holder::Stranger, self.bytes);
+            charge.map(|charge| self.charge = Some(charge))
+        };
+        charged.map_err(|_| over_budget())
     }
 }
 
 impl<S> Listening<S> {
-    /// Counts what is read from a stream.
-    pub fn to(stream: S) -> (Self, Spoken) {
-        let spoken = Spoken(Arc::default());
+    /// Counts what is read from a stream; `unanswered` is charged with it.
+    pub fn to(stream: S, unanswered: Option<Unanswered>) -> (Self, Spoken) {
+        let spoken = Spoken::default();
         let listening = Self {
             stream,
             spoken: spoken.clone(),
-            turn: 0,
+            unanswered,
         };
         (listening, spoken)
     }
@@ -94,8 +145,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.turn >= TURN_BYTES {
-            self.turn = 0;
+        let counts = Arc::clone(&self.spoken.0);
+        if counts.turn.load(Ordering::Relaxed) >= TURN_BYTES {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -103,13 +154,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let count = buffer.filled().len() - before;
         if !self.spoken.is_begun() {
-            self.spoken.0.fetch_add(count, Ordering::Relaxed);
+            counts.all.fetch_add(count, Ordering::Relaxed);
         }
-        self.turn = if read.is_ready() {
-            self.turn + count
-        } else {
-            0
-        };
+        counts.turn.fetch_add(count, Ordering::Relaxed);
+        if count > 0
+            && let Some(unanswered) = &mut self.unanswered
+        {
+            unanswered.add(count)?;
+        }
         read
     }
 }

@@ -13,6 +13,8 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::rt::Executor;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::spoken::Spoken;
+
 /// A request that is carried out, and answered.
 type Stream = BoxFuture<'static, ()>;
 
@@ -44,15 +46,17 @@ where
 /// A connection with its requests. Those that are open when it ends are dropped.
 pub struct WithStreams<C> {
     pub connection: C,
+    spoken: Spoken,
     new: NewStreams,
     begun: FuturesUnordered<Stream>,
 }
 
 impl<C> WithStreams<C> {
-    /// The connection hands its requests over to the other end of `new`.
-    pub fn new(connection: C, new: NewStreams) -> Self {
+    /// The connection hands its requests over to the other end of `new`, and reads as `spoken` lets it.
+    pub fn new(connection: C, new: NewStreams, spoken: Spoken) -> Self {
         Self {
             connection,
+            spoken,
             new,
             begun: FuturesUnordered::new(),
         }
@@ -67,6 +71,7 @@ impl<C: Future + Unpin> Future for WithStreams<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
+        self.spoken.begin_turn();
         // What these answer, the connection sends, and then it takes new requests. An answer to one of those wakes it.
         self.poll_streams(context);
         let ended = self.connection.poll_unpin(context);
@@ -109,7 +114,7 @@ mod tests {
             sent.push(answered.load(Ordering::Relaxed));
             Poll::<()>::Pending
         });
-        let mut served = WithStreams::new(connection, new);
+        let mut served = WithStreams::new(connection, new, Spoken::default());
         assert!(served.poll_unpin(&mut noop()).is_pending());
         answers.into_iter().for_each(drop);
         assert!(served.poll_unpin(&mut noop()).is_pending());
@@ -123,7 +128,7 @@ mod tests {
         let (told, answered) = oneshot::channel();
         executor.execute(async { panic!("one request") });
         executor.execute(ready(told).map(|told| told.send(()).unwrap()));
-        let mut served = WithStreams::new(pending::<()>(), new);
+        let mut served = WithStreams::new(pending::<()>(), new, Spoken::default());
         tokio::select! {
             answered = answered => answered.unwrap(),
             () = &mut served => unreachable!("it never ends"),
@@ -154,7 +159,7 @@ mod tests {
             request(&executor);
             Poll::Ready(())
         });
-        WithStreams::new(connection, new).await;
+        WithStreams::new(connection, new, Spoken::default()).await;
         assert_eq!(Arc::strong_count(&open), 1);
     }
 

@@ -6,8 +6,8 @@ use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
 use crate::frames::{
-    END_HEADERS, END_STREAM, GOAWAY, HEADERS, LIST, RST_STREAM, Raw, SETTINGS, UNTAG, call_headers,
-    frame,
+    END_HEADERS, END_STREAM, GOAWAY, HEADERS, LIST, PING, RST_STREAM, Raw, SETTINGS, UNTAG,
+    call_headers, frame,
 };
 use crate::support::{ALICE, PATIENCE, hold_store, list, untag_of};
 use crate::target::Target;
@@ -25,20 +25,27 @@ fn wait_for_settings(raw: &mut Raw) -> Vec<u8> {
 async fn max_connections_are_open_and_no_more() {
     let target = Target::start(&["--max-connections", "2"]);
     let address = target.server.address;
-    let mut first = Raw::open(address, &[]);
-    let mut second = Raw::open(address, &[]);
-    wait_for_settings(&mut first);
-    wait_for_settings(&mut second);
-    assert!(
-        Raw::open(address, &[]).read().is_none(),
-        "the third is closed"
-    );
+    // With a call each: idle ones would have to go for others.
+    let open = || {
+        let mut raw = Raw::open(address, &[]);
+        let call = frame(HEADERS, END_HEADERS, 1, &call_headers(UNTAG, &[]));
+        let _ = raw.send(&call);
+        // By the second answer the call has begun: the first may come from the poll that reads it.
+        for _ in 0..2 {
+            let _ = raw.send(&frame(PING, 0, 0, &[7; 8]));
+            raw.read_until(|frame| frame.kind == PING)?;
+        }
+        Some(raw)
+    };
+    let first = open().expect("the first is taken");
+    let _second = open().expect("the second is taken");
+    assert!(open().is_none(), "the third is closed");
     target
         .server
         .wait_for_log("connections are turned away: there are as many as may be open");
     drop(first);
     let started = Instant::now();
-    while Raw::open(address, &[]).read().is_none() {
+    while open().is_none() {
         assert!(started.elapsed() < PATIENCE, "there is room again");
     }
     // Health for probes has places of its own.

@@ -7,12 +7,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cgroup;
 mod frames;
+mod release;
 mod target;
 
 mod connections;
 mod floods;
+mod limited;
 mod limits;
 mod memory;
+mod places;
 mod rpc;
 mod slowness;

@@ -269,6 +269,11 @@ impl Server {
         }
     }
 
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Ends the process without notice, as a crash does.
     pub fn kill(&mut self) {
         // It may have ended already.

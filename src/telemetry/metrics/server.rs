@@ -37,6 +37,8 @@ pub enum Throttle {
     StoreQueue,
     /// Its source address has failed too often to prove who calls.
     FailedAuthentications,
+    /// Its connection holds as much memory as it may.
+    Memory,
 }
 
 const RELOADS: [&str; 6] = [
@@ -63,11 +65,12 @@ const RPC_CODES: [&str; 12] = [
     "other",
 ];
 const OUTCOMES: [&str; 2] = ["ok", "failed"];
-const THROTTLES: [&str; 4] = [
+const THROTTLES: [&str; 5] = [
     "caller_rate",
     "requests_in_flight",
     "store_queue",
     "failed_authentications",
+    "memory",
 ];
 /// In the order of the actions of the domain.
 const ACTIONS: [&str; 3] = [
@@ -82,12 +85,15 @@ const DECISIONS: [&str; 2] = ["allowed", "denied"];
 pub struct Server {
     /// Requests of the tag service that are being carried out or answered.
     pub in_flight: Reading,
+    /// Bytes of the budget of memory that requests and answers hold.
+    pub held_bytes: Reading,
     /// Handshakes that came to nothing.
     pub tls_handshakes_failed: Counter,
     /// Lines of the audit that could not be written.
     pub audit_lines_lost: Counter,
     connections: Family<Labels, Gauge>,
     refused: Family<Labels, Counter>,
+    evicted: Family<Labels, Counter>,
     reloads: [[Counter; OUTCOMES.len()]; RELOADS.len()],
     decisions: [[Counter; DECISIONS.len()]; ACTIONS.len()],
     throttled: [Counter; THROTTLES.len()],
@@ -100,6 +106,8 @@ pub struct Server {
 #[derive(Debug)]
 pub struct Connections {
     open: Gauge,
+    /// Closed, since another needed their slot.
+    pub evicted: Counter,
     /// Turned away, since as many are open as may be.
     pub refused_at_limit: Counter,
     /// Not accepted, for want of file descriptors as a rule.
@@ -114,10 +122,12 @@ impl Server {
         let rpc_refused = Family::<Labels, Counter>::default();
         let server = Self {
             in_flight: Reading::default(),
+            held_bytes: Reading::default(),
             tls_handshakes_failed: Counter::default(),
             audit_lines_lost: Counter::default(),
             connections: Family::default(),
             refused: Family::default(),
+            evicted: Family::default(),
             reloads: array::from_fn(|what| {
                 array::from_fn(|outcome| {
                     let outcome = ("outcome", OUTCOMES[outcome]);
@@ -144,6 +154,11 @@ impl Server {
             server.in_flight.clone(),
         );
         registry.register(
+            "untag_held_bytes",
+            "Memory that is held for requests and answers, of the budget for it",
+            server.held_bytes.clone(),
+        );
+        registry.register(
             "untag_connections",
             "Open connections of a port",
             server.connections.clone(),
@@ -152,6 +167,11 @@ impl Server {
             "untag_connections_refused",
             "Connections that a port did not take",
             server.refused.clone(),
+        );
+        registry.register(
+            "untag_connections_evicted",
+            "Connections that were closed since another needed their slot",
+            server.evicted.clone(),
         );
         registry.register(
             "untag_tls_handshakes_failed",
@@ -197,6 +217,7 @@ impl Server {
         };
         Connections {
             open: self.connections.get_or_create_owned(&labels),
+            evicted: self.evicted.get_or_create_owned(&labels),
             refused_at_limit: refused("limit"),
             refused_by_system: refused("system"),
         }

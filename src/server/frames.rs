@@ -1,0 +1,140 @@
+//! Follows the frames of HTTP/2 in what a client sends, without a look into them.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::grpc::{Charge, Holder, Peer};
+use crate::telemetry::metrics::{Throttle, metrics};
+
+/// The bytes before the first frame of HTTP/2.
+const PREFACE_BYTES: usize = 24;
+/// The header of a frame begins with its length, its type and its flags. The stream comes after that.
+const START_BYTES: usize = 5;
+const REST_OF_HEADER_BYTES: usize = 4;
+
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// Where frames begin, and whether a block of headers is open that goes on in another frame.
+pub struct Frames {
+    /// How many bytes the frame that has begun still has.
+    left: usize,
+    /// What is known of the start of the next one.
+    start: Vec<u8>,
+    has_open_block: bool,
+}
+
+impl Frames {
+    /// The frames of a connection that begins.
+    pub fn new() -> Self {
+        Self {
+            left: PREFACE_BYTES,
+            start: Vec::with_capacity(START_BYTES),
+            has_open_block: false,
+        }
+    }
+
+    /// Whether the bytes so far end with a frame.
+    pub fn is_between(&self) -> bool {
+        self.left == 0 && self.start.is_empty()
+    }
+
+    /// Follows the frames through these bytes, and returns the position of a frame among them that is the same as `wanted`.
+    /// One that comes in two parts is not seen.
+    pub fn follow(&mut self, bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+        let (mut rest, mut found) = (bytes, None);
+        while let Some((first, others)) = rest.split_first() {
+            if self.left > 0 {
+                let passed = self.left.min(rest.len());
+                self.left -= passed;
+                rest = &rest[passed..];
+            } else if self.is_between() && rest.starts_with(wanted) {
+                found = Some(bytes.len() - rest.len());
+                rest = &rest[wanted.len()..];
+            } else {
+                self.start.push(*first);
+                rest = others;
+                if let [high, middle, low, kind, flags] = self.start[..] {
+                    let length = u32::from_be_bytes([0, high, middle, low]);
+                    self.left =
+                        usize::try_from(length).unwrap_or(usize::MAX) + REST_OF_HEADER_BYTES;
+                    if kind == HEADERS || kind == CONTINUATION {
+                        self.has_open_block = flags & END_HEADERS == 0;
+                    }
+                    self.start.clear();
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What a block of headers costs while it is open: h2 keeps what it has decoded of it, and no request of it is seen.
+pub struct OpenBlock {
+    peer: Arc<Peer>,
+    bytes: usize,
+    charge: Option<Charge>,
+}
+
+impl OpenBlock {
+    /// The blocks of a connection, each of which takes so many bytes at most.
+    pub fn of(peer: Arc<Peer>, bytes: usize) -> Self {
+        Self {
+            peer,
+            bytes,
+            charge: None,
+        }
+    }
+
+    /// Holds what an open block costs.
+    ///
+    /// # Errors
+    /// Where the connection has no budget for it: it can't go on without the block.
+    pub fn follow(&mut self, frames: &Frames) -> io::Result<()> {
+        if !frames.has_open_block {
+            self.charge = None;
+        } else if self.charge.is_none() {
+            let charge = self.peer.charge(Holder::Stranger, self.bytes);
+            self.charge = Some(charge.map_err(|_| over_budget())?);
+        }
+        Ok(())
+    }
+}
+
+/// What a connection is ended with that sends more than it has budget for.
+pub fn over_budget() -> io::Error {
+    metrics().server.throttled(Throttle::Memory);
+    io::Error::other("it has no budget of memory for what it sends")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::grpc::Budget;
+
+    #[test]
+    fn a_block_is_open_until_its_last_frame_and_costs_as_long() {
+        let budget = Budget::new(1 << 20);
+        let peer = Peer::new(Ipv4Addr::LOCALHOST.into(), false, Arc::clone(&budget));
+        let (mut frames, mut block) = (Frames::new(), OpenBlock::of(Arc::new(peer), 1000));
+        let frame = |kind, flags| [0, 0, 2, kind, flags, 0, 0, 0, 1, b'a', b'b'];
+        let sent: [(&[u8], usize); 5] = [
+            (&[0; PREFACE_BYTES], 0),
+            (&frame(HEADERS, 0), 1000),
+            (&frame(CONTINUATION, 0)[..7], 1000),
+            (&frame(CONTINUATION, 0)[7..], 1000),
+            (&frame(CONTINUATION, END_HEADERS), 0),
+        ];
+        for (bytes, held) in sent {
+            assert_eq!(frames.follow(bytes, b"none"), None);
+            block.follow(&frames).unwrap();
+            assert_eq!(budget.held(), held, "{bytes:?}");
+        }
+        block.bytes = 1 << 20;
+        frames.follow(&frame(HEADERS, 0), b"none");
+        block.follow(&frames).unwrap_err();
+    }
+}
