@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -59,6 +59,7 @@ fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfi
         // TLS 1.3 and 1.2.
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
+    let asks_for_certificates = client_ca.is_some();
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(pem) => {
@@ -66,9 +67,14 @@ fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfi
             builder.with_client_cert_verifier(verifier(roots, provider, certificate_required)?)
         }
     };
-    let config = builder
+    let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| format!("the certificate and the key do not work together: {error}"))?;
+    // A session that is resumed would bring a certificate along that nobody has looked at again.
+    if asks_for_certificates {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     // Only of a pair that is good, and so served from now on.
     if let Some(expiry) = expiry {
         metrics().server.certificate_expires(expiry);

@@ -11,6 +11,7 @@ mod harness;
 
 mod audit;
 mod certificates;
+mod expiry;
 mod policies;
 mod reload;
 mod tls;
