@@ -7,6 +7,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::domain::Error;
+use crate::service::RETRY_AFTER;
+use crate::telemetry::metrics::{Throttle, metrics};
+
 /// The part of what is free that one connection may hold.
 const SHARE: usize = 8;
 /// What a connection may hold in any case, in bytes: a few requests of the usual size.
@@ -55,6 +59,15 @@ impl Budget {
     pub fn held(&self) -> usize {
         let held = self.0.iter().map(|pool| pool.held.load(Ordering::Relaxed));
         held.sum()
+    }
+}
+
+/// What whoever holds too much is told.
+pub fn over_budget(_: OverBudget) -> Error {
+    metrics().server.throttled(Throttle::Memory);
+    Error::Throttled {
+        reason: "the connection holds as much memory for requests and answers as it may",
+        retry_after: RETRY_AFTER,
     }
 }
 

@@ -13,14 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tracing::Instrument as _;
 
-use super::budget::{Holder, OverBudget};
+use super::budget::{Holder, OverBudget, over_budget};
 use super::completion::complete;
 use super::context::RequestContext;
+use super::counted_body::{CountedBody, FirstFrame};
 use super::deadline::caller_timeout;
 use super::held::Held;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::log_line::LogLine;
-use super::peer::{CountedBody, FirstFrame, Peer};
+use super::peer::Peer;
 use super::services::{Answer, Services, service_of};
 use super::{
     HEALTH_SERVICE, REQUEST_ID_HEADER, TAG_SERVICE, bearer, headers, message, protocol, status,
@@ -387,15 +388,6 @@ fn hold(peer: &Arc<Peer>, holder: Option<Holder>, kind: Kind) -> Option<Held> {
         Some(Holder::Caller) | None => None,
     };
     Some(Held::charged(charge, stranger))
-}
-
-/// What whoever holds too much is told.
-pub fn over_budget(_: OverBudget) -> Error {
-    metrics().server.throttled(Throttle::Memory);
-    Error::Throttled {
-        reason: "the connection holds as much memory for requests and answers as it may",
-        retry_after: RETRY_AFTER,
-    }
 }
 
 /// The answer with its first frame, as far as that is ready: an answer of one message waits for its client as the bytes that it

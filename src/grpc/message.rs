@@ -8,9 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
-use super::budget::Charge;
+use super::budget::{Charge, over_budget};
 use super::completion::NOT_ONE_MESSAGE;
-use super::handler::over_budget;
 use super::held::Held;
 use crate::domain::{Applied, Error, Fault, FaultCode};
 

@@ -6,6 +6,7 @@ mod budget;
 mod codec;
 mod completion;
 mod context;
+mod counted_body;
 mod deadline;
 mod handler;
 mod headers;

@@ -1,25 +1,15 @@
 //! The other end of a connection, and what it is doing.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use tonic::body::Body;
 
 use super::budget::{Budget, Charge, Holder, Holdings, OverBudget};
-use super::held::Held;
-use super::in_flight::InFlightGuard;
-use super::status;
 use crate::auth::CertificateError;
 use crate::domain::Caller;
-use crate::telemetry::metrics::Call;
 
 /// The other end of a connection.
 #[derive(Debug)]
@@ -238,75 +228,5 @@ impl PeerCount {
 impl Drop for PeerCount {
     fn drop(&mut self) {
         (self.count)(&self.peer).fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-type Guards = (Option<InFlightGuard>, PeerGuard);
-
-/// A body, and its first frame where that is known already and charged.
-pub(super) struct FirstFrame {
-    pub first: Option<Result<Frame<Bytes>, Status>>,
-    pub body: Body,
-}
-
-/// A body that keeps its request counted until it is sent or given up.
-pub(super) struct CountedBody {
-    body: FirstFrame,
-    /// Its end is in the trailers, unless the headers have had it.
-    call: Call,
-    held: Held,
-    _guards: Guards,
-}
-
-impl CountedBody {
-    pub(super) fn new(body: FirstFrame, guards: Guards, held: Held, call: Call) -> Self {
-        Self {
-            body,
-            call,
-            held,
-            _guards: guards,
-        }
-    }
-}
-
-impl http_body::Body for CountedBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let first = self.body.first.take();
-        let is_charged = first.is_some();
-        let polled = match first {
-            Some(first) => Poll::Ready(Some(first)),
-            None => Pin::new(&mut self.body.body).poll_frame(context),
-        };
-        let Poll::Ready(Some(Ok(frame))) = polled else {
-            return polled;
-        };
-        if let Some(code) = frame.trailers_ref().and_then(status::code_in) {
-            self.call.finish(code);
-        }
-        Poll::Ready(Some(match frame.into_data() {
-            Ok(data) if is_charged => Ok(Frame::data(data)),
-            Ok(data) => self.held.keep(data).map(Frame::data).map_err(|OverBudget| {
-                Status::resource_exhausted("the connection does not take its answers")
-            }),
-            Err(frame) => Ok(frame),
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.first.is_none() && self.body.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body.first {
-            None => self.body.body.size_hint(),
-            // Trailers come behind it, so that its length says nothing.
-            Some(_) => SizeHint::default(),
-        }
     }
 }
