@@ -11,6 +11,7 @@ use crate::auth::token::{KeySource, TokenRules};
 use crate::auth::{Demand, IneffectiveDeny};
 use crate::server::{Security, TlsFiles, TokenIssuer};
 use crate::service::Audit;
+use crate::telemetry::OnFailure;
 
 /// The heading of the flags in the help.
 pub const HEADING: &str = "Who may call";
@@ -99,9 +100,14 @@ pub struct SecurityArguments {
     #[arg(long, env = "UNTAG_ALLOW_INEFFECTIVE_DENY", requires = "policy")]
     allow_ineffective_deny: bool,
 
-    /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout.
+    /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout. The file is opened again when it
+    /// was renamed or removed.
     #[arg(long, env = "UNTAG_AUDIT_LOG", value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+
+    /// Refuse changes while lines of the audit can't be written. Without it changes go on, and lost lines are counted.
+    #[arg(long, env = "UNTAG_AUDIT_REQUIRED", requires = "audit_log")]
+    audit_required: bool,
 
     /// How often certificates, keys, the policy and the JWKS file are looked at for changes, in seconds.
     #[arg(long, env = "UNTAG_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -175,6 +181,15 @@ impl SecurityArguments {
             authorities: self.jwks_ca.clone(),
             failure_rate,
         }))
+    }
+
+    /// What becomes of lines of the audit that can't be written.
+    pub fn on_audit_failure(&self) -> OnFailure {
+        if self.audit_required {
+            OnFailure::Keep
+        } else {
+            OnFailure::Lose
+        }
     }
 
     /// What callers have to show.

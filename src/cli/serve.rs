@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::args::ServeArguments;
 use super::limits::count;
+use super::security::SecurityArguments;
 use super::store::Choice;
 use super::{fail, json_lines};
 use crate::auth::Demand;
@@ -80,7 +81,7 @@ fn run_until_signal(
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let (audit, audit_writer) = audit(arguments.security.audit_log.as_deref())?;
+    let (audit, audit_writer) = audit(&arguments.security)?;
     let config = Config {
         listen: arguments.listen,
         listen_rpc: arguments.listen_rpc,
@@ -283,13 +284,14 @@ fn demand(arguments: &ServeArguments) -> Result<Demand, String> {
     ))
 }
 
-fn audit(path: Option<&Path>) -> Result<(Audit, Option<LineWriter>), String> {
-    let Some(path) = path else {
+fn audit(arguments: &SecurityArguments) -> Result<(Audit, Option<LineWriter>), String> {
+    let Some(path) = &arguments.audit_log else {
         return Ok((Audit::default(), None));
     };
-    let (sender, writer) = telemetry::write_lines(path)
+    let on_failure = arguments.on_audit_failure();
+    let (sender, writer) = telemetry::write_lines(path, on_failure)
         .map_err(|error| format!("cannot write the audit log {}: {error}", path.display()))?;
-    Ok((Audit::to(sender), Some(writer)))
+    Ok((Audit::to(sender, on_failure), Some(writer)))
 }
 
 fn sample(wanted: bool) -> Result<Vec<Resource>, json_lines::LineError> {

@@ -125,6 +125,8 @@ pub struct Refusal {
     pub code: String,
     /// The cloud's message, and what can't be promised of the change.
     pub message: String,
+    /// Whether the change may have been made, for some of its resources too.
+    pub applied: Applied,
     /// The cloud's RequestId, which is the one to answer with.
     pub request_id: Option<RequestId>,
 }
@@ -147,8 +149,6 @@ pub enum RefusalKind {
     },
     /// The cloud can't do it now, or does not know the service.
     Unavailable {
-        /// Whether the change may have been made.
-        applied: Applied,
         /// When to try again.
         retry_after: Duration,
     },
@@ -255,6 +255,18 @@ impl Error {
             Self::UnknownMethod(_) => "InvalidAction.NotFound",
             Self::UnsupportedEncoding(_) => "UnsupportedEncoding",
             Self::Internal => "InternalError",
+        }
+    }
+
+    /// Whether the change may have been made, as a whole or for some of its resources.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        match self {
+            Self::Unavailable { applied, .. } | Self::DeadlineExceeded(applied) => *applied,
+            Self::Refused(refusal) => refusal.applied,
+            // What has gone wrong is not known.
+            Self::Internal => Applied::Maybe,
+            _ => Applied::No,
         }
     }
 

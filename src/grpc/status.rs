@@ -129,10 +129,9 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
 fn may_be_applied(error: &Error) -> bool {
     let applied = match error {
         Error::Unavailable { applied, .. } => applied,
-        Error::Refused(refusal) => match &refusal.kind {
-            RefusalKind::Unavailable { applied, .. } => applied,
-            _ => return false,
-        },
+        Error::Refused(refusal) if matches!(refusal.kind, RefusalKind::Unavailable { .. }) => {
+            &refusal.applied
+        }
         _ => return false,
     };
     *applied == Applied::Maybe
@@ -296,6 +295,7 @@ mod tests {
                 kind,
                 code: code.to_owned(),
                 message: "In the cloud's words.".to_owned(),
+                applied: Applied::No,
                 request_id: None,
             };
             let error = Error::Refused(Box::new(refusal));

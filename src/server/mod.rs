@@ -29,7 +29,7 @@ use crate::auth::Authenticator;
 use crate::grpc::{self, Handler, HandlerParts, InFlight, Settings};
 pub use crate::reload::LoadError;
 use crate::rpc::Gateway;
-use crate::service::TagService;
+use crate::service::{Audit, TagService};
 use crate::store::Store;
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::metrics;
@@ -148,7 +148,7 @@ pub async fn serve<S: Store>(
             cut_off: cut_off.clone(),
         })
     };
-    let service = TagService::new(store, authority, audit);
+    let service = TagService::new(store, authority, audit.clone());
     let public_services =
         grpc::public_services(service, settings, admission, readiness.public_health())?;
     let connections = TaskTracker::new();
@@ -199,7 +199,7 @@ pub async fn serve<S: Store>(
     connections.close();
 
     tokio::select! {
-        () = finish(&in_flight, &connections, config.drain_timeout, &cut_off) => {
+        () = finish(&in_flight, &connections, config.drain_timeout, &cut_off, &audit) => {
             tracing::info!("drained");
             Ok(Ended::Drained)
         }
@@ -236,8 +236,12 @@ async fn finish(
     connections: &TaskTracker,
     drain_timeout: Duration,
     cut_off: &CancellationToken,
+    audit: &Audit,
 ) {
-    let in_time = drained(in_flight, connections);
+    let in_time = async {
+        drained(in_flight, connections).await;
+        audit.settled().await;
+    };
     if tokio::time::timeout(drain_timeout, in_time).await.is_ok() {
         return;
     }

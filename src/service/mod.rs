@@ -21,7 +21,8 @@ pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Carries out commands.
 #[derive(Debug, Clone)]
 pub struct TagService<S> {
-    store: S,
+    /// Shared with changes whose callers have gone.
+    store: Arc<S>,
     authority: Authority,
     audit: Audit,
 }
@@ -30,7 +31,7 @@ impl<S: Store> TagService<S> {
     /// A service over a store, for whom the authority allows it.
     pub fn new(store: S, authority: Authority, audit: Audit) -> Self {
         Self {
-            store,
+            store: Arc::new(store),
             authority,
             audit,
         }
@@ -42,15 +43,15 @@ impl<S: Store> TagService<S> {
     /// [`Error::NoPermission`], [`Error::NotFound`] with every resource that does not exist, [`Error::Throttled`],
     /// [`Error::Unavailable`] or [`Error::Internal`].
     pub async fn untag(&self, call: &Call, command: Arc<UntagCommand>) -> Result<Changed, Error> {
-        let entry = self.audit.untag(call, &command);
-        let result = async {
-            self.authorise(call, Action::UntagResources, &command.account)?;
-            let result = self.store.untag(Arc::clone(&command)).await;
+        let entry = self.audit.untag(call, &command).await?;
+        let allowed = self.authorise(call, Action::UntagResources, &command.account);
+        let store = Arc::clone(&self.store);
+        let change = async move {
+            allowed?;
+            let result = store.untag(Arc::clone(&command)).await;
             result.map_err(|error| explain(error, Some(&command.targets)))
         };
-        let result = result.await;
-        entry.finish(&result).await;
-        result
+        entry.of(change).await
     }
 
     /// Sets tags. `Ok` means that the change is on durable storage.
@@ -58,15 +59,15 @@ impl<S: Store> TagService<S> {
     /// # Errors
     /// As [`TagService::untag`], and [`Error::TagLimit`] with every resource that would carry too many tags.
     pub async fn tag(&self, call: &Call, command: Arc<TagCommand>) -> Result<Changed, Error> {
-        let entry = self.audit.tag(call, &command);
-        let result = async {
-            self.authorise(call, Action::TagResources, &command.account)?;
-            let result = self.store.tag(Arc::clone(&command)).await;
+        let entry = self.audit.tag(call, &command).await?;
+        let allowed = self.authorise(call, Action::TagResources, &command.account);
+        let store = Arc::clone(&self.store);
+        let change = async move {
+            allowed?;
+            let result = store.tag(Arc::clone(&command)).await;
             result.map_err(|error| explain(error, Some(&command.targets)))
         };
-        let result = result.await;
-        entry.finish(&result).await;
-        result
+        entry.of(change).await
     }
 
     /// Reads a page of tags.

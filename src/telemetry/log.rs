@@ -19,6 +19,10 @@ use super::json::{JsonLines, TextLines};
 /// The target of all spans, and of nothing else: they never show in the log.
 pub const TARGET: &str = "untag::trace";
 
+/// The target of security events, which no filter turns off: refused logins, files that are followed, the audit, and the
+/// log level itself.
+pub const SECURITY: &str = "untag::security";
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -166,7 +170,8 @@ fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
         };
     }
     // The last one wins: tokio-postgres would show the parameters of statements, and so tag values, to whoever asks for it.
-    Ok(targets.with_target("tokio_postgres::query", LevelFilter::INFO))
+    let targets = targets.with_target("tokio_postgres::query", LevelFilter::INFO);
+    Ok(targets.with_target(SECURITY, LevelFilter::INFO))
 }
 
 /// Whether this can be the path of a module.

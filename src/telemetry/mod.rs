@@ -12,7 +12,7 @@ mod outage;
 pub mod trace;
 
 pub use appender::LogGuard;
-pub use lines::{LineSender, LineWriter, write_lines};
-pub use log::{InvalidFilter, Listener, LogError, LogFormat, LogLevel, start_logging};
+pub use lines::{LineSender, LineSlot, LineWriter, OnFailure, write_lines};
+pub use log::{InvalidFilter, Listener, LogError, LogFormat, LogLevel, SECURITY, start_logging};
 #[cfg(feature = "otlp")]
 pub use otlp::Traces;

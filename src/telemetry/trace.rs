@@ -120,7 +120,7 @@ pub fn authorise() -> Span {
     tracing::info_span!(target: TARGET, "authorise")
 }
 
-/// Waiting for the line of the audit to be taken.
+/// Waiting for room for the line of the audit.
 #[must_use]
 pub fn audit() -> Span {
     tracing::info_span!(target: TARGET, "audit")

@@ -6,10 +6,17 @@ mod support;
 #[path = "../observability/http.rs"]
 mod http;
 
+#[path = "../support/mounts.rs"]
+mod mounts;
+
+#[path = "../black_box/slow_disk.rs"]
+mod slow_disk;
+
 mod authority;
 mod harness;
 
 mod audit;
+mod audit_failures;
 mod certificates;
 mod expiry;
 mod policies;

@@ -13,38 +13,10 @@ use crate::harness::{
     ACCOUNT, Client, Data, Keys, assert_unavailable, exported_keys, need, refused, user_lines,
     wait_for_health,
 };
-use crate::support::{Server, untag};
+use crate::mounts::in_own_mounts;
+use crate::support::Server;
 
 const UNCHANGED: &str = "nothing was changed";
-
-/// A command that runs the shell lines `prepare` in a mount namespace of its own, and then `untag` with the arguments
-/// that are added. In the lines `$0` is the directory and `$1` the program.
-fn in_own_mounts(directory: &Path, prepare: &str) -> Command {
-    need("unshare", "util-linux");
-    // Root may mount; anybody else may in a user namespace, where the kernel lets them.
-    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
-    let works = |way: &&[&str]| {
-        let tried = Command::new("unshare")
-            .args(*way)
-            .arg("true")
-            .stderr(Stdio::null())
-            .status();
-        tried.is_ok_and(|status| status.success())
-    };
-    let way = ways.into_iter().find(works).expect(
-        "this test mounts a small disk: run it as root (in a container with CAP_SYS_ADMIN), or allow user namespaces",
-    );
-    let program = untag();
-    let mut command = Command::new("unshare");
-    for (name, _) in program.get_envs() {
-        command.env_remove(name);
-    }
-    command
-        .args(way)
-        .args(["sh", "-ec", &format!("{prepare}\nexec \"$@\"")]);
-    command.arg(directory).arg(program.get_program());
-    command
-}
 
 /// A disk of 4 MiB with 200 users, and the service on it.
 struct SmallDisk {

@@ -5,6 +5,8 @@ mod directory;
 mod disk;
 mod harness;
 mod locks;
+#[path = "../support/mounts.rs"]
+mod mounts;
 mod opening;
 #[path = "../support/mod.rs"]
 mod support;

@@ -116,10 +116,10 @@ impl Failure {
                 );
                 refusal(
                     RefusalKind::Unavailable {
-                        applied: Applied::No,
                         retry_after: RETRY_AFTER,
                     },
                     format!("{UNKNOWN}; {}", Applied::No),
+                    Applied::No,
                     refused,
                 )
             }
@@ -145,7 +145,6 @@ fn explain(
         400 => RefusalKind::Invalid,
         403 => RefusalKind::NoPermission,
         501.. => RefusalKind::Unavailable {
-            applied,
             retry_after: RETRY_AFTER,
         },
         _ => RefusalKind::Internal,
@@ -178,18 +177,19 @@ fn explain(
     let start: Vec<String> = [words, who].into_iter().flatten().collect();
     let start = start.join("; ");
     // What is not promised is said, however long the cloud's words and the names are.
-    let message = match doubt {
-        Some(doubt) => message_with_end(start, &doubt),
-        None => shortened(start, LONGEST_MESSAGE),
+    let (message, applied) = match doubt {
+        Some(doubt) => (message_with_end(start, &doubt), Applied::Maybe),
+        None => (shortened(start, LONGEST_MESSAGE), Applied::No),
     };
-    refusal(kind, message, refused)
+    refusal(kind, message, applied, refused)
 }
 
-fn refusal(kind: RefusalKind, message: String, refused: Refused) -> StoreError {
+fn refusal(kind: RefusalKind, message: String, applied: Applied, refused: Refused) -> StoreError {
     StoreError::Refused(Box::new(Refusal {
         kind,
         code: refused.code,
         message,
+        applied,
         request_id: refused.request_id,
     }))
 }

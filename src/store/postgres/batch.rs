@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_postgres::types::Type;
 use tracing::Span;
 
 use super::pool::{Locks, Pool};
 use super::session::Parameters;
 use super::{Commit, Names, untagged};
+use crate::current::{self, Reply};
 use crate::domain::{AccountId, Applied, Changed, TagKey, TagSelection, Targets, UntagCommand};
 use crate::store::StoreError;
 use crate::telemetry::metrics::metrics;
@@ -90,7 +91,8 @@ impl Group {
         loop {
             let job = from(self)?;
             // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
-            if job.reply.is_closed() {
+            if job.reply.is_abandoned() {
+                job.reply.send(Err(StoreError::stopped(Applied::No)));
                 continue;
             }
             let taken = |hash: &&u64| self.claimed.contains_key(hash) && !own.contains(*hash);
@@ -117,7 +119,7 @@ struct Job {
     targets: Vec<u64>,
     place: OwnedSemaphorePermit,
     trace: Change,
-    reply: oneshot::Sender<Answer>,
+    reply: Reply<Answer>,
 }
 
 /// What is under way: a statement, or a command. Others that waited for it may go when this is dropped.
@@ -188,7 +190,7 @@ impl Batches {
         let mut targets: Vec<u64> = targets.collect();
         targets.sort_unstable();
         targets.dedup();
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = current::reply();
         let job = Job {
             command,
             names,
@@ -284,7 +286,9 @@ impl Batch {
         let jobs = &mut self.jobs;
         let answer = pool.perform(Locks::SkipLocked, |session| async move {
             // There may have been a wait for the connection.
-            jobs.retain(|(job, _)| !job.reply.is_closed());
+            for (job, _) in jobs.extract_if(.., |(job, _)| job.reply.is_abandoned()) {
+                job.reply.send(Err(StoreError::stopped(Applied::No)));
+            }
             let Some((first, _)) = jobs.first() else {
                 return Ok(Vec::new());
             };
@@ -330,8 +334,7 @@ impl Batch {
             Err(failure) => {
                 let failure = Arc::new(failure);
                 for (job, _) in self.jobs {
-                    // Whoever has gone meanwhile needs no answer.
-                    let _ = job.reply.send(Err(failure.to_store_error(true)));
+                    job.reply.send(Err(failure.to_store_error(true)));
                 }
             }
         }
@@ -352,7 +355,7 @@ impl Batch {
                 }
                 None => Shared::NotApplied(job.place, claim),
             };
-            let _ = job.reply.send(Ok(answer));
+            job.reply.send(Ok(answer));
         }
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 pub use bulk::{BulkError, Imported, export, import};
@@ -26,6 +26,7 @@ pub use format::{Existing, inspect};
 pub use options::Options;
 pub use wal::LeftInWal;
 
+use crate::current;
 use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
@@ -125,7 +126,7 @@ impl SqliteStore {
     }
 
     async fn write(&self, work: Work) -> Result<Changed, StoreError> {
-        let (reply, outcome) = oneshot::channel();
+        let (reply, outcome) = current::reply();
         let trace = Some(Change::queue());
         self.jobs
             .try_send(Job { work, reply, trace })
@@ -164,7 +165,7 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let (reply, outcome) = oneshot::channel();
+        let (reply, outcome) = current::reply();
         let check = Job {
             work: Work::Check,
             reply,

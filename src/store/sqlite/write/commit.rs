@@ -111,8 +111,7 @@ impl Writer {
                 let has_written = self.changes.has_written();
                 self.last_commit_failed &= !has_written;
                 for (job, outcome) in batch.jobs.into_iter().zip(outcomes) {
-                    // Whoever has gone meanwhile needs no answer.
-                    let _ = job.reply.send(outcome);
+                    job.reply.send(outcome);
                 }
                 if has_written {
                     self.checkpointer.committed(&self.connection);
@@ -137,7 +136,7 @@ impl Writer {
             self.checkpointer.make_room(&self.connection);
         }
         for job in jobs {
-            let _ = job.reply.send(Err(error.to_store_error(applied)));
+            job.reply.send(Err(error.to_store_error(applied)));
         }
     }
 
@@ -249,7 +248,7 @@ impl Rows<'_> {
             lookup, in_force, ..
         } = self;
         let plan = match &job.work {
-            // Nobody waits for the answer.
+            // Nobody is told that it was made.
             _ if job.is_abandoned() => return Ok(Err(StoreError::stopped(Applied::No))),
             Work::Untag(command) => untags::plan(command, seen, lookup, changes, in_force),
             Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, in_force)),

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
+use crate::current::{self, Reply};
 use crate::domain::{Changed, TagCommand, UntagCommand};
 use crate::store::StoreError;
 use crate::telemetry::trace::Change;
@@ -11,7 +10,7 @@ use crate::telemetry::trace::Change;
 /// A job: something to do, and where the answer goes.
 pub struct Job {
     pub work: Work,
-    pub reply: oneshot::Sender<Outcome>,
+    pub reply: Reply<Outcome>,
     /// Where the job stands, for whoever traces it. A check has none.
     pub trace: Option<Change>,
 }
@@ -30,7 +29,7 @@ pub enum Work {
 impl Job {
     /// A job that nobody waits for: it ends the wait of a thread that has nothing to do.
     pub fn wake() -> Self {
-        let (reply, _) = oneshot::channel();
+        let (reply, _) = current::reply();
         Self {
             work: Work::Check,
             reply,
@@ -44,7 +43,7 @@ impl Job {
 
     /// Whether the caller is gone: it has passed its deadline, and is told that nothing is known of its change.
     pub fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
+        self.reply.is_abandoned()
     }
 
     /// How many targets an untag has.

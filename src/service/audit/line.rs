@@ -1,33 +1,23 @@
-//! Who changed what, or tried to: a line for each change.
+//! The audit's lines.
 
 use std::net::IpAddr;
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tracing::Instrument as _;
 
 use crate::domain::{
-    AccountId, Action, Call, Changed, Error, TagCommand, TagKey, TagSelection, Targets,
+    AccountId, Action, Applied, Call, Changed, Error, TagCommand, TagKey, TagSelection, Targets,
     UntagCommand,
 };
-use crate::telemetry::{LineSender, trace};
 
-/// Writes the lines, where they are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct Audit(Option<LineSender>);
-
-/// The line of one change, not yet written. One that is dropped, because its request was cut off, says so. Boxed, since it
-/// is large and most services write none.
-pub struct Entry(Option<Box<(Line, LineSender)>>);
-
-/// What a line tells. Never a tag's value.
+/// The line of a change. Never has a tag's value.
 #[derive(Debug, Serialize)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "it repeats the flags of the request"
 )]
-struct Line {
+pub struct Line {
     time: String,
     target: &'static str,
     request_id: String,
@@ -51,61 +41,39 @@ struct Line {
     affected_tags: Option<usize>,
 }
 
-impl Audit {
-    /// Lines that go to this sender.
-    #[must_use]
-    pub fn to(lines: LineSender) -> Self {
-        Self(Some(lines))
-    }
-
-    /// Begins the line of an untag.
-    #[must_use]
-    pub fn untag(&self, call: &Call, command: &UntagCommand) -> Entry {
-        self.begin(|| {
-            let keys = match &command.selection {
-                TagSelection::All => &[][..],
-                TagSelection::Keys(keys) => keys,
-            };
-            Line {
-                all: command.selection == TagSelection::All,
-                allow_missing: command.allow_missing,
-                validate_only: command.validate_only,
-                ..Line::new(
-                    call,
-                    Action::UntagResources,
-                    &command.account,
-                    &command.targets,
-                    keys,
-                )
-            }
-        })
-    }
-
-    /// Begins the line of tags that are set.
-    #[must_use]
-    pub fn tag(&self, call: &Call, command: &TagCommand) -> Entry {
-        self.begin(|| {
-            let keys = command.tags.iter().map(|(key, _)| key);
-            Line::new(
+impl Line {
+    /// The line of an untag.
+    pub fn untag(call: &Call, command: &UntagCommand) -> Self {
+        let keys = match &command.selection {
+            TagSelection::All => &[][..],
+            TagSelection::Keys(keys) => keys,
+        };
+        Self {
+            all: command.selection == TagSelection::All,
+            allow_missing: command.allow_missing,
+            validate_only: command.validate_only,
+            ..Self::new(
                 call,
-                Action::TagResources,
+                Action::UntagResources,
                 &command.account,
                 &command.targets,
                 keys,
             )
-        })
+        }
     }
 
-    fn begin(&self, line: impl FnOnce() -> Line) -> Entry {
-        Entry(
-            self.0
-                .as_ref()
-                .map(|lines| Box::new((line(), lines.clone()))),
+    /// The line of tags that are set.
+    pub fn tag(call: &Call, command: &TagCommand) -> Self {
+        let keys = command.tags.iter().map(|(key, _)| key);
+        Self::new(
+            call,
+            Action::TagResources,
+            &command.account,
+            &command.targets,
+            keys,
         )
     }
-}
 
-impl Line {
     fn new<'a>(
         call: &Call,
         action: Action,
@@ -134,13 +102,19 @@ impl Line {
             allow_missing: false,
             validate_only: false,
             decision: "allowed",
-            outcome: "Unknown".to_owned(),
+            outcome: "Cancelled".to_owned(),
             affected_tags: Some(0),
         }
     }
 
+    /// Notes that the change is being made: until it has come to something, nobody knows.
+    pub fn begin(&mut self) {
+        "Unknown".clone_into(&mut self.outcome);
+        self.affected_tags = None;
+    }
+
     /// Notes what came of the change.
-    fn finish(&mut self, result: &Result<Changed, Error>) {
+    pub fn finish(&mut self, result: &Result<Changed, Error>) {
         let adopted = match result {
             Ok(changed) => {
                 "OK".clone_into(&mut self.outcome);
@@ -149,6 +123,7 @@ impl Line {
             }
             Err(error) => {
                 error.code().clone_into(&mut self.outcome);
+                self.affected_tags = (error.applied() == Applied::No).then_some(0);
                 if matches!(error, Error::NoPermission { .. }) {
                     self.decision = "denied";
                 }
@@ -160,28 +135,9 @@ impl Line {
         }
     }
 
-    fn text(&self) -> String {
+    /// The line, without its newline.
+    pub fn text(&self) -> String {
         // Texts and numbers in a struct: it has a JSON form.
         serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-impl Entry {
-    /// Writes the line of a change that came to this.
-    pub async fn finish(mut self, result: &Result<Changed, Error>) {
-        if let Some(entry) = self.0.take() {
-            let (mut line, lines) = *entry;
-            line.finish(result);
-            Box::pin(lines.send(line.text()).instrument(trace::audit())).await;
-        }
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        if let Some(entry) = self.0.take() {
-            let (line, lines) = *entry;
-            lines.send_now(line.text());
-        }
     }
 }

@@ -1,0 +1,275 @@
+//! Lines that must not be lost unseen, to a file or to stdout.
+
+mod output;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::mpsc::{self, OwnedPermit, Sender};
+
+use super::SECURITY;
+use super::metrics::metrics;
+use output::Output;
+use writer::Writer;
+
+/// How many lines may wait to be written, or be promised a slot: more than the requests in flight and those whose caller has
+/// gone, unless the flags say otherwise.
+const WAITING: usize = 32 * 1024;
+
+/// What becomes of lines that can't be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// They are lost, and counted: the service goes on.
+    Lose,
+    /// They are kept until they can be written.
+    Keep,
+}
+
+/// A sender of lines.
+#[derive(Debug, Clone)]
+pub struct LineSender {
+    messages: Sender<Message>,
+    state: Arc<State>,
+}
+
+/// A slot for one line, which is taken without waiting.
+#[derive(Debug)]
+pub struct LineSlot {
+    slot: OwnedPermit<Message>,
+    state: Arc<State>,
+}
+
+/// The thread that writes the lines. It ends, and has written all, when every sender is gone.
+#[derive(Debug)]
+pub struct LineWriter {
+    thread: JoinHandle<()>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Message {
+    Line(String),
+    /// The file may be another one by now.
+    Reopen,
+}
+
+/// The state that the senders and the thread share.
+#[derive(Debug)]
+struct State {
+    /// The name of the output, for messages.
+    name: String,
+    on_failure: OnFailure,
+    /// Why lines can't be written now.
+    problem: ArcSwapOption<String>,
+    /// How many lines were sent, and neither written nor lost.
+    unwritten: AtomicU64,
+}
+
+impl LineSender {
+    /// Waits for a slot. `None` when the thread has ended, which only a panic does before the last sender is gone.
+    pub async fn slot(&self) -> Option<LineSlot> {
+        let slot = self.messages.clone().reserve_owned().await;
+        self.checked(slot.ok())
+    }
+
+    /// A slot, where one is free at once. Otherwise the line that it is for is lost, and counted.
+    #[must_use]
+    pub fn slot_now(&self) -> Option<LineSlot> {
+        let slot = self.messages.clone().try_reserve_owned();
+        self.checked(slot.ok())
+    }
+
+    fn checked(&self, slot: Option<OwnedPermit<Message>>) -> Option<LineSlot> {
+        if slot.is_none() {
+            self.state.lost_unsent();
+        }
+        Some(LineSlot {
+            slot: slot?,
+            state: Arc::clone(&self.state),
+        })
+    }
+
+    /// Opens the file again where another one has its path.
+    pub async fn reopen(&self) {
+        // Fails where the thread has ended, and then there is nothing to open.
+        let _ = self.messages.send(Message::Reopen).await;
+    }
+
+    /// Why lines can't be written now; nothing when they can.
+    #[must_use]
+    pub fn problem(&self) -> Option<Arc<String>> {
+        self.state.problem()
+    }
+}
+
+impl LineSlot {
+    /// Sends a line, without its newline.
+    pub fn send(self, line: String) {
+        self.state.unwritten.fetch_add(1, Ordering::Relaxed);
+        self.slot.send(Message::Line(line));
+    }
+}
+
+impl LineWriter {
+    /// Waits until everything is written, or for so long: a reader of stdout may have stalled, or a disk may be full.
+    pub fn finish(self, patience: Duration) {
+        wait_for(&self.thread, patience);
+        let unwritten = self.state.unwritten.load(Ordering::Relaxed);
+        if unwritten > 0 {
+            self.state.lost(unwritten);
+            tracing::error!(
+                target: SECURITY,
+                output = self.state.name,
+                lines = unwritten,
+                "audit lines are lost: the service ends before they could be written"
+            );
+        }
+    }
+}
+
+impl State {
+    fn problem(&self) -> Option<Arc<String>> {
+        self.problem.load_full()
+    }
+
+    fn written(&self, lines: u64) {
+        self.unwritten.fetch_sub(lines, Ordering::Relaxed);
+    }
+
+    fn lost(&self, lines: u64) {
+        self.written(lines);
+        metrics().server.audit_lines_lost.inc_by(lines);
+    }
+
+    /// Counts a line that was never sent.
+    fn lost_unsent(&self) {
+        metrics().server.audit_lines_lost.inc();
+        tracing::error!(
+            target: SECURITY,
+            output = self.name,
+            "an audit line is lost: too many are waiting to be written"
+        );
+    }
+
+    fn failed(&self, error: &io::Error) {
+        let problem = format!("the audit log {} can't be written: {error}", self.name);
+        if self.problem.swap(Some(Arc::new(problem))).is_some() {
+            return;
+        }
+        let (output, error) = (&self.name, tracing::field::display(error));
+        match self.on_failure {
+            OnFailure::Lose => tracing::error!(
+                target: SECURITY,
+                output,
+                error,
+                "audit lines can't be written and are lost; changes go on unaudited"
+            ),
+            OnFailure::Keep => tracing::error!(
+                target: SECURITY,
+                output,
+                error,
+                "audit lines can't be written and are kept; changes are refused"
+            ),
+        }
+    }
+
+    fn recovered(&self) {
+        if self.problem.load().is_some() {
+            self.problem.store(None);
+            tracing::warn!(target: SECURITY, output = self.name, "audit lines are written again");
+        }
+    }
+
+    fn not_followed(&self, error: &str) {
+        tracing::error!(
+            target: SECURITY,
+            output = self.name,
+            error,
+            "the audit log can't be opened again; lines go to the file that was opened before"
+        );
+    }
+}
+
+/// Waits until a thread has ended, or for so long.
+pub(super) fn wait_for(thread: &JoinHandle<()>, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Appends lines to a file, which is made where it is missing and followed through rotations, or writes them to stdout for
+/// `-`.
+///
+/// # Errors
+/// A file that can't be opened.
+pub fn write_lines(path: &Path, on_failure: OnFailure) -> io::Result<(LineSender, LineWriter)> {
+    let output = Output::open(path)?;
+    let (messages, received) = mpsc::channel(WAITING);
+    let state = Arc::new(State {
+        name: match path.to_string_lossy().as_ref() {
+            "-" => "stdout".to_owned(),
+            path => path.to_owned(),
+        },
+        on_failure,
+        problem: ArcSwapOption::empty(),
+        unwritten: AtomicU64::new(0),
+    });
+    let writer = Writer::new(output, Arc::clone(&state), received);
+    let thread = thread::Builder::new()
+        .name("audit".to_owned())
+        .spawn(move || writer.run())?;
+    let sender = LineSender {
+        messages,
+        state: Arc::clone(&state),
+    };
+    Ok((sender, LineWriter { thread, state }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sender_waits_for_a_slot_while_the_reader_stalls_and_nothing_is_lost_unseen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lines");
+        let (messages, mut received) = mpsc::channel(1);
+        let (sender, writer) = write_lines(&path, OnFailure::Lose).unwrap();
+        let stalled = LineSender {
+            messages,
+            state: Arc::clone(&sender.state),
+        };
+        let lost = || metrics().server.audit_lines_lost.get();
+        let before = lost();
+        let slot = stalled.slot().await.unwrap();
+        // No other is free, so that nobody can make a change whose line has no room.
+        assert!(
+            tokio::time::timeout(Duration::from_millis(1), stalled.slot())
+                .await
+                .is_err()
+        );
+        assert_eq!(lost(), before);
+        assert!(stalled.slot_now().is_none());
+        assert_eq!(lost(), before + 1);
+        slot.send("promised".to_owned());
+        assert_eq!(
+            received.recv().await.unwrap(),
+            Message::Line("promised".to_owned())
+        );
+        sender.state.written(1);
+
+        sender.slot().await.unwrap().send("written".to_owned());
+        drop((sender, stalled));
+        writer.finish(Duration::from_secs(30));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "written\n");
+    }
+}

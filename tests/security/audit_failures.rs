@@ -1,0 +1,319 @@
+//! An audit whose file is renamed, removed or can't be written, and changes whose callers have gone.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tonic::{Code, Request};
+
+use crate::harness::{lines, untag_alice};
+use crate::http::scrape;
+use crate::mounts::in_own_mounts;
+use crate::slow_disk::SlowDisk;
+use crate::support::{PATIENCE, Server, hold_store, sample};
+
+const LOST: &str = "untag_audit_lines_lost_total";
+
+/// A service with the sample data and an audit in a directory.
+struct Audited {
+    server: Server,
+    directory: tempfile::TempDir,
+    _data: tempfile::TempDir,
+}
+
+impl Audited {
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_with(|_| {}, arguments)
+    }
+
+    /// Starts the service once something stands at the audit's path.
+    fn start_with(prepare: impl FnOnce(&Path), arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        prepare(&path);
+        let flag = ["--audit-log", path.to_str().unwrap()];
+        let (server, data) = sample(&[&flag[..], arguments].concat());
+        Self {
+            server,
+            directory,
+            _data: data,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn audit(&self) -> PathBuf {
+        self.path("audit.jsonl")
+    }
+
+    /// Makes a change, and tells its RequestId.
+    async fn change(&self) -> String {
+        let mut client = self.server.client().await;
+        let answer = client.untag_resources(untag_alice()).await.unwrap();
+        answer.into_inner().request_id
+    }
+}
+
+/// Waits until it is so.
+fn until(what: &str, server: &Server, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(
+            Instant::now() < deadline,
+            "{what}: {:#?}",
+            server.log_lines()
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The lines of a file that may not be there yet.
+fn lines_if_any(path: &Path) -> Vec<Value> {
+    if path.exists() {
+        lines(path)
+    } else {
+        Vec::new()
+    }
+}
+
+fn ids(path: &Path) -> Vec<String> {
+    let id = |line: Value| line["request_id"].as_str().map(str::to_owned);
+    lines_if_any(path).into_iter().filter_map(id).collect()
+}
+
+#[tokio::test]
+async fn the_audit_goes_on_in_a_new_file_when_the_old_one_is_renamed_or_removed() {
+    let audited = Audited::start(&[]);
+    let (audit, server) = (audited.audit(), &audited.server);
+    let first = audited.change().await;
+    until("the first line", server, || ids(&audit) == [first.as_str()]);
+    let mode = fs::metadata(&audit).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+
+    fs::rename(&audit, audited.path("audit.jsonl.1")).unwrap();
+    let second = audited.change().await;
+    until("the second line", server, || {
+        ids(&audit) == [second.as_str()]
+    });
+    assert_eq!(ids(&audited.path("audit.jsonl.1")), [first.as_str()]);
+
+    fs::remove_file(&audit).unwrap();
+    let third = audited.change().await;
+    // The line before may be there too: its file was removed before the service had looked whether it still is.
+    until("the third line", server, || {
+        ids(&audit).last() == Some(&third)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_of_the_audit_is_lost_while_its_file_is_renamed_again_and_again() {
+    let mut audited = Audited::start(&[]);
+    let (stop, mut callers) = (
+        Arc::new(AtomicBool::new(false)),
+        tokio::task::JoinSet::new(),
+    );
+    for _ in 0..8 {
+        let (mut client, stop) = (audited.server.client().await, Arc::clone(&stop));
+        callers.spawn(async move {
+            let mut answered = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let answer = client.untag_resources(untag_alice()).await.unwrap();
+                answered.push(answer.into_inner().request_id);
+            }
+            answered
+        });
+    }
+    let mut files = vec![audited.audit()];
+    for turn in 0..30 {
+        let audit = audited.audit();
+        // Renamed with lines in it, so that each turn meets the service at work.
+        until("lines in the new file", &audited.server, || {
+            fs::metadata(&audit).is_ok_and(|data| data.len() > 0)
+        });
+        let rotated = audited.path(&format!("audit.jsonl.{turn}"));
+        fs::rename(&audit, &rotated).unwrap();
+        files.push(rotated);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut answered: Vec<String> = Vec::new();
+    while let Some(of_one) = callers.join_next().await {
+        answered.extend(of_one.unwrap());
+    }
+    audited.server.signal("TERM");
+    assert_eq!(audited.server.wait(PATIENCE).code(), Some(0));
+    let mut audit: Vec<String> = files.iter().flat_map(|path| ids(path)).collect();
+    audit.sort();
+    answered.sort();
+    assert!(answered.len() > 30);
+    assert_eq!(audit, answered);
+}
+
+#[tokio::test]
+async fn an_audit_that_can_not_be_written_is_told_and_what_is_lost_is_counted() {
+    let audited = Audited::start_with(|path| symlink("/dev/full", path).unwrap(), &[]);
+    let server = &audited.server;
+    for _ in 0..3 {
+        audited.change().await;
+    }
+    until("three lines are lost", server, || {
+        scrape(server)[LOST] >= 3.0
+    });
+    let message = "audit lines can't be written and are lost; changes go on unaudited";
+    server.wait_for_log(message);
+    assert_eq!(server.count_in_log(|line| line["message"] == message), 1);
+
+    fs::remove_file(audited.audit()).unwrap();
+    server.wait_for_log("audit lines are written again");
+    let marker = &lines(&audited.audit())[0];
+    assert_eq!(marker["event"], "lines_lost");
+    assert_eq!(marker["lines"], 3);
+    let id = audited.change().await;
+    until("the next line", server, || {
+        ids(&audited.audit()) == [id.as_str()]
+    });
+    assert!((scrape(server)[LOST] - 3.0).abs() < f64::EPSILON);
+}
+
+#[tokio::test]
+async fn no_change_is_made_unaudited_where_the_audit_is_required() {
+    let full = |path: &Path| symlink("/dev/full", path).unwrap();
+    let audited = Audited::start_with(full, &["--audit-required"]);
+    let server = &audited.server;
+    let mut client = server.client().await;
+    // Only this one finds out. Its line is kept.
+    let first = audited.change().await;
+    server.wait_for_log("audit lines can't be written and are kept; changes are refused");
+    let refused = client.untag_resources(untag_alice()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(
+        refused.message().contains("audit log can't be written"),
+        "{refused}"
+    );
+    assert!(
+        refused.message().ends_with("nothing was changed"),
+        "{refused}"
+    );
+    client
+        .list_tag_resources(crate::support::list())
+        .await
+        .unwrap();
+
+    fs::remove_file(audited.audit()).unwrap();
+    server.wait_for_log("audit lines are written again");
+    let second = audited.change().await;
+    until("both lines", server, || {
+        ids(&audited.audit()) == [first.as_str(), second.as_str()]
+    });
+    assert!(scrape(server)[LOST].abs() < f64::EPSILON);
+}
+
+#[tokio::test]
+async fn a_line_that_a_full_disk_cuts_does_not_swallow_the_next_one() {
+    let (disk, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut command = in_own_mounts(disk.path(), "mount -t tmpfs -o size=16k tmpfs \"$0\"");
+    command
+        .args(["serve", "--sample-data", "--data-dir"])
+        .arg(data.path())
+        .arg("--audit-log")
+        .arg(disk.path().join("audit.jsonl"));
+    let mut server = Server::spawn(command);
+    let root = format!("/proc/{}/root", server.pid());
+    let seen = Path::new(&root).join(disk.path().strip_prefix("/").unwrap());
+    let mut filler = File::create(seen.join("filler")).unwrap();
+    let mut client = server.client().await;
+    client.untag_resources(untag_alice()).await.unwrap();
+    // A page is left to the audit, which has begun it.
+    until("a line", &server, || {
+        fs::metadata(seen.join("audit.jsonl")).is_ok_and(|data| data.len() > 0)
+    });
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    while scrape(&server)[LOST] < 3.0 {
+        client.untag_resources(untag_alice()).await.unwrap();
+    }
+    let cut = fs::read_to_string(seen.join("audit.jsonl")).unwrap();
+    assert!(!cut.ends_with('\n'), "no line was cut: {cut}");
+    drop(filler);
+    fs::remove_file(seen.join("filler")).unwrap();
+    server.wait_for_log("audit lines are written again");
+    let last = client.untag_resources(untag_alice()).await.unwrap();
+    let last = last.into_inner().request_id;
+    until("the last line", &server, || {
+        fs::read_to_string(seen.join("audit.jsonl"))
+            .unwrap()
+            .contains(&last)
+    });
+    let text = fs::read_to_string(seen.join("audit.jsonl")).unwrap();
+    let broken = text
+        .lines()
+        .filter(|line| serde_json::from_str::<Value>(line).is_err());
+    assert_eq!(broken.collect::<Vec<_>>(), [cut.lines().last().unwrap()]);
+    server.kill();
+}
+
+fn in_time<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_has_gone_is_audited_with_what_it_did() {
+    let audited = Audited::start(&[]);
+    let server = &audited.server;
+    let slow = SlowDisk::attach(server, Duration::from_mins(10));
+    let mut client = server.client().await;
+    let request = in_time(untag_alice(), Duration::from_millis(300));
+    client.untag_resources(request).await.unwrap_err();
+    server.wait_for_log("request");
+    drop(slow);
+    until("the line", server, || ids(&audited.audit()).len() == 1);
+    let line = &lines(&audited.audit())[0];
+    assert_eq!(
+        (&line["outcome"], &line["affected_tags"]),
+        (&"OK".into(), &1.into())
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_was_not_begun_when_its_caller_has_gone_is_not_made() {
+    let audited = Audited::start(&[]);
+    let held = hold_store(audited._data.path());
+    let mut client = audited.server.client().await;
+    let request = in_time(untag_alice(), Duration::from_millis(300));
+    client.untag_resources(request).await.unwrap_err();
+    drop(held);
+    until("the line", &audited.server, || {
+        ids(&audited.audit()).len() == 1
+    });
+    let line = &lines(&audited.audit())[0];
+    assert_eq!(line["affected_tags"], 0);
+    // Alice has the tag still.
+    let changed = client.untag_resources(untag_alice()).await.unwrap();
+    let id = changed.into_inner().request_id;
+    until("the second line", &audited.server, || {
+        ids(&audited.audit()).contains(&id)
+    });
+    assert_eq!(lines(&audited.audit())[1]["affected_tags"], 1);
+}
+
+#[tokio::test]
+async fn a_change_of_which_nobody_knows_what_came_leaves_the_count_out() {
+    let mut audited = Audited::start(&["--drain-timeout", "0.2"]);
+    let _held = hold_store(audited._data.path());
+    let mut client = audited.server.client().await;
+    let request = in_time(untag_alice(), Duration::from_millis(300));
+    client.untag_resources(request).await.unwrap_err();
+    audited.server.signal("TERM");
+    audited.server.wait(PATIENCE);
+    let line = &lines(&audited.audit())[0];
+    assert_eq!(line["outcome"], "Unknown");
+    assert_eq!(line["affected_tags"], Value::Null);
+}
