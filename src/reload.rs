@@ -1,16 +1,26 @@
 //! Values that come from files, and follow them when they change.
 
 use std::fmt::Display;
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::future::pending;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::telemetry::SECURITY;
 use crate::telemetry::metrics::{Reload, metrics};
+
+/// The largest file that is read, in bytes.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+const PANICKED: &str = "the parser has panicked, which is a fault of untag's: please report it";
 
 /// Files that can't be used.
 #[derive(Debug, Error)]
@@ -37,10 +47,38 @@ pub enum LoadError {
     },
 }
 
+/// The signal that asks for everything to be read again at once.
+#[derive(Debug)]
+pub struct Hangup(Option<Signal>);
+
+impl Hangup {
+    /// Takes SIGHUP from here on, beside whoever else does. Has to be called within a runtime.
+    #[must_use]
+    pub fn listen() -> Self {
+        let listening = signal(SignalKind::hangup());
+        if let Err(error) = &listening {
+            tracing::error!(%error, "cannot listen for SIGHUP");
+        }
+        Self(listening.ok())
+    }
+
+    /// Waits for the next one.
+    pub async fn received(&mut self) {
+        let received = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        // None comes when there will be no more.
+        if received.is_none() {
+            pending::<()>().await;
+        }
+    }
+}
+
 type Parse<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send>;
 
 /// Follows files for a value. Files are read, and not watched: so a Kubernetes volume, whose links are swapped, and a
-/// network file system are followed like any other.
+/// network file system are followed like any other. SIGHUP has them read at once.
 pub struct Follower<T> {
     counted: Reload,
     what: &'static str,
@@ -63,7 +101,11 @@ impl<T: Send + Sync + 'static> Follower<T> {
         paths: Vec<PathBuf>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, E> + Send + 'static,
     ) -> Result<Self, LoadError> {
-        let parse = move |contents: &[Vec<u8>]| parse(contents).map_err(|error| error.to_string());
+        let parse = move |contents: &[Vec<u8>]| {
+            let parsed = catch_unwind(AssertUnwindSafe(|| parse(contents)));
+            let parsed = parsed.map_err(|_| PANICKED.to_owned())?;
+            parsed.map_err(|error| error.to_string())
+        };
         let seen = read(what, &paths)?;
         let value = parse(&seen).map_err(|reason| content_error(what, &paths, reason))?;
         Ok(Self {
@@ -80,20 +122,24 @@ impl<T: Send + Sync + 'static> Follower<T> {
     /// The value, which changes when the files do: they are looked at now and then, as long as the runtime lives.
     pub fn follow(self, interval: Duration) -> Arc<ArcSwap<T>> {
         let value = Arc::clone(&self.value);
-        tokio::spawn(self.run(interval));
+        tokio::spawn(self.run(interval, Hangup::listen()));
         value
     }
 
-    async fn run(mut self, interval: Duration) {
+    async fn run(mut self, interval: Duration, mut hangup: Hangup) {
         loop {
-            tokio::time::sleep(interval).await;
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                // Who asks is told again what is wrong.
+                () = hangup.received() => self.complaint.clear(),
+            }
             let looked = tokio::task::spawn_blocking(move || {
                 self.look();
                 self
             });
             match looked.await {
                 Ok(follower) => self = follower,
-                // Only when the runtime ends, or when a parser panics, which its tests rule out.
+                // Only when the runtime ends.
                 Err(_) => return,
             }
         }
@@ -115,7 +161,7 @@ impl<T: Send + Sync + 'static> Follower<T> {
                 self.complaint.clear();
                 if changed {
                     metrics().server.reloaded(self.counted, true);
-                    tracing::info!(what = self.what, "reloaded");
+                    tracing::info!(target: SECURITY, what = self.what, "reloaded");
                 }
             }
             Err(error) => {
@@ -123,12 +169,35 @@ impl<T: Send + Sync + 'static> Follower<T> {
                 metrics().server.reloaded(self.counted, false);
                 let complaint = error.to_string();
                 if complaint != self.complaint {
-                    tracing::error!(what = self.what, %error, "not reloaded; the old one stays in use");
+                    tracing::error!(target: SECURITY, what = self.what, %error, "not reloaded; the old one stays in use");
                     self.complaint = complaint;
                 }
             }
         }
     }
+}
+
+/// Reads a regular file, and nothing that could hold the reader up or fill the memory.
+///
+/// # Errors
+/// What the system says, or what is there instead of a file.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // Otherwise a FIFO is opened only once somebody writes to it.
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut contents = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut contents)?;
+    if contents.len() as u64 > LARGEST_FILE {
+        let problem = format!("it is larger than {LARGEST_FILE} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(contents)
 }
 
 /// Reads files, each as a whole.
@@ -137,7 +206,7 @@ impl<T: Send + Sync + 'static> Follower<T> {
 /// [`LoadError::Read`] with the first that can't be read.
 pub fn read(what: &'static str, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, LoadError> {
     let read = |path: &PathBuf| {
-        fs::read(path).map_err(|source| LoadError::Read {
+        read_file(path).map_err(|source| LoadError::Read {
             what,
             path: path.clone(),
             source,
@@ -155,5 +224,65 @@ fn content_error(what: &'static str, paths: &[PathBuf], reason: String) -> LoadE
         what,
         files: files.join(", "),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn number(contents: &[Vec<u8>]) -> Result<u64, String> {
+        let text = String::from_utf8_lossy(&contents[0]);
+        assert_ne!(text, "panic", "as a parser with a fault does");
+        text.parse().map_err(|_| "no number".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_parser_that_panics_is_a_failure_and_following_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("number");
+        // Replaced as a whole, as whoever writes a file that is followed should do.
+        let write = |text: &str| {
+            fs::write(directory.path().join("new"), text).unwrap();
+            fs::rename(directory.path().join("new"), &path).unwrap();
+        };
+        write("1");
+        let follower = Follower::load(
+            Reload::CloudCredentials,
+            "number",
+            vec![path.clone()],
+            number,
+        );
+        let value = follower.unwrap().follow(Duration::from_millis(1));
+        let failed = || metrics().server.reloads_failed(Reload::CloudCredentials);
+        let before = failed();
+        write("panic");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while failed() < before + 2 {
+            assert!(Instant::now() < deadline, "not counted");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(**value.load(), 1);
+        write("2");
+        while **value.load() != 2 {
+            assert!(Instant::now() < deadline, "not followed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(read_file(directory.path()).is_err());
+        let path = directory.path().join("large");
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(LARGEST_FILE).unwrap();
+        assert_eq!(read_file(&path).unwrap().len() as u64, LARGEST_FILE);
+        file.set_len(LARGEST_FILE + 1).unwrap();
+        let error = read_file(&path).unwrap_err().to_string();
+        assert!(error.contains("larger than 16777216 bytes"), "{error}");
     }
 }

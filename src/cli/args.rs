@@ -31,6 +31,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the service until SIGTERM or SIGINT.
+    #[command(after_help = SIGNALS)]
     Serve(Box<ServeArguments>),
     /// Put users and their tags into the store, all or none. The embedded store must not be in use.
     #[command(after_help = IMPORT_FORMAT)]
@@ -51,6 +52,12 @@ pub enum Command {
     /// Print a completion script for a shell.
     Completions(CompletionsArguments),
 }
+
+const SIGNALS: &str = "\
+Signals:
+  SIGTERM, SIGINT   drain, then end with exit code 0; a second one ends the service at once
+  SIGHUP            read certificates, keys, policies and the JWKS again at once, and open the audit log again
+  SIGUSR1, SIGUSR2  do nothing";
 
 const IMPORT_FORMAT: &str = "\
 FILE has JSON Lines, one user each; a user that is there already is replaced:

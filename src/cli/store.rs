@@ -86,8 +86,8 @@ impl StoreArguments {
     }
 }
 
-/// Lets SIGTERM and SIGINT end a subcommand that is not a server, whatever it waits for. Nobody else does where it is a
-/// container's first process. What it has not committed is not done.
+/// Lets SIGTERM, SIGINT and SIGHUP end a subcommand that is not a server, whatever it waits for. Nobody else does where it is
+/// a container's first process. What it has not committed is not done.
 ///
 /// # Errors
 /// Why that is impossible.
@@ -95,7 +95,7 @@ pub fn end_on_signals() -> Result<(), String> {
     let runtime = runtime()?;
     let mut signals = {
         let _entered = runtime.enter();
-        Signals::listen().map_err(|error| error.to_string())?
+        Signals::listen_at_terminal().map_err(|error| error.to_string())?
     };
     // A thread of its own: reading stdin, or a database that is embedded, blocks the one that works.
     thread::spawn(move || {

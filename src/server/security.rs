@@ -15,9 +15,10 @@ use crate::auth::{
     Authenticator, Authority, Demand, FailureLimit, IneffectiveDeny, Keys, PolicyError, PolicySet,
     Tokens,
 };
-use crate::reload::{Follower, LoadError};
+use crate::reload::{Follower, Hangup, LoadError};
 use crate::rpc::{AccessKeyError, AccessKeys};
 use crate::service::Audit;
+use crate::telemetry::SECURITY;
 use crate::telemetry::metrics::Reload;
 
 /// Why nobody could be let in safely.
@@ -88,6 +89,7 @@ impl Security {
             .map(|path| load_policy(path, self.ineffective_deny));
         let tokens = self.tokens.map(|issuer| issuer.start(interval));
         let access_keys = self.access_keys.map(load_access_keys);
+        tokio::spawn(reopen_audit(self.audit.clone(), Hangup::listen()));
         Ok(Started {
             tls: tls.transpose()?.map(|tls| tls.follow(interval)),
             authenticator: Authenticator::new(self.demand, tokens.transpose()?),
@@ -110,6 +112,15 @@ impl TokenIssuer {
         };
         let failures = self.failure_rate.map(FailureLimit::new);
         Ok(Tokens::new(self.rules, keys, failures))
+    }
+}
+
+/// Has the audit log opened again at each SIGHUP. The files that are followed hear of it themselves.
+async fn reopen_audit(audit: Audit, mut hangup: Hangup) {
+    loop {
+        hangup.received().await;
+        tracing::info!(target: SECURITY, "SIGHUP: reading all files again, and opening the audit log again");
+        audit.reopen().await;
     }
 }
 

@@ -99,19 +99,44 @@ fn a_signal_ends_an_export_and_leaves_nothing_of_it() {
     assert_eq!(export.wait().unwrap().code(), Some(128 + 15));
 }
 
-#[test]
-fn a_signal_ends_an_import_that_waits_for_its_input() {
-    let home = Home::new();
-    let mut import = home.command("import");
-    import.arg("-").stdin(Stdio::piped()).stderr(Stdio::null());
-    let mut import = import.spawn().unwrap();
+/// Sends signals to an import that waits for its input, and tells the exit code.
+fn signalled_import(home: &Home, ignore: &str, signals: &[&str]) -> Option<i32> {
+    let import = home.command("import");
+    let mut shell = Command::new("sh");
+    let line = format!("{ignore}\nexec \"$0\" \"$@\"");
+    shell
+        .args(["-c", &line])
+        .arg(import.get_program())
+        .args(import.get_args());
+    shell.arg("-").stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut import = shell.spawn().unwrap();
     wait_until(|| home.path().join("untag.db").exists());
-    kill("-TERM", &import.id().to_string());
+    for signal in signals {
+        kill(&format!("-{signal}"), &import.id().to_string());
+    }
     let mut status = None;
     wait_until(|| {
         status = import.try_wait().unwrap();
         status.is_some()
     });
+    status.unwrap().code()
+}
+
+#[test]
+fn a_signal_ends_an_import_that_waits_for_its_input() {
     // By itself, and not by the system, which would spare a container's first process.
-    assert_eq!(status.unwrap().code(), Some(128 + 15));
+    for (signals, number) in [
+        (&["TERM"][..], 15),
+        (&["USR1", "USR2", "INT"], 2),
+        (&["HUP"], 1),
+    ] {
+        let home = Home::new();
+        assert_eq!(signalled_import(&home, "", signals), Some(128 + number));
+    }
+    // As nohup does.
+    let home = Home::new();
+    assert_eq!(
+        signalled_import(&home, "trap '' HUP", &["HUP", "TERM"]),
+        Some(128 + 15)
+    );
 }

@@ -24,7 +24,7 @@ const LOST: &str = "untag_audit_lines_lost_total";
 struct Audited {
     server: Server,
     directory: tempfile::TempDir,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Audited {
@@ -42,7 +42,7 @@ impl Audited {
         Self {
             server,
             directory,
-            _data: data,
+            data,
         }
     }
 
@@ -285,7 +285,7 @@ async fn a_change_whose_caller_has_gone_is_audited_with_what_it_did() {
 #[tokio::test]
 async fn a_change_that_was_not_begun_when_its_caller_has_gone_is_not_made() {
     let audited = Audited::start(&[]);
-    let held = hold_store(audited._data.path());
+    let held = hold_store(audited.data.path());
     let mut client = audited.server.client().await;
     let request = in_time(untag_alice(), Duration::from_millis(300));
     client.untag_resources(request).await.unwrap_err();
@@ -307,7 +307,7 @@ async fn a_change_that_was_not_begun_when_its_caller_has_gone_is_not_made() {
 #[tokio::test]
 async fn a_change_of_which_nobody_knows_what_came_leaves_the_count_out() {
     let mut audited = Audited::start(&["--drain-timeout", "0.2"]);
-    let _held = hold_store(audited._data.path());
+    let _held = hold_store(audited.data.path());
     let mut client = audited.server.client().await;
     let request = in_time(untag_alice(), Duration::from_millis(300));
     client.untag_resources(request).await.unwrap_err();

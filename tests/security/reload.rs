@@ -8,6 +8,8 @@
 use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use crate::authority::{Authority, Pair, spiffe};
 use crate::harness::{Files, endpoint};
 use crate::http::scrape;
 use crate::support::list;
-use crate::support::{PATIENCE, Server};
+use crate::support::{PATIENCE, Server, untag};
 
 async fn is_served(server: &Server, authority: &Authority, identity: Option<&Pair>) -> bool {
     let Ok(mut client) = Files::connect(server, authority, identity).await else {
@@ -91,6 +93,83 @@ async fn a_pair_that_does_not_match_or_is_broken_keeps_the_old_one() {
     assert!(scrape(&server)[&reloads("failed")] >= 3.0);
     files.write_pair(&pair);
     until_served(&server, &next, None).await;
+}
+
+/// Puts something else into the place of a file.
+fn replace(files: &Files, name: &str, with: impl FnOnce(&Path)) {
+    fs::remove_file(files.path(name)).unwrap();
+    with(&files.path(name));
+}
+
+#[tokio::test]
+async fn a_followed_file_that_becomes_something_else_is_a_failure_and_following_goes_on() {
+    let files = Files::new();
+    let server = files.serve(&[]);
+    let others: [(fn(&Path), &str); 4] = [
+        (make_fifo, "no regular file"),
+        (|path| fs::create_dir(path).unwrap(), "no regular file"),
+        (|path| symlink(path, path).unwrap(), "symbolic links"),
+        (make_huge, "larger than"),
+    ];
+    for (make, complaint) in others {
+        replace(&files, "tls.crt", make);
+        server.wait_for_log_where("not reloaded; the old one stays in use", |line| {
+            let error = line["error"].as_str().unwrap();
+            error.contains("tls.crt") && error.contains(complaint)
+        });
+        let failed = scrape(&server)[&reloads("failed")];
+        let started = Instant::now();
+        while scrape(&server)[&reloads("failed")] <= failed {
+            assert!(started.elapsed() < PATIENCE, "{complaint} is counted");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let path = files.path("tls.crt");
+        fs::remove_file(&path)
+            .or_else(|_| fs::remove_dir(&path))
+            .unwrap();
+        let next = Authority::new("next");
+        files.write_pair(&next.issue_for_server());
+        until_served(&server, &next, None).await;
+    }
+}
+
+fn make_fifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("mkfifo runs").success());
+}
+
+fn make_huge(path: &Path) {
+    fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
+}
+
+#[tokio::test]
+async fn sighup_reads_files_at_once_and_opens_the_audit_again_and_sigusr_does_nothing() {
+    let files = Files::new();
+    let audit = files.path("audit.jsonl");
+    let mut command = untag();
+    command
+        .args(["serve", "--sample-data", "--reload-interval", "86400"])
+        .arg("--data-dir")
+        .arg(files.path("data"))
+        .arg("--tls-cert")
+        .arg(files.path("tls.crt"))
+        .arg("--tls-key")
+        .arg(files.path("tls.key"))
+        .arg("--audit-log")
+        .arg(&audit);
+    let server = Server::spawn(command);
+    let next = Authority::new("next");
+    files.write_pair(&next.issue_for_server());
+    fs::rename(&audit, files.path("audit.jsonl.1")).unwrap();
+    for signal in ["USR1", "USR2", "HUP"] {
+        server.signal(signal);
+    }
+    until_served(&server, &next, None).await;
+    let started = Instant::now();
+    while !audit.exists() {
+        assert!(started.elapsed() < PATIENCE, "no new audit log");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use super::error::TokenError;
 use super::fetch::{Fetched, Fetcher, RemoteKeysError};
 use super::key_set::KeySet;
 use super::source::JwksUrl;
+use crate::reload::Hangup;
 use crate::telemetry::metrics::{Reload, metrics};
 
 /// When keys are fetched.
@@ -46,8 +47,8 @@ impl Default for Schedule {
     }
 }
 
-/// The keys behind a URL. They are fetched at the start, every five minutes, and at once when a token names a key that is
-/// not among them, at most once in 30 seconds. When a fetch fails the old ones stay. Fetching ends when this is dropped.
+/// The keys behind a URL. They are fetched at the start, every five minutes, at SIGHUP, and at once when a token names a key
+/// that is not among them, at most once in 30 seconds. When a fetch fails the old ones stay. Fetching ends when this is dropped.
 pub struct RemoteKeys {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -128,6 +129,7 @@ impl fmt::Debug for RemoteKeys {
 }
 
 async fn keep_fresh(fetcher: Fetcher, shared: Arc<Shared>, schedule: Schedule) {
+    let mut hangup = Hangup::listen();
     let mut failures = 0;
     let mut next_for_unknown_key = Instant::now();
     loop {
@@ -152,6 +154,7 @@ async fn keep_fresh(fetcher: Fetcher, shared: Arc<Shared>, schedule: Schedule) {
         let due = Instant::now() + pause;
         tokio::select! {
             () = sleep_until(due) => {}
+            () = hangup.received() => {}
             () = shared.wait_for_unknown_key(next_for_unknown_key) => {
                 next_for_unknown_key = Instant::now() + schedule.unknown_key;
             }

@@ -69,6 +69,13 @@ impl Audit {
         }
     }
 
+    /// Opens the file again where another one has its path by now.
+    pub async fn reopen(&self) {
+        if let Some(trail) = &self.0 {
+            trail.lines.reopen().await;
+        }
+    }
+
     /// Waits until the changes whose callers have gone have their lines.
     pub async fn settled(&self) {
         if let Some(trail) = &self.0 {

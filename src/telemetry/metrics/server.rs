@@ -228,6 +228,13 @@ impl Server {
         self.reloads[what as usize][usize::from(!is_ok)].inc();
     }
 
+    /// How many looks at files have failed.
+    #[cfg(test)]
+    #[must_use]
+    pub fn reloads_failed(&self, what: Reload) -> u64 {
+        self.reloads[what as usize][1].get()
+    }
+
     /// Counts a decision on an action, by its place in the domain's list.
     pub fn decided(&self, action: usize, is_allowed: bool) {
         if let Some(decisions) = self.decisions.get(action) {

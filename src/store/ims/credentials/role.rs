@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::{Credentials, CredentialsError, Sts};
 use crate::domain::RequestId;
 use crate::https::{self, with_causes};
+use crate::reload::read_file;
 use crate::signature::{Secret, timestamp};
 use crate::telemetry::metrics::{Reload, metrics};
 
@@ -171,8 +172,9 @@ struct Given {
 /// Asks once. What goes wrong is told without a word of what was sent or answered but the code.
 async fn assume(role: &Role, client: &Client, endpoint: &Url) -> Result<Keys, String> {
     // Small, and on a volume in memory.
-    let token = std::fs::read_to_string(&role.token_file);
+    let token = read_file(&role.token_file);
     let token = token.map_err(|error| format!("the OIDC token can't be read: {error}"))?;
+    let token = String::from_utf8_lossy(&token);
     let token = token.trim();
     if !(4..=LONGEST_TOKEN).contains(&token.len()) {
         return Err("the OIDC token has not 4 to 20,000 characters".to_owned());
