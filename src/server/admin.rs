@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use tonic::body::Body;
 
+use super::readiness::State;
 use crate::grpc::{HEALTH_SERVICE, Holder, OverBudget, Peer, has_grpc_content_type, service_of};
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::{Format, metrics};
@@ -24,13 +25,10 @@ const LONGEST_FILTER: usize = 4096;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the service is not ready; nothing when it is.
-pub type NotReady = Arc<ArcSwapOption<String>>;
-
 /// Answers what is not gRPC.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    pub not_ready: NotReady,
+    pub readiness: Arc<ArcSwap<State>>,
     pub log_level: LogLevel,
 }
 
@@ -50,10 +48,14 @@ impl Admin {
         let is_get = method == Method::GET || method == Method::HEAD;
         match request.uri().path() {
             "/live" if is_get => text(StatusCode::OK, "live"),
-            "/ready" if is_get => match &*self.not_ready.load() {
-                None => text(StatusCode::OK, "ready"),
-                Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
-            },
+            "/ready" if is_get => {
+                let state = self.readiness.load();
+                let status = match **state {
+                    State::Ready(_) => StatusCode::OK,
+                    State::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                text(status, &state.words())
+            }
             "/metrics" if is_get => {
                 let accept = request.headers().get_all(ACCEPT).iter();
                 let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -112,10 +113,8 @@ pub async fn serve<S: Store>(
 ) -> Result<Ended, ServeError> {
     let public = bind(config.listen).await?;
     let admin = bind(config.admin_listen).await?;
-    let rpc = match config.listen_rpc {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
+    let rpc = OptionFuture::from(config.listen_rpc.map(bind)).await;
+    let rpc = rpc.transpose()?;
 
     let draining = CancellationToken::new();
     let cut_off = CancellationToken::new();
@@ -123,15 +122,16 @@ pub async fn serve<S: Store>(
     let counted = in_flight.clone();
     metrics().server.in_flight.of(move || counted.count());
     let readiness = Readiness::new();
-    let monitor = tokio::spawn(readiness.clone().follow(store.clone(), draining.clone()));
-
     let Started {
         tls,
         authenticator,
         authority,
         access_keys,
-        audit,
+        needs,
     } = config.security.start()?;
+    let audit = needs.audit.clone();
+    let following = readiness.clone();
+    let monitor = tokio::spawn(following.follow(store.clone(), needs, draining.clone()));
     let limits = config.limits;
     let admission = limits.admission();
     tokio::spawn(admission.clone().forget(FORGET_INTERVAL));
@@ -154,7 +154,7 @@ pub async fn serve<S: Store>(
     let connections = TaskTracker::new();
     let health = grpc::admin_services(readiness.admin_health());
     let speech = Speech::Admin(Admin {
-        not_ready: readiness.not_ready(),
+        readiness: readiness.state(),
         log_level: config.log_level,
     });
     let admin_handler = handler(health, Authenticator::open());
@@ -184,11 +184,7 @@ pub async fn serve<S: Store>(
         public_port("rpc", listener, Speech::Rpc(gateway))
     });
     let public = tokio::spawn(public_port("tags", public, Speech::Grpc).serve());
-    let rpc = tokio::spawn(async move {
-        if let Some(rpc) = rpc {
-            rpc.serve().await;
-        }
-    });
+    let rpc = tokio::spawn(OptionFuture::from(rpc.map(Port::serve)));
     tokio::spawn(admin.serve());
 
     let signal = signals.next().await;

@@ -4,11 +4,14 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use super::admin::NotReady;
+use crate::auth::token::KeysPresence;
 use crate::grpc::health_proto::health_check_response::ServingStatus;
 use crate::grpc::{Health, LIVENESS, TAG_SERVICE};
+use crate::service::Audit;
 use crate::store::Store;
 use crate::telemetry::metrics::metrics;
 
@@ -16,12 +19,52 @@ use crate::telemetry::metrics::metrics;
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Whether the service can do its work now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It can, though something may be wrong that an operator should know.
+    Ready(Option<String>),
+    /// It can't, and why.
+    NotReady(String),
+}
+
+/// What the service needs beside the store.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    /// The keys of tokens, where they come from a URL.
+    pub keys: Option<KeysPresence>,
+    pub audit: Audit,
+}
+
 /// The state behind the health service.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     public: Health,
     admin: Health,
-    not_ready: NotReady,
+    state: Arc<ArcSwap<State>>,
+}
+
+impl State {
+    /// Says so, for people.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Ready(None) => "ready".to_owned(),
+            Self::Ready(Some(warning)) => format!("ready, but {warning}"),
+            Self::NotReady(reason) => reason.clone(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+}
+
+impl Needs {
+    /// Why requests would be refused; nothing when they would not.
+    fn obstacle(&self) -> Option<String> {
+        let missing = self.keys.as_ref().and_then(KeysPresence::missing);
+        missing.or_else(|| self.audit.obstacle())
+    }
 }
 
 impl Readiness {
@@ -30,10 +73,11 @@ impl Readiness {
         let admin = Health::of(&["", TAG_SERVICE, LIVENESS]);
         // From here to the end of the process, whatever the store does: a restart would not mend that.
         admin.set(LIVENESS, ServingStatus::Serving);
+        let reason = "the store has not answered yet".to_owned();
         Self {
             public: Health::of(&["", TAG_SERVICE]),
             admin,
-            not_ready: Arc::new(Some(Arc::new("the store has not answered yet".to_owned())).into()),
+            state: Arc::new(ArcSwap::from_pointee(State::NotReady(reason))),
         }
     }
 
@@ -48,42 +92,16 @@ impl Readiness {
     }
 
     /// For `/ready`.
-    pub fn not_ready(&self) -> NotReady {
-        Arc::clone(&self.not_ready)
+    pub fn state(&self) -> Arc<ArcSwap<State>> {
+        Arc::clone(&self.state)
     }
 
-    /// Follows the store until the drain starts, and ends with NOT_SERVING.
-    pub async fn follow<S: Store>(self, store: S, draining: CancellationToken) {
+    /// Follows the store and the other needs until the drain starts, and ends with NOT_SERVING.
+    pub async fn follow<S: Store>(self, store: S, needs: Needs, draining: CancellationToken) {
         let follow = async {
             loop {
-                let checked = tokio::time::timeout(CHECK_TIMEOUT, store.check()).await;
-                // What only the log may know.
-                let mut cause = None;
-                let failure = match checked {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => {
-                        cause = error.source().map(ToString::to_string);
-                        Some(error.to_string())
-                    }
-                    Err(_) => Some(format!("the store has not answered for {CHECK_TIMEOUT:?}")),
-                };
-                let ready = failure.is_none();
-                metrics().store.set_ready(ready);
-                let failure = failure.map(Arc::new);
-                let before = self.not_ready.swap(failure.clone());
-                if before != failure {
-                    // Before the log says so: who reads there that the service is ready may ask at once.
-                    let status = if ready {
-                        ServingStatus::Serving
-                    } else {
-                        ServingStatus::NotServing
-                    };
-                    self.set(status);
-                    match failure.as_deref() {
-                        None => tracing::info!("ready"),
-                        Some(reason) => tracing::warn!(reason, cause, "not ready"),
-                    }
-                }
+                let (state, cause) = check(&store, &needs).await;
+                self.change_to(state, cause);
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
         };
@@ -91,9 +109,42 @@ impl Readiness {
             () = draining.cancelled() => {}
             () = follow => {}
         }
-        let reason = Arc::new("the server is shutting down".to_owned());
-        self.not_ready.store(Some(reason));
+        let reason = "the server is shutting down".to_owned();
+        self.state.store(Arc::new(State::NotReady(reason)));
         self.set(ServingStatus::NotServing);
+        tell_supervisor(&[NotifyState::Stopping]);
+    }
+
+    fn change_to(&self, state: State, cause: Option<String>) {
+        let state = Arc::new(state);
+        let old = self.state.swap(Arc::clone(&state));
+        if old == state {
+            return;
+        }
+        let words = state.words();
+        if old.is_ready() != state.is_ready() {
+            // Before the log says so: who reads there that the service is ready may ask at once.
+            let status = if state.is_ready() {
+                ServingStatus::Serving
+            } else {
+                ServingStatus::NotServing
+            };
+            self.set(status);
+        }
+        let status = NotifyState::Status(&words);
+        match &*state {
+            State::Ready(warning) => {
+                tell_supervisor(&[NotifyState::Ready, status]);
+                match warning {
+                    None => tracing::info!("ready"),
+                    Some(warning) => tracing::warn!(warning, "ready"),
+                }
+            }
+            State::NotReady(reason) => {
+                tell_supervisor(&[status]);
+                tracing::warn!(reason, cause, "not ready");
+            }
+        }
     }
 
     fn set(&self, status: ServingStatus) {
@@ -101,5 +152,31 @@ impl Readiness {
             self.public.set(service, status);
             self.admin.set(service, status);
         }
+    }
+}
+
+/// The state of now, and a cause that only the log may know.
+async fn check<S: Store>(store: &S, needs: &Needs) -> (State, Option<String>) {
+    let mut cause = None;
+    let failure = match tokio::time::timeout(CHECK_TIMEOUT, store.check()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => {
+            cause = error.source().map(ToString::to_string);
+            Some(error.to_string())
+        }
+        Err(_) => Some(format!("the store has not answered for {CHECK_TIMEOUT:?}")),
+    };
+    metrics().store.set_ready(failure.is_none());
+    let state = match failure.or_else(|| needs.obstacle()) {
+        Some(reason) => State::NotReady(reason),
+        None => State::Ready(needs.audit.warning()),
+    };
+    (state, cause)
+}
+
+/// Tells systemd, where that has started the service and wants to be told (`Type=notify`).
+fn tell_supervisor(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "cannot tell the service manager");
     }
 }

@@ -9,8 +9,11 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use thiserror::Error;
 
+use super::readiness::Needs;
 use super::tls::{self, TlsFiles};
-use crate::auth::token::{KeySet, KeySetError, KeySource, RemoteKeys, RemoteKeysError, TokenRules};
+use crate::auth::token::{
+    KeySet, KeySetError, KeySource, KeysPresence, RemoteKeys, RemoteKeysError, TokenRules,
+};
 use crate::auth::{
     Authenticator, Authority, Demand, FailureLimit, IneffectiveDeny, Keys, PolicyError, PolicySet,
     Tokens,
@@ -72,7 +75,8 @@ pub struct Started {
     pub authenticator: Authenticator,
     pub authority: Authority,
     pub access_keys: Option<Arc<ArcSwap<AccessKeys>>>,
-    pub audit: Audit,
+    /// What readiness asks.
+    pub needs: Needs,
 }
 
 impl Security {
@@ -88,30 +92,39 @@ impl Security {
             .policy
             .map(|path| load_policy(path, self.ineffective_deny));
         let tokens = self.tokens.map(|issuer| issuer.start(interval));
+        let (tokens, keys) = tokens.transpose()?.unzip();
         let access_keys = self.access_keys.map(load_access_keys);
         tokio::spawn(reopen_audit(self.audit.clone(), Hangup::listen()));
         Ok(Started {
             tls: tls.transpose()?.map(|tls| tls.follow(interval)),
-            authenticator: Authenticator::new(self.demand, tokens.transpose()?),
+            authenticator: Authenticator::new(self.demand, tokens),
             authority: Authority::new(
                 policies
                     .transpose()?
                     .map(|policies| policies.follow(interval)),
             ),
             access_keys: access_keys.transpose()?.map(|keys| keys.follow(interval)),
-            audit: self.audit,
+            needs: Needs {
+                keys: keys.flatten(),
+                audit: self.audit,
+            },
         })
     }
 }
 
 impl TokenIssuer {
-    fn start(self, interval: Duration) -> Result<Tokens, SecurityError> {
-        let keys = match self.keys {
-            KeySource::File(path) => Keys::File(load_keys(path)?.follow(interval)),
-            KeySource::Url(url) => Keys::Url(RemoteKeys::start(url, self.authorities.as_deref())?),
+    /// Reads or fetches the keys. Those of a URL come later, and tell whether they are here.
+    fn start(self, interval: Duration) -> Result<(Tokens, Option<KeysPresence>), SecurityError> {
+        let (keys, presence) = match self.keys {
+            KeySource::File(path) => (Keys::File(load_keys(path)?.follow(interval)), None),
+            KeySource::Url(url) => {
+                let keys = RemoteKeys::start(url, self.authorities.as_deref())?;
+                let presence = keys.presence();
+                (Keys::Url(keys), Some(presence))
+            }
         };
         let failures = self.failure_rate.map(FailureLimit::new);
-        Ok(Tokens::new(self.rules, keys, failures))
+        Ok((Tokens::new(self.rules, keys, failures), presence))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is in `deploy/`: the container image, run hardened by podman.
+//! What is in `deploy/`: the container image, run hardened by podman, and the systemd unit.
 
 #[path = "../observability/http.rs"]
 mod http;
@@ -9,3 +9,4 @@ mod support;
 
 mod container;
 mod image;
+mod systemd;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tonic::{Code, Request};
 
 use crate::harness::{lines, untag_alice};
-use crate::http::scrape;
+use crate::http::{get, scrape};
 use crate::mounts::in_own_mounts;
 use crate::slow_disk::SlowDisk;
 use crate::support::{PATIENCE, Server, hold_store, sample};
@@ -169,6 +169,12 @@ async fn an_audit_that_can_not_be_written_is_told_and_what_is_lost_is_counted() 
     let message = "audit lines can't be written and are lost; changes go on unaudited";
     server.wait_for_log(message);
     assert_eq!(server.count_in_log(|line| line["message"] == message), 1);
+    server.wait_for_log_where("ready", |line| line["warning"].is_string());
+    let (status, said) = get(server, "/ready");
+    assert_eq!(status, 200);
+    assert!(said.starts_with("ready, but the audit log"), "{said}");
+    assert!(said.ends_with("changes go on unaudited\n"), "{said}");
+    assert!(scrape(server)["untag_audit_failing"] > 0.0);
 
     fs::remove_file(audited.audit()).unwrap();
     server.wait_for_log("audit lines are written again");
@@ -208,6 +214,7 @@ async fn no_change_is_made_unaudited_where_the_audit_is_required() {
 
     fs::remove_file(audited.audit()).unwrap();
     server.wait_for_log("audit lines are written again");
+    until("ready", server, || get(server, "/ready").0 == 200);
     let second = audited.change().await;
     until("both lines", server, || {
         ids(&audited.audit()) == [first.as_str(), second.as_str()]

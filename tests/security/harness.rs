@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 use tonic::Request;
@@ -54,9 +55,24 @@ impl Files {
 
     /// Starts a server with the sample data that speaks TLS, and looks at its files often.
     pub fn serve(&self, arguments: &[&str]) -> Server {
+        self.serve_every("0.05", arguments)
+    }
+
+    /// As [`Files::serve`], and looks at its files after so many seconds.
+    pub fn serve_every(&self, seconds: &str, arguments: &[&str]) -> Server {
+        Server::spawn(self.command(seconds, arguments))
+    }
+
+    /// As [`Files::serve`], and waits only until the ports are open.
+    pub fn launch(&self, arguments: &[&str]) -> Server {
+        Server::launch(self.command("0.05", arguments), ([127, 0, 0, 1], 0).into())
+    }
+
+    fn command(&self, reload_interval: &str, arguments: &[&str]) -> Command {
         let mut command = untag();
         command
-            .args(["serve", "--sample-data", "--reload-interval", "0.05"])
+            .args(["serve", "--sample-data", "--reload-interval"])
+            .arg(reload_interval)
             .arg("--data-dir")
             .arg(self.path("data"))
             .arg("--tls-cert")
@@ -64,7 +80,7 @@ impl Files {
             .arg("--tls-key")
             .arg(self.path("tls.key"))
             .args(arguments);
-        Server::spawn(command)
+        command
     }
 
     /// As [`Files::serve`], and asks callers for certificates.

@@ -18,7 +18,7 @@ use crate::authority::{Authority, Pair, spiffe};
 use crate::harness::{Files, endpoint};
 use crate::http::scrape;
 use crate::support::list;
-use crate::support::{PATIENCE, Server, untag};
+use crate::support::{PATIENCE, Server};
 
 async fn is_served(server: &Server, authority: &Authority, identity: Option<&Pair>) -> bool {
     let Ok(mut client) = Files::connect(server, authority, identity).await else {
@@ -95,6 +95,8 @@ async fn a_pair_that_does_not_match_or_is_broken_keeps_the_old_one() {
     until_served(&server, &next, None).await;
 }
 
+type Make = fn(&Path);
+
 /// Puts something else into the place of a file.
 fn replace(files: &Files, name: &str, with: impl FnOnce(&Path)) {
     fs::remove_file(files.path(name)).unwrap();
@@ -105,7 +107,7 @@ fn replace(files: &Files, name: &str, with: impl FnOnce(&Path)) {
 async fn a_followed_file_that_becomes_something_else_is_a_failure_and_following_goes_on() {
     let files = Files::new();
     let server = files.serve(&[]);
-    let others: [(fn(&Path), &str); 4] = [
+    let others: [(Make, &str); 4] = [
         (make_fifo, "no regular file"),
         (|path| fs::create_dir(path).unwrap(), "no regular file"),
         (|path| symlink(path, path).unwrap(), "symbolic links"),
@@ -146,18 +148,7 @@ fn make_huge(path: &Path) {
 async fn sighup_reads_files_at_once_and_opens_the_audit_again_and_sigusr_does_nothing() {
     let files = Files::new();
     let audit = files.path("audit.jsonl");
-    let mut command = untag();
-    command
-        .args(["serve", "--sample-data", "--reload-interval", "86400"])
-        .arg("--data-dir")
-        .arg(files.path("data"))
-        .arg("--tls-cert")
-        .arg(files.path("tls.crt"))
-        .arg("--tls-key")
-        .arg(files.path("tls.key"))
-        .arg("--audit-log")
-        .arg(&audit);
-    let server = Server::spawn(command);
+    let server = files.serve_every("86400", &["--audit-log", audit.to_str().unwrap()]);
     let next = Authority::new("next");
     files.write_pair(&next.issue_for_server());
     fs::rename(&audit, files.path("audit.jsonl.1")).unwrap();

@@ -17,7 +17,7 @@ use tonic_types::StatusExt as _;
 
 use crate::authority::spiffe;
 use crate::harness::{Client, Files, with_token};
-use crate::http::scrape;
+use crate::http::{get, scrape};
 use crate::support::list;
 use crate::support::{PATIENCE, Server};
 
@@ -59,16 +59,19 @@ fn files() -> Files {
     files
 }
 
-fn serve(files: &Files, keys: &str, more: &[&str]) -> Server {
-    let rules = [
+fn rules(keys: &str) -> [&str; 6] {
+    [
         "--jwks",
         keys,
         "--jwt-issuer",
         ISSUER,
         "--jwt-audience",
         AUDIENCE,
-    ];
-    files.serve(&[&rules, more].concat())
+    ]
+}
+
+fn serve(files: &Files, keys: &str, more: &[&str]) -> Server {
+    files.serve(&[&rules(keys), more].concat())
 }
 
 fn serve_file(files: &Files, more: &[&str]) -> Server {
@@ -280,16 +283,35 @@ fn issuer(keys: Arc<Mutex<Option<String>>>) -> String {
 async fn keys_behind_a_url_are_fetched_until_they_are_there_and_when_one_is_unknown() {
     let files = files();
     let keys = Arc::new(Mutex::new(None));
-    let server = serve(&files, &issuer(Arc::clone(&keys)), &[]);
+    let url = issuer(Arc::clone(&keys));
+    let server = files.launch(&rules(&url));
     let mut client = files.client(&server, None).await;
+    // Whoever rolls the service out with a URL that is wrong sees it.
+    let line = server.wait_for_log_where("not ready", |line| {
+        let reason = line["reason"].as_str().unwrap();
+        reason.contains("503") && reason.contains(&url)
+    });
+    let (status, said) = get(&server, "/ready");
+    assert_eq!(
+        (status, said.trim_end()),
+        (503, line["reason"].as_str().unwrap())
+    );
     let early = call(&mut client, any_good()).await.unwrap_err();
     assert_eq!(early.code(), Code::Unavailable, "{early:?}");
     *keys.lock().unwrap() = Some(MADE.jwks.to_string());
+    server.wait_for_log("ready");
+    assert_eq!(get(&server, "/ready"), (200, "ready\n".to_owned()));
+    call(&mut client, any_good()).await.unwrap();
+
+    // Later failures keep the keys.
+    *keys.lock().unwrap() = None;
+    server.signal("HUP");
+    server.wait_for_log_where("cannot fetch the JWKS; will try again", |line| {
+        line["have_keys"] == true
+    });
+    call(&mut client, any_good()).await.unwrap();
+    assert_eq!(get(&server, "/ready").0, 200);
     let started = Instant::now();
-    while call(&mut client, any_good()).await.is_err() {
-        assert!(started.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     *keys.lock().unwrap() = Some(MADE.next_jwks.to_string());
     // The first one is refused, and has the keys fetched.
     call(&mut client, &MADE.next).await.unwrap_err();

@@ -24,6 +24,6 @@ pub use error::{Quoted, TOO_MANY_FAILURES, TokenError};
 pub use fetch::RemoteKeysError;
 pub use jws::LARGEST_TOKEN;
 pub use key_set::{KeySet, KeySetError, LARGEST_JWKS, Skipped};
-pub use remote::RemoteKeys;
+pub use remote::{KeysPresence, RemoteKeys};
 pub use source::{JwksUrl, KeySource, KeySourceError};
 pub use verifier::Verifier;

@@ -50,13 +50,23 @@ impl Default for Schedule {
 /// The keys behind a URL. They are fetched at the start, every five minutes, at SIGHUP, and at once when a token names a key
 /// that is not among them, at most once in 30 seconds. When a fetch fails the old ones stay. Fetching ends when this is dropped.
 pub struct RemoteKeys {
+    url: JwksUrl,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+}
+
+/// Whether the first keys behind a URL are here.
+#[derive(Clone)]
+pub struct KeysPresence {
+    url: JwksUrl,
+    shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
     keys: ArcSwapOption<KeySet>,
+    /// Why the last fetch brought none.
+    problem: ArcSwapOption<String>,
     unknown_key: Notify,
 }
 
@@ -80,10 +90,19 @@ impl RemoteKeys {
         authorities: Option<&Path>,
         schedule: Schedule,
     ) -> Result<Self, RemoteKeysError> {
-        let fetcher = Fetcher::new(url, authorities, schedule.timeout)?;
+        let fetcher = Fetcher::new(url.clone(), authorities, schedule.timeout)?;
         let shared = Arc::new(Shared::default());
         let task = tokio::spawn(keep_fresh(fetcher, Arc::clone(&shared), schedule));
-        Ok(Self { shared, task })
+        Ok(Self { url, shared, task })
+    }
+
+    /// Whether the first keys are here, to be asked later.
+    #[must_use]
+    pub fn presence(&self) -> KeysPresence {
+        KeysPresence {
+            url: self.url.clone(),
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// The keys of the last fetch that brought any.
@@ -128,6 +147,33 @@ impl fmt::Debug for RemoteKeys {
     }
 }
 
+impl KeysPresence {
+    /// Why there are no keys yet; nothing once there are some, which stay in use when later fetches fail.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        if self.shared.keys.load().is_some() {
+            return None;
+        }
+        let what = format!(
+            "the keys that tokens are signed with have not been fetched yet from {}",
+            self.url
+        );
+        Some(match &*self.shared.problem.load() {
+            None => what,
+            Some(problem) => format!("{what}: {problem}"),
+        })
+    }
+}
+
+impl fmt::Debug for KeysPresence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeysPresence")
+            .field("missing", &self.missing())
+            .finish_non_exhaustive()
+    }
+}
+
 async fn keep_fresh(fetcher: Fetcher, shared: Arc<Shared>, schedule: Schedule) {
     let mut hangup = Hangup::listen();
     let mut failures = 0;
@@ -146,6 +192,7 @@ async fn keep_fresh(fetcher: Fetcher, shared: Arc<Shared>, schedule: Schedule) {
                 let pause = schedule.after_failures(failures);
                 failures += 1;
                 metrics().server.reloaded(Reload::Jwks, false);
+                shared.problem.store(Some(Arc::new(error.to_string())));
                 let (url, have_keys) = (fetcher.url(), shared.keys.load().is_some());
                 warn!(%url, %error, failures, have_keys, ?pause, "cannot fetch the JWKS; will try again");
                 pause

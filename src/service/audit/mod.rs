@@ -69,6 +69,26 @@ impl Audit {
         }
     }
 
+    /// Why changes are refused; nothing when they are not.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        let problem = self.problem(OnFailure::Keep)?;
+        Some(format!("{problem}; changes are refused (--audit-required)"))
+    }
+
+    /// Why changes go on unaudited; nothing when they are audited.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let problem = self.problem(OnFailure::Lose)?;
+        Some(format!("{problem}; changes go on unaudited"))
+    }
+
+    fn problem(&self, on_failure: OnFailure) -> Option<Arc<String>> {
+        let trail = self.0.as_ref()?;
+        let problem = trail.lines.problem()?;
+        (trail.on_failure == on_failure).then_some(problem)
+    }
+
     /// Opens the file again where another one has its path by now.
     pub async fn reopen(&self) {
         if let Some(trail) = &self.0 {

@@ -162,6 +162,7 @@ impl State {
         if self.problem.swap(Some(Arc::new(problem))).is_some() {
             return;
         }
+        metrics().server.audit_failing.set(1);
         let (output, error) = (&self.name, tracing::field::display(error));
         match self.on_failure {
             OnFailure::Lose => tracing::error!(
@@ -182,6 +183,7 @@ impl State {
     fn recovered(&self) {
         if self.problem.load().is_some() {
             self.problem.store(None);
+            metrics().server.audit_failing.set(0);
             tracing::warn!(target: SECURITY, output = self.name, "audit lines are written again");
         }
     }

@@ -91,6 +91,8 @@ pub struct Server {
     pub tls_handshakes_failed: Counter,
     /// Lines of the audit that could not be written.
     pub audit_lines_lost: Counter,
+    /// 1 while lines of the audit can't be written.
+    pub audit_failing: Gauge,
     connections: Family<Labels, Gauge>,
     refused: Family<Labels, Counter>,
     evicted: Family<Labels, Counter>,
@@ -125,6 +127,7 @@ impl Server {
             held_bytes: Reading::default(),
             tls_handshakes_failed: Counter::default(),
             audit_lines_lost: Counter::default(),
+            audit_failing: Gauge::default(),
             connections: Family::default(),
             refused: Family::default(),
             evicted: Family::default(),
@@ -203,6 +206,11 @@ impl Server {
             "untag_audit_lines_lost",
             "Lines of the audit that could not be written",
             server.audit_lines_lost.clone(),
+        );
+        registry.register(
+            "untag_audit_failing",
+            "1 while lines of the audit can't be written, else 0",
+            server.audit_failing.clone(),
         );
         server
     }
