@@ -105,6 +105,11 @@ impl RequestContext {
         self.may_change.store(changes, Ordering::Relaxed);
     }
 
+    /// Whether the service was asked, which then audits what came of it.
+    pub fn was_asked(&self) -> bool {
+        self.asked.get().is_some()
+    }
+
     /// Notes what came of it.
     pub fn finish(&self, changed: Changed) {
         let _ = self.changed.set(changed);
@@ -119,8 +124,8 @@ impl RequestContext {
         }
     }
 
-    pub fn account(&self) -> &str {
-        self.account.get().map_or("", AccountId::as_str)
+    pub fn account(&self) -> Option<&AccountId> {
+        self.account.get()
     }
 
     pub fn asked(&self) -> Asked {

@@ -22,6 +22,7 @@ use super::held::Held;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::log_line::LogLine;
 use super::peer::Peer;
+use super::refused::{self, Source};
 use super::services::{Answer, Services, service_of};
 use super::{
     HEALTH_SERVICE, REQUEST_ID_HEADER, TAG_SERVICE, bearer, headers, message, protocol, status,
@@ -30,7 +31,7 @@ use crate::auth::token::{TOO_MANY_FAILURES, TokenError};
 use crate::auth::{Authenticator, Credentials, Unauthenticated};
 use crate::current::Current;
 use crate::domain::{Applied, Call, Caller, Error, Fault, RequestId};
-use crate::service::RETRY_AFTER;
+use crate::service::{Audit, RETRY_AFTER};
 use crate::telemetry::metrics::{Kind, Throttle, metrics};
 use crate::telemetry::trace::CallSpan;
 
@@ -67,6 +68,8 @@ pub struct Parts {
     pub max_message_bytes: usize,
     /// The largest headers of a request, in bytes as HTTP/2 counts them.
     pub max_header_bytes: usize,
+    /// Where requests are audited that are refused before the services are asked.
+    pub audit: Audit,
     /// Counts the requests that a drain waits for.
     pub in_flight: InFlight,
     /// Cancelled when the drain's time is over: what is still running is answered and cut off.
@@ -94,6 +97,12 @@ impl Handler {
     /// Waits until what is still running is cut off.
     pub(crate) async fn cut_off(&self) {
         self.0.cut_off.cancelled().await;
+    }
+
+    /// The audit.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
     }
 
     /// Answers one request. Whatever happens, it is an answer with a RequestId. The request counts as in flight from this
@@ -154,6 +163,7 @@ impl Handler {
             Ok(Some(timeout)) => longest.min(*timeout),
             Ok(None) | Err(_) => longest,
         };
+        let source = Source::of(peer);
         let deadline = Instant::now() + timeout;
         let current = Current::new(request_id, deadline);
         let (held, called) = current.begin(|| {
@@ -169,6 +179,7 @@ impl Handler {
                 answered.insert(REQUEST_ID, value);
             }
             headers::return_client_request_id(answered, context.client_id());
+            refused::audit(&self.0.audit, &context, source, line.path(), answered);
             line.finish(answered);
             (response, held)
         }

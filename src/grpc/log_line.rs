@@ -8,7 +8,8 @@ use tonic::{Code, Status};
 
 use super::context::{Asked, RequestContext};
 use super::status;
-use crate::domain::{Changed, ClientRequestId, RequestId};
+use crate::domain::{AccountId, Changed, ClientRequestId, RequestId};
+use crate::telemetry::SECURITY;
 use crate::telemetry::trace::CallSpan;
 
 /// The line that each request has in the log; of health and reflection only where debug lines are wanted.
@@ -58,8 +59,9 @@ impl LogLine {
         let elapsed = self.started.elapsed().as_micros();
         self.call.finish(status::code_name(code), is_failure(code));
         macro_rules! line {
-            ($level:ident) => {
+            ($level:ident, $target:expr) => {
                 tracing::$level!(
+                    target: $target,
                     request_id = self.context.id().as_str(),
                     first_request_id = self.context.first_id().map(RequestId::as_str),
                     client_request_id = self.context.client_id().map(ClientRequestId::as_str),
@@ -67,7 +69,7 @@ impl LogLine {
                     method = self.path,
                     code = status::code_name(code),
                     caller = self.context.caller(),
-                    account = self.context.account(),
+                    account = self.context.account().map_or("", AccountId::as_str),
                     resources,
                     tags,
                     affected,
@@ -78,16 +80,15 @@ impl LogLine {
             };
         }
         match code {
-            _ if !self.is_tag_request => line!(debug),
+            Code::Unauthenticated | Code::PermissionDenied => line!(warn, SECURITY),
+            _ if !self.is_tag_request => line!(debug, module_path!()),
             // Broken frames of the caller's: the method was not reached.
-            Code::Internal if !self.context.was_entered() => line!(info),
-            Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
-            Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
-            | Code::Unauthenticated
-            | Code::PermissionDenied => line!(warn),
-            _ => line!(info),
+            Code::Internal if !self.context.was_entered() => line!(info, module_path!()),
+            Code::Internal | Code::Unknown | Code::DataLoss => line!(error, module_path!()),
+            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
+                line!(warn, module_path!());
+            }
+            _ => line!(info, module_path!()),
         }
     }
 }

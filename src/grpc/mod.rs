@@ -20,6 +20,7 @@ mod parse;
 mod peer;
 mod protocol;
 mod reflection;
+mod refused;
 mod services;
 mod status;
 mod tag_service;

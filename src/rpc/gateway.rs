@@ -20,6 +20,8 @@ use super::request::{Request as Whole, shown};
 use super::stop::Stop;
 use crate::domain::{ClientRequestId, RequestId, shortened};
 use crate::grpc::{Handler, Peer, client_request_id, return_client_request_id};
+use crate::service::{Audit, Refused};
+use crate::telemetry::SECURITY;
 use crate::telemetry::metrics::metrics;
 
 /// Answers requests of the cloud's RPC style.
@@ -80,27 +82,54 @@ impl Gateway {
                 let called = call(handler, peer, order, in_flight).await;
                 reply(format, action, &host, &called)
             }
-            Err(stop) => refuse(format, &head, peer, &stop),
+            Err(stop) => {
+                let request_id = RequestId::random();
+                audit(handler.audit(), request_id, peer, &stop);
+                refuse(format, &head, peer, request_id, &stop)
+            }
         };
         return_client_request_id(response.headers_mut(), client_id.as_ref());
         response
     }
 }
 
-fn refuse(format: Format, head: &Parts, peer: &Peer, stop: &Stop) -> Response<Body> {
-    let request_id = RequestId::random();
+/// Has a request audited that is refused: whoever is nobody, and a change of somebody who is known.
+fn audit(audit: &Audit, request_id: RequestId, peer: &Peer, stop: &Stop) {
+    let is_read = stop.action.is_some_and(|action| !action.changes());
+    if stop.signer.is_some() && is_read {
+        return;
+    }
+    audit.refused(&Refused {
+        request_id,
+        caller: stop.signer.as_ref(),
+        source_ip: peer.address,
+        secure_transport: peer.secure,
+        account: None,
+        action: stop.action,
+        code: &stop.code,
+    });
+}
+
+fn refuse(
+    format: Format,
+    head: &Parts,
+    peer: &Peer,
+    request_id: RequestId,
+    stop: &Stop,
+) -> Response<Body> {
     let Stop {
         status,
         code,
         message,
         retry_after,
+        ..
     } = stop;
     metrics().server.rpc_refused(code);
     let address = peer.address;
     let action = shortened(shown(&head.headers, "x-acs-action"), LONGEST_NAME);
     let client_id = client_request_id(&head.headers);
     let client_request_id = client_id.as_ref().map(ClientRequestId::as_str);
-    tracing::warn!(%request_id, client_request_id, %address, action, code, error = message, "a request is refused");
+    tracing::warn!(target: SECURITY, %request_id, client_request_id, %address, action, code, error = message, "a request is refused");
     let problem = Problem {
         status: *status,
         request_id: request_id.as_str(),

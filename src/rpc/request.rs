@@ -69,17 +69,28 @@ impl Request<'_> {
         };
         let (key, signature) =
             authenticate(&signed, keys, nonces, Moment::now()).map_err(Stop::refusal)?;
+        let signed_by = |stop: Stop| Stop {
+            signer: Some(key.caller.clone()),
+            ..stop
+        };
         if !is_form && !body.is_empty() {
-            return Err(no_form(&head.headers));
+            return Err(signed_by(no_form(&head.headers)));
         }
-        let action = asked(signature, &head.headers, &parameters)?;
+        let action = asked(signature, &head.headers, &parameters).map_err(signed_by)?;
+        let message = message(action, &parameters).map_err(|fault| {
+            let action = Some(action);
+            signed_by(Stop {
+                action,
+                ..Stop::fault(fault)
+            })
+        })?;
         Ok(Order {
             action,
             caller: key.caller.clone(),
             account: key.account.clone(),
             traceparent: head.headers.get("traceparent").cloned(),
             client_request_id: client_request_id(&head.headers),
-            message: message(action, &parameters).map_err(Stop::fault)?,
+            message,
         })
     }
 }
@@ -116,22 +127,22 @@ fn asked(
     let told = |given: &str| shortened(given, LONGEST_NAME);
     let version = given("x-acs-version", "Version");
     if version != VERSION {
-        return Err(Stop {
-            status: StatusCode::BAD_REQUEST,
-            code: "InvalidVersion".to_owned(),
-            message: format!("version {:?} is not known; give {VERSION}", told(&version)),
-            retry_after: None,
-        });
+        return Err(Stop::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidVersion",
+            format!("version {:?} is not known; give {VERSION}", told(&version)),
+        ));
     }
     let name = given("x-acs-action", "Action");
-    action(&name).ok_or_else(|| Stop {
-        status: StatusCode::NOT_FOUND,
-        code: "InvalidAction.NotFound".to_owned(),
-        message: format!(
-            "action {:?} is not known; give UntagResources, TagResources or ListTagResources",
-            told(&name)
-        ),
-        retry_after: None,
+    action(&name).ok_or_else(|| {
+        Stop::new(
+            StatusCode::NOT_FOUND,
+            "InvalidAction.NotFound",
+            format!(
+                "action {:?} is not known; give UntagResources, TagResources or ListTagResources",
+                told(&name)
+            ),
+        )
     })
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::authentication::Refusal;
 use super::parameters::malformed;
-use crate::domain::{Error, Fault};
+use crate::domain::{Action, Caller, Error, Fault};
 use crate::service::RETRY_AFTER;
 
 /// An error in the cloud's words.
@@ -16,17 +16,28 @@ pub struct Stop {
     pub code: String,
     pub message: String,
     pub retry_after: Option<Duration>,
+    /// Who has signed the request, where that is proved.
+    pub signer: Option<Caller>,
+    /// What was asked for, where that is known.
+    pub action: Option<Action>,
 }
 
 impl Stop {
-    /// An error of the contract.
-    pub fn of(error: &Error, status: StatusCode) -> Self {
+    /// An error with a code of the cloud's own.
+    pub fn new(status: StatusCode, code: &str, message: String) -> Self {
         Self {
             status,
-            code: error.code().to_owned(),
-            message: error.to_string(),
+            code: code.to_owned(),
+            message,
             retry_after: None,
+            signer: None,
+            action: None,
         }
+    }
+
+    /// An error of the contract.
+    pub fn of(error: &Error, status: StatusCode) -> Self {
+        Self::new(status, error.code(), error.to_string())
     }
 
     /// A fault in a parameter.
@@ -52,10 +63,8 @@ impl Stop {
             _ => StatusCode::BAD_REQUEST,
         };
         Self {
-            status,
-            code: code.to_owned(),
-            message: message.to_owned(),
             retry_after: (refusal == Refusal::TooMany).then_some(RETRY_AFTER),
+            ..Self::new(status, code, message.to_owned())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP part of the admin port: metrics, probes and the log level, for operators and the tools that watch.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use tonic::body::Body;
 
 use super::readiness::State;
 use crate::grpc::{HEALTH_SERVICE, Holder, OverBudget, Peer, has_grpc_content_type, service_of};
-use crate::telemetry::LogLevel;
+use crate::service::Audit;
 use crate::telemetry::metrics::{Format, metrics};
+use crate::telemetry::{LogLevel, SECURITY};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const ENDPOINTS: &str = "there are /metrics, /live, /ready and /log-level";
@@ -30,6 +32,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Admin {
     pub readiness: Arc<ArcSwap<State>>,
     pub log_level: LogLevel,
+    pub audit: Audit,
 }
 
 /// Whether a request is one of gRPC, or one to a gRPC service that only gRPC's answer can explain.
@@ -39,7 +42,7 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
 
 impl Admin {
     /// Answers one request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
+    pub async fn answer<B>(&self, request: Request<B>, source: IpAddr) -> Response<Bytes>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -66,14 +69,14 @@ impl Admin {
             "/log-level" if method == Method::PUT && request.headers().contains_key(ORIGIN) => {
                 text(StatusCode::FORBIDDEN, NO_PAGES)
             }
-            "/log-level" if method == Method::PUT => self.change_log_level(request).await,
+            "/log-level" if method == Method::PUT => self.change_log_level(request, source).await,
             "/log-level" => not_allowed("GET, HEAD, PUT"),
             "/live" | "/ready" | "/metrics" => not_allowed("GET, HEAD"),
             _ => text(StatusCode::NOT_FOUND, ENDPOINTS),
         }
     }
 
-    async fn change_log_level<B>(&self, request: Request<B>) -> Response<Bytes>
+    async fn change_log_level<B>(&self, request: Request<B>, source: IpAddr) -> Response<Bytes>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -90,13 +93,16 @@ impl Admin {
             return text(StatusCode::BAD_REQUEST, "the filter is not UTF-8");
         };
         let filter = filter.trim();
-        match self.log_level.set(filter) {
-            Ok(()) => {
-                // A warning, so that it is seen by the new filter too as far as that lets warnings through.
-                tracing::warn!(filter, "the log level has changed");
+        let before = self.log_level.get();
+        let change = || self.log_level.set(filter);
+        let changed = self.audit.log_level(source, (&before, filter), change);
+        match changed.await {
+            Ok(Ok(())) => {
+                tracing::warn!(target: SECURITY, %source, before, filter, "the log level has changed");
                 text(StatusCode::OK, filter)
             }
-            Err(error) => text(StatusCode::BAD_REQUEST, &error.to_string()),
+            Ok(Err(error)) => text(StatusCode::BAD_REQUEST, &error.to_string()),
+            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
         }
     }
 }

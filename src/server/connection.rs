@@ -262,8 +262,9 @@ impl Common {
             Speech::Admin(admin) if !admin::is_grpc(&request) => {
                 let (admin, counted) = (admin.clone(), peer.enter(false));
                 let peer = Arc::clone(peer);
+                let source = peer.address;
                 Box::pin(async move {
-                    let response = admin.answer(request).await;
+                    let response = admin.answer(request, source).await;
                     drop(counted);
                     admin::charged(response, &peer)
                 })

@@ -143,6 +143,7 @@ pub async fn serve<S: Store>(
             authenticator,
             request_timeout: settings.request_timeout,
             max_message_bytes: settings.max_message_bytes,
+            audit: audit.clone(),
             max_header_bytes: limits.header_list_bytes(),
             in_flight: in_flight.clone(),
             cut_off: cut_off.clone(),
@@ -156,6 +157,7 @@ pub async fn serve<S: Store>(
     let speech = Speech::Admin(Admin {
         readiness: readiness.state(),
         log_level: config.log_level,
+        audit: audit.clone(),
     });
     let admin_handler = handler(health, Authenticator::open());
     let admin = admin_port(admin, admin_handler, speech, limits.of_admin_port());

@@ -220,6 +220,13 @@ fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
         .wait_for_log_where("a request is refused", |line| {
             line["code"] == "SignatureDoesNotMatch"
         });
+    let wrong = Request::new("UntagResources", "TagKey=env")
+        .sign()
+        .send(&service);
+    assert_eq!(wrong.code, 400, "{}", wrong.body);
+    // Known, and no change.
+    let read = Request::new("ListTagResources", "TagKey=env").sign();
+    assert_eq!(read.send(&service).code, 400);
     let handled = scrape(&service.server);
     let untags = handled.iter().find(|(series, _)| {
         series.starts_with("grpc_server_handled_total{")
@@ -242,13 +249,20 @@ fn a_request_counts_as_any_call_and_ends_before_the_drain_does() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(
-        audited.len(),
-        2,
-        "the forged one is not there: {audited:#?}"
-    );
-    assert_eq!(audited[0]["request_id"], request_id);
-    for line in &audited {
+    let (refused, made): (Vec<Value>, Vec<Value>) = audited
+        .into_iter()
+        .partition(|line| line["decision"] == "refused");
+    assert_eq!(refused.len(), 2, "{refused:#?}");
+    assert_eq!(refused[0]["outcome"], "SignatureDoesNotMatch");
+    assert_eq!(refused[0]["caller"], Value::Null);
+    assert_eq!(refused[0]["source_ip"], "127.0.0.1");
+    let wrong: Value = serde_json::from_str(&wrong.body).unwrap();
+    assert_eq!(refused[1]["outcome"], wrong["Code"]);
+    assert_eq!(refused[1]["caller"], "key:cleaner");
+    assert_eq!(refused[1]["action"], "ram:UntagResources");
+    assert_eq!(made.len(), 2, "{made:#?}");
+    assert_eq!(made[0]["request_id"], request_id);
+    for line in &made {
         let told = ["caller", "account", "action", "decision", "outcome"].map(|name| &line[name]);
         let expected = [
             "key:cleaner",

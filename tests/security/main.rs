@@ -17,6 +17,7 @@ mod harness;
 
 mod audit;
 mod audit_failures;
+mod audit_refusals;
 mod certificates;
 mod expiry;
 mod policies;

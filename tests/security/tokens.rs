@@ -53,13 +53,13 @@ fn any_good() -> &'static str {
     &MADE.good["ES256"]
 }
 
-fn files() -> Files {
+pub fn files() -> Files {
     let files = Files::new();
     files.write("jwks.json", &MADE.jwks.to_string());
     files
 }
 
-fn rules(keys: &str) -> [&str; 6] {
+pub fn rules(keys: &str) -> [&str; 6] {
     [
         "--jwks",
         keys,

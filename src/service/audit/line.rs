@@ -1,15 +1,19 @@
 //! The audit's lines.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, Call, Changed, Error, TagCommand, TagKey, TagSelection, Targets,
-    UntagCommand,
+    AccountId, Action, Applied, Call, Caller, Changed, Error, RequestId, TagCommand, TagKey,
+    TagSelection, Targets, UntagCommand,
 };
+
+/// What each line is marked with, so that readers of stdout can tell it from others.
+const TARGET: &str = "audit";
 
 /// The line of a change. Never has a tag's value.
 #[derive(Debug, Serialize)]
@@ -39,6 +43,114 @@ pub struct Line {
     outcome: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     affected_tags: Option<usize>,
+}
+
+/// A request that was refused before it became a change: nobody who may call, a change that is wrong, or one too many.
+#[derive(Debug)]
+pub struct Refused<'a> {
+    /// The RequestId of its answer.
+    pub request_id: RequestId,
+    /// Who calls, where that is proved.
+    pub caller: Option<&'a Caller>,
+    /// From where.
+    pub source_ip: IpAddr,
+    /// Whether it came over TLS.
+    pub secure_transport: bool,
+    /// The account, where one is named.
+    pub account: Option<&'a AccountId>,
+    /// What would be done, where that is known.
+    pub action: Option<Action>,
+    /// The code of its answer.
+    pub code: &'a str,
+}
+
+/// The line of a refused request.
+#[derive(Debug, Serialize)]
+struct RefusedLine<'a> {
+    time: String,
+    target: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'a str>,
+    source_ip: IpAddr,
+    secure_transport: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'static str>,
+    decision: &'static str,
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: u64,
+}
+
+impl Refused<'_> {
+    /// The line, without its newline. So many refused requests before it got none.
+    pub(super) fn text(&self, left_out: u64) -> String {
+        text(&RefusedLine {
+            time: rfc3339(SystemTime::now()),
+            target: TARGET,
+            request_id: self.request_id.as_str(),
+            caller: self.caller.map(Caller::as_str),
+            source_ip: self.source_ip,
+            secure_transport: self.secure_transport,
+            account: self.account.map(AccountId::as_str),
+            action: self.action.map(Action::as_str),
+            decision: "refused",
+            outcome: self.code,
+            left_out,
+        })
+    }
+}
+
+/// The line of a log level that was changed, or not.
+#[derive(Debug, Serialize)]
+pub struct LogLevelLine<'a> {
+    time: String,
+    target: &'static str,
+    source_ip: IpAddr,
+    action: &'static str,
+    from: &'a str,
+    to: &'a str,
+    outcome: &'static str,
+}
+
+impl<'a> LogLevelLine<'a> {
+    /// The line of a change from one filter to another.
+    pub fn new(source_ip: IpAddr, from: &'a str, to: &'a str, outcome: &'static str) -> Self {
+        Self {
+            time: rfc3339(SystemTime::now()),
+            target: TARGET,
+            source_ip,
+            action: "untag:SetLogLevel",
+            from,
+            to,
+            outcome,
+        }
+    }
+
+    /// The line, without its newline.
+    pub fn text(&self) -> String {
+        text(self)
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time).format(&Rfc3339);
+    time.unwrap_or_default()
+}
+
+fn text(line: &impl Serialize) -> String {
+    // Texts and numbers in a struct: it has a JSON form.
+    serde_json::to_string(line).unwrap_or_default()
 }
 
 impl Line {
@@ -85,10 +197,9 @@ impl Line {
             Targets::Ids(ids) => (ids.iter().map(ToString::to_string).collect(), Vec::new()),
             Targets::Names(names) => (Vec::new(), names.iter().map(ToString::to_string).collect()),
         };
-        let time = OffsetDateTime::from(call.time).format(&Rfc3339);
         Self {
-            time: time.unwrap_or_default(),
-            target: "audit",
+            time: rfc3339(call.time),
+            target: TARGET,
             request_id: call.request_id.to_string(),
             caller: call.caller.to_string(),
             source_ip: call.source_ip,
@@ -137,7 +248,6 @@ impl Line {
 
     /// The line, without its newline.
     pub fn text(&self) -> String {
-        // Texts and numbers in a struct: it has a JSON form.
-        serde_json::to_string(self).unwrap_or_default()
+        text(self)
     }
 }

@@ -2,17 +2,23 @@
 
 mod detached;
 mod line;
+mod quota;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::RETRY_AFTER;
 use crate::domain::{Applied, Call, Changed, Error, TagCommand, UntagCommand};
+use crate::telemetry::metrics::metrics;
 use crate::telemetry::{LineSender, LineSlot, OnFailure, trace};
 use detached::Detachable;
-use line::Line;
+pub use line::Refused;
+use line::{Line, LogLevelLine};
+use quota::Quota;
 
 /// The audit; the default is none.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +30,8 @@ struct Trail {
     on_failure: OnFailure,
     /// The changes whose callers have gone.
     detached: TaskTracker,
+    /// Bounds the lines of refused requests.
+    quota: Quota,
 }
 
 /// The line of one change, and its slot. Dropped before the change has come to something, it says that nobody knows. Boxed,
@@ -44,6 +52,7 @@ impl Audit {
             lines,
             on_failure,
             detached: TaskTracker::new(),
+            quota: Quota::default(),
         })))
     }
 
@@ -67,6 +76,51 @@ impl Audit {
             None => Ok(Entry(None)),
             Some(trail) => trail.begin(Line::tag(call, command)).await,
         }
+    }
+
+    /// Whether there is an audit.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Writes the line of a refused request, unless its source has had too many this second: the rest is counted. Waits for
+    /// nothing, and so such a line can be lost.
+    pub fn refused(&self, request: &Refused<'_>) {
+        let Some(trail) = &self.0 else { return };
+        // While lines are kept for later, there is no room for these.
+        let is_open = trail.on_failure == OnFailure::Lose || trail.lines.problem().is_none();
+        let line = is_open.then(|| trail.quota.take(request.source_ip, Instant::now()));
+        let Some(left_out) = line.flatten() else {
+            metrics().server.audit_refusals_left_out.inc();
+            return;
+        };
+        if let Some(slot) = trail.lines.slot_now() {
+            slot.send(request.text(left_out));
+        }
+    }
+
+    /// Changes the log level, once there is room for the line about it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where lines have to be written and can't.
+    pub async fn log_level<E>(
+        &self,
+        source: IpAddr,
+        (from, to): (&str, &str),
+        change: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<(), E>, Error> {
+        let Some(trail) = &self.0 else {
+            return Ok(change());
+        };
+        trail.check()?;
+        let slot = trail.lines.slot().await;
+        let result = change();
+        let outcome = if result.is_ok() { "OK" } else { "Invalid" };
+        if let Some(slot) = slot {
+            slot.send(LogLevelLine::new(source, from, to, outcome).text());
+        }
+        Ok(result)
     }
 
     /// Why changes are refused; nothing when they are not.
@@ -106,14 +160,20 @@ impl Audit {
 }
 
 impl Trail {
-    async fn begin(self: &Arc<Self>, line: Line) -> Result<Entry, Error> {
-        if self.on_failure == OnFailure::Keep && self.lines.problem().is_some() {
-            return Err(Error::Unavailable {
-                reason: "the audit log can't be written, and no change is made without its line",
-                applied: Applied::No,
-                retry_after: RETRY_AFTER,
-            });
+    /// Refuses what has to have a line while none can be written.
+    fn check(&self) -> Result<(), Error> {
+        if self.on_failure == OnFailure::Lose || self.lines.problem().is_none() {
+            return Ok(());
         }
+        Err(Error::Unavailable {
+            reason: "the audit log can't be written, and no change is made without its line",
+            applied: Applied::No,
+            retry_after: RETRY_AFTER,
+        })
+    }
+
+    async fn begin(self: &Arc<Self>, line: Line) -> Result<Entry, Error> {
+        self.check()?;
         let mut pending = Box::new(Pending {
             trail: Arc::clone(self),
             line,

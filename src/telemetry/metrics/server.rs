@@ -91,6 +91,8 @@ pub struct Server {
     pub tls_handshakes_failed: Counter,
     /// Lines of the audit that could not be written.
     pub audit_lines_lost: Counter,
+    /// Refused requests that got no line of the audit, since their source had too many.
+    pub audit_refusals_left_out: Counter,
     /// 1 while lines of the audit can't be written.
     pub audit_failing: Gauge,
     connections: Family<Labels, Gauge>,
@@ -127,6 +129,7 @@ impl Server {
             held_bytes: Reading::default(),
             tls_handshakes_failed: Counter::default(),
             audit_lines_lost: Counter::default(),
+            audit_refusals_left_out: Counter::default(),
             audit_failing: Gauge::default(),
             connections: Family::default(),
             refused: Family::default(),
@@ -206,6 +209,11 @@ impl Server {
             "untag_audit_lines_lost",
             "Lines of the audit that could not be written",
             server.audit_lines_lost.clone(),
+        );
+        registry.register(
+            "untag_audit_refusals_left_out",
+            "Refused requests that got no line of the audit, since their source had too many",
+            server.audit_refusals_left_out.clone(),
         );
         registry.register(
             "untag_audit_failing",
