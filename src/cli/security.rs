@@ -19,6 +19,10 @@ pub const HEADING: &str = "Who may call";
 /// Who may call `untag serve`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct SecurityArguments {
     /// The certificate of the tag service and those above it, a PEM file. With it the service speaks TLS 1.2 and 1.3.
     #[arg(

@@ -101,7 +101,7 @@ impl Readiness {
         let follow = async {
             loop {
                 let (state, cause) = check(&store, &needs).await;
-                self.change_to(state, cause);
+                self.change_to(state, cause.as_deref());
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
         };
@@ -115,7 +115,7 @@ impl Readiness {
         tell_supervisor(&[NotifyState::Stopping]);
     }
 
-    fn change_to(&self, state: State, cause: Option<String>) {
+    fn change_to(&self, state: State, cause: Option<&str>) {
         let state = Arc::new(state);
         let old = self.state.swap(Arc::clone(&state));
         if old == state {

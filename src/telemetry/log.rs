@@ -13,15 +13,12 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use super::SECURITY;
 use super::appender::{self, LogGuard};
 use super::json::{JsonLines, TextLines};
 
 /// The target of all spans, and of nothing else: they never show in the log.
 pub const TARGET: &str = "untag::trace";
-
-/// The target of security events, which no filter turns off: refused logins, files that are followed, the audit, and the
-/// log level itself.
-pub const SECURITY: &str = "untag::security";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -13,6 +13,10 @@ pub mod trace;
 
 pub use appender::LogGuard;
 pub use lines::{LineSender, LineSlot, LineWriter, OnFailure, write_lines};
-pub use log::{InvalidFilter, Listener, LogError, LogFormat, LogLevel, SECURITY, start_logging};
+pub use log::{InvalidFilter, Listener, LogError, LogFormat, LogLevel, start_logging};
 #[cfg(feature = "otlp")]
 pub use otlp::Traces;
+
+/// The target of security events, which no filter turns off: refused logins, files that are followed, the audit, and the
+/// log level itself.
+pub const SECURITY: &str = "untag::security";

@@ -205,22 +205,26 @@ impl Server {
             "Requests of the RPC style that were refused before they became calls",
             rpc_refused,
         );
+        server.register_audit(registry);
+        server
+    }
+
+    fn register_audit(&self, registry: &mut Registry) {
         registry.register(
             "untag_audit_lines_lost",
             "Lines of the audit that could not be written",
-            server.audit_lines_lost.clone(),
+            self.audit_lines_lost.clone(),
         );
         registry.register(
             "untag_audit_refusals_left_out",
             "Refused requests that got no line of the audit, since their source had too many",
-            server.audit_refusals_left_out.clone(),
+            self.audit_refusals_left_out.clone(),
         );
         registry.register(
             "untag_audit_failing",
             "1 while lines of the audit can't be written, else 0",
-            server.audit_failing.clone(),
+            self.audit_failing.clone(),
         );
-        server
     }
 
     /// Those of a port, by its name.
