@@ -1,8 +1,10 @@
-//! Follows the frames of HTTP/2 in what a client sends, without a look into them.
+//! Follows the frames of HTTP/2 in what a client sends, with a look into those of headers only.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::authority::{Authorities, CONTINUATION, HEADERS};
 use crate::grpc::{Charge, Holder, Peer};
 use crate::telemetry::metrics::{Throttle, metrics};
 
@@ -12,8 +14,6 @@ const PREFACE_BYTES: usize = 24;
 const START_BYTES: usize = 5;
 const REST_OF_HEADER_BYTES: usize = 4;
 
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
 /// Where frames begin, and whether a block of headers is open that goes on in another frame.
@@ -23,15 +23,17 @@ pub struct Frames {
     /// What is known of the start of the next one.
     start: Vec<u8>,
     has_open_block: bool,
+    authorities: Authorities,
 }
 
 impl Frames {
-    /// The frames of a connection that begins.
-    pub fn new() -> Self {
+    /// The frames of a client whose connection begins.
+    pub fn of(client: IpAddr) -> Self {
         Self {
             left: PREFACE_BYTES,
             start: Vec::with_capacity(START_BYTES),
             has_open_block: false,
+            authorities: Authorities::of(client),
         }
     }
 
@@ -40,21 +42,24 @@ impl Frames {
         self.left == 0 && self.start.is_empty()
     }
 
-    /// Follows the frames through these bytes, and returns the position of a frame among them that is the same as `wanted`.
-    /// One that comes in two parts is not seen.
-    pub fn follow(&mut self, bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-        let (mut rest, mut found) = (bytes, None);
-        while let Some((first, others)) = rest.split_first() {
+    /// Follows the frames through these bytes, mends an `:authority` of several hosts in them, and returns the position of a
+    /// frame among them that is the same as `wanted`. One that comes in two parts is not seen.
+    pub fn follow(&mut self, bytes: &mut [u8], wanted: &[u8]) -> Option<usize> {
+        let (mut at, mut found) = (0, None);
+        while let Some(rest) = bytes.get_mut(at..)
+            && let Some(first) = rest.first()
+        {
             if self.left > 0 {
                 let passed = self.left.min(rest.len());
+                self.authorities.read(&mut rest[..passed]);
                 self.left -= passed;
-                rest = &rest[passed..];
+                at += passed;
             } else if self.is_between() && rest.starts_with(wanted) {
-                found = Some(bytes.len() - rest.len());
-                rest = &rest[wanted.len()..];
+                found = Some(at);
+                at += wanted.len();
             } else {
                 self.start.push(*first);
-                rest = others;
+                at += 1;
                 if let [high, middle, low, kind, flags] = self.start[..] {
                     let length = u32::from_be_bytes([0, high, middle, low]);
                     self.left =
@@ -62,6 +67,7 @@ impl Frames {
                     if kind == HEADERS || kind == CONTINUATION {
                         self.has_open_block = flags & END_HEADERS == 0;
                     }
+                    self.authorities.begin(kind, flags);
                     self.start.clear();
                 }
             }
@@ -85,6 +91,11 @@ impl OpenBlock {
             bytes,
             charge: None,
         }
+    }
+
+    /// Whose connection it is.
+    pub fn client(&self) -> IpAddr {
+        self.peer.address
     }
 
     /// Holds what an open block costs.
@@ -119,7 +130,10 @@ mod tests {
     fn a_block_is_open_until_its_last_frame_and_costs_as_long() {
         let budget = Budget::new(1 << 20);
         let peer = Peer::new(Ipv4Addr::LOCALHOST.into(), false, Arc::clone(&budget));
-        let (mut frames, mut block) = (Frames::new(), OpenBlock::of(Arc::new(peer), 1000));
+        let (mut frames, mut block) = (
+            Frames::of(peer.address),
+            OpenBlock::of(Arc::new(peer), 1000),
+        );
         let frame = |kind, flags| [0, 0, 2, kind, flags, 0, 0, 0, 1, b'a', b'b'];
         let sent: [(&[u8], usize); 5] = [
             (&[0; PREFACE_BYTES], 0),
@@ -129,12 +143,12 @@ mod tests {
             (&frame(CONTINUATION, END_HEADERS), 0),
         ];
         for (bytes, held) in sent {
-            assert_eq!(frames.follow(bytes, b"none"), None);
+            assert_eq!(frames.follow(&mut bytes.to_vec(), b"none"), None);
             block.follow(&frames).unwrap();
             assert_eq!(budget.held(), held, "{bytes:?}");
         }
         block.bytes = 1 << 20;
-        frames.follow(&frame(HEADERS, 0), b"none");
+        frames.follow(&mut frame(HEADERS, 0), b"none");
         block.follow(&frames).unwrap_err();
     }
 }

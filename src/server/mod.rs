@@ -1,6 +1,7 @@
 //! Listeners, TLS, limits, readiness and drain.
 
 mod admin;
+mod authority;
 mod connection;
 mod frames;
 mod lifetime;

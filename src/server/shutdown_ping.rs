@@ -42,7 +42,7 @@ impl<S> DelayedAck<S> {
     pub fn of(stream: S, blocks: Option<OpenBlock>) -> Self {
         Self {
             stream,
-            frames: blocks.map(|blocks| (Frames::new(), blocks)),
+            frames: blocks.map(|blocks| (Frames::of(blocks.client()), blocks)),
             held: None,
         }
     }
@@ -73,7 +73,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for DelayedAck<S> {
             }
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-            let found = frames.follow(&buffer.filled()[before..], ACK);
+            let found = frames.follow(&mut buffer.filled_mut()[before..], ACK);
             blocks.follow(frames)?;
             let Some(at) = found.filter(|_| this.held.is_none()) else {
                 return Poll::Ready(Ok(()));

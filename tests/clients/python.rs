@@ -6,21 +6,37 @@ use crate::support::{SAMPLE_ACCOUNT, Server};
 use crate::{Printed, Sample, import_users, tool};
 
 fn check(server: &Server, name: &str) {
+    check_at(&server.address.to_string(), name);
+}
+
+fn check_at(target: &str, name: &str) {
     let script = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/clients/python_client.py"
     );
     let mut command = tool("venv/bin/python");
-    command
-        .arg(script)
-        .arg(server.address.to_string())
-        .arg(name);
+    command.arg(script).arg(target).arg(name);
     Printed::of(&mut command).success();
 }
 
 #[test]
 fn python_calls_by_reflection() {
     check(&Sample::start(&[]).server, "calls_by_reflection");
+}
+
+/// Its `:authority` is the whole list, and it sends that whenever its table of headers has lost it.
+#[test]
+fn python_calls_with_a_target_of_several_addresses() {
+    let sample = Sample::start(&[]);
+    let address = sample.server.address;
+    check_at(
+        &format!("ipv4:{address},{address}"),
+        "calls_with_many_deadlines",
+    );
+    let line = sample.server.wait_for_log(
+        "the :authority of a client names several hosts; its calls are served, and nothing depends on the hosts",
+    );
+    assert_eq!(line["address"], "127.0.0.1");
 }
 
 #[test]

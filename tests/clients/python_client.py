@@ -97,6 +97,14 @@ def calls_by_reflection(channel):
     equal(tags.keys(ALICE), [])
 
 
+def calls_with_many_deadlines(channel):
+    """More deadlines than fit the table of headers, so that what else was in it is sent again."""
+    tags = Tags(channel)
+    for number in range(200):
+        call = tags.start("ListTagResources", timeout=PATIENCE + number, resource_ids={"values": [ALICE]})
+        equal(len(call.result().tag_resources), 3)
+
+
 def health_check_and_watch(channel, pid):
     health = health_pb2_grpc.HealthStub(channel)
     for service in ["", SERVICE]:
