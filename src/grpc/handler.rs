@@ -38,8 +38,8 @@ use crate::telemetry::trace::CallSpan;
 /// The header of every answer with its RequestId, as hyper names it.
 const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
 
-/// What a request takes beside its message and its answer, in bytes: the stream of HTTP/2, the futures, and what is known of
-/// it. Measured with 100,000 of them open.
+/// What a request takes beside its message and its answer, in bytes. An estimate of the stream of HTTP/2, the futures, and what
+/// is known of it.
 const REQUEST_BYTES: usize = 4 * 1024;
 /// What a request takes whose messages go both ways, with what its client may send ahead.
 const STREAM_BYTES: usize = 256 * 1024;
