@@ -219,7 +219,10 @@ mod tests {
 
     fn explained(failure: Failure, changes: bool, targets: &Targets, missing: &[usize]) -> String {
         match failure.into_store_error(changes, Some(targets), missing) {
-            StoreError::Refused(refusal) => format!("{:?}: {}", refusal.kind, refusal.message),
+            StoreError::Refused(refusal) => format!(
+                "{:?}, applied {:?}: {}",
+                refusal.kind, refusal.applied, refusal.message
+            ),
             other => format!("{other:?}"),
         }
     }
