@@ -17,6 +17,6 @@ mod floods;
 mod limited;
 mod limits;
 mod memory;
-mod places;
 mod rpc;
+mod slots;
 mod slowness;

@@ -1,4 +1,4 @@
-//! Connections that only take places.
+//! Connections that only take slots.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -32,7 +32,7 @@ async fn idle_strangers_make_room_and_those_of_the_busiest_address_first() {
     let mut raws = Vec::new();
     for _ in 0..20 {
         let mut raw = Raw::open(target.server.address, &[]);
-        assert!(is_taken(&mut raw), "it finds a place");
+        assert!(is_taken(&mut raw), "it finds a slot");
         raws.push(raw);
     }
     // All but the last three had to go, and never the one with the other address.
@@ -50,7 +50,7 @@ async fn idle_strangers_make_room_and_those_of_the_busiest_address_first() {
 }
 
 #[tokio::test]
-async fn health_watches_keep_no_place() {
+async fn health_watches_keep_no_slot() {
     let target = Target::start(&["--max-connections", "4"]);
     let raws: Vec<Raw> = (0..4).map(|_| watching(target.server.address)).collect();
     let mut client = client_from(&target.server, 2);
@@ -69,13 +69,13 @@ fn watching(address: std::net::SocketAddr) -> Raw {
 }
 
 #[test]
-fn probes_find_a_place_whatever_the_admin_port_has_open() {
+fn probes_find_a_slot_whatever_the_admin_port_has_open() {
     let target = Target::start(&[]);
     let admin = target.server.admin_address;
     let mut raws: Vec<Raw> = (0..150).map(|_| watching(admin)).collect();
     raws.extend((0..150).map(|_| Raw::open(admin, &[])));
     let started = Instant::now();
-    // The last ones may still be in the queue of the listener, and ask for places after this one.
+    // The last ones may still be in the queue of the listener, and ask for slots after this one.
     for _ in 0..10 {
         let health = run(&["health", "--admin-listen", &admin.to_string()]);
         assert!(health.status.success(), "{health:?}");
