@@ -102,7 +102,8 @@ impl Peer {
     }
 
     /// Counts a request of nobody who is identified, until the guard goes; none where there are too many.
-    pub(super) fn enter_stranger(self: &Arc<Self>) -> Option<PeerCount> {
+    #[must_use]
+    pub fn enter_stranger(self: &Arc<Self>) -> Option<PeerCount> {
         let guard = PeerCount::of(self, |peer| &peer.strangers);
         (self.strangers.load(Ordering::Relaxed) <= MOST_STRANGERS).then_some(guard)
     }
@@ -210,7 +211,7 @@ impl Drop for PeerGuard {
 
 /// Counts something of a peer, until it goes.
 #[derive(Debug)]
-pub(super) struct PeerCount {
+pub struct PeerCount {
     peer: Arc<Peer>,
     count: fn(&Peer) -> &AtomicUsize,
 }

@@ -64,6 +64,8 @@ impl Gateway {
         // The connection is not idle while the request is read, and a drain waits for it.
         let _open = peer.enter(false);
         let in_flight = handler.enter();
+        // Until the signature has been read, another may need its slot more.
+        let unknown = peer.enter_stranger();
         let (head, body) = request.into_parts();
         let client_id = client_request_id(&head.headers);
         let mut format = Format::in_query(head.uri.query().unwrap_or_default());
@@ -74,6 +76,7 @@ impl Gateway {
             }
             Err(stop) => Err(stop),
         };
+        drop(unknown);
         let mut response = match order {
             Ok(order) => {
                 let host = shown(&head.headers, HOST.as_str()).to_owned();

@@ -252,6 +252,24 @@ fn parameters_are_decoded_when_the_whole_request_is_here() {
 }
 
 #[test]
+fn bodies_of_strangers_that_do_not_end_keep_no_slot() {
+    let (_target, address, _keys) = start(&["--max-connections", "4"]);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
+    let _streams: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = open(address);
+            stream.write_all(head.as_bytes()).unwrap();
+            // From here on the body is waited for.
+            let mut told = [0; 12];
+            stream.read_exact(&mut told).unwrap();
+            assert_eq!(&told, b"HTTP/1.1 100");
+            stream
+        })
+        .collect();
+    is_well(address);
+}
+
+#[test]
 fn bytes_of_a_body_do_not_hold_the_buffers_that_they_came_in() {
     let (target, address, _keys) = start(&[]);
     let mut streams: Vec<TcpStream> = (0..300).map(|_| open(address)).collect();
