@@ -1,7 +1,7 @@
 //! Who and what: accounts, users, and the name of a request.
 
 use thiserror::Error;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::limits;
 
@@ -115,26 +115,19 @@ impl PartialEq for PrincipalName {
 
 impl Eq for PrincipalName {}
 
-/// The name of one request, an upper-case UUID such as `6AC79B74-9A78-58E2-818B-1D38EDC64D67`.
+/// The RequestId of one request, an upper-case UUID such as `6AC79B74-9A78-58E2-818B-1D38EDC64D67`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId([u8; uuid::fmt::Hyphenated::LENGTH]);
 
 impl RequestId {
-    /// Formats 16 random bytes as a version 4 UUID.
+    /// Makes the RequestId of a request that has just come: a version 7 UUID (RFC 9562), which tells about when that was.
     #[must_use]
-    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+    pub fn now() -> Self {
+        // Without the counter that is shared by all threads: the order of requests within a millisecond says nothing.
+        let uuid = Uuid::new_v7(Timestamp::now(NoContext));
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        uuid::Builder::from_random_bytes(bytes)
-            .into_uuid()
-            .hyphenated()
-            .encode_upper(&mut text);
+        uuid.hyphenated().encode_upper(&mut text);
         Self(text)
-    }
-
-    /// Makes a new one from the operating system's randomness.
-    #[must_use]
-    pub fn random() -> Self {
-        Self::from_random_bytes(Uuid::new_v4().into_bytes())
     }
 
     /// Takes a UUID in its usual form, whatever its case: that of another service.
@@ -159,6 +152,8 @@ display_as_str!(AccountId, ResourceId, PrincipalName, RequestId);
 
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
@@ -208,10 +203,21 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_an_upper_case_version_4_uuid() {
-        let id = RequestId::from_random_bytes([0xab; 16]);
-        assert_eq!(id.as_str(), "ABABABAB-ABAB-4BAB-ABAB-ABABABABABAB");
-        assert_ne!(RequestId::random(), RequestId::random());
+    fn a_request_id_is_an_upper_case_uuid_that_tells_when_it_was_made() {
+        let milliseconds = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            u64::try_from(since.unwrap().as_millis()).unwrap()
+        };
+        let before = milliseconds();
+        let id = RequestId::now();
+        let after = milliseconds();
+        let uuid = Uuid::try_parse(id.as_str()).unwrap();
+        assert_eq!(uuid.get_version_num(), 7);
+        assert_eq!(id.as_str(), uuid.to_string().to_uppercase());
+        let (seconds, nanoseconds) = uuid.get_timestamp().unwrap().to_unix();
+        let made = seconds * 1000 + u64::from(nanoseconds) / 1_000_000;
+        assert!((before..=after).contains(&made), "{before} {made} {after}");
+        assert_ne!(RequestId::now(), RequestId::now());
         let text = "6ac79b74-9A78-58E2-818B-1D38EDC64D67";
         let parsed = RequestId::parse(text).unwrap();
         assert_eq!(parsed.as_str(), text.to_uppercase());

@@ -145,7 +145,7 @@ impl Handler {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let client_id = headers::client_request_id(request.headers());
-        let context = Arc::new(RequestContext::new(RequestId::random(), client_id));
+        let context = Arc::new(RequestContext::new(RequestId::now(), client_id));
         let request_id = context.id();
         let path = request.uri().path();
         let call = if is_tag_request {

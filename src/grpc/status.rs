@@ -299,7 +299,7 @@ mod tests {
                 request_id: None,
             };
             let error = Error::Refused(Box::new(refusal));
-            from_error(&error, RequestId::random()).get_error_details()
+            from_error(&error, RequestId::now()).get_error_details()
         };
         let invalid = details(RefusalKind::Invalid, "InvalidParameter.TagKey");
         let violation = &invalid.bad_request().unwrap().field_violations[0];
@@ -319,7 +319,7 @@ mod tests {
                 applied,
                 retry_after: std::time::Duration::from_secs(1),
             };
-            let status = from_error(&error, RequestId::random());
+            let status = from_error(&error, RequestId::now());
             status.metadata().get(PUSHBACK).cloned()
         };
         assert_eq!(pushback(Applied::Maybe).unwrap(), "-1");

@@ -86,7 +86,7 @@ impl Gateway {
                 reply(format, action, &host, &called)
             }
             Err(stop) => {
-                let request_id = RequestId::random();
+                let request_id = RequestId::now();
                 audit(handler.audit(), request_id, peer, &stop);
                 refuse(format, &head, peer, request_id, &stop)
             }

@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_line_has_its_fields_and_its_request() {
-        let request_id = RequestId::from_random_bytes([0xab; 16]);
+        let request_id = RequestId::parse("ABABABAB-ABAB-4BAB-ABAB-ABABABABABAB").unwrap();
         let lines = lines(|| {
             tracing::info!(n = 1_u64);
             let work = async {
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_text_line_names_its_request() {
-        let request_id = RequestId::from_random_bytes([0xab; 16]);
+        let request_id = RequestId::parse("ABABABAB-ABAB-4BAB-ABAB-ABABABABABAB").unwrap();
         let text = written(TextLines(Format::default().with_ansi(false)), || {
             tracing::info!("alone");
             let work = async { tracing::info!(n = 1, "within") };

@@ -22,10 +22,10 @@ pub(crate) use assert_shared_snapshot;
 
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
-/// Checks that a text is a RequestId: an upper-case UUID of version 4.
+/// Checks that a text is a RequestId: an upper-case UUID of version 7.
 pub fn assert_request_id(text: &str) {
     let parsed = Uuid::parse_str(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
-    assert_eq!(parsed.get_version_num(), 4, "{text}");
+    assert_eq!(parsed.get_version_num(), 7, "{text}");
     assert_eq!(parsed.hyphenated().to_string().to_uppercase(), text);
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::redirect::Policy;
+use uuid::Uuid;
 
 use super::answer::{Answer, Refused};
 use super::credentials::{Credentials, Provider};
 use super::error::Failure;
-use crate::domain::{Action, RequestId};
+use crate::domain::Action;
 use crate::https::{self, ClientError, with_causes};
 use crate::signature::{Pair, VERSION, timestamp, v3};
 
@@ -95,14 +96,14 @@ impl Client {
     /// What is sent and signed (signature V3), with the signature.
     fn headers(&self, action: Action, credentials: &Credentials, body: &str) -> Vec<Pair> {
         let payload_hash = v3::payload_hash(body.as_bytes());
-        let (date, nonce) = (timestamp(), RequestId::random());
+        let (date, nonce) = (timestamp(), Uuid::new_v4().to_string());
         let mut headers = vec![
             ("host", self.host.as_str()),
             (CONTENT_TYPE.as_str(), FORM),
             ("x-acs-action", action.operation()),
             ("x-acs-content-sha256", &payload_hash),
             ("x-acs-date", &date),
-            ("x-acs-signature-nonce", nonce.as_str()),
+            ("x-acs-signature-nonce", &nonce),
             ("x-acs-version", VERSION),
         ];
         if let Some(token) = &credentials.security_token {

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::{Credentials, CredentialsError, Sts};
-use crate::domain::RequestId;
 use crate::https::{self, with_causes};
 use crate::reload::read_file;
 use crate::signature::{Secret, timestamp};
@@ -189,7 +189,7 @@ async fn assume(role: &Role, client: &Client, endpoint: &Url) -> Result<Keys, St
         .append_pair("RoleSessionName", &role.session_name)
         .append_pair("DurationSeconds", "3600")
         .append_pair("Timestamp", &timestamp())
-        .append_pair("SignatureNonce", RequestId::random().as_str())
+        .append_pair("SignatureNonce", &Uuid::new_v4().to_string())
         .finish();
     let answer = client
         .post(endpoint.clone())
