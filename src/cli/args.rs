@@ -38,8 +38,8 @@ pub enum Command {
     Import(ImportArguments),
     /// Write all users and their tags as JSON Lines, as `import` reads them. The service may be running.
     Export(ExportArguments),
-    /// Bring the schema of a PostgreSQL up to date. Replicas of the version before go on working. Of an embedded store it says
-    /// whether `serve` can use it.
+    /// Bring the schema of the store up to date. With PostgreSQL, replicas of the version before go on working; an embedded store
+    /// must not be in use, and `serve` does it too.
     Migrate(MigrateArguments),
     /// Check a policy file, or explain what it decides for a caller and an action.
     #[command(name = "check-policy", after_help = CHECK_POLICY_EXIT_CODES)]

@@ -1,5 +1,6 @@
 //! `untag migrate`.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -7,43 +8,55 @@ use super::args::MigrateArguments;
 use super::fail;
 use super::store::{self, Choice};
 use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::{self, Existing};
+use crate::store::sqlite::{self, Existing, OpenError};
 
 pub fn run(arguments: &MigrateArguments) -> ExitCode {
-    let connection = match arguments.store.choose() {
-        Ok(Choice::Postgres(connection)) => connection,
-        Ok(Choice::Sqlite(directory)) => return inspect(&directory),
-        Err(error) => return fail(error),
-    };
-    match store::block_on(PostgresStore::migrate(&connection, arguments.dry_run)) {
-        Ok(applied) if applied.migrations.is_empty() => println!("the schema is up to date"),
-        Ok(applied) => {
-            let done = if arguments.dry_run {
-                "would apply"
-            } else {
-                "applied"
-            };
-            for migration in applied.migrations {
-                println!("{done} migration {migration}");
-            }
+    let dry_run = arguments.dry_run;
+    let done = match arguments.store.choose() {
+        Ok(Choice::Postgres(connection)) => {
+            let migrated = store::block_on(PostgresStore::migrate(&connection, dry_run));
+            migrated.map(|applied| match applied.migrations.as_slice() {
+                [] => println!("the schema is up to date"),
+                migrations => say(migrations, dry_run),
+            })
         }
-        Err(error) => return fail(error),
+        Ok(Choice::Sqlite(directory)) => {
+            migrate(&directory, dry_run).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
     }
-    ExitCode::SUCCESS
 }
 
-/// Says what `serve` would make of the embedded store in a directory. It has had one version of its schema so far.
-fn inspect(directory: &Path) -> ExitCode {
-    match sqlite::inspect(directory) {
-        Ok(Existing::Database(version)) => println!(
+/// Brings the embedded store of a directory up to date, and says what `serve` would make of it.
+fn migrate(directory: &Path, dry_run: bool) -> Result<(), OpenError> {
+    match sqlite::inspect(directory)? {
+        Existing::Database(version) => println!(
             "the schema of the store in {} is up to date: version {version}",
             directory.display()
         ),
-        Ok(Existing::Nothing(version)) => println!(
+        Existing::Nothing(version) => println!(
             "there is no store in {} yet; `untag serve` makes one with schema version {version}",
             directory.display()
         ),
-        Err(error) => return fail(error),
+        Existing::Older(migrations) => {
+            if !dry_run && let Some(left) = sqlite::migrate(directory)? {
+                eprintln!("untag: {left}");
+            }
+            let name =
+                |migration: &sqlite::Migration| format!("{} {}", migration.version, migration.name);
+            say(migrations.iter().map(name), dry_run);
+        }
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+fn say(migrations: impl IntoIterator<Item = impl Display>, dry_run: bool) {
+    let done = if dry_run { "would apply" } else { "applied" };
+    for migration in migrations {
+        println!("{done} migration {migration}");
+    }
 }

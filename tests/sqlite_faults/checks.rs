@@ -24,7 +24,8 @@ async fn sqlite_check_writes_until_a_commit_that_wrote_has_succeeded() {
     let store = SqliteStore::open(data.path(), options, Vec::new()).unwrap();
     store.untag(untag_command(1001)).await.unwrap();
     let other = data.connect();
-    let fail = "CREATE TRIGGER fail BEFORE INSERT ON removal BEGIN SELECT RAISE(ABORT, 'no'); END";
+    let fail =
+        "CREATE TRIGGER fail BEFORE INSERT ON tombstone BEGIN SELECT RAISE(ABORT, 'no'); END";
     other.execute_batch(fail).unwrap();
     let failed = store.untag(untag_command(1000)).await;
     assert!(matches!(failed, Err(StoreError::Broken(_))), "{failed:?}");

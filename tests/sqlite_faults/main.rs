@@ -10,4 +10,5 @@ mod mounts;
 mod opening;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrade;
 mod wal;

@@ -177,7 +177,7 @@ impl SqliteBackend {
             let row = connection.query_row(sql, rusqlite::params_from_iter(key), |row| row.get(0));
             row.unwrap()
         };
-        let tombstones = count("SELECT count(*) FROM removal", &[]);
+        let tombstones = count("SELECT count(*) FROM tombstone", &[]);
         let rows = "SELECT count(*) FROM resource WHERE instr(tags, CAST(?1 AS BLOB)) > 0";
         (tombstones, count(rows, &[key]))
     }

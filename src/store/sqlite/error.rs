@@ -48,9 +48,9 @@ pub enum OpenError {
         /// The other program's id.
         found: i32,
     },
-    /// The schema has another version.
+    /// The schema has a version that this program does not know.
     #[error(
-        "{} has schema version {found}, and this program knows version {known} only; nothing was changed; \
+        "{} has schema version {found}, and this program knows versions {oldest} to {newest} only; nothing was changed; \
          use the version of untag that wrote it, or export with that one and import with this one",
         path.display()
     )]
@@ -59,8 +59,24 @@ pub enum OpenError {
         path: PathBuf,
         /// The file's version.
         found: i32,
+        /// The first version that this program can migrate.
+        oldest: i32,
         /// The version of this program.
-        known: i32,
+        newest: i32,
+    },
+    /// The schema has an older version, and the file is only to be read.
+    #[error(
+        "{} has schema version {found}, and this program reads version {needed}; nothing was changed; stop the service \
+         on it, and run `untag migrate` with the same --data-dir first",
+        path.display()
+    )]
+    Outdated {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        found: i32,
+        /// The version of this program.
+        needed: i32,
     },
     /// The program was built with a version of SQLite that could lose a commit.
     #[error(

@@ -22,7 +22,7 @@ use tracing::Instrument as _;
 
 pub use bulk::{BulkError, Imported, export, import};
 pub use error::OpenError;
-pub use format::{Existing, inspect};
+pub use format::{Existing, Migration, inspect};
 pub use options::Options;
 pub use wal::LeftInWal;
 
@@ -179,6 +179,17 @@ impl Store for SqliteStore {
         }
         outcome.await.unwrap_or_else(|_| Err(stopped())).map(drop)
     }
+}
+
+/// Brings the schema of a directory's store up to date, as `serve` does when it starts. Returns why some of it is not in the database
+/// alone.
+///
+/// # Errors
+/// Why the store can't be opened.
+pub fn migrate(directory: &Path) -> Result<Option<LeftInWal>, OpenError> {
+    let directory = DataDirectory::lock(directory)?;
+    let connection = directory.open_writer()?;
+    Ok(directory.wal(u32::MAX).close(connection).err())
 }
 
 /// Lets the metrics read the queue and the write-ahead log, and counts the connections for as long as the store is there.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::migrations::{self, Migration};
 use super::schema::{self, Found};
 use crate::store::sqlite::error::OpenError;
 use crate::store::sqlite::wal::{BUSY_TIMEOUT, Wal};
@@ -57,7 +58,7 @@ impl DataDirectory {
         })
     }
 
-    /// Opens the connection that writes, and makes the schema in an empty file.
+    /// Opens the connection that writes, after making the schema in an empty file or bringing it up to date.
     pub fn open_writer(&self) -> Result<Connection, OpenError> {
         schema::check_sqlite()?;
         self.create_database()?;
@@ -69,9 +70,9 @@ impl DataDirectory {
             connection.busy_timeout(BUSY_TIMEOUT)?;
             Ok(connection)
         };
-        let connection = open().map_err(|error| self.explain(error))?;
-        schema::check(&self.database, &connection)?;
-        schema::prepare(&connection).map_err(|error| self.explain(error))?;
+        let mut connection = open().map_err(|error| self.explain(error))?;
+        let found = schema::check(&self.database, &connection)?;
+        schema::prepare(&mut connection, found).map_err(|error| self.explain(error))?;
         Ok(connection)
     }
 
@@ -152,12 +153,14 @@ fn keep_from_others(path: &Path) {
 }
 
 /// What `serve` would find in a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Existing {
     /// There is no database, or an empty one: `serve` makes one with this version of the schema.
     Nothing(i32),
     /// There is a database with this version of the schema, which `serve` takes as it is.
     Database(i32),
+    /// There is a database of an older version, to which `serve` applies these migrations.
+    Older(&'static [Migration]),
 }
 
 /// Looks what `serve` would find in a directory, which another process may be serving.
@@ -166,7 +169,7 @@ pub enum Existing {
 /// Why `serve` would refuse it.
 pub fn inspect(directory: &Path) -> Result<Existing, OpenError> {
     let path = directory.join(DATABASE);
-    let nothing = Ok(Existing::Nothing(schema::VERSION));
+    let nothing = Ok(Existing::Nothing(migrations::NEWEST));
     match path.metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => return nothing,
         Err(source) => {
@@ -178,7 +181,8 @@ pub fn inspect(directory: &Path) -> Result<Existing, OpenError> {
         Ok(_) => {}
     }
     match schema::check(&path, &open_reader(&path)?)? {
-        Found::Ours => Ok(Existing::Database(schema::VERSION)),
+        Found::Ours => Ok(Existing::Database(migrations::NEWEST)),
+        Found::Older(version) => Ok(Existing::Older(migrations::missing(version))),
         Found::Empty => nothing,
     }
 }
@@ -196,6 +200,11 @@ pub fn open_existing(directory: &Path) -> Result<Connection, OpenError> {
     let connection = open_reader(&path)?;
     match schema::check(&path, &connection)? {
         Found::Ours => Ok(connection),
+        Found::Older(found) => Err(OpenError::Outdated {
+            path,
+            found,
+            needed: migrations::NEWEST,
+        }),
         Found::Empty => Err(OpenError::Foreign { path, found: 0 }),
     }
 }

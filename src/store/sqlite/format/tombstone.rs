@@ -1,4 +1,4 @@
-//! How the tombstones of a commit lie in a row of the table `removal`.
+//! How the tombstones of a commit lie in a row of the table `tombstone`.
 
 use super::tags::TagMask;
 

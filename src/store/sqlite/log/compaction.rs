@@ -151,11 +151,11 @@ impl TombstoneLog {
         rewriter: &mut Rewriter<'_>,
     ) -> Result<(), ApplyError> {
         let too_many_resources = in_force.count() > self.most;
-        let too_many_notes = self.tombstones / TOMBSTONES_OF_A_RESOURCE > self.most;
+        let too_many_tombstones = self.tombstones / TOMBSTONES_OF_A_RESOURCE > self.most;
         let most = match trigger {
             CompactionTrigger::Idle => IDLE_AT_ONCE,
             // More than come, so that they become fewer.
-            CompactionTrigger::Commit if too_many_resources || too_many_notes => {
+            CompactionTrigger::Commit if too_many_resources || too_many_tombstones => {
                 LEAST_AT_ONCE + 2 * changes.tombstones.len()
             }
             CompactionTrigger::Commit => return Ok(()),
@@ -214,7 +214,7 @@ impl TombstoneLog {
         let end = self.newest.min(pass.until + 1);
         changes.oldest = end.min(self.oldest + DELETED_AT_ONCE);
         connection
-            .prepare_cached("DELETE FROM removal WHERE sequence < ?1")?
+            .prepare_cached("DELETE FROM tombstone WHERE sequence < ?1")?
             .execute([changes.oldest])?;
         let is_done = changes.oldest == end;
         changes.pass = (!is_done).then_some(pass);
@@ -234,7 +234,7 @@ impl TombstoneLog {
         tombstone::encode(&changes.tombstones, &mut self.encoded);
         let sequence = self.newest + 1;
         connection
-            .prepare_cached("INSERT INTO removal (sequence, notes) VALUES (?1, ?2)")?
+            .prepare_cached("INSERT INTO tombstone (sequence, tombstones) VALUES (?1, ?2)")?
             .execute(params![sequence, self.encoded])?;
         Ok(sequence)
     }
@@ -261,7 +261,7 @@ pub fn compact_all(connection: &Connection) -> Result<(), ApplyError> {
     for tombstone in in_force.from(i64::MIN, usize::MAX) {
         compact(&mut rows, &mut rewriter, tombstone)?;
     }
-    connection.execute("DELETE FROM removal", [])?;
+    connection.execute("DELETE FROM tombstone", [])?;
     Ok(())
 }
 

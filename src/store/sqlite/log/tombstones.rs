@@ -2,7 +2,7 @@
 //!
 //! A row is a page of the log for each change, and later one of the database. So an untag does not rewrite its rows: it
 //! writes a tombstone for each, which tells which of their tags are gone, and all tombstones of a commit are one row of the table
-//! `removal`. They are also held in memory, where every read and every change looks them up. Compaction brings them into the
+//! `tombstone`. They are also held in memory, where every read and every change looks them up. Compaction brings them into the
 //! rows when the writer has nothing else to do, or when there are too many.
 
 use std::collections::{BTreeMap, HashMap};
@@ -148,7 +148,7 @@ impl Published {
 
 /// The sequence of the newest row of the table, 0 where there is none.
 fn newest_sequence(connection: &Connection) -> rusqlite::Result<i64> {
-    let mut statement = connection.prepare_cached("SELECT max(sequence) FROM removal")?;
+    let mut statement = connection.prepare_cached("SELECT max(sequence) FROM tombstone")?;
     let newest: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(newest.unwrap_or_default())
 }
@@ -174,7 +174,7 @@ impl StoredTombstones {
             tombstones: 0,
         };
         let mut statement =
-            connection.prepare("SELECT sequence, notes FROM removal ORDER BY sequence")?;
+            connection.prepare("SELECT sequence, tombstones FROM tombstone ORDER BY sequence")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let sequence = row.get(0)?;
@@ -215,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_last_note_on_a_resource_is_in_force(tombstones in tombstones(), from in -3..4_100_i64, most in 0..9_usize) {
+        fn the_last_tombstone_of_a_resource_is_in_force(tombstones in tombstones(), from in -3..4_100_i64, most in 0..9_usize) {
             let (mut in_force, mut expected) = (Tombstones::default(), BTreeMap::new());
             for tombstone in &tombstones {
                 let before = in_force.clone();
@@ -237,7 +237,7 @@ mod tests {
         }
 
         #[test]
-        fn notes_come_back_from_their_bytes(tombstones in tombstones()) {
+        fn tombstones_come_back_from_their_bytes(tombstones in tombstones()) {
             let mut encoded = vec![1];
             encode(&tombstones, &mut encoded);
             prop_assert_eq!(decode(&encoded).collect::<Vec<_>>(), tombstones);
