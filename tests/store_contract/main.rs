@@ -26,20 +26,8 @@ mod sqlite_store {
     super::store_contract!(crate::sqlite::SqliteBackend);
 }
 
-mod sqlite_store_that_folds {
+mod sqlite_store_that_compacts {
     super::store_contract!(crate::sqlite::CompactingBackend);
-}
-
-mod sqlite_store_that_looks_ahead {
-    super::store_contract!(crate::sqlite::AheadBackend);
-}
-
-mod sqlite_store_that_reads_each_row {
-    super::store_contract!(crate::sqlite::ReadingBackend);
-}
-
-mod sqlite_store_that_keeps_what_it_knows_in_a_file {
-    super::store_contract!(crate::sqlite::FileBackend);
 }
 
 mod postgres_store {

@@ -38,18 +38,8 @@ impl Backend for SqliteBackend {
     }
 }
 
-/// The same store, which may hardly put off rewriting rows: it compacts tombstones with nearly every commit, and lets the
-/// write-ahead log begin anew all the time.
+/// The same store, which compacts and checkpoints all the time, and whose index has room for a few users.
 pub struct CompactingBackend(SqliteBackend);
-
-/// As the one before, and all targets of an untag are looked up ahead of its commit, while others rewrite rows.
-pub struct AheadBackend(SqliteBackend);
-
-/// As the first, but it knows nothing of a row that it has not read.
-pub struct ReadingBackend(SqliteBackend);
-
-/// What it knows of rows without reading them is in a file, and it rewrites rows all the time.
-pub struct FileBackend(SqliteBackend);
 
 impl SqliteBackend {
     fn with(options: Options, resources: Vec<Resource>) -> Self {
@@ -59,62 +49,29 @@ impl SqliteBackend {
     }
 }
 
-macro_rules! same_with_options {
-    ($backend:ident, $options:expr) => {
-        impl Backend for $backend {
-            type Store = SqliteStore;
+impl Backend for CompactingBackend {
+    type Store = SqliteStore;
 
-            async fn start(resources: Vec<Resource>) -> Self {
-                Self(SqliteBackend::with($options, resources))
-            }
+    async fn start(resources: Vec<Resource>) -> Self {
+        let options = Options {
+            uncompacted: 1,
+            wal_pages: 16,
+            index_bytes: 20_000,
+            few_targets: 0,
+            writers: 3,
+            ..Options::default()
+        };
+        Self(SqliteBackend::with(options, resources))
+    }
 
-            fn store(&self) -> &SqliteStore {
-                self.0.store()
-            }
+    fn store(&self) -> &SqliteStore {
+        self.0.store()
+    }
 
-            async fn export(&self) -> Vec<Resource> {
-                self.0.export().await
-            }
-        }
-    };
+    async fn export(&self) -> Vec<Resource> {
+        self.0.export().await
+    }
 }
-
-same_with_options!(
-    CompactingBackend,
-    Options {
-        uncompacted: 1,
-        wal_pages: 16,
-        ..Options::default()
-    }
-);
-
-same_with_options!(
-    AheadBackend,
-    Options {
-        uncompacted: 1,
-        few_targets: 0,
-        writers: 3,
-        ..Options::default()
-    }
-);
-
-same_with_options!(
-    ReadingBackend,
-    Options {
-        index_bytes: 0,
-        index_file_bytes: 0,
-        ..Options::default()
-    }
-);
-
-same_with_options!(
-    FileBackend,
-    Options {
-        uncompacted: 1,
-        index_bytes: 0,
-        ..Options::default()
-    }
-);
 
 /// All that the store in a directory holds. It may be in use.
 pub fn export(directory: &Path) -> Vec<Resource> {

@@ -1,4 +1,4 @@
-//! The thread beside the writer: first it reads the index, and then it checkpoints the write-ahead log
+//! The thread beside the writer: first it fills the index, and then it checkpoints the write-ahead log
 //! (WAL), so that no request waits for either. While the writer goes on, the thread never reaches the WAL's end, where alone
 //! the WAL can begin anew: past its limit the writer brings it to its end itself.
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
-use super::index::{Index, MemoryBudget};
+use super::index::Index;
 use super::wal::{End, Ended, Wal};
 
 /// How many pages the writer adds to the WAL between two wake-ups.
@@ -35,13 +35,8 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread on a connection of its own. The index that it reads first may take no more than the budget.
-    pub fn start(
-        connection: Connection,
-        wal: Wal,
-        index: Index,
-        budget: MemoryBudget,
-    ) -> std::io::Result<Self> {
+    /// Starts the thread on a connection of its own.
+    pub fn start(connection: Connection, wal: Wal, index: Index) -> std::io::Result<Self> {
         let (wake, woken) = crossbeam_channel::bounded(1);
         let shared = wal.clone();
         let body = move || {
@@ -59,8 +54,8 @@ impl Checkpointer {
                 begun = Instant::now();
                 ControlFlow::Continue(())
             };
-            if let Err(error) = index.read(&connection, &budget, between_parts) {
-                tracing::warn!(%error, "cannot read the whole index; the other users are searched for");
+            if let Err(error) = index.fill(&connection, between_parts) {
+                tracing::warn!(%error, "cannot fill the whole index; the other users are searched for");
             }
             while woken.recv().is_ok() {
                 checkpoint();

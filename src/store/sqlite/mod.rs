@@ -87,7 +87,7 @@ impl SqliteStore {
         let (ahead, reading): (Result<_, _>, Result<Vec<_>, _>) =
             (open_readers(options.writers), open_readers(options.readers));
         let stored = StoredTombstones::read(&connection)?;
-        let (published, index) = (stored.publish(), Index::default());
+        let (published, index) = (stored.publish(), Index::new(options.index_bytes));
         let (readers, threads) = Readers::start(reading?, options.queue).map_err(failed)?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let (checks, waiting_checks) = crossbeam_channel::unbounded();

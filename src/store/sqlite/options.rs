@@ -19,10 +19,8 @@ pub struct Options {
     /// How many pages of 4 KiB the write-ahead log may have before it has to begin anew. It has twice as many at most, as long
     /// as nobody else reads the store.
     pub wal_pages: u32,
-    /// How much memory the index may take, in bytes.
+    /// How much memory the index may take, in bytes. The users that find no place in it are searched for in the tables.
     pub index_bytes: usize,
-    /// How much of the disk the index may take where that memory does not suffice, in bytes.
-    pub index_file_bytes: usize,
 }
 
 impl Default for Options {
@@ -37,8 +35,6 @@ impl Default for Options {
             uncompacted: 1_000_000,
             wal_pages: 16_384,
             index_bytes: 80 << 20,
-            // For as many users as there may be row ids.
-            index_file_bytes: 256 << 20,
         }
     }
 }

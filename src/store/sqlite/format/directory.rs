@@ -17,10 +17,8 @@ use crate::store::sqlite::wal::{BUSY_TIMEOUT, Wal};
 const DATABASE: &str = "untag.db";
 const BESIDE_DATABASE: [&str; 2] = ["untag.db-wal", "untag.db-shm"];
 const LOCK: &str = "untag.lock";
-/// The name of a file that has none any more once it is open.
-const SCRATCH: &str = "untag.scratch";
 /// The mode of files and of new directories: others than their owner may do nothing with them.
-pub const FILE_MODE: u32 = 0o600;
+const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// A data directory that this process may write.
@@ -89,11 +87,6 @@ impl DataDirectory {
             .pragma_update(None, "wal_autocheckpoint", 0)
             .and_then(|()| writer.pragma_update(None, "journal_size_limit", bytes))
             .map_err(|error| self.explain(error))
-    }
-
-    /// The path at which a file may be made for as long as the process runs.
-    pub fn scratch(&self) -> PathBuf {
-        self.database.with_file_name(SCRATCH)
     }
 
     /// Opens a connection that reads.

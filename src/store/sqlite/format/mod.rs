@@ -7,7 +7,7 @@ mod schema;
 pub mod tags;
 pub mod tombstone;
 
-pub use directory::{DataDirectory, Existing, FILE_MODE, inspect, open_existing};
+pub use directory::{DataDirectory, Existing, inspect, open_existing};
 pub use migrations::Migration;
-pub use rows::{Record, Rewrite, Rewriter, RowReader};
+pub use rows::{COLUMNS, Record, Rewrite, Rewriter, RowChange, RowReader};
 pub use schema::touch;

@@ -1,5 +1,6 @@
 //! Keys of tags as bits: a number tells which keys a record has, and where each of them lies in it.
 
+use super::budget::MemoryBudget;
 use crate::domain::TagSelection;
 use crate::store::sqlite::format::tags::TagMask;
 
@@ -27,10 +28,6 @@ struct Term {
 }
 
 impl KeyDictionary {
-    pub fn is_empty(&self) -> bool {
-        self.terms.is_empty()
-    }
-
     /// The mask of these keys, which come in order, if all of them are in the dictionary.
     pub fn find(&self, keys: &[&[u8]]) -> Option<KeyMask> {
         let mut found = 0;
@@ -44,15 +41,15 @@ impl KeyDictionary {
         Some(found)
     }
 
-    /// The mask of these keys, which come in order. Adds what is missing, if they fit into the dictionary, and into so many bytes.
-    pub fn learn(&mut self, keys: &[&[u8]], budget: &mut usize) -> Option<KeyMask> {
+    /// The mask of these keys, which come in order. Adds what is missing, if they fit into the dictionary, and there is memory
+    /// for it.
+    pub fn learn(&mut self, keys: &[&[u8]], budget: &mut MemoryBudget) -> Option<KeyMask> {
         let is_new = |key: &&&[u8]| self.search(key).is_err();
         let new: Vec<_> = keys.iter().filter(is_new).copied().collect();
         let bytes: usize = new.iter().map(|key| BYTES_OF_A_TERM + key.len()).sum();
-        if self.terms.len() + new.len() > MOST || bytes > *budget {
+        if self.terms.len() + new.len() > MOST || !budget.take_for_texts(bytes) {
             return None;
         }
-        *budget -= bytes;
         for key in new {
             if let Err(at) = self.search(key) {
                 let bit = 1 << self.terms.len();
@@ -121,7 +118,7 @@ mod tests {
             records in proptest::collection::vec(keys(0, 20), 1..6), selected in keys(1, 8)
         ) {
             let mut dictionary = KeyDictionary::default();
-            let mut budget = usize::MAX;
+            let mut budget = MemoryBudget::new(usize::MAX);
             let learnt: Vec<_> = records
                 .iter()
                 .map(|record| dictionary.learn(&bytes(record), &mut budget))
@@ -149,7 +146,7 @@ mod tests {
         let names: Vec<_> = (0..=MOST).map(|number| format!("{number:02}")).collect();
         let all: Vec<_> = names.iter().map(String::as_bytes).collect();
         let mut dictionary = KeyDictionary::default();
-        let mut budget = usize::MAX;
+        let mut budget = MemoryBudget::new(usize::MAX);
         assert_eq!(dictionary.learn(&all, &mut budget), None);
         assert_eq!(dictionary.learn(&all[1..], &mut budget), Some(KeyMask::MAX));
         assert_eq!(
@@ -159,11 +156,11 @@ mod tests {
         assert_eq!(dictionary.learn(&all[..1], &mut budget), None);
         assert_eq!(dictionary.find(&all[1..3]), Some(0b11));
 
-        let mut budget = BYTES_OF_A_TERM + 2;
+        let mut budget = MemoryBudget::new(BYTES_OF_A_TERM + 2);
         let mut dictionary = KeyDictionary::default();
         assert_eq!(dictionary.learn(&all[..2], &mut budget), None);
         assert_eq!(dictionary.learn(&all[..1], &mut budget), Some(1));
-        assert_eq!(budget, 0);
+        assert!(!budget.take(1));
         assert_eq!(dictionary.learn(&all[..1], &mut budget), Some(1));
     }
 }

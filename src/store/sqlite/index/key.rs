@@ -1,31 +1,13 @@
 //! What a record is asked for by.
 
 use crate::domain::{AccountId, Targets};
+use crate::store::sqlite::format::Record;
 
 /// A column that tells records of an account apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyKind {
     Id,
     Name,
-}
-
-impl KeyKind {
-    pub const ALL: [Self; 2] = [Self::Id, Self::Name];
-
-    pub fn column(self) -> &'static str {
-        match self {
-            Self::Id => "resource_id",
-            Self::Name => "principal_name",
-        }
-    }
-
-    /// Whether the two are the same to the column's index.
-    pub fn is_same(self, one: &[u8], other: &[u8]) -> bool {
-        match self {
-            Self::Id => one == other,
-            Self::Name => one.eq_ignore_ascii_case(other),
-        }
-    }
 }
 
 /// The key of one record. They come in the order of the indexes, but for names that differ in case.
@@ -47,5 +29,14 @@ impl<'command> Key<'command> {
             account: account.as_str(),
             name: targets.name_at(position),
         }
+    }
+
+    /// Whether a record of a user has this key. Names are the same in upper and lower case, as they are to the database's index.
+    pub fn is_of(self, record: &Record<'_>) -> bool {
+        let is_named = match self.kind {
+            KeyKind::Id => record.id == self.name,
+            KeyKind::Name => record.name.eq_ignore_ascii_case(self.name),
+        };
+        is_named && record.account == self.account
     }
 }

@@ -2,31 +2,15 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::Index;
 use super::key::{Key, KeyKind};
+use super::{Found, Index};
 use crate::domain::{AccountId, RESOURCE_TYPE_USER, TagSelection, Targets};
-use crate::store::sqlite::format::Record;
 use crate::store::sqlite::format::tags::TagMask;
-
-/// Whether a row of a lookup is the record with this key.
-fn is_of(row: &rusqlite::Row<'_>, key: Key<'_>) -> rusqlite::Result<bool> {
-    let column = match key.kind {
-        KeyKind::Id => 1,
-        KeyKind::Name => 5,
-    };
-    let name = row.get_ref(column)?.as_bytes()?;
-    Ok(key.kind.is_same(name, key.name.as_bytes())
-        && row.get_ref(3)?.as_bytes()? == key.account.as_bytes()
-        && row.get_ref(4)?.as_bytes()? == RESOURCE_TYPE_USER.as_bytes())
-}
+use crate::store::sqlite::format::{COLUMNS, Record};
 
 macro_rules! select {
     ($condition:literal) => {
-        concat!(
-            "SELECT number, resource_id, tags, account_id, resource_type, principal_name ",
-            "FROM resource WHERE ",
-            $condition
-        )
+        &format!("SELECT {COLUMNS} FROM resource WHERE {}", $condition)
     };
 }
 
@@ -51,7 +35,7 @@ impl<'connection> Lookup<'connection> {
             name: connection.prepare_cached(select!(
                 "account_id = ?1 AND resource_type = ?2 AND principal_name = ?3"
             ))?,
-            number: connection.prepare_cached(select!("number = ?1"))?,
+            number: connection.prepare_cached(select!("number = ?1 AND resource_type = ?2"))?,
         })
     }
 
@@ -78,16 +62,39 @@ impl<'connection> Lookup<'connection> {
     pub fn find<T>(
         &mut self,
         key: Key<'_>,
+        mut found: impl FnMut(&Record<'_>) -> T,
+    ) -> rusqlite::Result<Option<T>> {
+        if let Some(number) = self.index.hint(key)
+            && let Some(result) = self.find_at(number, key, &mut found)?
+        {
+            return Ok(Some(result));
+        }
+        self.search(key, found)
+    }
+
+    /// Calls `found` with the record of a number, if it has the key.
+    pub fn find_at<T>(
+        &mut self,
+        number: i64,
+        key: Key<'_>,
         found: impl FnOnce(&Record<'_>) -> T,
     ) -> rusqlite::Result<Option<T>> {
-        for number in self.numbers(key) {
-            let mut rows = self.number.query([number])?;
-            if let Some(row) = rows.next()?
-                && is_of(row, key)?
-            {
-                return Record::of(row).map(|record| Some(found(&record)));
-            }
-        }
+        let record = |row: &rusqlite::Row<'_>| {
+            let record = Record::of(row)?;
+            Ok(key.is_of(&record).then(|| found(&record)))
+        };
+        let found = self
+            .number
+            .query_row(params![number, RESOURCE_TYPE_USER], record);
+        found.optional().map(Option::flatten)
+    }
+
+    /// As `find`, without a hint.
+    pub fn search<T>(
+        &mut self,
+        key: Key<'_>,
+        found: impl FnOnce(&Record<'_>) -> T,
+    ) -> rusqlite::Result<Option<T>> {
         let statement = match key.kind {
             KeyKind::Id => &mut self.id,
             KeyKind::Name => &mut self.name,
@@ -98,23 +105,9 @@ impl<'connection> Lookup<'connection> {
             .optional()
     }
 
-    /// The numbers that the record of a key may have.
-    pub fn numbers(&self, key: Key<'_>) -> impl Iterator<Item = i64> + Clone + use<'connection> {
-        self.index.row_ids.of(key.kind, key.account, key.name)
-    }
-
-    /// The number of a record among these, and which of its tags are selected, those too that are removed, if that is known
-    /// without its row. What the open transaction has written is not.
-    pub fn selected(
-        &self,
-        mut numbers: impl Iterator<Item = i64>,
-        key: Key<'_>,
-        selection: &TagSelection,
-    ) -> Option<(i64, TagMask)> {
-        numbers.find_map(|number| {
-            let selected = self.index.summaries.selected(number, key, selection)?;
-            Some((number, selected))
-        })
+    /// What the index knows of a key. Of what the open transaction has written it knows nothing.
+    pub fn find_in_index(&self, key: Key<'_>, selection: &TagSelection) -> Found {
+        self.index.find(key, selection)
     }
 }
 

@@ -1,72 +1,158 @@
-//! The index: what is known of the users without reading their rows. It is read when the service has started.
+//! The index: what is known of the users without reading their rows. It is filled when the service has started, changes with each
+//! commit, and takes no more memory than it may. Who is not in it is searched for in the tables.
 
+mod accounts;
+mod budget;
 mod dictionary;
+mod filling;
 mod key;
 mod lookup;
-mod row_ids;
-mod slots;
-mod summaries;
+mod slab;
+#[cfg(test)]
+mod tests;
+mod users;
 
-use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use rusqlite::Connection;
+use foldhash::fast::FixedState;
+use parking_lot::{Mutex, RwLock};
 
 pub use key::Key;
 pub use lookup::{Lookup, LookupResult};
 
-use row_ids::RowIds;
-use slots::{RowSummary, Slots};
-use summaries::RowSummaries;
+use crate::domain::TagSelection;
+use crate::store::sqlite::format::tags::TagMask;
+use crate::store::sqlite::format::{Record, RowChange};
+use accounts::Accounts;
+use budget::MemoryBudget;
+use key::KeyKind;
+use slab::Summary;
+use users::Users;
 
-/// The index that the connections of a store share. There is nothing in it until it is read.
-#[derive(Debug, Clone, Default)]
-pub struct Index {
-    pub row_ids: RowIds,
-    pub summaries: RowSummaries,
+/// The index that the connections of a store share.
+#[derive(Debug, Clone)]
+pub struct Index(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    accounts: RwLock<Accounts>,
+    users: Users,
+    /// A lock that is held by the one who changes the others.
+    changing: Mutex<Changing>,
 }
 
-/// How much the index may take.
 #[derive(Debug)]
-pub struct MemoryBudget {
-    /// The most memory, in bytes.
-    pub bytes: usize,
-    /// The most space on the disk, in bytes, where memory does not suffice.
-    pub file_bytes: usize,
-    /// The path at which a file may be made for it.
-    pub file: PathBuf,
+struct Changing {
+    budget: MemoryBudget,
+    /// The rows that were changed since a part began to be read.
+    changed: Option<HashSet<i64, FixedState>>,
+}
+
+/// What the index knows of a key. That nobody has the key it never knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The number of the row with this key, and which of its tags are selected, those too that are removed.
+    Known { number: i64, selected: TagMask },
+    /// The number of a row that may have the key.
+    Maybe(i64),
+    /// Nothing: the tables have to be searched.
+    Ask,
 }
 
 impl Index {
-    /// Reads the row ids, and the summaries into the memory that they leave. `go_on` is asked now and then, while no transaction is open.
-    pub fn read(
-        &self,
-        connection: &Connection,
-        budget: &MemoryBudget,
-        mut go_on: impl FnMut() -> ControlFlow<()>,
-    ) -> rusqlite::Result<()> {
-        let newest = "SELECT coalesce(max(number), 0) FROM resource";
-        let newest = connection.query_row(newest, [], |row| row.get(0))?;
-        if self
-            .row_ids
-            .read(connection, newest, &mut go_on)?
-            .is_break()
-        {
-            return Ok(());
-        }
-        // From 0, which no row has.
-        let numbers = usize::try_from(newest).unwrap_or_default() + 1;
-        let left = budget.bytes.saturating_sub(self.row_ids.bytes());
-        let in_memory = numbers.min(left / RowSummary::BYTES);
-        let in_file = numbers.min(budget.file_bytes / RowSummary::BYTES);
-        let file = (in_file > in_memory).then(|| slots::unlinked_file(&budget.file));
-        let file = file.transpose().unwrap_or_else(|error| {
-            let path = budget.file.display();
-            tracing::warn!(%error, %path, "cannot make a file for the index; some rows are read");
-            None
-        });
-        let last = i64::try_from(in_memory.max(in_file)).unwrap_or(i64::MAX) - 1;
-        let slots = Slots::new(in_memory, file);
-        self.summaries.read(connection, last, slots, go_on)
+    /// An empty index, which may take so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(State {
+            accounts: RwLock::default(),
+            users: Users::default(),
+            changing: Mutex::new(Changing {
+                budget: MemoryBudget::new(bytes),
+                changed: None,
+            }),
+        }))
     }
+
+    /// Finds the row with a key, as it was after the last commit that was applied. Only who commits knows that it is still so.
+    pub fn find(&self, key: Key<'_>, selection: &TagSelection) -> Found {
+        let accounts = self.0.accounts.read();
+        let Some(summary) = self.summary(&accounts, key) else {
+            return Found::Ask;
+        };
+        let number = summary.number();
+        let selected = accounts.selected(summary.account, summary.keys(), selection);
+        match (key.kind, selected) {
+            (KeyKind::Id, Some(selected)) => Found::Known { number, selected },
+            // Of a name the index has only a hash.
+            _ => Found::Maybe(number),
+        }
+    }
+
+    /// The number of a row that may have a key.
+    pub fn hint(&self, key: Key<'_>) -> Option<i64> {
+        let summary = self.summary(&self.0.accounts.read(), key)?;
+        Some(summary.number())
+    }
+
+    fn summary(&self, accounts: &Accounts, key: Key<'_>) -> Option<Summary> {
+        let (users, account) = (&self.0.users, accounts.number(key.account)?);
+        match key.kind {
+            KeyKind::Id => users.get(account, number_of(key.name)?),
+            KeyKind::Name => users.named(account, users.hash_of_name(account, key.name)),
+        }
+    }
+
+    /// Takes over what a transaction has done, in its order, once that is committed and before it is published.
+    pub fn apply(&self, changes: &[RowChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut changing = self.0.changing.lock();
+        for change in changes {
+            if let Some(changed) = &mut changing.changed {
+                changed.insert(change.number());
+            }
+            match change {
+                RowChange::Written(row) => self.put(&row.record(), &mut changing.budget),
+                RowChange::Removed {
+                    number,
+                    account,
+                    id,
+                } => self.remove(*number, account, id),
+            }
+        }
+    }
+
+    /// Puts a row in, or replaces what is known of it.
+    fn put(&self, record: &Record<'_>, budget: &mut MemoryBudget) {
+        let Some(id) = number_of(record.id) else {
+            return;
+        };
+        let State {
+            accounts, users, ..
+        } = &*self.0;
+        let known = accounts.read().number(record.account);
+        let learnt = known.or_else(|| accounts.write().learn(record.account, budget));
+        let Some(account) = learnt else { return };
+        let known = accounts.read().find_keys(account, record.tags);
+        let learn = || accounts.write().learn_keys(account, record.tags, budget);
+        // Where they fit into no dictionary, whoever wants them reads the row.
+        let keys = known.or_else(learn).unwrap_or_default();
+        let name = users.hash_of_name(account, record.name);
+        if let Some(summary) = Summary::new(record.number, account, id, name, keys) {
+            users.put(summary, budget);
+        }
+    }
+
+    fn remove(&self, number: i64, account: &str, id: &str) {
+        let account = self.0.accounts.read().number(account);
+        if let (Some(account), Some(id)) = (account, number_of(id)) {
+            self.0.users.remove(account, id, number);
+        }
+    }
+}
+
+/// The number that an id is, where it is written as that number is, and not too large.
+fn number_of(id: &str) -> Option<u64> {
+    id.parse().ok().filter(|_| !id.starts_with(['0', '+']))
 }

@@ -8,10 +8,10 @@ use rusqlite::{Connection, params};
 
 use super::recent_writes::RecentWrites;
 use super::tombstones::{StoredTombstones, Tombstones};
-use crate::store::sqlite::error::ApplyError;
+use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::tombstone::{self, Tombstone};
-use crate::store::sqlite::format::{Rewrite, Rewriter, RowReader};
+use crate::store::sqlite::format::{Rewrite, Rewriter, RowChange, RowReader};
 
 /// How many tombstones there may be for each resource that may have some.
 const TOMBSTONES_OF_A_RESOURCE: usize = 2;
@@ -55,7 +55,7 @@ pub struct Uncommitted {
     pass: Option<CompactionPass>,
     oldest: i64,
     deleted: usize,
-    rewritten: Vec<Rewrite>,
+    rows: Vec<RowChange>,
     /// How many pages these rows are at most, about.
     pages: usize,
     is_touched: bool,
@@ -78,7 +78,7 @@ impl Uncommitted {
     pub fn rewrote(&mut self, rewrite: Rewrite) {
         self.recent_writes.add(rewrite.number);
         self.pages += 1 + rewrite.tags.len() / PAGE_BYTES;
-        self.rewritten.push(rewrite);
+        self.rows.push(RowChange::Written(rewrite));
     }
 
     /// Remembers that the schema version was written again, only to see whether a commit gets through.
@@ -88,12 +88,12 @@ impl Uncommitted {
 
     /// Whether the commit writes anything. Only then its success shows that the disk takes more.
     pub fn has_written(&self) -> bool {
-        self.is_touched || !self.tombstones.is_empty() || !self.rewritten.is_empty()
+        self.is_touched || !self.tombstones.is_empty() || !self.rows.is_empty()
     }
 
-    /// The rows that were written, in this order.
-    pub fn rewritten(&self) -> &[Rewrite] {
-        &self.rewritten
+    /// What was done to rows, in this order.
+    pub fn rows(&self) -> &[RowChange] {
+        &self.rows
     }
 
     pub fn tombstones(&self) -> &[Tombstone] {
@@ -135,7 +135,7 @@ impl TombstoneLog {
         changes.pass = self.pass;
         changes.oldest = self.oldest;
         changes.deleted = 0;
-        changes.rewritten.clear();
+        changes.rows.clear();
         changes.pages = 0;
         changes.is_touched = false;
     }
@@ -271,11 +271,13 @@ fn compact(
     rewriter: &mut Rewriter<'_>,
     Tombstone { number, removed }: Tombstone,
 ) -> Result<Option<Rewrite>, ApplyError> {
-    let tags = rows.read(number, |record| tags::without(record.tags, removed))?;
-    let Some(tags) = tags.transpose()? else {
+    let rewrite = rows.read(number, |record| {
+        let tags = tags::without(record.tags, removed)?;
+        Ok::<_, CorruptTags>(record.rewrite(tags))
+    })?;
+    let Some(rewrite) = rewrite.transpose()? else {
         return Ok(None);
     };
-    let rewrite = Rewrite { number, tags };
     rewriter.write(&rewrite)?;
     Ok(Some(rewrite))
 }

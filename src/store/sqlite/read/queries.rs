@@ -9,8 +9,8 @@ use crate::store::StoreError;
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags::{self, TagMask};
-use crate::store::sqlite::format::{Record, RowReader};
-use crate::store::sqlite::index::{Index, Lookup};
+use crate::store::sqlite::format::{COLUMNS, Record};
+use crate::store::sqlite::index::{Index, Key, Lookup};
 use crate::store::sqlite::log::{Published, Tombstones};
 use crate::store::sqlite::write::Untag;
 
@@ -22,14 +22,20 @@ pub fn check_untag(
     command: &UntagCommand,
 ) -> Result<Result<Changed, StoreError>, ApplyError> {
     let mut plan = Untag::plan(command);
-    let missing = each_target(
+    let (found, missing) = each_target(
         connection,
         published,
         index,
         &command.account,
         &command.targets,
-        |record, removed| plan.add(record, removed),
+        |record, removed| {
+            let selected = tags::selected(record.tags, removed, &command.selection)?;
+            Ok((record.number, removed, selected))
+        },
     )?;
+    for (number, removed, selected) in found {
+        plan.add_selected(number, removed, selected);
+    }
     Ok(plan.finish(missing).answer)
 }
 
@@ -46,33 +52,52 @@ pub fn list(
     }
 }
 
-/// Calls `found` with the record of every target that exists and what it has lost, all in one state of the store, and
-/// returns the positions of the others.
-fn each_target(
+/// Calls `found` with the record of every target that exists and what it has lost, all in one state of the store. Returns what came
+/// of it, in order, and the positions of the other targets.
+fn each_target<T>(
     connection: &Connection,
     published: &Published,
     index: &Index,
     account: &AccountId,
     targets: &Targets,
-    mut found: impl FnMut(&Record<'_>, TagMask) -> Result<(), CorruptTags>,
-) -> Result<Vec<usize>, ApplyError> {
+    found: impl Fn(&Record<'_>, TagMask) -> Result<T, CorruptTags>,
+) -> Result<(Vec<T>, Vec<usize>), ApplyError> {
+    let key = |position| Key::of(account, targets, position);
+    let mut numbers: Vec<_> = (0..targets.count())
+        .map(|position| index.hint(key(position)))
+        .collect();
     let mut lookup = Lookup::new(connection, index)?;
-    let mut numbers = Vec::with_capacity(targets.count());
-    // Users neither come nor go, and keep their numbers: that needs no snapshot.
-    let missing = lookup.each(account, targets, |_, record| {
-        numbers.push(record.number);
-        Ok::<_, ApplyError>(())
-    })?;
-    let removed = |in_force: &Tombstones| -> Vec<_> {
-        numbers.iter().map(|&number| in_force.of(number)).collect()
-    };
-    let (_snapshot, removed) = published.snapshot(connection, removed)?;
-    let mut rows = RowReader::new(connection)?;
-    for (&number, removed) in numbers.iter().zip(removed) {
-        let found = rows.read(number, |record| found(record, removed))?;
-        found.ok_or(rusqlite::Error::QueryReturnedNoRows)??;
+    loop {
+        // A snapshot comes with the tombstones of rows that are known before it.
+        let removed = |in_force: &Tombstones| -> Vec<_> {
+            let removed = |number: &Option<i64>| number.map_or(0, |number| in_force.of(number));
+            numbers.iter().map(removed).collect()
+        };
+        let (snapshot, removed) = published.snapshot(connection, removed)?;
+        let (mut results, mut missing) = (Vec::with_capacity(numbers.len()), Vec::new());
+        let mut is_moved = false;
+        for (position, number) in numbers.iter_mut().enumerate() {
+            let key = key(position);
+            if let Some(number) = *number {
+                let result =
+                    lookup.find_at(number, key, |record| found(record, removed[position]))?;
+                if let Some(result) = result {
+                    results.push(result?);
+                    continue;
+                }
+            }
+            *number = lookup.search(key, |record| record.number)?;
+            match *number {
+                Some(_) => is_moved = true,
+                None => missing.push(position),
+            }
+        }
+        if !is_moved {
+            return Ok((results, missing));
+        }
+        // Once for those who are not in the index, and again only for who has come or gone meanwhile.
+        drop(snapshot);
     }
-    Ok(missing)
 }
 
 fn list_targets(
@@ -82,9 +107,8 @@ fn list_targets(
     query: &ListQuery,
     targets: &Targets,
 ) -> Result<Result<TagPage, StoreError>, ApplyError> {
-    let mut records = Vec::with_capacity(targets.count());
     let account = &query.account;
-    let missing = each_target(
+    let (records, missing) = each_target(
         connection,
         published,
         index,
@@ -92,8 +116,7 @@ fn list_targets(
         targets,
         |record, removed| {
             let id = ResourceId::parse(record.id).map_err(|_| CorruptTags)?;
-            records.push((id, tags::decode(record.tags, removed)?));
-            Ok(())
+            Ok((id, tags::decode(record.tags, removed)?))
         },
     )?;
     if !missing.is_empty() {
@@ -111,11 +134,11 @@ fn list_account(
         Ok(page) => page,
         Err(error) => return Ok(Err(error)),
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT number, resource_id, tags FROM resource \
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM resource \
          WHERE account_id = ?1 AND resource_type = ?2 AND resource_id >= ?3 \
-         ORDER BY resource_id LIMIT ?4",
-    )?;
+         ORDER BY resource_id LIMIT ?4"
+    ))?;
     let (_snapshot, in_force) = published.snapshot(connection, Tombstones::clone)?;
     // One more than a page looks at tells whether it has seen the last.
     let most = i64::try_from(SCAN_LIMIT + 1).unwrap_or(i64::MAX);

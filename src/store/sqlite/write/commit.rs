@@ -175,7 +175,7 @@ impl Writer {
                 let committed = self.connection.execute_batch("COMMIT");
                 committed.map_err(after_commit)?;
                 self.tombstones.committed(sequence, &self.changes);
-                self.index.summaries.wrote(self.changes.rewritten());
+                self.index.apply(self.changes.rows());
                 let uncompacted = self.published.publish(sequence, self.changes.tombstones());
                 metrics().store.set_uncompacted(uncompacted);
                 Ok(outcomes)

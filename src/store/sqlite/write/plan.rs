@@ -2,10 +2,10 @@
 
 use crate::domain::{Changed, TagCommand, UntagCommand, limits};
 use crate::store::StoreError;
-use crate::store::sqlite::error::{ApplyError, CorruptTags};
+use crate::store::sqlite::error::ApplyError;
+use crate::store::sqlite::format::Rewrite;
 use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::tombstone::Tombstone;
-use crate::store::sqlite::format::{Record, Rewrite};
 use crate::store::sqlite::index::Lookup;
 
 /// The plan of a command: its answer, its tombstones and the rows to write.
@@ -43,14 +43,7 @@ impl<'command> Untag<'command> {
         }
     }
 
-    /// Takes the next record, which has lost these tags already.
-    pub fn add(&mut self, record: &Record<'_>, removed: TagMask) -> Result<(), CorruptTags> {
-        let selected = tags::selected(record.tags, removed, &self.command.selection)?;
-        self.add_selected(record.number, removed, selected);
-        Ok(())
-    }
-
-    /// As `add`, of a record some of whose tags are selected and not removed.
+    /// Takes the next record, which has lost these tags already, and of which these others are selected.
     pub fn add_selected(&mut self, number: i64, removed: TagMask, selected: TagMask) {
         self.resources += 1;
         if selected != 0 {
@@ -84,28 +77,20 @@ pub fn plan_tag(
     let mut over_limit = Vec::new();
     let mut tombstones = Vec::new();
     let mut rewrites = Vec::new();
-    let missing = lookup.each(
-        &command.account,
-        &command.targets,
-        |position,
-         &Record {
-             number,
-             tags: encoded,
-             ..
-         }| {
-            let removed = removed(number);
-            let (tags, count) = tags::with(encoded, removed, &command.tags)?;
-            if count > limits::TAGS_OF_A_USER {
-                over_limit.push(position);
-            } else if tags != encoded || removed != 0 {
-                if removed != 0 {
-                    tombstones.push(Tombstone { number, removed: 0 });
-                }
-                rewrites.push(Rewrite { number, tags });
+    let missing = lookup.each(&command.account, &command.targets, |position, record| {
+        let (number, encoded) = (record.number, record.tags);
+        let removed = removed(number);
+        let (tags, count) = tags::with(encoded, removed, &command.tags)?;
+        if count > limits::TAGS_OF_A_USER {
+            over_limit.push(position);
+        } else if tags != encoded || removed != 0 {
+            if removed != 0 {
+                tombstones.push(Tombstone { number, removed: 0 });
             }
-            Ok::<_, ApplyError>(())
-        },
-    )?;
+            rewrites.push(record.rewrite(tags));
+        }
+        Ok::<_, ApplyError>(())
+    })?;
     if !missing.is_empty() {
         return Ok(Plan::refused(StoreError::Missing(missing)));
     }

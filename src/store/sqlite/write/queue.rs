@@ -18,7 +18,7 @@ use super::commit::{AbortOnPanic, Writer};
 use super::job::Job;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::format::DataDirectory;
-use crate::store::sqlite::index::{Index, Lookup, MemoryBudget};
+use crate::store::sqlite::index::{Index, Lookup};
 use crate::store::sqlite::log::{Published, StoredTombstones, TombstoneLog};
 use crate::store::sqlite::options::Options;
 use crate::store::sqlite::wal::Wal;
@@ -51,17 +51,8 @@ pub struct Setup {
 
 /// Starts the threads. They end when the last sender is gone and what was queued is done.
 pub fn start(setup: Setup) -> std::io::Result<()> {
-    let budget = MemoryBudget {
-        bytes: setup.options.index_bytes,
-        file_bytes: setup.options.index_file_bytes,
-        file: setup.directory.scratch(),
-    };
-    let checkpointer = Checkpointer::start(
-        setup.checkpointer,
-        setup.wal.clone(),
-        setup.index.clone(),
-        budget,
-    )?;
+    let checkpointer =
+        Checkpointer::start(setup.checkpointer, setup.wal.clone(), setup.index.clone())?;
     let completed = Arc::new(AtomicU64::new(0));
     let writer = Writer::new(
         setup.connection,

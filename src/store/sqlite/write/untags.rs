@@ -6,13 +6,13 @@ use super::plan::{Plan, Untag};
 use crate::domain::UntagCommand;
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags;
-use crate::store::sqlite::index::{Key, Lookup, LookupResult};
+use crate::store::sqlite::index::{Found, Key, Lookup, LookupResult};
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// A target of one of the commands.
 struct Target<'command> {
     /// The number that its record may have.
-    guess: Option<i64>,
+    hint: Option<i64>,
     key: Key<'command>,
     command: &'command UntagCommand,
     /// The slot of its result among those of all commands.
@@ -39,14 +39,16 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Lo
             for position in 0..command.targets.count() {
                 let key = Key::of(&command.account, &command.targets, position);
                 let slot = first + position;
-                let mut numbers = lookup.numbers(key);
-                let index = lookup.selected(numbers.clone(), key, &command.selection);
-                if let Some((number, selected)) = index {
-                    results[slot] = LookupResult::Record { number, selected };
-                    continue;
-                }
+                let hint = match lookup.find_in_index(key, &command.selection) {
+                    Found::Known { number, selected } => {
+                        results[slot] = LookupResult::Record { number, selected };
+                        continue;
+                    }
+                    Found::Maybe(number) => Some(number),
+                    Found::Ask => None,
+                };
                 targets.push(Target {
-                    guess: numbers.next(),
+                    hint,
                     key,
                     command,
                     slot,
@@ -54,10 +56,9 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Lo
             }
         }
     }
-    // Those without a guess are searched for in an index, and come in its order.
-    targets.sort_unstable_by_key(|target| {
-        (target.guess, target.guess.is_none().then_some(target.key))
-    });
+    // Those without a hint are searched for in an index of the database, and come in its order.
+    targets
+        .sort_unstable_by_key(|target| (target.hint, target.hint.is_none().then_some(target.key)));
     for target in targets {
         results[target.slot] = look_up_one(lookup, target.key, target.command)?;
     }
