@@ -24,10 +24,10 @@ const NO_PAGES: &str =
     "a request with the header Origin comes from a web page, and no page may change the log level";
 /// The longest filter of the log, in bytes.
 const LONGEST_FILTER: usize = 4096;
-/// How long a client may take to send it.
+/// How long a client may take to send the filter.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers what is not gRPC.
+/// The answers of the admin port to what is not gRPC.
 #[derive(Debug, Clone)]
 pub struct Admin {
     pub readiness: Arc<ArcSwap<State>>,

@@ -8,8 +8,9 @@
 
 use std::net::IpAddr;
 
-/// The frames that a block of headers comes in.
+/// The type of a frame that begins a block of headers.
 pub const HEADERS: u8 = 1;
+/// The type of a frame that goes on with a block of headers.
 pub const CONTINUATION: u8 = 9;
 
 const PADDED: u8 = 8;
@@ -18,18 +19,18 @@ const PRIORITY: u8 = 0x20;
 const STREAM_BYTES: usize = 4;
 const PRIORITY_BYTES: usize = 5;
 
-/// The name, as a literal. Its index among the static names is 1.
+/// The header's name, as a literal. Its index among HPACK's static names is 1.
 const NAME: &[u8] = b":authority";
 const NAME_INDEX: u8 = 1;
 
-/// Longer texts need no more than so many bits; the rest of a block with one that claims to is left alone.
+/// The most bits of a text's length. The rest of a block with a longer text is passed over.
 const LENGTH_BITS: u32 = 28;
 
 /// The authorities in the header blocks of a connection.
 pub struct Authorities {
     client: IpAddr,
     seen: Seen,
-    /// What is passed over before the block goes on.
+    /// How many bytes are passed over before the block goes on.
     skipped: usize,
     next: Next,
 }
@@ -42,7 +43,7 @@ enum Seen {
     SeveralHosts,
 }
 
-/// What the next byte of a block is.
+/// The meaning of the next byte of a block.
 #[derive(Clone, Copy)]
 enum Next {
     /// The first one of a field.
@@ -59,7 +60,7 @@ enum Next {
     Unread,
 }
 
-/// What a text says.
+/// The meaning of a text.
 #[derive(Clone, Copy)]
 enum Text {
     /// A name that is the same as [`NAME`] so far.
@@ -72,7 +73,7 @@ enum Text {
 }
 
 impl Authorities {
-    /// Those of a client whose connection begins.
+    /// The authorities of a client whose connection begins.
     pub fn of(client: IpAddr) -> Self {
         Self {
             client,

@@ -1,4 +1,4 @@
-//! One connection: TLS where it is wanted, then HTTP until it ends or has to leave. The public port speaks HTTP/2 only.
+//! One connection: TLS where it is wanted, then HTTP until it ends or has to leave. The public port takes HTTP/2 only.
 //!
 //! hyper is driven directly, and not through tonic's server, which erases hyper's limits where they are not set again,
 //! does not pause when the process is out of file descriptors, and answers a passed deadline with CANCELLED.
@@ -20,17 +20,17 @@ use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::admin::{self, Admin};
+use super::bytes_read::{MeteredStream, ReadMeter, Unanswered};
 use super::frames::OpenBlock;
 use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
 use super::shutdown_ping::DelayedAck;
 use super::slots::{Evicts, Slots};
-use super::spoken::{Listening, Spoken, Unanswered};
 use super::streams::{StreamExecutor, WithStreams, streams};
 use crate::auth::{self, CertificateError};
 use crate::grpc::{Budget, Handler, Peer};
@@ -55,23 +55,23 @@ const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
 /// characters of three bytes, each `%XX`, take 46 KiB.
 const QUERY_BYTES: usize = 64 * 1024;
 
-/// What connections of a port have in common.
+/// What all connections of a port share.
 pub struct Common {
     pub handler: Handler,
-    /// What the port speaks.
-    pub speech: Speech,
+    /// The protocol of the port.
+    pub protocol: Protocol,
     pub limits: Limits,
-    /// What requests and answers may hold.
+    /// The memory that requests and answers may hold.
     pub budget: Arc<Budget>,
-    /// TLS, if the port speaks it.
+    /// TLS, if the port has it.
     pub tls: Option<Tls>,
     /// Cancelled when no more requests are to be taken.
     pub closing: CancellationToken,
 }
 
-/// What a port speaks.
+/// The protocol of a port.
 #[derive(Clone)]
-pub enum Speech {
+pub enum Protocol {
     /// gRPC, over HTTP/2.
     Grpc,
     /// gRPC, and what operators ask over HTTP/1.1 too, as curl and Prometheus do.
@@ -84,28 +84,43 @@ pub enum Speech {
 pub struct Tls {
     /// The newest configuration is taken for each connection.
     config: Arc<ArcSwap<ServerConfig>>,
-    /// What is spoken after the handshake, by its name in ALPN.
-    protocol: &'static [u8],
-    /// A handshake costs more than a request, and nobody is known before it: so they have a bound of their own.
+    /// The ALPN name of the protocol after the handshake.
+    alpn: &'static [u8],
+    /// The slots of handshakes, which have a bound of their own: one costs more than a request, and nobody is known before it.
     handshakes: Arc<Slots>,
 }
 
 impl Tls {
-    /// TLS by this configuration, with so many handshakes at a time, for connections that will speak this.
-    pub fn new(config: Arc<ArcSwap<ServerConfig>>, handshakes: usize, speech: &Speech) -> Self {
+    /// TLS by this configuration, with at most `handshakes` at a time, for the connections of a port with this protocol.
+    pub fn new(config: Arc<ArcSwap<ServerConfig>>, handshakes: usize, protocol: &Protocol) -> Self {
         Self {
             config,
-            protocol: match speech {
-                Speech::Grpc | Speech::Admin(_) => b"h2",
-                Speech::Rpc(_) => b"http/1.1",
+            alpn: match protocol {
+                Protocol::Grpc | Protocol::Admin(_) => b"h2",
+                Protocol::Rpc(_) => b"http/1.1",
             },
             handshakes: Slots::new(handshakes, Evicts::IdleStrangers),
         }
     }
 }
 
+/// Shows the peer's certificate to the peer, and returns how long it is good for, if there is one with an end.
+fn show_certificate(stream: &TlsStream<TcpStream>, peer: &Peer) -> Option<Duration> {
+    let certificates = stream.get_ref().1.peer_certificates();
+    let certificate = certificates.and_then(<[_]>::first);
+    let caller = certificate.map_or(Err(CertificateError::NotShown), |it| auth::caller_of(it));
+    if let Err(error) = &caller
+        && *error != CertificateError::NotShown
+    {
+        tracing::info!(address = %peer.address, %error, "a client certificate names no caller");
+    }
+    peer.show(caller);
+    let expiry = certificate.and_then(|it| auth::expiry_of(it))?;
+    Some(expiry.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
 impl Common {
-    /// Somebody who has just connected.
+    /// The peer of a connection that was just accepted from this address.
     pub fn peer(&self, address: IpAddr) -> Arc<Peer> {
         let budget = Arc::clone(&self.budget);
         Arc::new(Peer::new(address, self.tls.is_some(), budget))
@@ -114,20 +129,20 @@ impl Common {
     /// Serves a connection until it ends or has to go.
     pub async fn serve(&self, stream: TcpStream, peer: Arc<Peer>) {
         tokio::select! {
-            () = self.shake_hands_and_speak(stream, &peer) => {}
+            () = self.handshake_and_serve(stream, &peer) => {}
             why = peer.ended() => {
                 tracing::debug!(address = %peer.address, why, "a connection is cut");
             }
         }
     }
 
-    async fn shake_hands_and_speak(&self, stream: TcpStream, peer: &Arc<Peer>) {
+    async fn handshake_and_serve(&self, stream: TcpStream, peer: &Arc<Peer>) {
         // Answers are small: waiting to fill a packet would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let Some(tls) = &self.tls else {
-            return self.speak(stream, peer, Instant::now(), None).await;
+            return self.serve_http(stream, peer, Instant::now(), None).await;
         };
         let address = peer.address;
         // Nobody is known before it: one that is under way goes for another.
@@ -135,7 +150,7 @@ impl Common {
         let started = Instant::now();
         // A copy is a few counts of references, and little beside a handshake.
         let mut config = ServerConfig::clone(&tls.config.load());
-        config.alpn_protocols = vec![tls.protocol.to_vec()];
+        config.alpn_protocols = vec![tls.alpn.to_vec()];
         let handshake = TlsAcceptor::from(Arc::new(config)).accept(stream);
         let handshake = tokio::select! {
             () = self.closing.cancelled() => return,
@@ -144,24 +159,8 @@ impl Common {
         drop(slot);
         match handshake {
             Ok(Ok(stream)) => {
-                let certificates = stream.get_ref().1.peer_certificates();
-                let caller = certificates
-                    .and_then(<[_]>::first)
-                    .map_or(Err(CertificateError::NotShown), |it| auth::caller_of(it));
-                if let Err(error) = &caller
-                    && *error != CertificateError::NotShown
-                {
-                    tracing::info!(%address, %error, "a client certificate names no caller");
-                }
-                let expiry = certificates
-                    .and_then(<[_]>::first)
-                    .and_then(|it| auth::expiry_of(it));
-                let left = expiry.map(|expiry| {
-                    let left = expiry.duration_since(SystemTime::now());
-                    left.unwrap_or_default()
-                });
-                peer.show(caller);
-                self.speak(stream, peer, started, left).await;
+                let left = show_certificate(&stream, peer);
+                self.serve_http(stream, peer, started, left).await;
             }
             Ok(Err(error)) => {
                 metrics().server.tls_handshakes_failed.inc();
@@ -174,8 +173,8 @@ impl Common {
         }
     }
 
-    /// Speaks over a stream whose client has had since `started` to begin, and whose certificate is good for `certificate_left`.
-    async fn speak<S>(
+    /// Serves HTTP on a stream whose client has had since `started` to begin, and whose certificate is good for `certificate_left`.
+    async fn serve_http<S>(
         &self,
         stream: S,
         peer: &Arc<Peer>,
@@ -189,11 +188,11 @@ impl Common {
             let answer = self.answer(request, peer);
             answer.map(Ok::<_, Infallible>)
         });
-        let (stream, spoken) = self.metered(stream, peer);
+        let (stream, meter) = self.metered(stream, peer);
         let (executor, new) = streams();
         let http = self.http(executor);
         let served = http.serve_connection(TokioIo::new(stream), service);
-        let mut served = WithStreams::new(Box::pin(served), new, spoken.clone());
+        let mut served = WithStreams::new(Box::pin(served), new, meter.clone());
 
         let handshake_left = limits.handshake_timeout.saturating_sub(started.elapsed());
         let request_timeout = self.handler.request_timeout();
@@ -205,7 +204,7 @@ impl Common {
             rand::random(),
         );
         let ended = loop {
-            let look = match lifetime.judge(peer, spoken.is_begun(), Instant::now()) {
+            let look = match lifetime.check(peer, meter.preface(), Instant::now()) {
                 Verdict::Stay(next) => next,
                 Verdict::Cut(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is cut");
@@ -214,7 +213,7 @@ impl Common {
                 Verdict::Leave(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is told to leave");
                     served.connection.as_mut().graceful_shutdown();
-                    match lifetime.farewell(peer, Pin::new(&mut served)).await {
+                    match lifetime.close_gracefully(peer, Pin::new(&mut served)).await {
                         Some(ended) => break ended,
                         None => return,
                     }
@@ -235,31 +234,31 @@ impl Common {
         }
     }
 
-    /// A stream that is followed and counted as it is read, and charged as what is spoken on it needs it.
-    fn metered<S>(&self, stream: S, peer: &Arc<Peer>) -> (Listening<DelayedAck<S>>, Spoken) {
-        let blocks = matches!(self.speech, Speech::Grpc).then(|| {
+    /// The stream with its meter. What is read is followed as HTTP/2, or charged as HTTP/1.1, as the port's protocol needs it.
+    fn metered<S>(&self, stream: S, peer: &Arc<Peer>) -> (MeteredStream<DelayedAck<S>>, ReadMeter) {
+        let blocks = matches!(self.protocol, Protocol::Grpc).then(|| {
             let bytes = self.limits.header_list_bytes().saturating_mul(OPEN_BLOCK);
             OpenBlock::of(Arc::clone(peer), bytes)
         });
-        let unanswered = match self.speech {
-            Speech::Grpc | Speech::Admin(_) => None,
-            Speech::Rpc(_) => Some(Unanswered::from(Arc::clone(peer))),
+        let unanswered = match self.protocol {
+            Protocol::Grpc | Protocol::Admin(_) => None,
+            Protocol::Rpc(_) => Some(Unanswered::from(Arc::clone(peer))),
         };
-        Listening::to(DelayedAck::of(stream, blocks), unanswered)
+        MeteredStream::to(DelayedAck::of(stream, blocks), unanswered)
     }
 
-    /// Boxed, since it is large and whoever runs it moves it more than once.
+    /// Answers a request. Boxed, since the future is large and whoever runs it moves it more than once.
     fn answer(
         &self,
         request: Request<Incoming>,
         peer: &Arc<Peer>,
     ) -> BoxFuture<'static, Response<Body>> {
-        match &self.speech {
-            Speech::Rpc(gateway) => {
+        match &self.protocol {
+            Protocol::Rpc(gateway) => {
                 let (gateway, peer) = (gateway.clone(), Arc::clone(peer));
                 Box::pin(async move { gateway.answer(request, &peer).await })
             }
-            Speech::Admin(admin) if !admin::is_grpc(&request) => {
+            Protocol::Admin(admin) if !admin::is_grpc(&request) => {
                 let (admin, counted) = (admin.clone(), peer.enter(false));
                 let peer = Arc::clone(peer);
                 let source = peer.address;
@@ -273,19 +272,19 @@ impl Common {
         }
     }
 
-    /// HTTP in the versions that the port speaks.
+    /// The HTTP server of a connection, in the versions of the port's protocol.
     fn http(&self, executor: StreamExecutor) -> auto::Builder<StreamExecutor> {
         let limits = &self.limits;
-        let query_bytes = match self.speech {
-            Speech::Grpc | Speech::Admin(_) => 0,
-            Speech::Rpc(_) => QUERY_BYTES,
+        let query_bytes = match self.protocol {
+            Protocol::Grpc | Protocol::Admin(_) => 0,
+            Protocol::Rpc(_) => QUERY_BYTES,
         };
         let buffer_bytes = limits.header_list_bytes().saturating_add(query_bytes);
         let mut http = auto::Builder::new(executor);
-        http = match self.speech {
-            Speech::Grpc => http.http2_only(),
-            Speech::Admin(_) => http,
-            Speech::Rpc(_) => http.http1_only(),
+        http = match self.protocol {
+            Protocol::Grpc => http.http2_only(),
+            Protocol::Admin(_) => http,
+            Protocol::Rpc(_) => http.http1_only(),
         };
         http.http1()
             .timer(TokioTimer::new())

@@ -1,4 +1,4 @@
-//! Follows the frames of HTTP/2 in what a client sends, with a look into those of headers only.
+//! The frames of HTTP/2 in what a client sends, followed by their headers. Only frames of header blocks are looked into.
 
 use std::io;
 use std::net::IpAddr;
@@ -8,19 +8,20 @@ use super::authority::{Authorities, CONTINUATION, HEADERS};
 use crate::grpc::{Charge, Holder, Peer};
 use crate::telemetry::metrics::{Throttle, metrics};
 
-/// The bytes before the first frame of HTTP/2.
+/// The length of the connection preface, which comes before the first frame (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;
-/// The header of a frame begins with its length, its type and its flags. The stream comes after that.
+/// The length of what a frame's header begins with: the frame's length, its type and its flags.
 const START_BYTES: usize = 5;
+/// The length of the rest of a frame's header: its stream.
 const REST_OF_HEADER_BYTES: usize = 4;
 
 const END_HEADERS: u8 = 4;
 
-/// Where frames begin, and whether a block of headers is open that goes on in another frame.
+/// The position in a client's frames, and whether a block of headers is open that goes on in another frame.
 pub struct Frames {
     /// How many bytes the frame that has begun still has.
     left: usize,
-    /// What is known of the start of the next one.
+    /// The first bytes of the next frame's header, as far as they are here.
     start: Vec<u8>,
     has_open_block: bool,
     authorities: Authorities,
@@ -76,7 +77,7 @@ impl Frames {
     }
 }
 
-/// What a block of headers costs while it is open: h2 keeps what it has decoded of it, and no request of it is seen.
+/// The charge for a block of headers while it is open: h2 keeps what it has decoded of it, and no request of it is seen.
 pub struct OpenBlock {
     peer: Arc<Peer>,
     bytes: usize,
@@ -84,7 +85,7 @@ pub struct OpenBlock {
 }
 
 impl OpenBlock {
-    /// The blocks of a connection, each of which takes so many bytes at most.
+    /// The charge for the blocks of a peer's connection, each of which takes at most `bytes`.
     pub fn of(peer: Arc<Peer>, bytes: usize) -> Self {
         Self {
             peer,
@@ -93,12 +94,12 @@ impl OpenBlock {
         }
     }
 
-    /// Whose connection it is.
+    /// The address of the peer.
     pub fn client(&self) -> IpAddr {
         self.peer.address
     }
 
-    /// Holds what an open block costs.
+    /// Takes the charge while a block is open, and returns it after that.
     ///
     /// # Errors
     /// Where the connection has no budget for it: it can't go on without the block.
@@ -113,7 +114,7 @@ impl OpenBlock {
     }
 }
 
-/// What a connection is ended with that sends more than it has budget for.
+/// The error that ends a connection which sends more than it has budget for.
 pub fn over_budget() -> io::Error {
     metrics().server.throttled(Throttle::Memory);
     io::Error::other("it has no budget of memory for what it sends")

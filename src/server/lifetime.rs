@@ -1,15 +1,16 @@
-//! How long a connection may stay.
+//! The rules by which a connection may stay open, has to leave or is cut.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use super::bytes_read::Preface;
 use super::limits::Limits;
 use crate::grpc::Peer;
 
 /// How much longer than its longest request a connection gets to take an answer, or to end when it is told to.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Until when a connection may stay.
+/// The times until which a connection may stay open.
 pub struct Lifetime {
     handshake: Instant,
     age: Instant,
@@ -31,7 +32,7 @@ pub enum Verdict {
 }
 
 impl Lifetime {
-    /// The lifetime of a connection that has `handshake_left` to speak, and whose certificate is good for `certificate_left`.
+    /// The lifetime of a connection that has `handshake_left` to send its preface, and whose certificate is good for `certificate_left`.
     /// `jitter` is 0 to 1.
     pub fn new(
         limits: &Limits,
@@ -54,9 +55,9 @@ impl Lifetime {
         }
     }
 
-    /// Judges a connection; `spoken` says whether it has begun HTTP/2.
-    pub fn judge(&self, peer: &Peer, spoken: bool, now: Instant) -> Verdict {
-        if !spoken && now >= self.handshake {
+    /// Says what to do with a connection at this time.
+    pub fn check(&self, peer: &Peer, preface: Preface, now: Instant) -> Verdict {
+        if preface == Preface::Awaited && now >= self.handshake {
             return Verdict::Cut("it did not begin HTTP/2 in time");
         }
         if self.expiry.is_some_and(|expiry| now >= expiry) {
@@ -74,16 +75,15 @@ impl Lifetime {
             return Verdict::Cut("it does not take its answers");
         }
         let next = self.age.min(idle).min(waiting);
-        Verdict::Stay(if spoken {
-            next
-        } else {
-            next.min(self.handshake)
+        Verdict::Stay(match preface {
+            Preface::Read => next,
+            Preface::Awaited => next.min(self.handshake),
         })
     }
 
     /// Waits for the end of a connection that was told to leave: not for long when it has no request open, and else for as
     /// long as its requests may take.
-    pub async fn farewell<T>(
+    pub async fn close_gracefully<T>(
         &self,
         peer: &Peer,
         mut connection: Pin<&mut impl Future<Output = T>>,
@@ -143,18 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_speak_is_cut() {
+    fn one_that_sends_no_preface_is_cut() {
         let (lifetime, peer) = lifetime(0.5);
         let now = peer.connected();
         assert!(
-            matches!(lifetime.judge(&peer, false, now), Verdict::Stay(next) if next < now + 2 * SECOND)
+            matches!(lifetime.check(&peer, Preface::Awaited, now), Verdict::Stay(next) if next < now + 2 * SECOND)
         );
         assert!(matches!(
-            lifetime.judge(&peer, false, now + 2 * SECOND),
+            lifetime.check(&peer, Preface::Awaited, now + 2 * SECOND),
             Verdict::Cut(_)
         ));
         assert!(matches!(
-            lifetime.judge(&peer, true, now + 2 * SECOND),
+            lifetime.check(&peer, Preface::Read, now + 2 * SECOND),
             Verdict::Stay(_)
         ));
     }
@@ -164,7 +164,7 @@ mod tests {
         let (lifetime, peer) = lifetime(0.5);
         let later = peer.connected() + 20 * SECOND;
         assert_eq!(
-            lifetime.judge(&peer, true, later),
+            lifetime.check(&peer, Preface::Read, later),
             Verdict::Leave("it had no request for long")
         );
     }
@@ -176,12 +176,12 @@ mod tests {
         let later = peer.connected() + 20 * SECOND;
         let watch = peer.enter(false);
         assert!(matches!(
-            lifetime.judge(&peer, true, later),
+            lifetime.check(&peer, Preface::Read, later),
             Verdict::Stay(_)
         ));
         let _request = peer.enter(true);
         assert!(matches!(
-            lifetime.judge(&peer, true, later),
+            lifetime.check(&peer, Preface::Read, later),
             Verdict::Cut(_)
         ));
         drop(watch);
@@ -192,7 +192,8 @@ mod tests {
         let (limits, peer) = limits_and_peer();
         let left = Some(8 * SECOND);
         let lifetime = Lifetime::new(&limits, SECOND, 5 * SECOND, left, 0.5);
-        let at = |seconds| lifetime.judge(&peer, true, peer.connected() + SECOND * seconds);
+        let at =
+            |seconds| lifetime.check(&peer, Preface::Read, peer.connected() + SECOND * seconds);
         assert!(matches!(at(5), Verdict::Stay(_)));
         assert!(matches!(at(7), Verdict::Leave(_)));
         assert_eq!(at(9), Verdict::Cut("its certificate has expired"));
@@ -204,7 +205,8 @@ mod tests {
             let (lifetime, peer) = lifetime(jitter);
             let peer = std::sync::Arc::new(peer);
             let _watch = peer.enter(false);
-            let at = |seconds| lifetime.judge(&peer, true, peer.connected() + SECOND * seconds);
+            let at =
+                |seconds| lifetime.check(&peer, Preface::Read, peer.connected() + SECOND * seconds);
             assert!(matches!(at(age - 1), Verdict::Stay(_)), "{jitter}");
             assert_eq!(at(age + 1), Verdict::Leave("it is old"), "{jitter}");
         }

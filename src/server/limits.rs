@@ -1,4 +1,4 @@
-//! What callers may take up.
+//! The limits on what callers may take up.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Limits {
     pub handshakes: usize,
     /// Requests that one connection may have open.
     pub streams: u32,
-    /// Streams of one connection that may be reset by us, or be reset before we saw them, before it is closed: a client
+    /// Streams that the service may reset, or the client before the service saw them, until their connection is closed: a client
     /// that opens and resets streams without end costs a connection and not the service (CVE-2023-44487).
     pub reset_streams: usize,
     /// The headers of one request, in bytes.
@@ -30,7 +30,7 @@ pub struct Limits {
     pub connection_age: Duration,
     /// How often an open connection is asked whether its client is still there.
     pub keepalive_interval: Duration,
-    /// How long the answer to that may take.
+    /// How long the client's answer to that may take.
     pub keepalive_timeout: Duration,
     /// Requests that are carried out at a time.
     pub requests_in_flight: usize,
@@ -47,13 +47,13 @@ impl Limits {
         usize::try_from(self.header_list_bytes).unwrap_or(usize::MAX)
     }
 
-    /// The budget of memory.
+    /// The budget of memory for requests and answers.
     #[must_use]
     pub fn budget(&self) -> Arc<Budget> {
         Budget::new(self.held_bytes)
     }
 
-    /// Which requests are carried out.
+    /// The limits on requests that are carried out.
     #[must_use]
     pub fn admission(&self) -> Admission {
         Admission::new(
@@ -63,7 +63,7 @@ impl Limits {
         )
     }
 
-    /// Those of the admin port, which only probes and operators use.
+    /// The limits of the admin port, which only probes and operators use.
     #[must_use]
     pub fn of_admin_port(&self) -> Self {
         Self {

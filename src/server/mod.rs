@@ -1,8 +1,10 @@
-//! Listeners, TLS, limits, readiness and drain.
+//! The server: listeners, TLS, limits, readiness and drain.
 
 mod admin;
 mod authority;
+mod bytes_read;
 mod connection;
+mod drain;
 mod frames;
 mod lifetime;
 mod limits;
@@ -12,7 +14,6 @@ mod security;
 mod shutdown_ping;
 mod signals;
 mod slots;
-mod spoken;
 mod streams;
 mod tls;
 
@@ -24,19 +25,21 @@ use std::time::Duration;
 use futures_util::future::OptionFuture;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
-use crate::grpc::{self, Handler, HandlerParts, InFlight, Settings};
+use crate::grpc::{self, Handler, HandlerParts, Services, Settings};
 pub use crate::reload::LoadError;
 use crate::rpc::Gateway;
-use crate::service::{Audit, TagService};
+use crate::service::TagService;
 use crate::store::Store;
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::metrics;
 use admin::Admin;
-use connection::{Common, Speech, Tls};
+use connection::{Common, Protocol, Tls};
+use drain::Drain;
 pub use limits::Limits;
 use port::Port;
 use readiness::Readiness;
@@ -45,9 +48,6 @@ pub use security::{Security, SecurityError, TokenIssuer};
 pub use signals::{Signal, SignalError, Signals};
 use slots::Evicts;
 pub use tls::TlsFiles;
-
-/// How long connections get to send their last answers and close after the last request is done.
-const LINGER: Duration = Duration::from_millis(500);
 
 /// How often callers that have long sent nothing are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
@@ -69,14 +69,14 @@ pub struct Config {
     pub security: Security,
     /// What callers may take up.
     pub limits: Limits,
-    /// What is logged, which the admin port can change.
+    /// The filter of the log, which the admin port can change.
     pub log_level: LogLevel,
 }
 
 /// Why the server could not run.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// An address that can't be had.
+    /// An address that can't be listened on.
     #[error(
         "cannot listen on {address}: {source}; stop the program that uses it, or give another address"
     )]
@@ -86,10 +86,10 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
-    /// What says who may call can't be used.
+    /// Settings for who may call that can't be used.
     #[error(transparent)]
     Security(#[from] SecurityError),
-    /// The contract that is compiled in.
+    /// A contract, compiled in, that can't be read.
     #[error("the compiled-in contract is broken: {0}")]
     Contract(#[from] prost::DecodeError),
 }
@@ -112,16 +112,73 @@ pub async fn serve<S: Store>(
     store: S,
     mut signals: Signals,
 ) -> Result<Ended, ServeError> {
-    let public = bind(config.listen).await?;
-    let admin = bind(config.admin_listen).await?;
-    let rpc = OptionFuture::from(config.listen_rpc.map(bind)).await;
-    let rpc = rpc.transpose()?;
+    let listeners = Listeners::bind(&config).await?;
+    let drain_timeout = config.drain_timeout;
+    let Serving {
+        drain,
+        closing,
+        following,
+    } = start(config, store, listeners)?;
 
-    let draining = CancellationToken::new();
-    let cut_off = CancellationToken::new();
-    let in_flight = InFlight::default();
-    let counted = in_flight.clone();
-    metrics().server.in_flight.of(move || counted.count());
+    let signal = signals.next().await;
+    tracing::info!(%signal, in_flight = drain.in_flight.count(), "draining");
+    closing.cancel();
+    // All end as soon as they see the token; none fails.
+    for task in following {
+        let _ = task.await;
+    }
+    drain.connections.close();
+
+    tokio::select! {
+        () = drain.finish(drain_timeout) => {
+            tracing::info!("drained");
+            Ok(Ended::Drained)
+        }
+        signal = signals.next() => {
+            tracing::warn!(%signal, in_flight = drain.in_flight.count(), "a second signal: ending now");
+            Ok(Ended::CutShort(signal))
+        }
+    }
+}
+
+/// The listeners of the ports.
+struct Listeners {
+    public: TcpListener,
+    rpc: Option<TcpListener>,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, ServeError> {
+        let public = bind(config.listen).await?;
+        let admin = bind(config.admin_listen).await?;
+        let rpc = OptionFuture::from(config.listen_rpc.map(bind)).await;
+        Ok(Self {
+            public,
+            rpc: rpc.transpose()?,
+            admin,
+        })
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Bind { address, source })
+}
+
+/// A server that has started, and what ends it.
+struct Serving {
+    drain: Drain,
+    /// Cancelled when no more requests are to be taken.
+    closing: CancellationToken,
+    /// The tasks that end with `closing`.
+    following: Vec<JoinHandle<()>>,
+}
+
+/// Starts the tasks of all ports.
+fn start<S: Store>(config: Config, store: S, listeners: Listeners) -> Result<Serving, ServeError> {
+    let closing = CancellationToken::new();
     let readiness = Readiness::new();
     let Started {
         tls,
@@ -130,87 +187,97 @@ pub async fn serve<S: Store>(
         access_keys,
         needs,
     } = config.security.start()?;
-    let audit = needs.audit.clone();
-    let following = readiness.clone();
-    let monitor = tokio::spawn(following.follow(store.clone(), needs, draining.clone()));
-    let limits = config.limits;
+    let drain = Drain::new(needs.audit.clone());
+    let follow = readiness
+        .clone()
+        .follow(store.clone(), needs, closing.clone());
+    let mut following = vec![tokio::spawn(follow)];
+    let Config {
+        limits, settings, ..
+    } = config;
     let admission = limits.admission();
     tokio::spawn(admission.clone().forget(FORGET_INTERVAL));
 
-    let settings = &config.settings;
-    let handler = |services, authenticator| {
-        Handler::new(HandlerParts {
-            services,
-            authenticator,
-            request_timeout: settings.request_timeout,
-            max_message_bytes: settings.max_message_bytes,
-            audit: audit.clone(),
-            max_header_bytes: limits.header_list_bytes(),
-            in_flight: in_flight.clone(),
-            cut_off: cut_off.clone(),
-        })
-    };
-    let service = TagService::new(store, authority, audit.clone());
-    let public_services =
-        grpc::public_services(service, settings, admission, readiness.public_health())?;
-    let connections = TaskTracker::new();
-    let health = grpc::admin_services(readiness.admin_health());
-    let speech = Speech::Admin(Admin {
+    let admin = Protocol::Admin(Admin {
         readiness: readiness.state(),
         log_level: config.log_level,
-        audit: audit.clone(),
+        audit: drain.audit.clone(),
     });
-    let admin_handler = handler(health, Authenticator::open());
-    let admin = admin_port(admin, admin_handler, speech, limits.of_admin_port());
+    let handlers = Handlers {
+        settings: &settings,
+        max_header_bytes: limits.header_list_bytes(),
+        drain: &drain,
+    };
+    let health = grpc::admin_services(readiness.admin_health());
+    let admin_handler = handlers.of(health, Authenticator::open());
+    let admin = admin_port(
+        listeners.admin,
+        admin_handler,
+        admin,
+        limits.of_admin_port(),
+    );
+    let service = TagService::new(store, authority, drain.audit.clone());
+    let services = grpc::public_services(service, &settings, admission, readiness.public_health())?;
+    let handler = handlers.of(services, authenticator);
     let budget = limits.budget();
     let held = Arc::clone(&budget);
     metrics().server.held_bytes.of(move || held.held());
-    let public_handler = handler(public_services, authenticator);
-    let public_port = |name, listener, speech| Port {
+    let public_port = |name, listener, protocol| Port {
         name,
         evicts: Evicts::IdleStrangers,
         listener,
-        connections: connections.clone(),
+        connections: drain.connections.clone(),
         common: Common {
-            handler: public_handler.clone(),
+            handler: handler.clone(),
             budget: Arc::clone(&budget),
             tls: tls
                 .clone()
-                .map(|config| Tls::new(config, limits.handshakes, &speech)),
-            speech,
+                .map(|config| Tls::new(config, limits.handshakes, &protocol)),
+            protocol,
             limits: limits.clone(),
-            closing: draining.clone(),
+            closing: closing.clone(),
         },
     };
-    let rpc = rpc.zip(access_keys).map(|(listener, keys)| {
-        let gateway = Gateway::new(public_handler.clone(), keys, settings.max_message_bytes);
-        public_port("rpc", listener, Speech::Rpc(gateway))
-    });
-    let public = tokio::spawn(public_port("tags", public, Speech::Grpc).serve());
-    let rpc = tokio::spawn(OptionFuture::from(rpc.map(Port::serve)));
+    let public = public_port("tags", listeners.public, Protocol::Grpc);
+    following.push(tokio::spawn(public.serve()));
+    if let Some((listener, keys)) = listeners.rpc.zip(access_keys) {
+        let gateway = Gateway::new(handler.clone(), keys, settings.max_message_bytes);
+        let rpc = public_port("rpc", listener, Protocol::Rpc(gateway));
+        following.push(tokio::spawn(rpc.serve()));
+    }
     tokio::spawn(admin.serve());
+    Ok(Serving {
+        drain,
+        closing,
+        following,
+    })
+}
 
-    let signal = signals.next().await;
-    tracing::info!(%signal, in_flight = in_flight.count(), "draining");
-    draining.cancel();
-    // All end as soon as they see the token; none fails.
-    let _ = tokio::join!(monitor, public, rpc);
-    connections.close();
+/// The parts that the handlers of all ports share.
+struct Handlers<'a> {
+    settings: &'a Settings,
+    max_header_bytes: usize,
+    drain: &'a Drain,
+}
 
-    tokio::select! {
-        () = finish(&in_flight, &connections, config.drain_timeout, &cut_off, &audit) => {
-            tracing::info!("drained");
-            Ok(Ended::Drained)
-        }
-        signal = signals.next() => {
-            tracing::warn!(%signal, in_flight = in_flight.count(), "a second signal: ending now");
-            Ok(Ended::CutShort(signal))
-        }
+impl Handlers<'_> {
+    /// The handler for these services, whose callers this authenticator lets in.
+    fn of(&self, services: Services, authenticator: Authenticator) -> Handler {
+        Handler::new(HandlerParts {
+            services,
+            authenticator,
+            request_timeout: self.settings.request_timeout,
+            max_message_bytes: self.settings.max_message_bytes,
+            max_header_bytes: self.max_header_bytes,
+            audit: self.drain.audit.clone(),
+            in_flight: self.drain.in_flight.clone(),
+            cut_off: self.drain.cut_off.clone(),
+        })
     }
 }
 
 /// The port of probes and operators.
-fn admin_port(listener: TcpListener, handler: Handler, speech: Speech, limits: Limits) -> Port {
+fn admin_port(listener: TcpListener, handler: Handler, protocol: Protocol, limits: Limits) -> Port {
     Port {
         name: "admin",
         // A probe that finds no slot would have the process ended.
@@ -219,7 +286,7 @@ fn admin_port(listener: TcpListener, handler: Handler, speech: Speech, limits: L
         connections: TaskTracker::new(),
         common: Common {
             handler,
-            speech,
+            protocol,
             budget: limits.budget(),
             limits,
             tls: None,
@@ -227,51 +294,4 @@ fn admin_port(listener: TcpListener, handler: Handler, speech: Speech, limits: L
             closing: CancellationToken::new(),
         },
     }
-}
-
-/// Lets requests finish for so long, and cuts off what is left.
-async fn finish(
-    in_flight: &InFlight,
-    connections: &TaskTracker,
-    drain_timeout: Duration,
-    cut_off: &CancellationToken,
-    audit: &Audit,
-) {
-    let in_time = async {
-        drained(in_flight, connections).await;
-        audit.settled().await;
-    };
-    if tokio::time::timeout(drain_timeout, in_time).await.is_ok() {
-        return;
-    }
-    tracing::warn!(
-        in_flight = in_flight.count(),
-        "the drain has timed out; cutting off what is left"
-    );
-    cut_off.cancel();
-    let _ = tokio::time::timeout(LINGER, connections.wait()).await;
-}
-
-/// Waits until no request is left. A connection that stays open without one, because its client hangs or watches
-/// health, is waited for no longer than it takes to send the last answers.
-async fn drained(in_flight: &InFlight, connections: &TaskTracker) {
-    loop {
-        in_flight.none().await;
-        if tokio::time::timeout(LINGER, connections.wait())
-            .await
-            .is_ok()
-        {
-            return;
-        }
-        // Requests that were on their way when the client was told to stop count too.
-        if in_flight.count() == 0 {
-            return;
-        }
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::Bind { address, source })
 }

@@ -1,4 +1,4 @@
-//! A port: accepts connections, up to a number.
+//! A port, which accepts connections up to a number.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const FULL: &str = "connections are turned away: there are as many as may be ope
 
 /// A listener and what serves it.
 pub struct Port {
-    /// For the log.
+    /// The port's name in the log and the metrics.
     pub name: &'static str,
     /// Which connections may have to go for a new one.
     pub evicts: Evicts,

@@ -15,16 +15,17 @@ use crate::service::Audit;
 use crate::store::Store;
 use crate::telemetry::metrics::metrics;
 
-/// How often the store is asked, and how long it may take to answer: together the longest that health is behind.
+/// How often the store is asked. With the time that an answer may take it is the longest that health is behind.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the store may take to answer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether the service can do its work now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It can, though something may be wrong that an operator should know.
+    /// It can. The text is what is wrong all the same and an operator should know.
     Ready(Option<String>),
-    /// It can't, and why.
+    /// It can't. The text says why.
     NotReady(String),
 }
 
@@ -45,7 +46,7 @@ pub struct Readiness {
 }
 
 impl State {
-    /// Says so, for people.
+    /// The state in words for people.
     pub fn words(&self) -> String {
         match self {
             Self::Ready(None) => "ready".to_owned(),
@@ -68,7 +69,7 @@ impl Needs {
 }
 
 impl Readiness {
-    /// Not ready, until the store has answered.
+    /// The state of a service whose store has not answered yet: not ready.
     pub fn new() -> Self {
         let admin = Health::of(&["", TAG_SERVICE, LIVENESS]);
         // From here to the end of the process, whatever the store does: a restart would not mend that.
@@ -91,7 +92,7 @@ impl Readiness {
         self.admin.clone()
     }
 
-    /// For `/ready`.
+    /// The state that `/ready` tells.
     pub fn state(&self) -> Arc<ArcSwap<State>> {
         Arc::clone(&self.state)
     }
@@ -155,7 +156,7 @@ impl Readiness {
     }
 }
 
-/// The state of now, and a cause that only the log may know.
+/// The state at this moment, and a cause of it that only the log may know.
 async fn check<S: Store>(store: &S, needs: &Needs) -> (State, Option<String>) {
     let mut cause = None;
     let failure = match tokio::time::timeout(CHECK_TIMEOUT, store.check()).await {

@@ -1,4 +1,4 @@
-//! Who may call: what was configured, read from its files and followed.
+//! The settings for who may call, read from their files and followed.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -35,28 +35,28 @@ pub enum SecurityError {
     Keys(#[from] RemoteKeysError),
 }
 
-/// Who may call.
+/// The settings for who may call.
 #[derive(Debug)]
 pub struct Security {
-    /// The files for TLS; without them the public port speaks none.
+    /// The files for TLS; without them the public port has none.
     pub tls: Option<TlsFiles>,
     /// What callers have to show.
     pub demand: Demand,
     /// Which tokens can be shown.
     pub tokens: Option<TokenIssuer>,
-    /// The file that says what they may do; without it, everything.
+    /// The file that says what callers may do; without it, everything.
     pub policy: Option<PathBuf>,
-    /// What is done with such a file in which a Deny is ineffective.
+    /// What is done with a policy file in which a Deny is ineffective.
     pub ineffective_deny: IneffectiveDeny,
     /// The file with the access keys of those who call in the cloud's RPC style.
     pub access_keys: Option<PathBuf>,
-    /// Where changes are noted.
+    /// The audit of changes.
     pub audit: Audit,
     /// How often the files are looked at.
     pub reload_interval: Duration,
 }
 
-/// Whose tokens are believed.
+/// The issuer whose tokens are believed.
 #[derive(Debug)]
 pub struct TokenIssuer {
     /// What has to be in a token.
@@ -69,13 +69,13 @@ pub struct TokenIssuer {
     pub failure_rate: Option<NonZeroU32>,
 }
 
-/// What of it requests meet.
+/// The parts that are used while the service runs, with their files followed.
 pub struct Started {
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     pub authenticator: Authenticator,
     pub authority: Authority,
     pub access_keys: Option<Arc<ArcSwap<AccessKeys>>>,
-    /// What readiness asks.
+    /// The parts that readiness asks.
     pub needs: Needs,
 }
 

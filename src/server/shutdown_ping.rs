@@ -1,4 +1,4 @@
-//! A moment between telling a client to leave and taking no more of its requests.
+//! The delay between telling a client to leave and taking no more of its requests.
 //!
 //! h2 tells a client to leave with a GOAWAY and a PING, and takes nothing more once the PING is acknowledged. gRPC's C
 //! library acknowledges before it sends the requests that wait in its buffer: these would be dropped, and the
@@ -13,19 +13,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
+use super::bytes_read::writes_pass_through;
 use super::frames::{Frames, OpenBlock};
-use super::spoken::writes_pass_through;
 
-/// How much later. A client sends what is in its buffer at once.
+/// How long an acknowledgement is held back. A client sends what is in its buffer at once.
 const DELAY: Duration = Duration::from_millis(100);
 
 /// The acknowledgement (RFC 9113, section 6.7) of the PING that h2 sends for a shutdown.
 const ACK: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0\x0b\x7b\xa2\xf0\x8b\x9b\xfe\x54";
 
-/// A stream that passes the acknowledgement on later.
+/// A stream that passes the acknowledgement of a shutdown's PING on later.
 pub struct DelayedAck<S> {
     stream: S,
-    /// None of a stream that may be no HTTP/2: there the same bytes could be anything.
+    /// The frames that are followed; `None` for a stream that may be no HTTP/2, where the same bytes could be anything.
     frames: Option<(Frames, OpenBlock)>,
     held: Option<Held>,
 }
@@ -33,7 +33,7 @@ pub struct DelayedAck<S> {
 /// An acknowledgement that is passed on later.
 struct Held {
     until: Pin<Box<Sleep>>,
-    /// What of it is still to be passed on: the reader's buffer may be small.
+    /// The part of it that is still to be passed on: the reader's buffer may be small.
     rest: &'static [u8],
 }
 

@@ -1,4 +1,4 @@
-//! The signals that end the program, and those that do not.
+//! The signals that end the program, and those that it takes without ending.
 
 use std::fmt;
 use std::fs;

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use crate::grpc::Peer;
 
-/// One of so many slots is made free at a time, so that a full port is not looked through for each new connection.
-const ROOM: usize = 64;
+/// A full port frees one of so many slots at a time, so that its connections are not looked through for each new one.
+const SLOTS_PER_EVICTION: usize = 64;
 
 /// The slots of a port, or those for TLS handshakes.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub struct Slots {
 pub enum Evicts {
     /// Those that have no call and have not shown who they are.
     IdleStrangers,
-    /// All, but those before others.
+    /// All, but idle strangers before others.
     Anybody,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    /// In the order in which they came.
+    /// The peers by the number of their slot, which is the order in which they came.
     peers: BTreeMap<u64, Arc<Peer>>,
 }
 
@@ -50,7 +50,7 @@ pub struct Entered {
 }
 
 impl Slots {
-    /// So many slots.
+    /// Slots for at most `most` connections.
     pub fn new(most: usize, evicts: Evicts) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -59,13 +59,13 @@ impl Slots {
         })
     }
 
-    /// Takes a slot for a connection. Where there is none, others are told to go; they hold none from then on.
+    /// Takes a slot for a connection. Where none is free, others are told to go, which hold no slot from then on.
     pub fn enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<Entered> {
         let mut taken = self.taken.lock();
         let evicted = if taken.peers.len() < self.most {
             0
         } else {
-            self.make_room(&mut taken.peers)
+            self.evict(&mut taken.peers)
         };
         if taken.peers.len() >= self.most {
             return None;
@@ -80,12 +80,12 @@ impl Slots {
         })
     }
 
-    fn make_room(&self, peers: &mut BTreeMap<u64, Arc<Peer>>) -> usize {
+    fn evict(&self, peers: &mut BTreeMap<u64, Arc<Peer>>) -> usize {
         let mut victims = victims(peers, Peer::is_idle_stranger);
         if victims.is_empty() && self.evicts == Evicts::Anybody {
             victims = self::victims(peers, |_| true);
         }
-        victims.truncate(self.most.div_ceil(ROOM));
+        victims.truncate(self.most.div_ceil(SLOTS_PER_EVICTION));
         for number in &victims {
             if let Some(peer) = peers.remove(number) {
                 peer.evict();
@@ -95,7 +95,7 @@ impl Slots {
     }
 }
 
-/// The connections of the address that has most of those that may go, the oldest first. Among addresses with as many it is
+/// The numbers of the connections of the address that has most of those that may go, the oldest first. Among addresses with as many it is
 /// the one whose oldest is older.
 fn victims(peers: &BTreeMap<u64, Arc<Peer>>, may_go: impl Fn(&Peer) -> bool) -> Vec<u64> {
     let mut by_address: HashMap<IpAddr, Vec<u64>> = HashMap::new();

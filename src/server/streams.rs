@@ -13,18 +13,18 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::rt::Executor;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::spoken::Spoken;
+use super::bytes_read::ReadMeter;
 
 /// A request that is carried out, and answered.
 type Stream = BoxFuture<'static, ()>;
 
-/// Makes the two ends for one connection: its [`Executor`], and what [`WithStreams`] takes from that.
+/// Makes the two ends of one connection's queue of requests: its [`Executor`], and what [`WithStreams`] takes them from.
 pub fn streams() -> (StreamExecutor, NewStreams) {
     let (executor, new) = unbounded_channel();
     (StreamExecutor(executor), NewStreams(new))
 }
 
-/// What hyper hands the requests of a connection to. It bounds how many there are.
+/// The executor that hyper hands the requests of a connection to. hyper bounds how many there are.
 #[derive(Clone)]
 pub struct StreamExecutor(UnboundedSender<Stream>);
 
@@ -46,17 +46,17 @@ where
 /// A connection with its requests. Those that are open when it ends are dropped.
 pub struct WithStreams<C> {
     pub connection: C,
-    spoken: Spoken,
+    meter: ReadMeter,
     new: NewStreams,
     begun: FuturesUnordered<Stream>,
 }
 
 impl<C> WithStreams<C> {
-    /// The connection hands its requests over to the other end of `new`, and reads as `spoken` lets it.
-    pub fn new(connection: C, new: NewStreams, spoken: Spoken) -> Self {
+    /// A connection that hands its requests over to the other end of `new`, and reads as `meter` lets it.
+    pub fn new(connection: C, new: NewStreams, meter: ReadMeter) -> Self {
         Self {
             connection,
-            spoken,
+            meter,
             new,
             begun: FuturesUnordered::new(),
         }
@@ -71,7 +71,7 @@ impl<C: Future + Unpin> Future for WithStreams<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
-        self.spoken.begin_turn();
+        self.meter.begin_poll();
         // What these answer, the connection sends, and then it takes new requests. An answer to one of those wakes it.
         self.poll_streams(context);
         let ended = self.connection.poll_unpin(context);
@@ -114,7 +114,7 @@ mod tests {
             sent.push(answered.load(Ordering::Relaxed));
             Poll::<()>::Pending
         });
-        let mut served = WithStreams::new(connection, new, Spoken::default());
+        let mut served = WithStreams::new(connection, new, ReadMeter::default());
         assert!(served.poll_unpin(&mut noop()).is_pending());
         answers.into_iter().for_each(drop);
         assert!(served.poll_unpin(&mut noop()).is_pending());
@@ -128,7 +128,7 @@ mod tests {
         let (told, answered) = oneshot::channel();
         executor.execute(async { panic!("one request") });
         executor.execute(ready(told).map(|told| told.send(()).unwrap()));
-        let mut served = WithStreams::new(pending::<()>(), new, Spoken::default());
+        let mut served = WithStreams::new(pending::<()>(), new, ReadMeter::default());
         tokio::select! {
             answered = answered => answered.unwrap(),
             () = &mut served => unreachable!("it never ends"),
@@ -159,7 +159,7 @@ mod tests {
             request(&executor);
             Poll::Ready(())
         });
-        WithStreams::new(connection, new, Spoken::default()).await;
+        WithStreams::new(connection, new, ReadMeter::default()).await;
         assert_eq!(Arc::strong_count(&open), 1);
     }
 

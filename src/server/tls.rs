@@ -14,7 +14,7 @@ use crate::bom::without_bom;
 use crate::reload::{Follower, LoadError};
 use crate::telemetry::metrics::{Reload, metrics};
 
-/// The files of a server that speaks TLS.
+/// The files of a server with TLS.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     /// The certificate and those above it, PEM.

@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
 use crate::telemetry::trace;
 
-/// When to repeat a request that found no place or no store.
+/// When to repeat a request that was refused for a limit or found no store.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Carries out commands.

@@ -1,4 +1,4 @@
-//! What becomes of gRPC calls, under the names that gRPC dashboards know (go-grpc-prometheus).
+//! The metrics of gRPC calls, under the names that gRPC dashboards know (go-grpc-prometheus).
 
 use std::array;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::Labels;
 
-/// Seconds: from a list in memory to a change that waits for its deadline.
+/// The buckets for calls, in seconds: from a list in memory to a change that waits for its deadline.
 const BUCKETS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0,
@@ -51,18 +51,18 @@ struct Method {
 /// How many messages a method takes and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One, and one.
+    /// One message each way.
     Unary,
-    /// One, and as many as there are.
+    /// One message, and a stream of answers.
     ServerStream,
-    /// As many as there are, in both directions.
+    /// A stream of messages each way.
     BidiStream,
-    /// Nobody knows: there is no such method.
+    /// There is no such method.
     Unknown,
 }
 
 impl Kind {
-    /// As gRPC dashboards know it.
+    /// The label of the kind, as gRPC dashboards know it.
     fn label(self) -> &'static str {
         match self {
             Self::Unary | Self::Unknown => "unary",
@@ -85,7 +85,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-/// All that is told apart: the methods of a service, and behind them its unknown ones; the most frequent first.
+/// All methods that have series: those of a service, and behind them one for its unknown ones; the most frequent first.
 const METHODS: [Method; 13] = [
     method(TAGS, "UntagResources", Kind::Unary),
     method(TAGS, "TagResources", Kind::Unary),
@@ -112,8 +112,8 @@ impl Method {
     }
 }
 
-/// The place in [`METHODS`] of a request's path.
-fn place(path: &str) -> usize {
+/// The index in [`METHODS`] of the method in a request's path.
+fn index_of(path: &str) -> usize {
     let path = path.strip_prefix('/').unwrap_or(path);
     let (service, name) = path.split_once('/').unwrap_or_default();
     METHODS
@@ -125,7 +125,7 @@ fn place(path: &str) -> usize {
 /// The kind of the method in a request's path.
 #[must_use]
 pub fn kind_of(path: &str) -> Kind {
-    METHODS[place(path)].kind
+    METHODS[index_of(path)].kind
 }
 
 /// The series of one method, found once: a request looks no name up.
@@ -136,7 +136,7 @@ struct Series {
     seconds: Histogram,
 }
 
-/// Counts and times calls.
+/// The series of all methods.
 #[derive(Debug)]
 pub struct Calls([Series; METHODS.len()]);
 
@@ -161,8 +161,8 @@ impl Calls {
             "How long calls took, up to the end of the answer",
             seconds.clone(),
         );
-        Self(array::from_fn(|place| {
-            let labels = METHODS[place].labels();
+        Self(array::from_fn(|index| {
+            let labels = METHODS[index].labels();
             Series {
                 started: started.get_or_create_owned(&labels),
                 handled: array::from_fn(|code| {
@@ -178,7 +178,7 @@ impl Calls {
     /// Counts a call that begins now.
     #[must_use]
     pub fn start(&'static self, path: &str) -> Call {
-        let series = &self.0[place(path)];
+        let series = &self.0[index_of(path)];
         series.started.inc();
         Call(Some((series, Instant::now())))
     }
@@ -189,7 +189,7 @@ impl Calls {
 pub struct Call(Option<(&'static Series, Instant)>);
 
 impl Call {
-    /// Counts its end, by the number of the code. Only the first end counts.
+    /// Counts the end of the call, by the number of its code. Only the first end counts.
     pub fn finish(&mut self, code: i32) {
         let code = usize::try_from(code).unwrap_or(UNKNOWN_CODE);
         self.end(code);
@@ -220,9 +220,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_has_its_place_and_what_is_unknown_shares_one() {
+    fn every_path_has_its_series_and_unknown_methods_share_one() {
         let name = |path: &str| {
-            let Method { service, name, .. } = &METHODS[place(path)];
+            let Method { service, name, .. } = &METHODS[index_of(path)];
             format!("{service}/{name}")
         };
         for known in METHODS.iter().filter(|method| method.name != UNKNOWN) {

@@ -30,15 +30,15 @@ type Labels = Vec<(&'static str, &'static str)>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Of calls.
+    /// The metrics of calls.
     pub calls: Calls,
-    /// Of the server.
+    /// The metrics of the server.
     pub server: Server,
-    /// Of the store.
+    /// The metrics of the store.
     pub store: Store,
 }
 
-/// Those of this process.
+/// The metrics of this process.
 #[must_use]
 pub fn metrics() -> &'static Metrics {
     static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -64,7 +64,7 @@ impl Metrics {
         }
     }
 
-    /// All of them, as they are now.
+    /// The text of all metrics, as they are now.
     ///
     /// # Errors
     /// None that a text in memory has.
@@ -73,7 +73,7 @@ impl Metrics {
     }
 }
 
-/// Counts something as open while it lives.
+/// A guard that counts something as open while it lives.
 #[derive(Debug)]
 pub struct Open(Gauge);
 
@@ -90,14 +90,14 @@ impl Drop for Open {
     }
 }
 
-/// A gauge that is read where it is kept, when somebody asks.
+/// A gauge whose value is read from its source when it is scraped.
 #[derive(Clone, Default)]
 pub struct Reading(Arc<OnceLock<Source>>);
 
 type Source = Box<dyn Fn() -> usize + Send + Sync>;
 
 impl Reading {
-    /// Says where to read. The first source stays: a process has one server and one store.
+    /// Sets the source. The first one stays: a process has one server and one store.
     pub fn of(&self, source: impl Fn() -> usize + Send + Sync + 'static) {
         let _ = self.0.set(Box::new(source));
     }

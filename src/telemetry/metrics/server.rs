@@ -1,4 +1,4 @@
-//! Connections, certificates and files, decisions and refusals.
+//! The metrics of the server: connections, certificates and files, decisions and refusals.
 
 use std::array;
 
@@ -20,13 +20,13 @@ pub enum Reload {
     Jwks,
     /// Access keys of callers.
     AccessKeys,
-    /// The service's own in the cloud, of a file or a role.
+    /// The service's own credentials in the cloud, from a file or a role.
     CloudCredentials,
     /// The password and the root certificates for the database.
     StoreCredentials,
 }
 
-/// Why a request found no place.
+/// The limit that a request was refused for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Throttle {
     /// Its caller sends too many a second.
@@ -49,7 +49,7 @@ const RELOADS: [&str; 6] = [
     "cloud_credentials",
     "store_credentials",
 ];
-/// The codes of what is refused before it is carried out.
+/// The codes of requests that are refused before they are carried out.
 const RPC_CODES: [&str; 12] = [
     "IncompleteSignature",
     "InvalidAccessKeyId.NotFound",
@@ -72,7 +72,7 @@ const THROTTLES: [&str; 5] = [
     "failed_authentications",
     "memory",
 ];
-/// In the order of the actions of the domain.
+/// The actions, in the order of the domain's list.
 const ACTIONS: [&str; 3] = [
     "ram:UntagResources",
     "ram:TagResources",
@@ -80,7 +80,7 @@ const ACTIONS: [&str; 3] = [
 ];
 const DECISIONS: [&str; 2] = ["allowed", "denied"];
 
-/// The server's own.
+/// The metrics of the server.
 #[derive(Debug)]
 pub struct Server {
     /// Requests of the tag service that are being carried out or answered.
@@ -102,7 +102,7 @@ pub struct Server {
     decisions: [[Counter; DECISIONS.len()]; ACTIONS.len()],
     throttled: [Counter; THROTTLES.len()],
     rpc_refused: [Counter; RPC_CODES.len()],
-    /// A family, since without TLS there is no certificate and nothing to say of it.
+    /// The end of the certificate: a family, since without TLS there is no certificate and nothing to say of it.
     certificate_expiry: Family<Labels, Gauge>,
 }
 
@@ -110,11 +110,11 @@ pub struct Server {
 #[derive(Debug)]
 pub struct Connections {
     open: Gauge,
-    /// Closed, since another needed their slot.
+    /// The connections that were closed, since another needed their slot.
     pub evicted: Counter,
-    /// Turned away, since as many are open as may be.
+    /// The connections that were turned away, since as many are open as may be.
     pub refused_at_limit: Counter,
-    /// Not accepted, for want of file descriptors as a rule.
+    /// The connections that were not accepted, as a rule for want of file descriptors.
     pub refused_by_system: Counter,
 }
 
@@ -164,31 +164,7 @@ impl Server {
             "Memory that is held for requests and answers, of the budget for it",
             server.held_bytes.clone(),
         );
-        registry.register(
-            "untag_connections",
-            "Open connections of a port",
-            server.connections.clone(),
-        );
-        registry.register(
-            "untag_connections_refused",
-            "Connections that a port did not take",
-            server.refused.clone(),
-        );
-        registry.register(
-            "untag_connections_evicted",
-            "Connections that were closed since another needed their slot",
-            server.evicted.clone(),
-        );
-        registry.register(
-            "untag_tls_handshakes_failed",
-            "TLS handshakes that failed or took too long",
-            server.tls_handshakes_failed.clone(),
-        );
-        registry.register(
-            "untag_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate that is served expires",
-            server.certificate_expiry.clone(),
-        );
+        server.register_connections(registry);
         registry.register(
             "untag_reloads",
             "Looks at files or a URL that brought something new, or failed",
@@ -199,7 +175,11 @@ impl Server {
             "What callers were allowed and denied",
             decisions,
         );
-        registry.register("untag_throttled", "Calls that found no place", throttled);
+        registry.register(
+            "untag_throttled",
+            "Calls that were refused because a limit was reached",
+            throttled,
+        );
         registry.register(
             "untag_rpc_refused",
             "Requests of the RPC style that were refused before they became calls",
@@ -207,6 +187,34 @@ impl Server {
         );
         server.register_audit(registry);
         server
+    }
+
+    fn register_connections(&self, registry: &mut Registry) {
+        registry.register(
+            "untag_connections",
+            "Open connections of a port",
+            self.connections.clone(),
+        );
+        registry.register(
+            "untag_connections_refused",
+            "Connections that a port did not take",
+            self.refused.clone(),
+        );
+        registry.register(
+            "untag_connections_evicted",
+            "Connections that were closed since another needed their slot",
+            self.evicted.clone(),
+        );
+        registry.register(
+            "untag_tls_handshakes_failed",
+            "TLS handshakes that failed or took too long",
+            self.tls_handshakes_failed.clone(),
+        );
+        registry.register(
+            "untag_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate that is served expires",
+            self.certificate_expiry.clone(),
+        );
     }
 
     fn register_audit(&self, registry: &mut Registry) {
@@ -227,7 +235,7 @@ impl Server {
         );
     }
 
-    /// Those of a port, by its name.
+    /// The metrics of the connections of the port with this name.
     #[must_use]
     pub fn connections(&self, port: &'static str) -> Connections {
         let labels = vec![("port", port)];
@@ -255,22 +263,22 @@ impl Server {
         self.reloads[what as usize][1].get()
     }
 
-    /// Counts a decision on an action, by its place in the domain's list.
+    /// Counts a decision on an action, by the action's position in the domain's list.
     pub fn decided(&self, action: usize, is_allowed: bool) {
         if let Some(decisions) = self.decisions.get(action) {
             decisions[usize::from(!is_allowed)].inc();
         }
     }
 
-    /// Counts a request that found no place.
+    /// Counts a request that was refused for this limit.
     pub fn throttled(&self, reason: Throttle) {
         self.throttled[reason as usize].inc();
     }
 
     /// Counts a request of the RPC style that did not become a call, by the code that it is answered with.
     pub fn rpc_refused(&self, code: &str) {
-        let place = RPC_CODES.iter().position(|known| *known == code);
-        self.rpc_refused[place.unwrap_or(RPC_CODES.len() - 1)].inc();
+        let position = RPC_CODES.iter().position(|known| *known == code);
+        self.rpc_refused[position.unwrap_or(RPC_CODES.len() - 1)].inc();
     }
 
     /// Says when the certificate that is served from now on expires, in seconds since 1970.
@@ -280,7 +288,7 @@ impl Server {
 }
 
 impl Connections {
-    /// Counts one that opens, until it is dropped.
+    /// Counts a connection as open until the guard is dropped.
     #[must_use]
     pub fn open(&self) -> Open {
         Open::new(&self.open)

@@ -1,4 +1,4 @@
-//! What stores do.
+//! The metrics of the store.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Open, Reading};
 
-/// Seconds: from a disk with a cache that survives power loss to one that is about to fail.
+/// The buckets for commits, in seconds: from a disk whose cache survives power loss to one that is about to fail.
 const COMMIT_BUCKETS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
@@ -18,7 +18,7 @@ const BATCH_BUCKETS: [f64; 11] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
 ];
 
-/// The store's.
+/// The metrics of the store.
 #[derive(Debug)]
 pub struct Store {
     queue_depth: Reading,
@@ -27,7 +27,7 @@ pub struct Store {
     pub connections: Gauge,
     /// Attempts to open a connection that have failed.
     pub connections_failed: Counter,
-    /// What was sent or committed again.
+    /// The statements and commands that were sent or committed again.
     pub retries: Counter,
     commit_seconds: Histogram,
     batch_requests: Histogram,
@@ -77,12 +77,12 @@ impl Store {
         );
         registry.register(
             "untag_store_queue_depth",
-            "Requests that have a place in the store's queue",
+            "Requests that wait for the store or are carried out by it",
             store.queue_depth.clone(),
         );
         registry.register(
             "untag_store_queue_capacity",
-            "Places in the store's queue",
+            "The most requests that may wait for the store or be carried out by it",
             store.queue_capacity.clone(),
         );
         registry.register(
@@ -103,36 +103,36 @@ impl Store {
         store
     }
 
-    /// Says how many requests there is room for, and where to read how many wait for the store or are at it.
+    /// Sets how many requests the queue takes, and the source of how many are in it: waiting for the store, or carried out by it.
     pub fn queue(&self, capacity: usize, depth: impl Fn() -> usize + Send + Sync + 'static) {
         let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
         self.queue_capacity.set(capacity);
         self.queue_depth.of(depth);
     }
 
-    /// Says where to read how long the write-ahead log is.
+    /// Sets the source of the length of the write-ahead log.
     pub fn wal(&self, bytes: impl Fn() -> u64 + Send + Sync + 'static) {
         let bytes = move || usize::try_from(bytes()).unwrap_or(usize::MAX);
         self.wal_bytes.of(bytes);
     }
 
-    /// Notes how many resources have removed tags in their rows.
+    /// Sets how many resources have removed tags in their rows.
     pub fn set_uncompacted(&self, resources: usize) {
         self.uncompacted
             .set(i64::try_from(resources).unwrap_or(i64::MAX));
     }
 
-    /// Notes whether the store takes changes.
+    /// Sets whether the store takes changes.
     pub fn set_ready(&self, is_ready: bool) {
         self.ready.set(i64::from(is_ready));
     }
 
-    /// Notes how long a commit took, and failed ones too: a disk that fails is slow first.
+    /// Records how long a commit took, also one that failed: a disk that fails is slow first.
     pub fn committed(&self, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
     }
 
-    /// Notes how many changes shared a commit.
+    /// Records how many changes shared a commit.
     pub fn shared_commit(&self, changes: usize) {
         let changes = u32::try_from(changes).unwrap_or(u32::MAX);
         self.batch_requests.observe(f64::from(changes));

@@ -1,4 +1,4 @@
-//! What a client says, before it is understood: whether it has begun, and not too much of it at once.
+//! The meter of the bytes that a connection reads: whether its HTTP has begun, and how much one poll may read.
 
 use std::io;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use crate::grpc::{Charge, Holder, Peer};
 /// The bytes that begin every HTTP/2 connection (RFC 9113, section 3.4). No request of HTTP/1.1 is shorter.
 const PREFACE_BYTES: usize = 24;
 
-/// How many bytes one connection may have read before the others get their turn. A client that sends frames without a
+/// The most bytes that one poll of a connection may read before other connections are polled. A client that sends frames without a
 /// pause would keep a thread for as long as it takes to read what is there.
-const TURN_BYTES: usize = 32 * 1024;
+const POLL_BYTES: usize = 32 * 1024;
 
-/// Writing to a stream that only looks at what is read.
+/// Implements `AsyncWrite` for a stream that only looks at what is read, by passing writes through.
 macro_rules! writes_pass_through {
     ($stream:ident) => {
         impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for $stream<S> {
@@ -60,38 +60,51 @@ macro_rules! writes_pass_through {
 }
 pub(super) use writes_pass_through;
 
-/// A stream that counts what it reads.
-pub struct Listening<S> {
+/// A stream whose reads a [`ReadMeter`] counts and bounds.
+pub struct MeteredStream<S> {
     stream: S,
-    spoken: Spoken,
+    meter: ReadMeter,
     unanswered: Option<Unanswered>,
 }
 
-/// How much a client has said.
+/// The meter of the bytes that one connection has read, shared by its stream and whoever polls it.
 #[derive(Debug, Clone, Default)]
-pub struct Spoken(Arc<Counts>);
+pub struct ReadMeter(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
     all: AtomicUsize,
-    /// Since the connection was last polled.
-    turn: AtomicUsize,
+    /// The bytes read since the connection was last polled.
+    since_poll: AtomicUsize,
 }
 
-impl Spoken {
-    /// Whether the beginning of HTTP/2 is here.
-    pub fn is_begun(&self) -> bool {
-        self.0.all.load(Ordering::Relaxed) >= PREFACE_BYTES
+impl ReadMeter {
+    /// Whether the connection preface has been read.
+    pub fn preface(&self) -> Preface {
+        if self.0.all.load(Ordering::Relaxed) >= PREFACE_BYTES {
+            Preface::Read
+        } else {
+            Preface::Awaited
+        }
     }
 
-    /// Lets as much be read again as a connection may in one poll. What it reads beyond that waits for the next, however
-    /// often it asks: all that was read is decoded at once.
-    pub fn begin_turn(&self) {
-        self.0.turn.store(0, Ordering::Relaxed);
+    /// Begins a poll of the connection, which may read its share anew. A read beyond the share waits for the next poll, however
+    /// often it is tried: all that was read is decoded at once.
+    pub fn begin_poll(&self) {
+        self.0.since_poll.store(0, Ordering::Relaxed);
     }
 }
 
-/// What was read of requests that are not answered, where a connection has one at a time (HTTP/1.1).
+/// Whether a client has sent the bytes that begin HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preface {
+    /// Not all of them are here.
+    Awaited,
+    /// They are here.
+    Read,
+}
+
+/// The charge for what was read of requests that are not answered, where a connection has one at a time (HTTP/1.1).
 pub struct Unanswered {
     peer: Arc<Peer>,
     charge: Option<Charge>,
@@ -100,7 +113,7 @@ pub struct Unanswered {
 }
 
 impl Unanswered {
-    /// What is read from a peer.
+    /// The charge for what is read from this peer: nothing so far.
     pub fn from(peer: Arc<Peer>) -> Self {
         Self {
             peer,
@@ -126,37 +139,37 @@ impl Unanswered {
     }
 }
 
-impl<S> Listening<S> {
-    /// Counts what is read from a stream; `unanswered` is charged with it.
-    pub fn to(stream: S, unanswered: Option<Unanswered>) -> (Self, Spoken) {
-        let spoken = Spoken::default();
-        let listening = Self {
+impl<S> MeteredStream<S> {
+    /// A stream that counts what is read, and its meter; `unanswered` is charged with what is read.
+    pub fn to(stream: S, unanswered: Option<Unanswered>) -> (Self, ReadMeter) {
+        let meter = ReadMeter::default();
+        let metered = Self {
             stream,
-            spoken: spoken.clone(),
+            meter: meter.clone(),
             unanswered,
         };
-        (listening, spoken)
+        (metered, meter)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let counts = Arc::clone(&self.spoken.0);
-        if counts.turn.load(Ordering::Relaxed) >= TURN_BYTES {
+        let counts = Arc::clone(&self.meter.0);
+        if counts.since_poll.load(Ordering::Relaxed) >= POLL_BYTES {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let count = buffer.filled().len() - before;
-        if !self.spoken.is_begun() {
+        if self.meter.preface() == Preface::Awaited {
             counts.all.fetch_add(count, Ordering::Relaxed);
         }
-        counts.turn.fetch_add(count, Ordering::Relaxed);
+        counts.since_poll.fetch_add(count, Ordering::Relaxed);
         if count > 0
             && let Some(unanswered) = &mut self.unanswered
         {
@@ -166,4 +179,4 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
     }
 }
 
-writes_pass_through!(Listening);
+writes_pass_through!(MeteredStream);
