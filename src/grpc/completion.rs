@@ -1,21 +1,21 @@
-//! Statuses that the libraries below made, in the contract's words.
+//! The completion of statuses that libraries made, in the contract's words.
 
 use http::Response;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::context::RequestContext;
-use super::services::service_of;
-use super::{TAG_SERVICE, status};
+use super::services::ServiceKind;
+use super::status;
+use super::underway::Underway;
 use crate::domain::{Error, Fault, FaultCode};
 
 const MESSAGE_HEADER: &str = "grpc-message";
-/// What is said of bytes that are not the request message, before why.
+/// The beginning of the message about bytes that are not the request message; why comes after it.
 pub const NOT_ONE_MESSAGE: &str = "not one message of the method's request type";
 const STATUS_DETAILS_HEADER: &str = "grpc-status-details-bin";
 
-/// Gives a status that the libraries below made what all of ours have.
-pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &str) {
+/// Gives a status that a library made the details that all of the service's own have.
+pub fn complete(response: &mut Response<Body>, underway: &Underway) {
     let headers = response.headers();
     let Some(found) = status::failure_in(headers) else {
         return;
@@ -23,9 +23,9 @@ pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &
     if headers.contains_key(STATUS_DETAILS_HEADER) {
         return;
     }
-    let completed = match library_error(&found, context, path) {
-        Some(error) => status::from_error(&error, context.id()),
-        None => status::with_request_info(&found, context.id()),
+    let completed = match library_error(&found, underway) {
+        Some(error) => status::from_error(&error, underway.answer_id()),
+        None => status::with_request_info(&found, underway.answer_id()),
     };
     let (mut parts, _) = std::mem::take(response).into_parts();
     // What else the library says stays, such as the encodings that it takes.
@@ -41,15 +41,15 @@ pub fn complete(response: &mut Response<Body>, context: &RequestContext, path: &
     }
 }
 
-/// What a status that tonic made for the tag service, or for no service, means in the contract's words.
-fn library_error(found: &Status, context: &RequestContext, path: &str) -> Option<Error> {
+/// The error that a status of tonic's means in the contract's words, where it is about the tag service or no service.
+fn library_error(found: &Status, underway: &Underway) -> Option<Error> {
     if found.code() == Code::Unimplemented {
         return Some(match found.message() {
-            "" => Error::UnknownMethod(path.to_owned()),
+            "" => Error::UnknownMethod(underway.path.clone()),
             message => Error::UnsupportedEncoding(message.to_owned()),
         });
     }
-    if service_of(path) != TAG_SERVICE || context.was_entered() {
+    if underway.service != ServiceKind::Tags || underway.progress.stage().is_decoded() {
         return None;
     }
     match found.code() {

@@ -4,7 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::Response;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -19,14 +22,38 @@ type Guards = (Option<InFlightGuard>, PeerGuard);
 
 /// A body, and its first frame where that is known already and charged.
 pub(super) struct FirstFrame {
-    pub first: Option<Result<Frame<Bytes>, Status>>,
-    pub body: Body,
+    first: Option<Result<Frame<Bytes>, Status>>,
+    body: Body,
+}
+
+impl FirstFrame {
+    /// A body of which no frame is known yet.
+    pub(super) fn unknown(body: Body) -> Self {
+        Self { first: None, body }
+    }
+
+    /// An answer with its first frame, if that is ready: an answer of one message waits for its client as the bytes that
+    /// it is, which are charged.
+    ///
+    /// # Errors
+    /// [`OverBudget`].
+    pub(super) fn of(response: Response<Body>, held: &Held) -> Result<Response<Self>, OverBudget> {
+        let (parts, mut body) = response.into_parts();
+        let first = body.frame().now_or_never().flatten();
+        let first = match first.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => Some(Ok(Frame::data(held.keep(data)?))),
+            Some(Ok(Err(frame))) => Some(Ok(frame)),
+            Some(Err(status)) => Some(Err(status)),
+            None => None,
+        };
+        Ok(Response::from_parts(parts, Self { first, body }))
+    }
 }
 
 /// A body that keeps its request counted until it is sent or given up.
 pub(super) struct CountedBody {
     body: FirstFrame,
-    /// Its end is in the trailers, unless the headers have had it.
+    /// The call, whose end is in the trailers unless the headers have had it.
     call: Call,
     held: Held,
     _guards: Guards,

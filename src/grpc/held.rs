@@ -8,9 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::budget::{Charge, OverBudget};
-use super::peer::PeerCount;
+use super::budget::{Charge, Holder, OverBudget};
+use super::peer::{Peer, PeerCount};
 use crate::domain::RequestId;
+use crate::telemetry::metrics::Kind;
+
+/// What a request takes beside its message and its answer, in bytes: an estimate of the stream of HTTP/2, the futures, and
+/// what is known of the request.
+const REQUEST_BYTES: usize = 4 * 1024;
+/// What a request takes whose messages go both ways, in bytes, with what its client may send ahead.
+const STREAM_BYTES: usize = 256 * 1024;
 
 /// What a request holds, shared by all that may outlive the others.
 #[derive(Debug, Clone)]
@@ -25,9 +32,21 @@ enum Inner {
 }
 
 impl Held {
-    /// What a request holds that is charged.
-    pub fn charged(charge: Charge, stranger: Option<PeerCount>) -> Self {
-        Self(Arc::new(Inner::Charged(charge, stranger)))
+    /// What a request of this kind holds for whom it was checked to be, if it was: whoever is refused at once waits for
+    /// nothing, and holds what its answer takes. `None` where there is no budget for it.
+    pub fn for_request(peer: &Arc<Peer>, holder: Option<Holder>, kind: Kind) -> Option<Self> {
+        let bytes = match kind {
+            Kind::BidiStream if holder.is_some() => STREAM_BYTES,
+            _ => REQUEST_BYTES,
+        };
+        let charge = peer
+            .charge(holder.unwrap_or(Holder::Stranger), bytes)
+            .ok()?;
+        let stranger = match holder {
+            Some(Holder::Stranger) => Some(peer.enter_stranger()?),
+            Some(Holder::Caller) | None => None,
+        };
+        Some(Self(Arc::new(Inner::Charged(charge, stranger))))
     }
 
     /// What a refusal holds.

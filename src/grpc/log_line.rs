@@ -1,4 +1,4 @@
-//! One line in the log for each request, and the end of its span.
+//! The line that each request has in the log, and the end of its span.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,43 +6,37 @@ use std::time::Instant;
 use http::HeaderMap;
 use tonic::{Code, Status};
 
-use super::context::{Asked, RequestContext};
+use super::services::ServiceKind;
 use super::status;
-use crate::domain::{AccountId, Changed, ClientRequestId, RequestId};
+use super::underway::Underway;
+use crate::domain::{AccountId, Call, ClientRequestId};
 use crate::telemetry::SECURITY;
 use crate::telemetry::trace::CallSpan;
 
 /// The line that each request has in the log; of health and reflection only where debug lines are wanted.
 pub struct LogLine {
-    context: Arc<RequestContext>,
-    path: String,
-    is_tag_request: bool,
-    call: CallSpan,
+    underway: Arc<Underway>,
+    call: Option<Arc<Call>>,
+    span: CallSpan,
     started: Instant,
     is_written: bool,
 }
 
 impl LogLine {
-    /// Starts the clock of a request.
+    /// The line of a request that has begun at `started`, by this caller if that is known.
     pub fn start(
-        context: Arc<RequestContext>,
-        path: String,
-        is_tag_request: bool,
-        call: CallSpan,
+        underway: Arc<Underway>,
+        call: Option<Arc<Call>>,
+        span: CallSpan,
+        started: Instant,
     ) -> Self {
         Self {
-            context,
-            path,
-            is_tag_request,
+            underway,
             call,
-            started: Instant::now(),
+            span,
+            started,
             is_written: false,
         }
-    }
-
-    /// The path of the request.
-    pub fn path(&self) -> &str {
-        &self.path
     }
 
     /// Writes the line of a request that is answered with these headers.
@@ -54,24 +48,27 @@ impl LogLine {
 
     fn write(&mut self, code: Code, error: &str) {
         self.is_written = true;
-        let Asked { resources, tags } = self.context.asked();
-        let Changed { tags: affected, .. } = self.context.changed();
+        let (underway, stage) = (&self.underway, self.underway.progress.stage());
+        let asked = stage.asked();
+        let affected = stage.changed().map_or(Some(0), |changed| changed.tags);
+        let adopted_id = stage.adopted_id();
         let elapsed = self.started.elapsed().as_micros();
-        self.call.finish(status::code_name(code), is_failure(code));
+        self.span.finish(status::code_name(code), is_failure(code));
         macro_rules! line {
             ($level:ident, $target:expr) => {
                 tracing::$level!(
                     target: $target,
-                    request_id = self.context.id().as_str(),
-                    first_request_id = self.context.first_id().map(RequestId::as_str),
-                    client_request_id = self.context.client_id().map(ClientRequestId::as_str),
-                    trace_id = self.call.trace_id(),
-                    method = self.path,
+                    request_id = adopted_id.unwrap_or(underway.id).as_str(),
+                    // The RequestId of lines from before the answer, where the answer has another.
+                    first_request_id = adopted_id.map(|_| underway.id.as_str()),
+                    client_request_id = underway.client_id.as_ref().map(ClientRequestId::as_str),
+                    trace_id = self.span.trace_id(),
+                    method = underway.path,
                     code = status::code_name(code),
-                    caller = self.context.caller(),
-                    account = self.context.account().map_or("", AccountId::as_str),
-                    resources,
-                    tags,
+                    caller = self.call.as_ref().map_or("", |call| call.caller.as_str()),
+                    account = stage.account().map_or("", AccountId::as_str),
+                    resources = asked.map_or(0, |asked| asked.resources),
+                    tags = asked.map_or(0, |asked| asked.tags),
                     affected,
                     duration_us = u64::try_from(elapsed).unwrap_or(u64::MAX),
                     error,
@@ -81,9 +78,9 @@ impl LogLine {
         }
         match code {
             Code::Unauthenticated | Code::PermissionDenied => line!(warn, SECURITY),
-            _ if !self.is_tag_request => line!(debug, module_path!()),
+            _ if underway.service != ServiceKind::Tags => line!(debug, module_path!()),
             // Broken frames of the caller's: the method was not reached.
-            Code::Internal if !self.context.was_entered() => line!(info, module_path!()),
+            Code::Internal if !stage.is_decoded() => line!(info, module_path!()),
             Code::Internal | Code::Unknown | Code::DataLoss => line!(error, module_path!()),
             Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
                 line!(warn, module_path!());

@@ -14,9 +14,9 @@ use crate::domain::Caller;
 /// The other end of a connection.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its address.
+    /// The address of the other end.
     pub address: IpAddr,
-    /// Whether it speaks TLS.
+    /// Whether the connection has TLS.
     pub secure: bool,
     certificate: OnceLock<Result<Caller, CertificateError>>,
     is_identified: AtomicBool,
@@ -28,7 +28,7 @@ pub struct Peer {
     reason: OnceLock<&'static str>,
     connected: Instant,
     streams: Running,
-    tag_requests: Running,
+    bounded: Running,
 }
 
 /// How many requests a connection may have open at a time that are of nobody who is identified, or ask for health.
@@ -36,7 +36,16 @@ const MOST_STRANGERS: usize = 32;
 /// How many refusals for want of budget a connection may leave untaken: they are what it costs then.
 const MOST_REFUSALS: usize = 64;
 
-/// How many are running, and when the last one ended or the first one began: milliseconds after the connection.
+/// How long a request may stay open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Term {
+    /// Until it is answered, which takes bounded time: a request of the tag service.
+    Bounded,
+    /// As long as its client likes: a watch, or a request that is still read.
+    Open,
+}
+
+/// How many requests are running, and when the last one ended or the first one began: milliseconds after the connection.
 #[derive(Debug, Default)]
 struct Running {
     count: AtomicUsize,
@@ -60,11 +69,11 @@ impl Peer {
             reason: OnceLock::new(),
             connected: Instant::now(),
             streams: Running::default(),
-            tag_requests: Running::default(),
+            bounded: Running::default(),
         }
     }
 
-    /// Says whom the certificate names that it has shown, or why that is nobody.
+    /// Sets whom the certificate of the handshake names, or why that is nobody.
     pub fn show(&self, certificate: Result<Caller, CertificateError>) {
         if certificate.is_ok() {
             self.identify();
@@ -73,19 +82,19 @@ impl Peer {
         let _ = self.certificate.set(certificate);
     }
 
-    /// Whom its certificate names, or why that is nobody.
+    /// The caller that the peer's certificate names, or why that is nobody.
     pub fn certificate(&self) -> &Result<Caller, CertificateError> {
         const NOT_SHOWN: &Result<Caller, CertificateError> = &Err(CertificateError::NotShown);
         self.certificate.get().unwrap_or(NOT_SHOWN)
     }
 
-    /// Says that it has shown who it is, by whatever.
+    /// Marks the peer as one that has shown who it is, by whatever.
     pub fn identify(&self) {
         self.is_identified.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nothing is lost for anybody who is known when it goes: it has no request but for health, and has never shown
-    /// who it is.
+    /// Whether the peer has no request but for health and has never shown who it is: nobody who is known loses anything
+    /// when it goes.
     #[must_use]
     pub fn is_idle_stranger(&self) -> bool {
         let strangers = self.strangers.load(Ordering::Relaxed);
@@ -93,15 +102,15 @@ impl Peer {
             && self.streams.count.load(Ordering::Acquire) <= strangers
     }
 
-    /// Takes bytes of the budget for something that is held for a request of it.
+    /// Takes bytes of the budget for something that is held for a request of the peer.
     ///
     /// # Errors
-    /// [`OverBudget`] where it would hold more than its part.
+    /// [`OverBudget`] where the peer would hold more than its part.
     pub fn charge(&self, holder: Holder, bytes: usize) -> Result<Charge, OverBudget> {
         self.holdings.charge(holder, bytes)
     }
 
-    /// Counts a request of nobody who is identified, until the guard goes; none where there are too many.
+    /// Counts a request of nobody who is identified, until the guard goes. `None` where there are too many.
     #[must_use]
     pub fn enter_stranger(self: &Arc<Self>) -> Option<PeerCount> {
         let guard = PeerCount::of(self, |peer| &peer.strangers);
@@ -117,52 +126,52 @@ impl Peer {
         guard
     }
 
-    /// How many of its requests have ended.
+    /// How many requests of the peer have ended.
     #[must_use]
     pub fn answered(&self) -> usize {
         self.answered.load(Ordering::Acquire)
     }
 
-    /// Has it closed, since another needs its slot.
+    /// Has the connection closed, since another needs its slot.
     pub fn evict(&self) {
         self.end("its slot is needed");
     }
 
-    /// Has it closed.
+    /// Has the connection closed.
     fn end(&self, reason: &'static str) {
         let _ = self.reason.set(reason);
         self.ended.cancel();
     }
 
-    /// Whether it has to go.
+    /// Whether the connection has to close.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
 
-    /// Waits until it has to go, and says why.
+    /// Waits until the connection has to close, and says why.
     pub async fn ended(&self) -> &'static str {
         self.ended.cancelled().await;
         self.reason.get().copied().unwrap_or_default()
     }
 
-    /// When it connected.
+    /// When the peer connected.
     #[must_use]
     pub fn connected(&self) -> Instant {
         self.connected
     }
 
-    /// Since when it has had no request open, if it has none.
+    /// Since when the peer has had no request open, if it has none.
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
         (self.streams.count.load(Ordering::Acquire) == 0).then(|| self.at(&self.streams))
     }
 
-    /// Since when none of its tag requests has ended, its answer sent, if it has any. A request is answered in bounded
-    /// time, so a peer that is here for longer does not take its answers.
+    /// Since when none of its requests with a [bounded term](Term::Bounded) has ended, its answer sent, if it has any. A peer
+    /// with one that is open for longer does not take its answers.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Instant> {
-        (self.tag_requests.count.load(Ordering::Acquire) > 0).then(|| self.at(&self.tag_requests))
+        (self.bounded.count.load(Ordering::Acquire) > 0).then(|| self.at(&self.bounded))
     }
 
     fn at(&self, running: &Running) -> Instant {
@@ -170,14 +179,14 @@ impl Peer {
     }
 
     /// Counts a request, until the guard goes.
-    pub(crate) fn enter(self: &Arc<Self>, is_tag_request: bool) -> PeerGuard {
+    pub(crate) fn enter(self: &Arc<Self>, term: Term) -> PeerGuard {
         self.streams.count.fetch_add(1, Ordering::AcqRel);
-        if is_tag_request && self.tag_requests.count.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.tag_requests.moved.store(self.now(), Ordering::Release);
+        if term == Term::Bounded && self.bounded.count.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.bounded.moved.store(self.now(), Ordering::Release);
         }
         PeerGuard {
             peer: Arc::clone(self),
-            is_tag_request,
+            term,
         }
     }
 
@@ -186,25 +195,24 @@ impl Peer {
     }
 }
 
+/// Counts a request of a peer, until it goes.
 pub(crate) struct PeerGuard {
     peer: Arc<Peer>,
-    is_tag_request: bool,
+    term: Term,
 }
 
 impl Drop for PeerGuard {
     fn drop(&mut self) {
         let Peer {
-            streams,
-            tag_requests,
-            ..
+            streams, bounded, ..
         } = &*self.peer;
         let now = self.peer.now();
         self.peer.answered.fetch_add(1, Ordering::AcqRel);
         streams.moved.store(now, Ordering::Release);
         streams.count.fetch_sub(1, Ordering::AcqRel);
-        if self.is_tag_request {
-            tag_requests.moved.store(now, Ordering::Release);
-            tag_requests.count.fetch_sub(1, Ordering::AcqRel);
+        if self.term == Term::Bounded {
+            bounded.moved.store(now, Ordering::Release);
+            bounded.count.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }

@@ -6,10 +6,10 @@ use http::HeaderMap;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::context::RequestContext;
 use super::peer::Peer;
+use super::underway::Underway;
 use super::{TAG_SERVICE, status};
-use crate::domain::Action;
+use crate::domain::{Action, Call};
 use crate::service::{Audit, Refused};
 
 /// Where a request comes from.
@@ -28,22 +28,26 @@ impl Source {
     }
 }
 
-/// Has a request audited that is answered with these headers: whoever is nobody, and a change that is wrong or one too many.
-/// What was asked of the service, that audits by itself.
+/// Writes the line of the audit for a request that is answered with these headers, if it was refused before the service was
+/// asked: one of nobody who may call, or a change that is wrong or one too many.
 pub fn audit(
     audit: &Audit,
-    context: &RequestContext,
+    underway: &Underway,
+    call: Option<&Call>,
     source: Source,
-    path: &str,
     headers: &HeaderMap,
 ) {
-    if !audit.is_kept() || context.was_asked() {
+    if !audit.is_kept() {
+        return;
+    }
+    let stage = underway.progress.stage();
+    if stage.asked().is_some() {
         return;
     }
     let Some(failure) = status::failure_in(headers) else {
         return;
     };
-    let action = action(path);
+    let action = action(&underway.path);
     if failure.code() != Code::Unauthenticated && !action.is_some_and(Action::changes) {
         return;
     }
@@ -52,17 +56,17 @@ pub fn audit(
         .error_info()
         .and_then(|info| info.metadata.get("code"));
     audit.refused(&Refused {
-        request_id: context.id(),
-        caller: context.call().map(|call| &call.caller),
+        request_id: underway.id,
+        caller: call.map(|call| &call.caller),
         source_ip: source.address,
         secure_transport: source.is_secure,
-        account: context.account(),
+        account: stage.account(),
         action,
         code: code.map_or_else(|| status::code_name(failure.code()), String::as_str),
     });
 }
 
-/// What a method does.
+/// The action of the method in a path, where it is one of the tag service.
 fn action(path: &str) -> Option<Action> {
     let method = path.strip_prefix('/')?.strip_prefix(TAG_SERVICE)?;
     let method = method.strip_prefix('/')?;

@@ -11,10 +11,33 @@ use tonic::service::Routes;
 use tower::{Service as _, ServiceExt as _};
 
 use super::proto::tag_service_server::{TagService, TagServiceServer};
+use super::{HEALTH_SERVICE, TAG_SERVICE};
 use crate::telemetry::metrics::{self, Kind};
 
 /// An answer that is on its way.
 pub(super) type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+/// The services that are treated differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServiceKind {
+    /// The tag service.
+    Tags,
+    /// The health service.
+    Health,
+    /// Any other, and what is no service.
+    Other,
+}
+
+impl ServiceKind {
+    /// The kind of the service in the path of a request.
+    pub(super) fn of(path: &str) -> Self {
+        match service_of(path) {
+            TAG_SERVICE => Self::Tags,
+            HEALTH_SERVICE => Self::Health,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// The tag service, where there is one, and all others. Its requests are most of all, and looking for them among the others
 /// would be a fifth of what their messages cost.
@@ -25,14 +48,14 @@ pub struct Services {
 }
 
 impl Services {
-    /// Without the tag service.
+    /// These services, without the tag service.
     #[must_use]
     pub fn new(others: Routes) -> Self {
         let others = others.prepare();
         Self { tags: None, others }
     }
 
-    /// With the tag service.
+    /// These services and the tag service.
     #[must_use]
     pub fn with_tags<T: TagService>(self, tags: TagServiceServer<T>) -> Self {
         Self {
@@ -41,17 +64,18 @@ impl Services {
         }
     }
 
-    /// The kind of the method that a path names here.
-    pub(super) fn kind_of(&self, path: &str, is_tag_request: bool) -> Kind {
-        if is_tag_request && self.tags.is_none() {
+    /// The kind of the method that a path names, among these services.
+    pub(super) fn kind_of(&self, path: &str, service: ServiceKind) -> Kind {
+        if service == ServiceKind::Tags && self.tags.is_none() {
             return Kind::Unknown;
         }
         metrics::kind_of(path)
     }
 
-    pub(super) fn call(&self, request: Request<Body>, is_tag_request: bool) -> Answer {
+    /// Calls the method that the request names.
+    pub(super) fn call(&self, request: Request<Body>, service: ServiceKind) -> Answer {
         match &self.tags {
-            Some(tags) if is_tag_request => tags(request),
+            Some(tags) if service == ServiceKind::Tags => tags(request),
             _ => Box::pin(self.others.clone().oneshot(request)),
         }
     }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::context::{Asked, RequestContext};
 use super::in_flight::InFlightGuard;
+use super::progress::{Asked, Effect, HandedCall, Progress};
 use super::{Admission, page_token, parse, proto, status};
 use crate::domain::{
-    AccountId, Call, Changed, Error, Fault, ListedTag, RESOURCE_TYPE_USER, TagPage, TagSelection,
-    Targets,
+    AccountId, Call, Changed, Error, Fault, ListedTag, RESOURCE_TYPE_USER, TagSelection, Targets,
 };
 use crate::service::TagService;
 use crate::store::Store;
@@ -41,50 +40,37 @@ impl<S: Store> GrpcTagService<S> {
         request: Request<T>,
         parse: impl FnOnce(T, Result<AccountId, Fault>) -> Result<C, Vec<Fault>>,
     ) -> Result<Begun<C>, Status> {
-        let context = context(&request)?;
-        let admitted = self.admission.enter(&call(&context)?.caller);
-        let admitted = admitted.map_err(|error| status::from_error(&error, context.id()))?;
+        let HandedCall { call, progress } = handed(&request)?;
+        progress.decode(None);
+        let admitted = self.admission.enter(&call.caller);
+        let admitted = admitted.map_err(|error| status::from_error(&error, call.request_id))?;
         let account = parse::account(request.metadata(), self.default_account.as_ref());
-        context.name_account(&account);
+        progress.decode(account.as_ref().ok().cloned());
         let command = trace::parse().in_scope(|| parse(request.into_inner(), account));
-        let command = command.map_err(|faults| refuse(&context, &Error::Invalid(faults)))?;
+        let invalid = |faults| status::from_error(&Error::Invalid(faults), call.request_id);
         Ok(Begun {
-            context,
+            command: Arc::new(command.map_err(invalid)?),
+            call,
+            progress,
             admitted,
-            command: Arc::new(command),
         })
     }
 }
 
 /// A request that was let in.
 struct Begun<C> {
-    context: Arc<RequestContext>,
+    command: Arc<C>,
+    call: Arc<Call>,
+    progress: Arc<Progress>,
     /// Held until the answer is ready.
     admitted: InFlightGuard,
-    command: Arc<C>,
 }
 
-/// Who calls.
-fn call(context: &RequestContext) -> Result<&Call, Status> {
-    let call = context.call();
+/// The call that the handler around the service has put into the request.
+fn handed<T>(request: &Request<T>) -> Result<HandedCall, Status> {
+    let handed = request.extensions().get::<HandedCall>().cloned();
     // Only a service that is not behind the handler has none.
-    call.ok_or_else(|| Status::internal("the request has no caller"))
-}
-
-/// What the handler around the service has put into the request.
-fn context<T>(request: &Request<T>) -> Result<Arc<RequestContext>, Status> {
-    let context = request.extensions().get::<Arc<RequestContext>>().cloned();
-    // Only a service that is not behind the handler has none.
-    let context = context.ok_or_else(|| Status::internal("the request has no context"))?;
-    context.enter();
-    Ok(context)
-}
-
-fn asked(targets: &Targets, tags: usize) -> Asked {
-    Asked {
-        resources: targets.count(),
-        tags,
-    }
+    handed.ok_or_else(|| Status::internal("the request has no caller"))
 }
 
 #[tonic::async_trait]
@@ -94,17 +80,27 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::UntagResourcesRequest>,
     ) -> Result<Response<proto::UntagResourcesResponse>, Status> {
         let Begun {
-            context,
-            admitted: _admitted,
             command,
+            call,
+            progress,
+            admitted: _admitted,
         } = self.begin(request, parse::untag)?;
-        let keys = match &command.selection {
-            TagSelection::All => 0,
-            TagSelection::Keys(keys) => keys.len(),
-        };
-        context.ask(asked(&command.targets, keys), !command.validate_only);
-        let result = self.service.untag(call(&context)?, command).await;
-        let request_id = answer(&context, result)?;
+        progress.ask(Asked {
+            account: command.account.clone(),
+            resources: command.targets.count(),
+            tags: match &command.selection {
+                TagSelection::All => 0,
+                TagSelection::Keys(keys) => keys.len(),
+            },
+            effect: if command.validate_only {
+                Effect::Reads
+            } else {
+                Effect::Changes
+            },
+        });
+        let changed = self.service.untag(&call, command).await;
+        let changed = changed.map_err(|error| failed(&call, &progress, &error))?;
+        let request_id = answered(&call, &progress, changed);
         Ok(Response::new(proto::UntagResourcesResponse { request_id }))
     }
 
@@ -113,13 +109,20 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::TagResourcesRequest>,
     ) -> Result<Response<proto::TagResourcesResponse>, Status> {
         let Begun {
-            context,
-            admitted: _admitted,
             command,
+            call,
+            progress,
+            admitted: _admitted,
         } = self.begin(request, parse::tag)?;
-        context.ask(asked(&command.targets, command.tags.len()), true);
-        let result = self.service.tag(call(&context)?, command).await;
-        let request_id = answer(&context, result)?;
+        progress.ask(Asked {
+            account: command.account.clone(),
+            resources: command.targets.count(),
+            tags: command.tags.len(),
+            effect: Effect::Changes,
+        });
+        let changed = self.service.tag(&call, command).await;
+        let changed = changed.map_err(|error| failed(&call, &progress, &error))?;
+        let request_id = answered(&call, &progress, changed);
         Ok(Response::new(proto::TagResourcesResponse { request_id }))
     }
 
@@ -128,42 +131,48 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::ListTagResourcesRequest>,
     ) -> Result<Response<proto::ListTagResourcesResponse>, Status> {
         let Begun {
-            context,
-            admitted: _admitted,
             command: query,
+            call,
+            progress,
+            admitted: _admitted,
         } = self.begin(request, parse::list)?;
-        let asked = Asked {
+        progress.ask(Asked {
+            account: query.account.clone(),
             resources: query.targets.as_ref().map_or(0, Targets::count),
             tags: query.filters.len(),
+            effect: Effect::Reads,
+        });
+        let page = self.service.list(&call, Arc::clone(&query)).await;
+        let page = page.map_err(|error| failed(&call, &progress, &error))?;
+        let listed = Changed {
+            request_id: page.request_id,
+            ..Changed::count(0, page.tags.len())
         };
-        context.ask(asked, false);
-        let page = self.service.list(call(&context)?, Arc::clone(&query)).await;
-        let TagPage {
-            tags,
-            next,
-            request_id,
-        } = page.map_err(|error| refuse(&context, &error))?;
-        context.adopt(request_id);
-        context.finish(Changed::count(0, tags.len()));
+        let request_id = answered(&call, &progress, listed);
         Ok(Response::new(proto::ListTagResourcesResponse {
-            request_id: context.id().to_string(),
-            next_token: next.map_or_else(String::new, |next| page_token::write(&next, &query)),
-            tag_resources: tags.into_iter().map(tag_resource).collect(),
+            request_id,
+            next_token: page
+                .next
+                .map_or_else(String::new, |next| page_token::write(&next, &query)),
+            tag_resources: page.tags.into_iter().map(tag_resource).collect(),
         }))
     }
 }
 
-/// The RequestId to answer with, or the status.
-fn answer(context: &RequestContext, result: Result<Changed, Error>) -> Result<String, Status> {
-    let changed = result.map_err(|error| refuse(context, &error))?;
-    context.adopt(changed.request_id);
-    context.finish(changed);
-    Ok(context.id().to_string())
+/// Records what the service has answered, and returns the RequestId to answer with.
+fn answered(call: &Call, progress: &Progress, changed: Changed) -> String {
+    progress.answer(changed);
+    changed.request_id.unwrap_or(call.request_id).to_string()
 }
 
-fn refuse(context: &RequestContext, error: &Error) -> Status {
-    context.adopt(error.request_id());
-    status::from_error(error, context.id())
+/// Records that the service has refused, and returns the status to answer with.
+fn failed(call: &Call, progress: &Progress, error: &Error) -> Status {
+    let request_id = error.request_id();
+    progress.answer(Changed {
+        request_id,
+        ..Changed::count(0, 0)
+    });
+    status::from_error(error, request_id.unwrap_or(call.request_id))
 }
 
 fn tag_resource(

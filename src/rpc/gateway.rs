@@ -19,7 +19,7 @@ use super::reply::reply;
 use super::request::{Request as Whole, shown};
 use super::stop::Stop;
 use crate::domain::{ClientRequestId, RequestId, shortened};
-use crate::grpc::{Handler, Peer, client_request_id, return_client_request_id};
+use crate::grpc::{Handler, Peer, Term, client_request_id, return_client_request_id};
 use crate::service::{Audit, Refused};
 use crate::telemetry::SECURITY;
 use crate::telemetry::metrics::metrics;
@@ -62,7 +62,7 @@ impl Gateway {
             max_body_bytes,
         } = &*self.0;
         // The connection is not idle while the request is read, and a drain waits for it.
-        let _open = peer.enter(false);
+        let _open = peer.enter(Term::Open);
         let in_flight = handler.enter();
         // Until the signature has been read, another may need its slot more.
         let unknown = peer.enter_stranger();

@@ -33,7 +33,7 @@ use super::shutdown_ping::DelayedAck;
 use super::slots::{Evicts, Slots};
 use super::streams::{StreamExecutor, WithStreams, streams};
 use crate::auth::{self, CertificateError};
-use crate::grpc::{Budget, Handler, Peer};
+use crate::grpc::{Budget, Handler, Peer, Term};
 use crate::rpc::Gateway;
 use crate::telemetry::metrics::metrics;
 
@@ -259,7 +259,7 @@ impl Common {
                 Box::pin(async move { gateway.answer(request, &peer).await })
             }
             Protocol::Admin(admin) if !admin::is_grpc(&request) => {
-                let (admin, counted) = (admin.clone(), peer.enter(false));
+                let (admin, counted) = (admin.clone(), peer.enter(Term::Open));
                 let peer = Arc::clone(peer);
                 let source = peer.address;
                 Box::pin(async move {

@@ -109,7 +109,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::grpc::Budget;
+    use crate::grpc::{Budget, Term};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -174,12 +174,12 @@ mod tests {
         let (lifetime, peer) = lifetime(0.5);
         let peer = std::sync::Arc::new(peer);
         let later = peer.connected() + 20 * SECOND;
-        let watch = peer.enter(false);
+        let watch = peer.enter(Term::Open);
         assert!(matches!(
             lifetime.check(&peer, Preface::Read, later),
             Verdict::Stay(_)
         ));
-        let _request = peer.enter(true);
+        let _request = peer.enter(Term::Bounded);
         assert!(matches!(
             lifetime.check(&peer, Preface::Read, later),
             Verdict::Cut(_)
@@ -204,7 +204,7 @@ mod tests {
         for (jitter, age) in [(0.0, 90), (1.0, 110)] {
             let (lifetime, peer) = lifetime(jitter);
             let peer = std::sync::Arc::new(peer);
-            let _watch = peer.enter(false);
+            let _watch = peer.enter(Term::Open);
             let at =
                 |seconds| lifetime.check(&peer, Preface::Read, peer.connected() + SECOND * seconds);
             assert!(matches!(at(age - 1), Verdict::Stay(_)), "{jitter}");

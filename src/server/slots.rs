@@ -119,7 +119,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::grpc::Budget;
+    use crate::grpc::{Budget, Term};
 
     fn peer(last: u8) -> Arc<Peer> {
         let address = Ipv4Addr::new(10, 0, 0, last);
@@ -135,7 +135,7 @@ mod tests {
     fn the_idle_strangers_of_the_address_with_most_go_first_and_the_oldest_of_them() {
         let slots = Slots::new(4, Evicts::IdleStrangers);
         let peers = [peer(1), peer(2), peer(2), peer(1)];
-        let busy = peers[0].enter(false);
+        let busy = peers[0].enter(Term::Open);
         let held = peers.each_ref().map(|peer| slots.enter(peer).unwrap().slot);
         let entered = slots.enter(&peer(3)).unwrap();
         assert_eq!(entered.evicted, 1);
@@ -164,7 +164,7 @@ mod tests {
         let slots = Slots::new(2, Evicts::IdleStrangers);
         let (known, busy) = (peer(1), peer(1));
         known.identify();
-        let call = busy.enter(false);
+        let call = busy.enter(Term::Open);
         let _slots = [&known, &busy].map(|peer| slots.enter(peer).unwrap().slot);
         assert!(slots.enter(&peer(2)).is_none());
         drop(call);
@@ -176,7 +176,7 @@ mod tests {
     fn a_port_for_probes_always_has_a_slot() {
         let slots = Slots::new(2, Evicts::Anybody);
         let busy = [peer(1), peer(1)];
-        let _calls = busy.each_ref().map(|peer| peer.enter(false));
+        let _calls = busy.each_ref().map(|peer| peer.enter(Term::Open));
         let _slots = busy.each_ref().map(|peer| slots.enter(peer).unwrap().slot);
         assert!(slots.enter(&peer(2)).is_some());
         assert!(busy[0].is_ended() && !busy[1].is_ended());
