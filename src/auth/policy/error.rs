@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_counted_as_serde_json_counts_them() {
+    fn positions_are_counted_as_serde_json_counts_them() {
         let text = b"{\n  \"a\": 1 x";
         let error = serde_json::from_slice::<serde_json::Value>(text).unwrap_err();
         let ours = PolicyError::behind(text, text.len(), "");

@@ -6,8 +6,6 @@
 mod action;
 mod binding;
 mod condition;
-#[cfg(test)]
-mod decisions;
 mod document;
 mod error;
 mod explanation;
@@ -16,9 +14,9 @@ mod glob;
 mod json;
 mod moment;
 mod operator;
-#[cfg(test)]
-mod refusals;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod values;
 mod warning;
 
