@@ -2,6 +2,11 @@
 //!
 //! The layers and what each may know are in ARCHITECTURE.md.
 
+#![cfg_attr(
+    test,
+    allow(clippy::too_many_lines, reason = "a test may be a long table of cases")
+)]
+
 pub mod auth;
 mod bom;
 pub mod cli;

@@ -10,13 +10,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use crate::Outcome;
 use crate::workload::Action;
 
-/// The heads of requests: what the usual clients send.
-pub struct Heads {
+/// The headers of each kind of request, as the usual clients send them.
+pub struct RequestHeaders {
     untag: Request<()>,
     list: Request<()>,
 }
 
-impl Heads {
+impl RequestHeaders {
     pub fn new(address: SocketAddr) -> Outcome<Self> {
         let head = |action: Action| {
             Request::builder()

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::Outcome;
-use crate::call::{Failure, Heads, call};
+use crate::call::{Failure, RequestHeaders, call};
 use crate::encoding::{encode, listed_keys};
 use crate::scenario::Scenario;
 use crate::server::Server;
@@ -81,7 +81,7 @@ struct Shared {
     skew: Skew,
     population: u32,
     window: Window,
-    heads: Heads,
+    headers: RequestHeaders,
     tally: Option<Arc<Tally>>,
     counts: Mutex<Counts>,
 }
@@ -107,7 +107,7 @@ pub fn run(
             skew: scenario.skew,
             population,
             window,
-            heads: Heads::new(server.address)?,
+            headers: RequestHeaders::new(server.address)?,
             tally: server.tally.clone(),
             counts: Mutex::new(Counts::new()?),
         });
@@ -192,7 +192,7 @@ async fn caller(mut client: SendRequest<Bytes>, shared: Arc<Shared>, mut rng: St
             tally.ask(&draw);
             tally.possible(draw.users[0])
         });
-        let answer = call(&mut client, shared.heads.of(action), message).await;
+        let answer = call(&mut client, shared.headers.of(action), message).await;
         let finished = Instant::now();
         let mut removed = 0;
         let answer = answer.and_then(|answer| {

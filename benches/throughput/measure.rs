@@ -78,37 +78,8 @@ pub struct Finished {
 /// Starts the servers, each on its own copy of the users, and measures them in turns.
 pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Outcome<Finished> {
     let directory = tempfile::tempdir_in(directory)?;
-    let mut servers = Vec::new();
-    for kind in &scenario.servers {
-        let tally = Tally::new(population.users, scenario.workload.lists());
-        let server = Server::start(kind, tally, population, directory.path())?;
-        let measured = Measured {
-            kind,
-            rates: Vec::new(),
-            removal_rates: Vec::new(),
-            counts: Counts::new()?,
-            server_cpu: 0.0,
-            generator_cpu: 0.0,
-            ready_after: server.ready_after,
-            idle_memory: process::memory(server.pid())?.now,
-            peak_memory: 0.0,
-        };
-        servers.push((server, measured));
-    }
-    let skew = match scenario.skew {
-        Skew::Uniform => "",
-        Skew::Zipf => " zipf",
-    };
-    let workload = format!("{}{skew}", scenario.workload.name);
-    let title = format!(
-        "{workload} {} users, {} in flight over {} connections, {} slices of {} s for each server after {} s of warm-up",
-        count(population.users),
-        scenario.in_flight,
-        scenario.connections,
-        scenario.rounds,
-        scenario.measured.as_secs(),
-        scenario.warm_up.as_secs(),
-    );
+    let mut servers = start(scenario, population, directory.path())?;
+    let (workload, title) = titles(scenario, population);
     println!("measuring {title}");
     for round in 0..scenario.rounds {
         // To and fro: a machine that slows down in a round hurts nobody more than the others.
@@ -150,6 +121,51 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
         slice: scenario.measured,
         measured,
     })
+}
+
+/// Starts the servers of a scenario, each on its own copy of the users.
+fn start(
+    scenario: &Scenario,
+    population: &Population,
+    directory: &Path,
+) -> Outcome<Vec<(Server, Measured)>> {
+    let mut servers = Vec::new();
+    for kind in &scenario.servers {
+        let tally = Tally::new(population.users, scenario.workload.lists());
+        let server = Server::start(kind, tally, population, directory)?;
+        let measured = Measured {
+            kind,
+            rates: Vec::new(),
+            removal_rates: Vec::new(),
+            counts: Counts::new()?,
+            server_cpu: 0.0,
+            generator_cpu: 0.0,
+            ready_after: server.ready_after,
+            idle_memory: process::memory(server.pid())?.now,
+            peak_memory: 0.0,
+        };
+        servers.push((server, measured));
+    }
+    Ok(servers)
+}
+
+/// The name of the workload with how its users are drawn, and the title of the measurement.
+fn titles(scenario: &Scenario, population: &Population) -> (String, String) {
+    let skew = match scenario.skew {
+        Skew::Uniform => "",
+        Skew::Zipf => " zipf",
+    };
+    let workload = format!("{}{skew}", scenario.workload.name);
+    let title = format!(
+        "{workload} {} users, {} in flight over {} connections, {} slices of {} s for each server after {} s of warm-up",
+        count(population.users),
+        scenario.in_flight,
+        scenario.connections,
+        scenario.rounds,
+        scenario.measured.as_secs(),
+        scenario.warm_up.as_secs(),
+    );
+    (workload, title)
 }
 
 /// Waits until no server has anything left to do, and what they have written is on the disk, both of which all share with the next

@@ -1,4 +1,4 @@
-//! `untag serve`.
+//! The subcommand `untag serve`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "otlp")]
 use tokio::runtime::Runtime;
 
 use super::args::ServeArguments;
@@ -33,10 +32,10 @@ const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the embedded store may take meanwhile to do what was queued, and to checkpoint its write-ahead log.
 const STORE_PATIENCE: Duration = AUDIT_PATIENCE;
 
-/// Three users of one account.
+/// The users of `--sample-data`: three of one account.
 const SAMPLE_DATA: &str = include_str!("sample-data.jsonl");
 
-/// Serves until a signal ends it. The warnings are about the settings, and go to the log.
+/// Serves until a signal ends the service. The warnings are about the settings, and go to the log.
 pub fn run(arguments: ServeArguments, warnings: &[String]) -> ExitCode {
     run_until_signal(arguments, warnings).unwrap_or_else(fail)
 }
@@ -58,30 +57,24 @@ fn run_until_signal(
     let beside = None;
     let logs = telemetry::start_logging(arguments.log_format, &arguments.log_level, beside);
     let (log_level, _logs) = logs?;
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
-    if arguments.security.has_tokens_without_tls() && !arguments.listen.ip().is_loopback() {
-        tracing::warn!(
-            "tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
-        );
-    }
+    warn(&arguments, warnings);
     let sample = sample(arguments.sample_data)?;
     let sample_account = sample.first().map(|resource| resource.account.clone());
     let default_account = arguments.default_account.clone().or(sample_account);
-    let place = Place::of(&arguments, default_account.as_ref())?;
+    let store = StoreChoice::of(&arguments, default_account.as_ref())?;
     if arguments.check {
         // How often somebody may fail counts while it serves.
         let security = arguments
             .security
             .security(demand, Audit::default(), None)?;
-        return check(security, place);
+        return check(security, store);
     }
     // Each connection takes a file descriptor, and the usual limit of 1,024 is meant for programs that use select().
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
     let (audit, audit_writer) = audit(&arguments.security)?;
+    let failure_rate = arguments.limits.failure_rate();
     let config = Config {
         listen: arguments.listen,
         listen_rpc: arguments.listen_rpc,
@@ -93,32 +86,51 @@ fn run_until_signal(
             max_message_bytes: arguments.limits.max_message_bytes(),
             reflection: !arguments.security.no_reflection,
         },
-        security: arguments
-            .security
-            .security(demand, audit, arguments.limits.failure_rate())?,
+        security: arguments.security.security(demand, audit, failure_rate)?,
         limits: arguments.limits.limits(),
         log_level,
     };
     let closing = Arc::new(OnceLock::new());
-    let ended = runtime.block_on(place.serve(sample, config, Arc::clone(&closing)));
+    let ended = runtime.block_on(store.serve(sample, config, Arc::clone(&closing)));
     #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
         traces.finish();
     }
+    finish(runtime, audit_writer, closing.get(), &ended);
+    match ended? {
+        Ended::Drained => Ok(ExitCode::SUCCESS),
+        Ended::CutShort(signal) => Ok(ExitCode::from(signal.exit_code())),
+    }
+}
+
+/// Logs what is doubtful in the settings.
+fn warn(arguments: &ServeArguments, warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if arguments.security.has_tokens_without_tls() && !arguments.listen.ip().is_loopback() {
+        tracing::warn!(
+            "tokens cross the network in plain text: give --tls-cert and --tls-key, or put TLS in front"
+        );
+    }
+}
+
+/// Waits, for bounded times, until the audit is written and the embedded store is closed.
+fn finish(
+    runtime: Runtime,
+    audit: Option<LineWriter>,
+    store: Option<&Closing>,
+    ended: &Result<Ended, String>,
+) {
     let ending = Instant::now();
     // Connections of clients that hang are not waited for.
     runtime.shutdown_background();
-    if let Some(writer) = audit_writer {
+    if let Some(writer) = audit {
         writer.finish(AUDIT_PATIENCE);
     }
     // After a second signal nothing is waited for.
-    if let (Some(closing), false) = (closing.get(), matches!(ended, Ok(Ended::CutShort(_)))) {
+    if let (Some(closing), false) = (store, matches!(ended, Ok(Ended::CutShort(_)))) {
         wait_for(closing, STORE_PATIENCE.saturating_sub(ending.elapsed()));
-    }
-    match ended {
-        Ok(Ended::Drained) => Ok(ExitCode::SUCCESS),
-        Ok(Ended::CutShort(signal)) => Ok(ExitCode::from(signal.exit_code())),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -132,26 +144,26 @@ fn wait_for(closing: &Closing, patience: Duration) {
 }
 
 /// Reads every file that the settings name, as the start of the service does.
-fn check(security: Security, place: Place) -> Result<ExitCode, Box<dyn Error>> {
+fn check(security: Security, store: StoreChoice) -> Result<ExitCode, Box<dyn Error>> {
     // What follows a file or asks a server is a task, and nothing runs on this runtime.
     let idle = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let _entered = idle.enter();
     security.start()?;
-    place.check()?;
+    store.check()?;
     println!("the settings are good");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where the tags are kept, and how that is set up.
-enum Place {
+/// The store that keeps the tags, with its options.
+enum StoreChoice {
     Sqlite(PathBuf, sqlite::Options),
     Postgres(Box<ConnectionString>, postgres::Options),
     Ims(Box<ims::Options>),
 }
 
-impl Place {
+impl StoreChoice {
     fn of(arguments: &ServeArguments, account: Option<&AccountId>) -> Result<Self, String> {
         let queue = count(arguments.queue_depth);
         let connections = usize::from(arguments.store_connections);
@@ -194,7 +206,7 @@ impl Place {
         }
     }
 
-    /// Serves it. `closing` gets the end of the embedded store.
+    /// Opens the store and serves it. `closing` gets the end of the embedded store.
     async fn serve(
         self,
         sample: Vec<Resource>,
@@ -250,7 +262,7 @@ fn traces(endpoint: Option<&http::Uri>, runtime: &Runtime) -> Result<Option<Trac
     }
 }
 
-/// Opens the store and serves it. Signals count from the beginning: a container's first process is not ended by one that it
+/// Opens a store and serves it. Signals count from the beginning: a container's first process is not ended by one that it
 /// does not listen to.
 async fn serve<S: Store>(
     config: Config,
@@ -269,7 +281,10 @@ async fn serve<S: Store>(
         .map_err(|error| error.to_string())
 }
 
-/// What callers have to show. Refuses to serve strangers by accident.
+/// The proof of identity that is demanded of callers.
+///
+/// # Errors
+/// When strangers would be served by accident.
 fn demand(arguments: &ServeArguments) -> Result<Demand, String> {
     let demand = arguments.security.demand()?;
     let listen = arguments.listen;

@@ -1,4 +1,4 @@
-//! The nonces that have been used, so that no request is taken twice.
+//! The nonces that have been used, so that no request is accepted twice.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant, SystemTime};
 /// How far the date of a request may be from now, to either side. Its nonce is remembered as long as its date is good.
 pub const TOLERANCE: Duration = Duration::from_mins(15);
 
-/// Nonces whose dates end within one such time are forgotten together.
+/// The length of a slot: nonces whose dates end within one are forgotten together.
 const SLOT_SECONDS: u64 = 60;
 
-/// How many nonces all keys may have together before those that have more than their part are refused: some 20 MiB.
-/// What the others may have then is as much again at most.
+/// How many nonces all keys may have together before keys with more than their equal part are refused: some 20 MiB. The other
+/// keys may have as many again at most.
 const CAPACITY: usize = 1_000_000;
 
-/// What became of a nonce.
+/// The result of using a nonce.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Use {
     First,
     Again,
-    /// There is no room to remember it, so that it can't be let in.
+    /// There is no memory left to remember it, so that the request can't be let in.
     Full,
 }
 
@@ -40,7 +40,7 @@ impl Moment {
     }
 }
 
-/// The nonces that each key has used. A key that uses up all the room takes none from the others.
+/// The nonces that each key has used. A key that uses up all memory for them takes none from the others.
 ///
 /// They are forgotten when their dates have ended by both clocks: by a clock that steps forward they would be forgotten too
 /// early, and be good again when it steps back.
@@ -48,29 +48,29 @@ impl Moment {
 pub struct Nonces {
     capacity: usize,
     count: usize,
-    of_keys: HashMap<String, Marks>,
-    /// Slots count from here.
+    of_keys: HashMap<String, UsedNonces>,
+    /// The instant that slots are counted from.
     started: Instant,
     /// The slot in which old nonces were last forgotten.
-    swept: u64,
+    last_forgotten: u64,
     hasher: RandomState,
 }
 
 /// The nonces of a key, as hashes, whose size no caller chooses. A hash that two nonces share refuses the second, to the
 /// one who has chosen both.
 #[derive(Debug, Default)]
-struct Marks {
+struct UsedNonces {
     count: usize,
-    /// By the slot in which their dates end.
+    /// The nonces by the slot in which their dates end.
     slots: BTreeMap<u64, Slot>,
 }
 
 /// The nonces whose dates end within one slot of the clock that nobody sets.
 #[derive(Debug)]
 struct Slot {
-    /// When the last of their dates ends by the other clock.
+    /// When the last of their dates ends, by the clock that dates are compared with.
     last_end: SystemTime,
-    marks: HashSet<u64>,
+    hashes: HashSet<u64>,
 }
 
 impl Default for Nonces {
@@ -80,14 +80,14 @@ impl Default for Nonces {
             count: 0,
             of_keys: HashMap::new(),
             started: Instant::now(),
-            swept: 0,
+            last_forgotten: 0,
             hasher: RandomState::new(),
         }
     }
 }
 
 impl Nonces {
-    /// Uses a nonce of an access key, one of so many, in a request of this date, which is good now.
+    /// Uses a nonce of one of `keys` access keys, in a request of this date, which is good now.
     pub fn enter(
         &mut self,
         access_key_id: &str,
@@ -97,43 +97,43 @@ impl Nonces {
         now: Moment,
     ) -> Use {
         self.forget(now);
-        let mark = self.hasher.hash_one(nonce);
-        let marks = self.of_keys.entry(access_key_id.to_owned()).or_default();
-        if marks.slots.values().any(|slot| slot.marks.contains(&mark)) {
+        let hash = self.hasher.hash_one(nonce);
+        let used = self.of_keys.entry(access_key_id.to_owned()).or_default();
+        if used.slots.values().any(|slot| slot.hashes.contains(&hash)) {
             return Use::Again;
         }
         let part = self.capacity / keys.max(1);
-        if self.count >= self.capacity && marks.count >= part {
+        if self.count >= self.capacity && used.count >= part {
             return Use::Full;
         }
         let end = date + TOLERANCE;
         let left = end.duration_since(now.date).unwrap_or_default();
         let slot = slot(self.started, now.instant + left);
-        let slot = marks.slots.entry(slot).or_insert_with(|| Slot {
+        let slot = used.slots.entry(slot).or_insert_with(|| Slot {
             last_end: end,
-            marks: HashSet::new(),
+            hashes: HashSet::new(),
         });
         slot.last_end = slot.last_end.max(end);
-        slot.marks.insert(mark);
-        marks.count += 1;
+        slot.hashes.insert(hash);
+        used.count += 1;
         self.count += 1;
         Use::First
     }
 
-    /// Forgets what is of no use any more: a request with such a date is refused for the date.
+    /// Forgets nonces whose dates have ended: a request with such a date is refused for the date.
     fn forget(&mut self, now: Moment) {
         let this_slot = slot(self.started, now.instant);
-        if this_slot <= self.swept {
+        if this_slot <= self.last_forgotten {
             return;
         }
-        self.swept = this_slot;
-        self.of_keys.retain(|_, marks| {
+        self.last_forgotten = this_slot;
+        self.of_keys.retain(|_, used| {
             let is_good = |end: u64, slot: &Slot| end >= this_slot || slot.last_end >= now.date;
-            marks.slots.retain(|end, slot| is_good(*end, slot));
-            marks.count = marks.slots.values().map(|slot| slot.marks.len()).sum();
-            marks.count > 0
+            used.slots.retain(|end, slot| is_good(*end, slot));
+            used.count = used.slots.values().map(|slot| slot.hashes.len()).sum();
+            used.count > 0
         });
-        self.count = self.of_keys.values().map(|marks| marks.count).sum();
+        self.count = self.of_keys.values().map(|used| used.count).sum();
     }
 }
 

@@ -22,7 +22,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::future::OptionFuture;
+use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -30,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
-use crate::grpc::{self, Handler, HandlerParts, Services, Settings};
+use crate::grpc::{self, Budget, Handler, HandlerParts, Services, Settings};
 pub use crate::reload::LoadError;
 use crate::rpc::Gateway;
 use crate::service::TagService;
@@ -218,31 +220,19 @@ fn start<S: Store>(config: Config, store: S, listeners: Listeners) -> Result<Ser
     );
     let service = TagService::new(store, authority, drain.audit.clone());
     let services = grpc::public_services(service, &settings, admission, readiness.public_health())?;
-    let handler = handlers.of(services, authenticator);
-    let budget = limits.budget();
-    let held = Arc::clone(&budget);
-    metrics().server.held_bytes.of(move || held.held());
-    let public_port = |name, listener, protocol| Port {
-        name,
-        evicts: Evicts::IdleStrangers,
-        listener,
+    let ports = PublicPorts {
+        handler: handlers.of(services, authenticator),
+        budget: public_budget(&limits),
+        tls,
+        limits,
         connections: drain.connections.clone(),
-        common: Common {
-            handler: handler.clone(),
-            budget: Arc::clone(&budget),
-            tls: tls
-                .clone()
-                .map(|config| Tls::new(config, limits.handshakes, &protocol)),
-            protocol,
-            limits: limits.clone(),
-            closing: closing.clone(),
-        },
+        closing: closing.clone(),
     };
-    let public = public_port("tags", listeners.public, Protocol::Grpc);
+    let public = ports.port("tags", listeners.public, Protocol::Grpc);
     following.push(tokio::spawn(public.serve()));
     if let Some((listener, keys)) = listeners.rpc.zip(access_keys) {
-        let gateway = Gateway::new(handler.clone(), keys, settings.max_message_bytes);
-        let rpc = public_port("rpc", listener, Protocol::Rpc(gateway));
+        let gateway = Gateway::new(ports.handler.clone(), keys, settings.max_message_bytes);
+        let rpc = ports.port("rpc", listener, Protocol::Rpc(gateway));
         following.push(tokio::spawn(rpc.serve()));
     }
     tokio::spawn(admin.serve());
@@ -273,6 +263,45 @@ impl Handlers<'_> {
             in_flight: self.drain.in_flight.clone(),
             cut_off: self.drain.cut_off.clone(),
         })
+    }
+}
+
+/// The budget of memory of the public ports, which the metrics tell of.
+fn public_budget(limits: &Limits) -> Arc<Budget> {
+    let budget = limits.budget();
+    let held = Arc::clone(&budget);
+    metrics().server.held_bytes.of(move || held.held());
+    budget
+}
+
+/// The parts that the public ports share.
+struct PublicPorts {
+    handler: Handler,
+    budget: Arc<Budget>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    limits: Limits,
+    connections: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl PublicPorts {
+    /// A port of this name, which serves this protocol.
+    fn port(&self, name: &'static str, listener: TcpListener, protocol: Protocol) -> Port {
+        let tls = self.tls.clone();
+        Port {
+            name,
+            evicts: Evicts::IdleStrangers,
+            listener,
+            connections: self.connections.clone(),
+            common: Common {
+                handler: self.handler.clone(),
+                budget: Arc::clone(&self.budget),
+                tls: tls.map(|config| Tls::new(config, self.limits.handshakes, &protocol)),
+                protocol,
+                limits: self.limits.clone(),
+                closing: self.closing.clone(),
+            },
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! Attacks write their own HTTP/2 frames. `cargo test --test attacks -- --nocapture` prints what each came to;
 //! `UNTAG_ATTACK_SECONDS` makes them longer.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,5 +1,7 @@
 //! The tests of the black box, on PostgreSQL: all but the command line, and what only the embedded store has.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
+
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/mod.rs"]

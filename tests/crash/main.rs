@@ -1,5 +1,7 @@
 //! What is answered is kept, and what is not answered is whole or absent, wherever the process dies.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

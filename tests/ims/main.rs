@@ -1,5 +1,7 @@
 //! The service in front of the cloud: another `untag` in the cloud's place, and an endpoint that misbehaves.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
+
 #[allow(dead_code, reason = "each test crate uses its own part")]
 #[path = "../security/authority.rs"]
 mod authority;

@@ -1,5 +1,6 @@
 //! What an operator sees: metrics, probes and the log level, on the admin port, and traces.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 #![allow(
     clippy::float_cmp,
     reason = "counts are whole numbers, which floats hold exactly"

@@ -1,5 +1,7 @@
 //! The service on PostgreSQL, from outside: the real binary and real servers, also when those fail.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
+
 mod batches;
 mod bulk;
 mod connections;

@@ -1,5 +1,7 @@
 //! The cloud's RPC style: the official SDKs, unmodified but for the endpoint, and requests that are signed by hand.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
+
 #[path = "../observability/http.rs"]
 mod http;
 #[path = "../support/mod.rs"]

@@ -1,5 +1,7 @@
 //! Who may call: TLS, certificates, tokens, policies and the audit, with the real binary and real clients.
 
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

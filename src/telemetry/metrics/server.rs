@@ -154,16 +154,7 @@ impl Server {
             }),
             certificate_expiry: Family::default(),
         };
-        registry.register(
-            "untag_requests_in_flight",
-            "Calls of the tag service that are carried out or answered now",
-            server.in_flight.clone(),
-        );
-        registry.register(
-            "untag_held_bytes",
-            "Memory that is held for requests and answers, of the budget for it",
-            server.held_bytes.clone(),
-        );
+        server.register_requests(registry);
         server.register_connections(registry);
         registry.register(
             "untag_reloads",
@@ -187,6 +178,19 @@ impl Server {
         );
         server.register_audit(registry);
         server
+    }
+
+    fn register_requests(&self, registry: &mut Registry) {
+        registry.register(
+            "untag_requests_in_flight",
+            "Calls of the tag service that are carried out or answered now",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "untag_held_bytes",
+            "Memory that is held for requests and answers, of the budget for it",
+            self.held_bytes.clone(),
+        );
     }
 
     fn register_connections(&self, registry: &mut Registry) {

@@ -75,32 +75,36 @@ impl Store {
             "Length of the embedded store's write-ahead log",
             store.wal_bytes.clone(),
         );
+        store.register_requests(registry);
+        store
+    }
+
+    fn register_requests(&self, registry: &mut Registry) {
         registry.register(
             "untag_store_queue_depth",
             "Requests that wait for the store or are carried out by it",
-            store.queue_depth.clone(),
+            self.queue_depth.clone(),
         );
         registry.register(
             "untag_store_queue_capacity",
             "The most requests that may wait for the store or be carried out by it",
-            store.queue_capacity.clone(),
+            self.queue_capacity.clone(),
         );
         registry.register(
             "untag_store_connections",
             "Open connections to the store, or calls to the cloud that are under way",
-            store.connections.clone(),
+            self.connections.clone(),
         );
         registry.register(
             "untag_store_connections_failed",
             "Attempts to open a connection to the database that failed",
-            store.connections_failed.clone(),
+            self.connections_failed.clone(),
         );
         registry.register(
             "untag_store_retries",
             "Statements and calls sent again, and changes of a failed shared commit committed one by one",
-            store.retries.clone(),
+            self.retries.clone(),
         );
-        store
     }
 
     /// Sets how many requests the queue takes, and the source of how many are in it: waiting for the store, or carried out by it.
