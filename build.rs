@@ -7,7 +7,7 @@ use std::{env, fs};
 use prost::Message as _;
 
 const CONTRACT: &str = "ram/tag/v1/tag_service.proto";
-/// The standard health service.
+/// The contract of the standard health service.
 const HEALTH: &str = "grpc/health/v1/health.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! What it costs to turn a message into a command: decoding it, and checking all of it.
+//! The cost of turning a message into a command: decoding it, and checking all of it.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What a decision of the policies costs, and what reading them does.
+//! The cost of a decision of the policies, and of reading them.
 
 use std::hint::black_box;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use untag::auth::{Attempt, IneffectiveDeny, PolicySet};
 use untag::domain::{AccountId, Action, Caller};
 
-/// A file with so many bindings, each of one caller in one account and with conditions; the last is the one that counts.
+/// A file with this many bindings, each of one caller in one account and with conditions; only the last one applies.
 fn file(bindings: usize) -> String {
     let policies = r#"{
         "hours": {"Version": "1", "Statement": [

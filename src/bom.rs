@@ -13,7 +13,7 @@ const OTHERS: [(&[u8], &str); 4] = [
     (b"\xfe\xff", "UTF-16"),
 ];
 
-/// A text in an encoding that is not read here, by the mark at its beginning.
+/// A text in an encoding that is not supported, by the mark at its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the text begins with the byte order mark (BOM) of {0}; save it as UTF-8")]
 pub struct OtherEncoding(&'static str);

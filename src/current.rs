@@ -1,5 +1,5 @@
-//! The request that runs now. Lines of the log name it, and what waits for something that may come later asks how much time is
-//! left, so that it gives up with a reason and not with the deadline.
+//! The request that is carried out by the current task. Lines of the log name it, and what waits for something that may
+//! come later asks how much time is left, so that it gives up with a reason and not with the deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ tokio::task_local! {
 }
 
 impl Current {
-    /// That of a request with this RequestId.
+    /// A request with this RequestId and this deadline.
     #[must_use]
     pub fn new(id: RequestId, deadline: Instant) -> Self {
         Self { id, deadline }
@@ -56,7 +56,7 @@ impl Abandoned {
         ABANDONED.scope(self, work)
     }
 
-    /// Gives the sign.
+    /// Gives the sign that the caller has gone.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -95,7 +95,7 @@ pub fn continued<F: Future>(work: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// How much time is left for the current request. Outside of one, there is no end to it.
+/// How much time is left for the current request: `Duration::MAX` outside of one.
 #[must_use]
 pub fn left() -> Duration {
     CURRENT

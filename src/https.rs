@@ -1,4 +1,4 @@
-//! HTTPS to other servers: the issuer of tokens, the cloud.
+//! The client of HTTPS for other servers: the issuer of tokens, the cloud.
 
 use std::error::Error;
 use std::io;
@@ -18,7 +18,7 @@ use crate::roots::{self, RootsError};
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A client that can't be set up. Whoever asks knows what it is for, and says so.
+/// Why a client can't be set up. Whoever asks knows what it is for, and says so.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The file with the authorities can't be read.
@@ -26,14 +26,14 @@ pub enum ClientError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: io::Error,
     },
-    /// Nobody would be believed.
-    #[error("{place} has no certificate authority to trust the server by: {problem}")]
+    /// There is no authority to trust a server by.
+    #[error("{origin} has no certificate authority to trust the server by: {problem}")]
     Authorities {
-        /// The file, or the system.
-        place: String,
+        /// The origin of the authorities: the path of the file, or the system.
+        origin: String,
         /// What is wrong.
         problem: String,
     },
@@ -53,18 +53,18 @@ impl ClientError {
             (RootsError::Empty, Some(_)) => "it holds no PEM certificate".to_owned(),
             (error, _) => error.to_string(),
         };
-        let place = file.map_or("the system".to_owned(), |path| path.display().to_string());
-        Self::Authorities { place, problem }
+        let origin = file.map_or("the system".to_owned(), |path| path.display().to_string());
+        Self::Authorities { origin, problem }
     }
 }
 
-/// An answer whose body is no use.
+/// Why the body of an answer can't be used.
 #[derive(Debug, Error)]
 pub enum BodyError {
-    /// It did not arrive.
+    /// The body did not arrive.
     #[error("{0}")]
     Lost(String),
-    /// There is more of it than there should be.
+    /// The body is longer than it may be.
     #[error("the answer has over {0} bytes")]
     TooLarge(usize),
 }
@@ -105,10 +105,10 @@ pub fn client(
     client.build().map_err(|error| failed(&error))
 }
 
-/// Reads no more of a body than it may have, whatever the server says or sends.
+/// Reads a body of at most `most` bytes, whatever the server says or sends.
 ///
 /// # Errors
-/// [`BodyError`]: it is longer, or did not arrive.
+/// [`BodyError`]: the body is longer, or did not arrive.
 pub async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, BodyError> {
     let mut body = Vec::new();
     let lost = |error: reqwest::Error| BodyError::Lost(with_causes(&error.without_url()));
@@ -121,7 +121,7 @@ pub async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, BodyEr
     Ok(body)
 }
 
-/// An error of reqwest says little; its causes say what happened.
+/// An error of reqwest in words with its causes: by itself it says little.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();

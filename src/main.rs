@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Requests allocate on one thread and are freed on another, which the system's allocator is slow at.
+/// The allocator. Requests allocate on one thread and are freed on another, which the system's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Values that come from files, and follow them when they change.
+//! Values from files, which are followed when they change.
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -28,7 +28,7 @@ pub enum LoadError {
     /// A file that can't be read.
     #[error("cannot read the {what} {}: {source}", path.display())]
     Read {
-        /// What it should hold.
+        /// What the file should hold.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum LoadError {
     Content {
         /// What the files should hold.
         what: &'static str,
-        /// Their paths.
+        /// The paths of the files.
         files: String,
         /// What is wrong.
         reason: String,
@@ -52,7 +52,7 @@ pub enum LoadError {
 pub struct Hangup(Option<Signal>);
 
 impl Hangup {
-    /// Takes SIGHUP from here on, beside whoever else does. Has to be called within a runtime.
+    /// Listens to SIGHUP from here on, beside whoever else does. Has to be called within a runtime.
     #[must_use]
     pub fn listen() -> Self {
         let listening = signal(SignalKind::hangup());
@@ -62,7 +62,7 @@ impl Hangup {
         Self(listening.ok())
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn received(&mut self) {
         let received = match &mut self.0 {
             Some(signal) => signal.recv().await,
@@ -77,8 +77,8 @@ impl Hangup {
 
 type Parse<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send>;
 
-/// Follows files for a value. Files are read, and not watched: so a Kubernetes volume, whose links are swapped, and a
-/// network file system are followed like any other. SIGHUP has them read at once.
+/// A follower of the files that a value comes from. Files are read, and not watched: so a Kubernetes volume, whose links
+/// are swapped, and a network file system are followed like any other. SIGHUP has them read at once.
 pub struct Follower<T> {
     counted: Reload,
     what: &'static str,

@@ -1,4 +1,4 @@
-//! The certificate authorities that a connection to another server is believed by: of the database, of the issuer of tokens.
+//! The certificate authorities by which other servers are trusted: the database, the issuer of tokens, the cloud.
 
 use std::path::Path;
 use std::{fs, io};
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::bom::{OtherEncoding, without_bom};
 
-/// Why there are none. Whoever asks knows what the authorities are for, and says so.
+/// Why there are no authorities. Whoever asks knows what they are for, and says so.
 #[derive(Debug, Error)]
 pub enum RootsError {
     /// The file can't be read.
@@ -19,7 +19,7 @@ pub enum RootsError {
     /// The file is in another encoding than UTF-8.
     #[error(transparent)]
     Encoding(#[from] OtherEncoding),
-    /// A certificate in it is none.
+    /// A certificate in the file can't be read.
     #[error("{0}")]
     Certificate(String),
     /// The file, or the system, has none.

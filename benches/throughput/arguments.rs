@@ -1,4 +1,4 @@
-//! The command line, and what it asks to measure.
+//! The command line, and the plan of measurements that it asks for.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Arguments {
             .map_or((in_flight / 64).max(8), usize::from)
     }
 
-    /// What to measure in each population, in order.
+    /// The scenarios to measure in each population, in order.
     pub fn plan(&self) -> Vec<Scenario> {
         let (workloads, in_flight, rounds, seconds) = if self.quick {
             (vec![&WORKLOADS[0]], vec![512], 5, 4)

@@ -10,7 +10,7 @@ use untag::grpc::proto::tag_service_server::{TagService, TagServiceServer};
 
 use crate::Outcome;
 
-/// As the first argument, it makes this program the server.
+/// The first argument that makes this program the server.
 pub const ARGUMENT: &str = "serve-empty";
 
 struct Empty;

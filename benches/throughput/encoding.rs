@@ -12,7 +12,7 @@ use crate::Outcome;
 use crate::names::{KEYS, id, key, principal_name};
 use crate::workload::{Action, By, Draw, Shape, WORKLOADS};
 
-/// As many tags as a list may ask for: those of some users fit one page.
+/// The most tags that a list may ask for: those of some users fit one page.
 const PAGE_SIZE: u8 = 100;
 
 /// The gRPC message of a request.
@@ -109,7 +109,7 @@ fn is_read_as(message: &[u8], draw: &Draw, shape: Shape) -> Outcome<bool> {
     })
 }
 
-/// What a list has to say for the generator: the keys of its tags.
+/// The part of a list's answer that the generator reads: the keys of its tags.
 #[derive(Message)]
 struct List {
     #[prost(message, repeated, tag = "3")]

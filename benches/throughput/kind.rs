@@ -1,12 +1,12 @@
-//! The servers that are measured: data.
+//! The servers that are measured, as data.
 
 use std::path::{Path, PathBuf};
 
-/// What runs.
+/// The program of a server.
 pub enum Program {
     /// `untag serve` on a copy of the users, with these flags beside those that it needs.
     Untag(&'static [&'static str]),
-    /// Another build of `untag`, as the first.
+    /// Another build of `untag`, run as the first is.
     Build(PathBuf),
     /// `untag serve` on a copy of the users in PostgreSQL; another build of it where there is a path.
     Postgres(Option<PathBuf>),
@@ -19,7 +19,7 @@ pub struct Kind {
     pub name: &'static str,
     pub what: &'static str,
     pub program: Program,
-    /// How many decimals the ratio to it is printed with.
+    /// How many decimals the ratio to this server is printed with.
     pub decimals: usize,
 }
 

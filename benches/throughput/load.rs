@@ -1,4 +1,4 @@
-//! The load: so many callers over so many connections, each with one request at a time. It speaks HTTP/2 through h2
+//! The load: a number of callers over a number of connections, each with one request at a time. It uses HTTP/2 through h2
 //! itself, since a gRPC client would cost more than the server that is measured.
 
 use std::collections::BTreeMap;
@@ -23,21 +23,21 @@ use crate::server::Server;
 use crate::tally::Tally;
 use crate::workload::{Action, Draw, Skew, Workload};
 
-/// The slowest answer that is told apart, in microseconds.
+/// The largest latency that is recorded, in microseconds.
 const SLOWEST: u64 = 120_000_000;
-/// Windows that never make a server wait: answers are small, and are read at once.
+/// The flow-control window, which never makes a server wait: answers are small, and are read at once.
 const WINDOW: u32 = 1 << 24;
 
-/// What came of the requests that were answered in the measured time.
+/// The results of the requests that were answered in the measured time.
 pub struct Counts {
     pub ok: u64,
     /// How many of them had a tag to remove.
     pub removed: u64,
-    /// How many tags they have removed.
+    /// How many tags these have removed.
     pub removed_tags: u64,
-    /// What else was answered, and how often.
+    /// The answers other than OK, with how often each came.
     pub failed: BTreeMap<String, u64>,
-    /// Of those with OK, in microseconds.
+    /// The latencies of answers with OK, in microseconds.
     pub latency: Histogram<u64>,
 }
 
@@ -75,7 +75,7 @@ pub struct Window {
     pub until: Instant,
 }
 
-/// What all callers of a thread share.
+/// The state that all callers of a thread share.
 struct Shared {
     workload: &'static Workload,
     skew: Skew,

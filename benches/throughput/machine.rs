@@ -1,4 +1,4 @@
-//! What the numbers depend on.
+//! The machine that is measured on, since the numbers depend on it.
 
 use std::fs::{self, File};
 use std::io::Write as _;

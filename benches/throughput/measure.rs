@@ -13,17 +13,17 @@ use crate::tally::Tally;
 use crate::workload::Skew;
 use crate::{Outcome, process, refill, verify};
 
-/// How long servers may take to settle. Two that read 10 million users after their start take 40 s, and minutes where the system
-/// has not cached their files.
+/// How long servers may take to settle. Two that read 10 million users after their start take 40 s, and minutes where the
+/// system has not cached their files.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How long each look at them takes: longer than between two checks of readiness, with which they begin to compact.
+/// The time between two looks at the servers: longer than between two checks of readiness, with which they begin to compact.
 const PAUSE: Duration = Duration::from_millis(1250);
 /// The share of a core that idle servers may use.
 const IDLE: f64 = 0.05;
 /// How many bytes idle servers may read meanwhile. One that waits for the disk uses little of a core.
 const IDLE_BYTES: u64 = 1 << 20;
 
-/// What was measured of one server: all of its slices.
+/// The measurements of one server, of all of its slices.
 pub struct Measured {
     pub kind: &'static Kind,
     /// Answers with OK a second, in each slice.
@@ -34,11 +34,11 @@ pub struct Measured {
     /// Processor seconds in the measured time.
     pub server_cpu: f64,
     pub generator_cpu: f64,
-    /// From the start to being ready, where the server says so.
+    /// The time from the start to being ready, where the server says so.
     pub ready_after: Option<Duration>,
-    /// Before the first request, in MiB.
+    /// The memory before the first request, in MiB.
     pub idle_memory: f64,
-    /// In MiB.
+    /// The most memory, in MiB.
     pub peak_memory: f64,
 }
 
@@ -63,7 +63,7 @@ fn median(rates: &[f64]) -> f64 {
     }
 }
 
-/// A scenario and what came of it, in the order of its servers.
+/// A scenario with its results, in the order of its servers.
 pub struct Finished {
     pub title: String,
     /// The workload, and how its users are drawn.
@@ -168,8 +168,8 @@ fn titles(scenario: &Scenario, population: &Population) -> (String, String) {
     (workload, title)
 }
 
-/// Waits until no server has anything left to do, and what they have written is on the disk, both of which all share with the next
-/// slice.
+/// Waits until no server has anything left to do, and what they have written is on the disk, both of which all share with
+/// the next slice.
 fn settle(servers: &[(Server, Measured)], directory: &Path) -> Outcome<()> {
     let sum_up = || -> Outcome<(f64, u64)> {
         let (mut seconds, mut bytes) = (0.0, 0);
@@ -192,7 +192,7 @@ fn settle(servers: &[(Server, Measured)], directory: &Path) -> Outcome<()> {
     flush(directory)
 }
 
-/// Every server gets the same requests in the same round.
+/// Measures one slice of a server. Every server gets the same requests in the same round.
 fn slice(
     scenario: &Scenario,
     server: &Server,

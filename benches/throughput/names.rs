@@ -1,8 +1,8 @@
-//! What the users and their tags are called.
+//! The names of the users and of their tags.
 
 /// The account of all users.
 pub const ACCOUNT: &str = "1000000000000001";
-/// How many tags each has, which is as many as a user may have.
+/// How many tags each user has, which is as many as a user may have.
 pub const KEYS: usize = 20;
 
 /// The id of a user by its number: 16 digits, as real ones have.

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The inner size of a panel.
 const WIDTH: f64 = 330.0;
 const HEIGHT: f64 = 240.0;
-/// The places of the panels' lower left corners.
+/// The positions of the panels' left edges.
 const LEFT: [f64; 2] = [70.0, 490.0];
 const BOTTOM: f64 = 290.0;
 
@@ -25,10 +25,10 @@ struct Line {
     p99: Vec<(f64, f64)>,
 }
 
-/// What of a line a panel shows.
+/// The points of a line that a panel shows.
 type Points = fn(&Line) -> &Vec<(f64, f64)>;
 
-/// Where a value of an axis lies: 0 to 1.
+/// An axis, which maps values to positions from 0 to 1.
 struct Axis {
     ticks: Vec<f64>,
     is_logarithmic: bool,
@@ -85,22 +85,22 @@ fn picture(name: &str, lines: &[Line]) -> String {
         };
         panel(&mut svg, left, &format!("{name}: {title}"), &x, &y);
         for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-            let mut places = String::new();
+            let mut points = String::new();
             for &(count, value) in points(line) {
                 let (x, y) = (
-                    left + x.place(count) * WIDTH,
-                    BOTTOM - y.place(value) * HEIGHT,
+                    left + x.position_of(count) * WIDTH,
+                    BOTTOM - y.position_of(value) * HEIGHT,
                 );
-                let _ = write!(places, "{x:.1},{y:.1} ");
+                let _ = write!(points, "{x:.1},{y:.1} ");
                 let _ = write!(
                     svg,
                     r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{colour}"/>"#
                 );
             }
-            let places = places.trim_end();
+            let points = points.trim_end();
             let _ = write!(
                 svg,
-                r#"<polyline class="line" stroke="{colour}" points="{places}"/>"#
+                r#"<polyline class="line" stroke="{colour}" points="{points}"/>"#
             );
         }
     }
@@ -126,7 +126,7 @@ fn panel(svg: &mut String, left: f64, title: &str, x: &Axis, y: &Axis) {
         top - 18.0
     );
     for &tick in &y.ticks {
-        let at = BOTTOM - y.place(tick) * HEIGHT;
+        let at = BOTTOM - y.position_of(tick) * HEIGHT;
         let _ = write!(
             svg,
             r#"<path class="grid" d="M{left} {at:.1}H{right}"/><text x="{}" y="{:.1}" text-anchor="end">{tick}</text>"#,
@@ -135,7 +135,7 @@ fn panel(svg: &mut String, left: f64, title: &str, x: &Axis, y: &Axis) {
         );
     }
     for &tick in &x.ticks {
-        let at = left + x.place(tick) * WIDTH;
+        let at = left + x.position_of(tick) * WIDTH;
         let _ = write!(
             svg,
             r#"<path class="grid" d="M{at:.1} {top}V{BOTTOM}"/><text x="{at:.1}" y="{}" text-anchor="middle">{tick}</text>"#,
@@ -151,7 +151,7 @@ fn panel(svg: &mut String, left: f64, title: &str, x: &Axis, y: &Axis) {
 }
 
 impl Axis {
-    /// From 0 to a round number, in steps that are round too.
+    /// An axis from 0 to a round number, in steps that are round too.
     fn linear(largest: f64) -> Self {
         let power = 10_f64.powf((largest / 4.0).log10().floor());
         let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|step| step * power);
@@ -164,7 +164,7 @@ impl Axis {
         }
     }
 
-    /// Over the powers of a base that enclose the values.
+    /// An axis over the powers of a base that enclose the values.
     fn logarithmic(values: impl Iterator<Item = f64>, base: f64) -> Self {
         let (least, most) = values.fold(
             (f64::INFINITY, f64::MIN_POSITIVE),
@@ -183,7 +183,7 @@ impl Axis {
         }
     }
 
-    fn place(&self, value: f64) -> f64 {
+    fn position_of(&self, value: f64) -> f64 {
         let scale = |value: f64| {
             if self.is_logarithmic {
                 value.ln()

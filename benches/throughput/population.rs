@@ -35,7 +35,7 @@ pub struct Population {
 }
 
 impl Population {
-    /// Has `untag import` read this many users, into PostgreSQL as well where that is wanted.
+    /// Imports this many users with `untag import`, into PostgreSQL as well where that is wanted.
     pub fn import(users: u32, directory: &Path, postgres: bool) -> Outcome<Self> {
         let data = directory.join("imported");
         let mut bulk = vec![measure(
@@ -71,7 +71,7 @@ impl Population {
         )
     }
 
-    /// Copies it for a server, and waits until the copy is on the disk.
+    /// Copies the data directory for a server, and waits until the copy is on the disk.
     pub fn copy_to(&self, directory: &Path) -> Outcome<()> {
         fs::create_dir_all(directory)?;
         for entry in fs::read_dir(&self.directory)? {

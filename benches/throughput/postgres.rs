@@ -18,7 +18,7 @@ const IMPORTED: &str = "imported";
 pub struct Postgres(Cluster);
 
 impl Postgres {
-    /// Starts it in a directory below `parent`, with an empty store.
+    /// Starts a cluster in a directory below `parent`, with an empty store.
     pub fn start(parent: &Path) -> Outcome<Self> {
         let cluster = Cluster::start_in(parent, Durability::Disk, "");
         let promised = ["fsync", "synchronous_commit"]

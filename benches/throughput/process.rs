@@ -1,4 +1,4 @@
-//! What Linux tells of a process.
+//! The figures that Linux has of a process.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ pub fn cpu_seconds(pid: u32) -> Outcome<f64> {
     times(pid, 2)
 }
 
-/// The same of a process and its children, with those that have ended.
+/// The processor time that a process and its children have used, with those that have ended.
 pub fn cpu_seconds_of_family(pid: u32) -> Outcome<f64> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     let children = children.split_whitespace().filter_map(|child| {
@@ -46,7 +46,7 @@ pub fn bytes_read(pid: u32) -> Outcome<u64> {
 /// The memory of a process, in MiB.
 pub struct Memory {
     pub now: f64,
-    /// The most that it has had.
+    /// The most that the process has had resident.
     pub peak: f64,
 }
 

@@ -1,5 +1,5 @@
-//! Gives users the tags back that were removed: with few users a slice or two would leave nothing to remove, and an untag
-//! that removes nothing writes nothing.
+//! The refill, which gives users back the tags that were removed: with few users a slice or two would leave nothing to
+//! remove, and an untag that removes nothing writes nothing.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tonic::transport::Endpoint;
@@ -14,7 +14,7 @@ use crate::tally::Tally;
 
 /// The share of the tags below which they are given back.
 const ENOUGH: f64 = 0.8;
-/// Users of a request: as many as one may name.
+/// The users of a request: as many as one may name.
 const USERS: usize = 50;
 const IN_FLIGHT: usize = 32;
 

@@ -1,4 +1,4 @@
-//! What is printed and written.
+//! The report that is printed and written.
 
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -8,11 +8,11 @@ use crate::machine::Machine;
 use crate::measure::{Finished, Measured};
 use crate::population::{Bulk, count};
 
-/// All of it.
+/// The results of a run.
 #[derive(Serialize)]
 pub struct Report {
     pub machine: Machine,
-    /// Of each population.
+    /// The rates of import and export, of each population.
     pub bulk: Vec<Vec<Bulk>>,
     pub scenarios: Vec<Finished>,
 }
@@ -191,7 +191,7 @@ impl Measured {
         self.ready_after.map(|time| time.as_secs_f64() * 1000.0)
     }
 
-    /// Known only of a server that has tags.
+    /// The share of the tags that were removed, of a server that has tags.
     fn removed_share(&self) -> Option<f64> {
         let has_tags = !matches!(self.kind.program, Program::Empty);
         has_tags.then(|| self.counts.removed as f64 / self.counts.ok as f64)

@@ -24,17 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Server {
     pub kind: &'static Kind,
     pub address: SocketAddr,
-    /// Of its store, where it has one.
+    /// The tally of the server's tags, where it has a store.
     pub tally: Option<Arc<Tally>>,
-    /// From its start until it said that it was ready; not known of the empty handler.
+    /// The time from the start until the server said that it was ready; not known of the empty handler.
     pub ready_after: Option<Duration>,
-    /// The database that works for it, where there is one.
+    /// The process of the database that works for the server, where there is one.
     postmaster: Option<u32>,
     child: Child,
 }
 
 impl Server {
-    /// Starts it, with a copy of the users below `directory` where it needs them, and waits until it is ready.
+    /// Starts a server, with a copy of the users below `directory` where it needs them, and waits until it is ready.
     pub fn start(
         kind: &'static Kind,
         tally: Tally,

@@ -1,4 +1,4 @@
-//! What is left of the tags, by the answers: so that it is known how many tags were removed, and whether lists are true.
+//! The tally of the tags that are left by the answers, which tells how many tags were removed, and whether lists are true.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,9 +9,9 @@ const ALL: u32 = (1 << KEYS) - 1;
 
 /// The keys that each user still has, a bit each.
 pub struct Tally {
-    /// Without those whose removal was answered.
+    /// The keys of each user without those whose removal was answered.
     left: Vec<AtomicU32>,
-    /// Without those whose removal was asked for; empty where nothing is listed.
+    /// The keys of each user without those whose removal was asked for; empty where nothing is listed.
     untouched: Vec<AtomicU32>,
 }
 
@@ -24,14 +24,14 @@ impl Tally {
         }
     }
 
-    /// Notes a request that is about to be sent.
+    /// Records a request that is about to be sent.
     pub fn ask(&self, draw: &Draw) {
         if draw.keys != 0 && !self.untouched.is_empty() {
             take(&self.untouched, draw);
         }
     }
 
-    /// Notes a request that was answered with OK, and tells how many tags it has removed.
+    /// Records a request that was answered with OK, and tells how many tags it has removed.
     pub fn remove(&self, draw: &Draw) -> u32 {
         take(&self.left, draw)
     }
@@ -60,7 +60,7 @@ impl Tally {
         left as f64 / (self.left.len() * KEYS) as f64
     }
 
-    /// Notes that all users have all tags again.
+    /// Records that all users have all tags again.
     pub fn refill(&self) {
         for keys in self.left.iter().chain(&self.untouched) {
             keys.store(ALL, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Whether the store did what it answered: the generator's own book against `ListTagResources`.
+//! The check that the store did what it answered: the generator's tally against `ListTagResources`.
 
 use rand::seq::IndexedRandom as _;
 use untag::grpc::proto::list_tag_resources_request::Resources;
@@ -12,7 +12,7 @@ use crate::tally::Tally;
 
 /// How many of the users that were changed are looked up.
 const SAMPLE: usize = 500;
-/// Users a page: at most 100 tags.
+/// The users of a page, which have at most 100 tags.
 const PAGE: usize = 5;
 
 /// Compares the tags of changed users with what is left by the answers.

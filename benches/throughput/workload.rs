@@ -1,4 +1,4 @@
-//! What callers ask for: workloads are data.
+//! The workloads that callers ask for, as data.
 
 use clap::ValueEnum;
 use rand::Rng;
@@ -16,7 +16,7 @@ pub enum By {
 /// What a request does with its users.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Action {
-    /// Removes so many keys.
+    /// Removes this many keys.
     Untag(usize),
     /// Removes all keys.
     UntagAll,
@@ -126,9 +126,9 @@ pub const WORKLOADS: &[Workload] = &[
 /// How users are drawn from the population.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum Skew {
-    /// Each as likely as any other.
+    /// Each user is as likely as any other.
     Uniform,
-    /// The n-th most popular with a likelihood of about 1/n; the popular ones lie scattered over the store.
+    /// The n-th most popular user has a likelihood of about 1/n; the popular ones lie scattered over the store.
     Zipf,
 }
 
@@ -157,7 +157,7 @@ impl Skew {
 #[derive(Default)]
 pub struct Draw {
     pub users: Vec<u32>,
-    /// The bit of each key that is to go.
+    /// The bits of the keys that are to be removed.
     pub keys: u32,
 }
 

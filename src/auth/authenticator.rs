@@ -1,4 +1,4 @@
-//! Who calls: by the certificate of the connection, by the token of the request, or both.
+//! The authentication of callers: by the certificate of the connection, by the token of the request, or both.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,16 +30,16 @@ pub enum Demand {
 /// Why nobody is known to call.
 #[derive(Debug, Error)]
 pub enum Unauthenticated {
-    /// No certificate, or one that names nobody.
+    /// There is no certificate, or one that names nobody.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// No token.
+    /// There is no token.
     #[error("the metadata has no authorization entry; send Bearer and a token")]
     NoToken,
-    /// A token where none can be checked.
+    /// A token is shown where none can be checked.
     #[error("the server takes no tokens; call without the authorization entry")]
     TokenNotTaken,
-    /// A token that proves nothing.
+    /// The token that is shown proves nothing.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
@@ -47,13 +47,13 @@ pub enum Unauthenticated {
 /// Where the keys that tokens are signed with come from.
 #[derive(Debug)]
 pub enum Keys {
-    /// From a file that somebody follows.
+    /// The newest keys of a file that is followed.
     File(Arc<ArcSwap<KeySet>>),
-    /// From a URL.
+    /// The keys behind a URL.
     Url(RemoteKeys),
 }
 
-/// Verifies the tokens of one issuer.
+/// The verifier of one issuer's tokens, with its keys.
 #[derive(Debug)]
 pub struct Tokens {
     verifier: Verifier,
@@ -62,7 +62,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Tokens that keep these rules and are signed with these keys. A source address may fail up to this limit.
+    /// A verifier of tokens that keep these rules and are signed with these keys. A source address may fail up to this limit.
     #[must_use]
     pub fn new(rules: TokenRules, keys: Keys, failures: Option<FailureLimit>) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Tokens {
         }
     }
 
-    /// The subject of a token that was shown.
+    /// The caller whom a token that was shown names.
     fn subject(&self, token: &str, shown: &Credentials<'_>) -> Result<Caller, TokenError> {
         let verify = |keys: &KeySet| {
             let permission = || self.may_look_into(shown);
@@ -106,19 +106,19 @@ impl Tokens {
 /// What a request shows to prove who calls, and where it comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Credentials<'a> {
-    /// Whom the certificate of the connection names, or why that is nobody.
+    /// The caller whom the certificate of the connection names, or why that is nobody.
     pub certificate: &'a Result<Caller, CertificateError>,
     /// The bearer token.
     pub token: Option<&'a str>,
-    /// The other end of the connection.
+    /// The address of the other end of the connection.
     pub source: IpAddr,
-    /// When, by the clock.
+    /// The time of the request, by the clock.
     pub time: SystemTime,
-    /// When, by what no clock change moves.
+    /// The time of the request, by a clock that nobody sets.
     pub moment: Instant,
 }
 
-/// Finds out who calls.
+/// The authenticator of a port, which finds out who calls.
 #[derive(Debug)]
 pub struct Authenticator {
     demand: Demand,
@@ -126,13 +126,13 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// One that lets everybody through as who they say they are, or as anonymous.
+    /// An authenticator that demands nothing: callers are who their certificates say, or anonymous.
     #[must_use]
     pub fn open() -> Self {
         Self::new(Demand::Nothing, None)
     }
 
-    /// One with demands, which can verify these tokens.
+    /// An authenticator with this demand, which can verify these tokens.
     #[must_use]
     pub fn new(demand: Demand, tokens: Option<Tokens>) -> Self {
         Self { demand, tokens }
@@ -144,7 +144,7 @@ impl Authenticator {
         certificate.clone().unwrap_or_else(|_| Caller::anonymous())
     }
 
-    /// Who calls.
+    /// Finds out who calls.
     ///
     /// # Errors
     /// [`Unauthenticated`] for whoever does not show what is demanded, or shows a token that is not good.

@@ -1,4 +1,4 @@
-//! What callers may do, by the policies of the moment.
+//! The authorisation of calls, by the newest policies.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use arc_swap::ArcSwap;
 use super::policy::{Attempt, Decision, PolicySet};
 use crate::domain::{AccountId, Action, Call};
 
-/// Decides what callers may do.
+/// The authority that decides what callers may do.
 #[derive(Debug, Clone)]
 pub struct Authority(Option<Arc<ArcSwap<PolicySet>>>);
 
 impl Authority {
-    /// By these policies, which may be replaced at any time; without any, everybody may do everything.
+    /// An authority by these policies, which may be replaced at any time. Without policies everybody may do everything.
     #[must_use]
     pub fn new(policies: Option<Arc<ArcSwap<PolicySet>>>) -> Self {
         Self(policies)
     }
 
-    /// Whether a call may do this in this account.
+    /// Whether a call may carry out this action in this account.
     #[must_use]
     pub fn allows(&self, call: &Call, action: Action, account: &AccountId) -> bool {
         let Some(policies) = &self.0 else {

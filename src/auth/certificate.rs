@@ -1,4 +1,4 @@
-//! Whom a client certificate names: by the rules of SPIFFE-ID and X.509-SVID, or by a DNS name.
+//! The caller whom a client certificate names: by the rules of SPIFFE-ID and X.509-SVID, or by a DNS name.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! How many failed authentications each source address has had.
+//! The limit on failed authentications of each source address.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 /// How many addresses are remembered, at some 100 bytes each. One that has not failed for long is the first to go.
 const REMEMBERED: usize = 10_000;
 
-/// Limits how often a source address may fail to prove who calls, since each try can cost the verification of a few
+/// A limit on how often a source address may fail to prove who calls, since each try can cost the verification of a few
 /// signatures. Only failures count: callers who share the address of a proxy take nothing from each other while they
 /// are good.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct FailureLimit {
 const AHEAD: Duration = Duration::from_secs(1);
 
 impl FailureLimit {
-    /// Allows so many failures a second for each address.
+    /// A limit of so many failures a second for each address.
     #[must_use]
     pub fn new(a_second: NonZeroU32) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl FailureLimit {
         }
     }
 
-    /// Counts a failure.
+    /// Counts a failure of this address.
     pub fn count(&self, address: IpAddr, now: Instant) {
         let source = source(address);
         let made_up = self.made_up.get(&source).unwrap_or(now).max(now);

@@ -1,4 +1,4 @@
-//! Who calls, and what they may do.
+//! Authentication and authorisation: who calls, and what callers may do.
 //!
 //! This layer knows the domain alone: no request, no connection, no store and no clock. Whoever asks brings the time. The one
 //! thing that it does by itself is to fetch the keys of tokens.

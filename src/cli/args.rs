@@ -38,8 +38,8 @@ pub enum Command {
     Import(ImportArguments),
     /// Write all users and their tags as JSON Lines, as `import` reads them. The service may be running.
     Export(ExportArguments),
-    /// Bring the schema of the store up to date. With PostgreSQL, replicas of the version before go on working; an embedded store
-    /// must not be in use, and `serve` does it too.
+    /// Bring the schema of the store up to date. With PostgreSQL, replicas of the version before go on working; an embedded
+    /// store must not be in use, and `serve` does it too.
     Migrate(MigrateArguments),
     /// Check a policy file, or explain what it decides for a caller and an action.
     #[command(name = "check-policy", after_help = CHECK_POLICY_EXIT_CODES)]
@@ -137,8 +137,8 @@ pub struct ServeArguments {
         value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub store_connections: u16,
 
-    /// How many requests may wait for the store before more are refused with RESOURCE_EXHAUSTED; the embedded one counts changes and
-    /// reads apart.
+    /// How many requests may wait for the store before more are refused with RESOURCE_EXHAUSTED; the embedded one counts
+    /// changes and reads apart.
     #[arg(long, env = "UNTAG_QUEUE_DEPTH", value_name = "REQUESTS", default_value = "8192",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub queue_depth: u32,
@@ -232,7 +232,7 @@ pub struct CheckPolicyArguments {
 /// What to decide on.
 #[derive(Debug, Args)]
 pub struct AttemptArguments {
-    /// The caller's name: spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous.
+    /// The caller's name: `spiffe://<id>`, `dns:<name>`, `jwt:<subject>`, `key:<name>` or anonymous.
     #[arg(long, value_name = "NAME", value_parser = caller, required = false, requires = "action")]
     pub caller: Caller,
 

@@ -1,4 +1,4 @@
-//! A file that is replaced in one step: who opens it finds the old content or the whole new one, also after a power loss.
+//! The replacement of a file in one step: who opens it finds the old content or the whole new one, also after a power loss.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -60,7 +60,7 @@ impl AtomicFile {
         self.temporary.as_file()
     }
 
-    /// Puts the temporary file in the place of the other, on the disk.
+    /// Replaces the file with the temporary one, on the disk.
     ///
     /// # Errors
     /// What the system says.

@@ -1,4 +1,4 @@
-//! `untag check-policy`.
+//! The subcommand `untag check-policy`.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -68,7 +68,7 @@ fn explain(policies: &PolicySet, given: &AttemptArguments) -> Result<(String, Ex
     Ok((format!("{explanation}\n"), exit_code))
 }
 
-/// Some account, where none is told apart.
+/// Any account, for policies that tell none apart.
 fn any_account(policies: &PolicySet) -> Result<AccountId, String> {
     let named: Vec<_> = policies
         .named_accounts()

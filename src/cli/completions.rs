@@ -1,4 +1,4 @@
-//! `untag completions`.
+//! The subcommand `untag completions`.
 
 use std::io::stdout;
 use std::process::ExitCode;

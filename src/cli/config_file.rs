@@ -17,7 +17,7 @@ pub const FLAG: &str = "--config";
 pub struct FileSetting {
     /// The flag, such as `--listen`.
     pub flag: String,
-    /// Its value; none for a switch.
+    /// The value; `None` for a switch.
     pub value: Option<String>,
 }
 
@@ -77,7 +77,7 @@ fn find<'command>(name: &str, command: &'command Command) -> Result<&'command Ar
     })
 }
 
-/// A setting, but for a switch that is off.
+/// Makes a setting of a name and a value; `None` for a switch that is off.
 fn setting(name: &str, argument: &Arg, value: Value) -> Result<Option<FileSetting>, String> {
     let flag = format!("--{name}");
     let text = match value {

@@ -1,4 +1,4 @@
-//! `untag export`.
+//! The subcommand `untag export`.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -43,7 +43,7 @@ pub fn run(arguments: &ExportArguments) -> ExitCode {
     }
 }
 
-/// Whether something is there that is no regular file.
+/// Whether the path leads to something that is no regular file.
 fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file())
 }

@@ -1,4 +1,4 @@
-//! `untag health`.
+//! The subcommand `untag health`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub fn run(arguments: &HealthArguments) -> ExitCode {
     }
 }
 
-/// A service that listens on every address is asked on loopback.
+/// The address to ask a service at: loopback where the service listens on every address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
@@ -71,7 +71,7 @@ async fn ask(address: SocketAddr, timeout: Duration) -> Result<ServingStatus, St
         .unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
 }
 
-/// The cause, since tonic's own message is only "transport error".
+/// Errors with the message of their cause, since tonic's own message is only "transport error".
 trait SourceMessage {
     fn source_message(&self) -> Option<String>;
 }

@@ -1,4 +1,4 @@
-//! `untag import`.
+//! The subcommand `untag import`.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};

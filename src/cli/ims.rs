@@ -36,7 +36,7 @@ pub struct ImsArguments {
 }
 
 impl ImsArguments {
-    /// What the store is opened with.
+    /// The options that the store is opened with.
     ///
     /// # Errors
     /// Without the account that the credentials belong to.

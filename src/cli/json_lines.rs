@@ -1,4 +1,4 @@
-//! Users as JSON Lines, one a line: what `import` reads and `export` writes.
+//! Users as JSON Lines, which `import` reads and `export` writes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,7 +66,7 @@ pub enum LineError {
     /// The line is no user.
     #[error("line {number}: {what}")]
     Invalid {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         number: u64,
         /// What is wrong with it.
         what: String,

@@ -1,4 +1,4 @@
-//! `untag migrate`.
+//! The subcommand `untag migrate`.
 
 use std::fmt::Display;
 use std::path::Path;

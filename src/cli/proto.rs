@@ -1,4 +1,4 @@
-//! `untag proto`.
+//! The subcommand `untag proto`.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ const RULES: (&str, &str) = (
     include_str!("../../proto/buf/validate/validate.proto"),
 );
 
-/// The paragraph of the contract's first comment that is about the rules begins so, and ends before this.
+/// The beginning of the paragraph about the rules in the contract's first comment, and the text that follows it.
 const ABOUT_RULES: (&str, &str) = ("//\n// The buf.validate rules", "syntax");
 
 pub fn run(arguments: &ProtoArguments) -> ExitCode {
@@ -72,7 +72,7 @@ fn without_rules(contract: &str) -> String {
     wanted.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The length of a text up to the first such character that is in no string and in no brackets but its own.
+/// The length of a text up to the first character `end` that is in no string and in no inner brackets.
 fn length_to(text: &str, end: char) -> usize {
     let (mut depth, mut quote, mut is_escaped) = (0, None, false);
     for (at, character) in text.char_indices() {

@@ -136,8 +136,8 @@ enum Identity {
 }
 
 impl SecurityArguments {
-    /// What the service needs to know of callers; `failure_rate` is how many tokens that prove nothing an address may show in a
-    /// second.
+    /// The settings of the server for who may call; `failure_rate` is how many tokens that prove nothing an address may
+    /// show in a second.
     ///
     /// # Errors
     /// For an issuer or an audience that no token could name.
@@ -187,7 +187,7 @@ impl SecurityArguments {
         }))
     }
 
-    /// What becomes of lines of the audit that can't be written.
+    /// The treatment of lines of the audit that can't be written.
     pub fn on_audit_failure(&self) -> OnFailure {
         if self.audit_required {
             OnFailure::Keep
@@ -223,7 +223,7 @@ impl SecurityArguments {
     }
 }
 
-/// What the switch `--allow-ineffective-deny` means.
+/// The treatment that the switch `--allow-ineffective-deny` asks for.
 pub fn ineffective_deny(is_allowed: bool) -> IneffectiveDeny {
     if is_allowed {
         IneffectiveDeny::Allowed

@@ -1,4 +1,4 @@
-//! Where the settings of a command line come from: its flags, then the environment, then a file.
+//! The settings of a subcommand: from its flags, then the environment, then a file.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,22 +13,22 @@ use super::args::Arguments;
 use super::values::boolean;
 use super::{config_file, unknown_variables};
 
-/// A setting whose value is not of the command line.
+/// A setting whose value does not come from the command line.
 #[derive(Debug)]
 struct Origin {
     flag: String,
     value: String,
-    place: Place,
+    source: Source,
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug)]
-enum Place {
+enum Source {
     Variable(String),
     File(PathBuf),
 }
 
-impl Display for Place {
+impl Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable(name) => write!(formatter, "the variable {name}"),
@@ -37,14 +37,14 @@ impl Display for Place {
     }
 }
 
-/// The settings of this process whose values are not of the command line, for whatever error comes later.
+/// The settings of this process whose values do not come from the command line, to be named by later errors.
 static ORIGINS: OnceLock<Vec<Origin>> = OnceLock::new();
 
 /// A command line that has been read.
 pub struct Settings {
     /// The subcommand and its settings.
     pub command: super::Command,
-    /// What is to be said of variables that set nothing.
+    /// The warnings about variables that set nothing.
     pub warnings: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl Settings {
     /// Reads the command line, the environment of the process, and the file that one of them names.
     ///
     /// # Errors
-    /// What is wrong with them, or what was asked for in the place of work, such as the help.
+    /// What is wrong with them, or what was asked for instead of work, such as the help.
     pub fn read() -> Result<Self, Error> {
         let mut arguments: Vec<OsString> = env::args_os().collect();
         let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(adapt));
@@ -77,12 +77,12 @@ impl Settings {
     }
 }
 
-/// What a text about settings should say beside: where those that it names come from.
+/// The end of a message about settings, which says where those that it names come from.
 pub fn origins(text: &str) -> String {
     let mut origins = String::new();
     let all = ORIGINS.get().map(Vec::as_slice).unwrap_or_default();
-    for Origin { flag, place, .. } in all.iter().filter(|setting| setting.is_named_in(text)) {
-        let _ = write!(origins, "; {flag} comes from {place}");
+    for Origin { flag, source, .. } in all.iter().filter(|setting| setting.is_named_in(text)) {
+        let _ = write!(origins, "; {flag} comes from {source}");
     }
     origins
 }
@@ -97,7 +97,7 @@ impl Origin {
     }
 }
 
-/// Makes of an argument what holds for all of them: an empty variable is none, and a switch takes what people write for yes
+/// Adapts an argument to the rules for all of them: an empty variable is none, and a switch takes what people write for yes
 /// and no.
 fn adapt(argument: Arg) -> Arg {
     let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
@@ -111,7 +111,7 @@ fn adapt(argument: Arg) -> Arg {
     }
 }
 
-/// Adds what the file sets to the arguments, and returns where the settings come from that were not among them.
+/// Adds the file's settings to the arguments, and returns the origins of settings that were not among them.
 fn add_settings(command: &Command, arguments: &mut Vec<OsString>) -> Result<Vec<Origin>, String> {
     let mut origins = set_by_variables(command, arguments);
     let Some(path) = config_path(arguments, &origins) else {
@@ -127,7 +127,7 @@ fn add_settings(command: &Command, arguments: &mut Vec<OsString>) -> Result<Vec<
         origins.push(Origin {
             flag: setting.flag,
             value: setting.value.unwrap_or_default(),
-            place: Place::File(path.clone()),
+            source: Source::File(path.clone()),
         });
     }
     Ok(origins)
@@ -141,13 +141,13 @@ fn set_by_variables(command: &Command, arguments: &[OsString]) -> Vec<Origin> {
         given(&flag, arguments).is_none().then(|| Origin {
             flag,
             value: value.to_string_lossy().into_owned(),
-            place: Place::Variable(variable.to_string_lossy().into_owned()),
+            source: Source::Variable(variable.to_string_lossy().into_owned()),
         })
     });
     set.collect()
 }
 
-/// The file with settings, if there is to be one.
+/// The path of the file with settings, if one is named.
 fn config_path(arguments: &[OsString], origins: &[Origin]) -> Option<PathBuf> {
     given(config_file::FLAG, arguments).map_or_else(
         || {
@@ -173,14 +173,14 @@ fn given(flag: &str, arguments: &[OsString]) -> Option<OsString> {
     None
 }
 
-/// Says in an error of the command line where the settings come from that had a part in it.
+/// Adds to an error of the command line where the settings come from that had a part in it.
 fn name_origins(mut error: Error, origins: &[Origin]) -> Error {
     let tip = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         // One of the others has asked for what is missing, or excludes another.
         (ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict, _)
             if !origins.is_empty() =>
         {
-            let of = |origin: &Origin| format!("{} comes from {}", origin.flag, origin.place);
+            let of = |origin: &Origin| format!("{} comes from {}", origin.flag, origin.source);
             let origins: Vec<String> = origins.iter().map(of).collect();
             origins.join(", ")
         }
@@ -190,7 +190,7 @@ fn name_origins(mut error: Error, origins: &[Origin]) -> Error {
             let Some(origin) = origins.iter().find(|origin| origin.flag == flag) else {
                 return error;
             };
-            format!("the value comes from {}", origin.place)
+            format!("the value comes from {}", origin.source)
         }
         _ => return error,
     };

@@ -1,4 +1,4 @@
-//! Which store a subcommand works on.
+//! The flags for the store that a subcommand works on.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub struct StoreArguments {
     store_password_file: Option<PathBuf>,
 }
 
-/// A store that keeps tags itself, chosen.
+/// The chosen store, which keeps tags itself.
 pub enum Choice {
     /// The embedded store in this directory.
     Sqlite(PathBuf),
@@ -86,8 +86,8 @@ impl StoreArguments {
     }
 }
 
-/// Lets SIGTERM, SIGINT and SIGHUP end a subcommand that is not a server, whatever it waits for. Nobody else does where it is
-/// a container's first process. What it has not committed is not done.
+/// Lets SIGTERM, SIGINT and SIGHUP end a subcommand that is not a server, whatever it waits for. Without it they are
+/// ignored where it is a container's first process. What it has not committed is not done.
 ///
 /// # Errors
 /// Why that is impossible.

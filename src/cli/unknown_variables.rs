@@ -1,4 +1,4 @@
-//! Variables that look like settings of this program, and are none.
+//! The check for variables that look like settings of this program, and are none.
 
 use std::env;
 
@@ -7,13 +7,13 @@ use clap::{Arg, Command, Error};
 
 use super::security::HEADING;
 
-/// What the names of all variables of the program begin with.
+/// The beginning of the names of all variables of the program.
 const PREFIX: &str = "UNTAG_";
 
-/// How alike two names have to be for one to be taken for the other.
+/// The least likeness of two names for one to be taken for the other, from 0 to 1.
 const ALIKE: f64 = 0.85;
 
-/// Words that say of a name that it is about who may do what.
+/// The words by which a name is recognised as one about who may do what.
 const SECURITY_WORDS: [&str; 22] = [
     "ALLOW",
     "ANONYMOUS",
@@ -39,7 +39,7 @@ const SECURITY_WORDS: [&str; 22] = [
     "TOKEN",
 ];
 
-/// Looks for variables that nobody knows, and returns what is to be said of them.
+/// Looks for variables that nobody knows, and returns the warnings about them.
 ///
 /// # Errors
 /// For `untag serve`, when one of them was meant to keep somebody out.
@@ -94,7 +94,7 @@ pub fn check(command: &mut Command, subcommand: &super::Command) -> Result<Vec<S
     Ok(warnings)
 }
 
-/// The name of a variable without what all have.
+/// The name of a variable without the common beginning.
 fn own_name(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::auth::check_spiffe_id;
 use crate::domain::{Action, Caller};
 
-/// An IP address and a port. `localhost` is 127.0.0.1: what listens there and what connects there have to agree on one address.
+/// Reads an IP address and a port. `localhost` is 127.0.0.1: server and client have to agree on one address.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let local = |(host, port): (&str, &str)| {
         let port = host.eq_ignore_ascii_case("localhost").then(|| port.parse());
@@ -21,7 +21,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Yes or no, as people write it.
+/// Reads yes or no, as people write it.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
@@ -30,7 +30,7 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A number of seconds, which may have a fraction: 0.001 to 86,400.
+/// Reads a number of seconds, which may have a fraction: 0.001 to 86,400.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let valid = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
     let seconds = text.parse().ok().filter(valid);
@@ -39,7 +39,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "give 0.001 to 86400 seconds".to_owned())
 }
 
-/// Where a collector is: a scheme and a host.
+/// Reads the URL of a collector: a scheme and a host.
 #[cfg(feature = "otlp")]
 pub fn collector(text: &str) -> Result<http::Uri, String> {
     let uri: Option<http::Uri> = text.parse().ok();

@@ -1,4 +1,4 @@
-//! Who calls, and what the call would do.
+//! Callers, their calls and the actions that they ask for.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::RequestId;
 
-/// Who calls, by a name that says how it was proved. Policies and the audit log use this name.
+/// A caller, by a name that says how it was proved. Policies and the audit log use this name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller(Arc<str>);
 
@@ -44,7 +44,7 @@ impl Caller {
         Self(format!("jwt:{subject}").into())
     }
 
-    /// Whose access key has signed the request: `key:cleaner`.
+    /// The holder of the access key that has signed a request: `key:cleaner`.
     #[must_use]
     pub fn access_key(name: &str) -> Self {
         Self(format!("key:{name}").into())
@@ -57,20 +57,20 @@ impl Caller {
     }
 }
 
-/// Where a request comes from: what policies and the audit log are told of it.
+/// A request as policies and the audit log know it: who calls, from where and when.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The request.
+    /// The RequestId of the request.
     pub request_id: RequestId,
     /// Who calls.
     pub caller: Caller,
-    /// From where. A proxy in between is what is seen here.
+    /// The address that the request comes from. With a proxy in between it is the proxy's.
     pub source_ip: IpAddr,
     /// Whether it came over TLS.
     pub secure_transport: bool,
     /// When it came.
     pub time: SystemTime,
-    /// What its caller calls it.
+    /// The caller's own name of the request, if it has given one.
     pub client_request_id: Option<ClientRequestId>,
 }
 
@@ -98,7 +98,7 @@ impl ClientRequestId {
     }
 }
 
-/// What a request would do, as RAM policies name it.
+/// An action that a request asks for, as RAM policies name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// `ram:UntagResources`
@@ -110,7 +110,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 3] = [
         Self::UntagResources,
         Self::TagResources,
@@ -127,7 +127,7 @@ impl Action {
         }
     }
 
-    /// Whether it changes something.
+    /// Whether the action changes something.
     #[must_use]
     pub fn changes(self) -> bool {
         self != Self::ListTagResources

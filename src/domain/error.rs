@@ -1,4 +1,4 @@
-//! Everything that a caller can be told to have gone wrong.
+//! The errors that callers are told of.
 
 use std::fmt;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl FaultCode {
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What kind of fault.
+    /// The kind of the fault.
     pub code: FaultCode,
     /// The path of the field, such as `tag_keys[3]`.
     pub field: String,
@@ -91,11 +91,11 @@ pub struct Fault {
 pub enum Applied {
     /// Nothing was changed.
     No,
-    /// It can't be known here.
+    /// It is not known whether something was changed.
     Maybe,
 }
 
-/// What is said where nothing was changed.
+/// The end of messages where nothing was changed.
 const UNCHANGED: &str = "nothing was changed";
 
 impl fmt::Display for Applied {
@@ -110,16 +110,16 @@ impl fmt::Display for Applied {
 /// A resource of the request, for a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedResource {
-    /// Its place among the different resources of the request, from 0.
+    /// The position among the different resources of the request, from 0.
     pub position: usize,
     /// The id or the principal name, as the request has it.
     pub name: String,
 }
 
-/// What the cloud has refused, in its own words.
+/// A refusal of the cloud, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What it is in the contract's table.
+    /// The row of the contract's table.
     pub kind: RefusalKind,
     /// The cloud's code.
     pub code: String,
@@ -147,7 +147,7 @@ pub enum RefusalKind {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The cloud can't do it now, or does not know the service.
+    /// The cloud can't carry the request out now, or does not know the service.
     Unavailable {
         /// When to try again.
         retry_after: Duration,
@@ -171,25 +171,25 @@ pub enum Error {
     #[error("{}", resources_message("users that would carry more than 20 tags", .0))]
     TagLimit(Vec<NamedResource>),
 
-    /// Nobody has proved to be the caller.
+    /// The caller has not proved who it is.
     #[error("{0}")]
     Unauthenticated(String),
 
-    /// The caller may not do this.
+    /// The caller may not carry out this action.
     #[error("{caller} may not do {action} in account {account}; nothing was changed")]
     NoPermission {
         /// Who calls.
         caller: Caller,
-        /// What it would do.
+        /// The action.
         action: Action,
-        /// Where.
+        /// The account that it would act on.
         account: AccountId,
     },
 
     /// Too much at once.
     #[error("{reason}; nothing was changed; retry later")]
     Throttled {
-        /// Too much of what.
+        /// The limit that was reached.
         reason: &'static str,
         /// When to try again.
         retry_after: Duration,
@@ -206,7 +206,7 @@ pub enum Error {
         retry_after: Duration,
     },
 
-    /// The cloud has refused it (`--store ims`).
+    /// The cloud has refused the request (`--store ims`).
     #[error("{}", .0.message)]
     Refused(Box<Refusal>),
 
@@ -230,13 +230,13 @@ pub enum Error {
     #[error("{0}; send the message uncompressed")]
     UnsupportedEncoding(String),
 
-    /// A fault of ours. What caused it is in the log only.
+    /// A fault of the service. Its cause is in the log only.
     #[error("internal error; the server's log has the cause under this RequestId")]
     Internal,
 }
 
 impl Error {
-    /// What the cloud API calls it, or would.
+    /// The code of the error, as the cloud API has it or would.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -301,7 +301,7 @@ fn resources_message(what: &str, resources: &[NamedResource]) -> String {
 /// The longest message of an error, in bytes: it stands in a header of its own and in the details.
 pub const LONGEST_MESSAGE: usize = 256;
 
-/// A text of at most so many bytes, which shows where something is left out.
+/// A text shortened to at most `longest` bytes, with a mark where something is left out.
 #[must_use]
 pub fn shortened(text: impl Into<String>, longest: usize) -> String {
     const MARK: char = '…';
@@ -324,7 +324,7 @@ pub fn message_with_end(start: String, end: &str) -> String {
     shortened(start, left) + BETWEEN + end
 }
 
-/// Names the first three; the details name all.
+/// The first three resources in words, for a message whose details name all.
 #[must_use]
 pub fn first_names(resources: &[NamedResource]) -> String {
     const NAMED: usize = 3;

@@ -1,4 +1,4 @@
-//! Who and what: accounts, users, and the name of a request.
+//! Identities: accounts, users, and the RequestId.
 
 use thiserror::Error;
 use uuid::{NoContext, Timestamp, Uuid};

@@ -30,9 +30,11 @@ pub use error::{
     Applied, Error, Fault, FaultCode, LONGEST_MESSAGE, NamedResource, Refusal, RefusalKind,
     first_names, message_with_end, shortened,
 };
-pub use identity::{AccountId, PrincipalName, RequestId, ResourceId};
+pub use identity::{
+    AccountId, InvalidId, InvalidPrincipalName, PrincipalName, RequestId, ResourceId,
+};
 pub use resource::{Resource, TooManyTags};
-pub use tag::{TagKey, TagValue};
+pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
 
 /// The only resource type there is: a RAM user.
 pub const RESOURCE_TYPE_USER: &str = "user";

@@ -6,16 +6,16 @@ use thiserror::Error;
 
 use super::limits;
 
-/// Why a text is not a tag key.
+/// Why a text can't be a tag key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidTagKey {
-    /// No character.
+    /// The text is empty.
     #[error("is empty; give 1 to 128 characters")]
     Empty,
     /// Too many characters.
     #[error("has more than 128 characters")]
     TooLong,
-    /// A word that the cloud keeps for itself.
+    /// The text begins with a word that the cloud keeps for itself.
     #[error("starts with \"aliyun\" or \"acs:\", which are reserved")]
     Reserved,
     /// A text that no tag may have.
@@ -23,7 +23,7 @@ pub enum InvalidTagKey {
     Forbidden(#[from] ForbiddenText),
 }
 
-/// Why a text is not a tag value.
+/// Why a text can't be a tag value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidTagValue {
     /// Too many characters.
@@ -39,7 +39,7 @@ pub enum InvalidTagValue {
 #[error("contains \"http://\", \"https://\" or U+0000")]
 pub struct ForbiddenText;
 
-/// U+0000 is refused as well as web addresses, since PostgreSQL can't keep it.
+/// Refuses web addresses, and U+0000, which PostgreSQL can't keep.
 fn check_text(text: &str) -> Result<(), ForbiddenText> {
     // Looking for a character costs little, and hardly any text has the one that a web address needs.
     let is_address = text.contains(':') && (text.contains("http://") || text.contains("https://"));
@@ -50,7 +50,7 @@ fn check_text(text: &str) -> Result<(), ForbiddenText> {
     }
 }
 
-/// Counts characters only where the bytes do not decide.
+/// Whether a text has more characters than this. They are counted only where the number of bytes does not decide.
 fn is_longer_than(text: &str, characters: usize) -> bool {
     text.len() > characters && text.chars().count() > characters
 }

@@ -1,6 +1,6 @@
-//! Which requests are carried out, when there are too many.
+//! The admission of requests: which are carried out when there are too many.
 //!
-//! Only requests that are here as a whole count: one whose body does not arrive holds nobody's place.
+//! Only requests that are here as a whole count: one whose body does not arrive takes no other's permit.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::domain::{Caller, Error};
 use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::{Throttle, metrics};
 
-/// Lets requests in, up to a number at a time and a rate for each caller.
+/// A limiter that lets requests in, up to a number at a time and a rate for each caller.
 #[derive(Debug, Clone)]
 pub struct Admission {
     running: InFlight,
@@ -27,7 +27,8 @@ pub struct Admission {
 type Rates = DefaultKeyedRateLimiter<Caller>;
 
 impl Admission {
-    /// At most so many at a time, and so many a second for each caller and for all anonymous ones together.
+    /// A limiter of at most `most` requests at a time, and so many a second for each caller and for all anonymous ones
+    /// together.
     #[must_use]
     pub fn new(
         most: usize,

@@ -1,4 +1,4 @@
-//! The token that a request carries.
+//! The bearer token that a request carries.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};

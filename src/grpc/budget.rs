@@ -1,8 +1,8 @@
-//! The budget of memory for requests: what connections hold of it, and what is left.
+//! The budget of memory for requests: the parts that connections hold, and what is free.
 //!
 //! A connection may hold an eighth of what is free. So one alone gets a ninth of the whole, many together leave less and
 //! less to each of them, and whatever they take there is something left for the next (dynamic thresholds, as switches
-//! share their buffers). Nobody is known by certificate or token gets a part of the budget that is apart.
+//! share their buffers). Those who are not identified by certificate or token have a part of the budget to themselves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,19 +11,19 @@ use crate::domain::Error;
 use crate::service::RETRY_AFTER;
 use crate::telemetry::metrics::{Throttle, metrics};
 
-/// The part of what is free that one connection may hold.
+/// The divisor of what is free: one connection may hold an eighth of it.
 const SHARE: usize = 8;
-/// What a connection may hold in any case, in bytes: a few requests of the usual size.
+/// The memory that a connection may hold in any case, in bytes: a few requests of the usual size.
 const LEAST_BYTES: usize = 16 * 1024;
-/// The part of the budget that is for those who are not identified.
+/// The divisor of the budget: an eighth of it is for those who are not identified.
 const STRANGERS_PART: usize = 8;
 
-/// Who something is held for.
+/// The kind of sender that memory is held for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
     /// A caller who has shown what is demanded.
     Caller,
-    /// Somebody who has not, or has not to: whoever asks for health.
+    /// Somebody who has not shown it, or need not: whoever asks for health.
     Stranger,
 }
 
@@ -38,7 +38,7 @@ struct Pool {
     held: AtomicUsize,
 }
 
-/// There is no room for something: whoever asks gets none, and others are not touched.
+/// A refusal of memory: the connection would hold more than its part. Others are not touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverBudget;
 
@@ -54,7 +54,7 @@ impl Budget {
         Arc::new(Self([pool(bytes - strangers), pool(strangers)]))
     }
 
-    /// How many bytes of it are held.
+    /// How many bytes of the budget are held.
     #[must_use]
     pub fn held(&self) -> usize {
         let held = self.0.iter().map(|pool| pool.held.load(Ordering::Relaxed));
@@ -62,7 +62,7 @@ impl Budget {
     }
 }
 
-/// What whoever holds too much is told.
+/// The error for a caller whose connection holds too much.
 pub fn over_budget(_: OverBudget) -> Error {
     metrics().server.throttled(Throttle::Memory);
     Error::Throttled {
@@ -71,7 +71,7 @@ pub fn over_budget(_: OverBudget) -> Error {
     }
 }
 
-/// What one connection holds of a budget.
+/// The memory that one connection holds of a budget.
 #[derive(Debug)]
 pub struct Holdings {
     budget: Arc<Budget>,
@@ -122,7 +122,7 @@ impl Holdings {
     }
 }
 
-/// Bytes that are held of a budget, until this goes.
+/// A charge: bytes that are held of a budget until it is dropped.
 #[derive(Debug)]
 pub struct Charge {
     holdings: Arc<Holdings>,
@@ -131,7 +131,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Holds so many bytes from now on, if it has not more.
+    /// Raises the charge to this many bytes, if it has fewer.
     ///
     /// # Errors
     /// [`OverBudget`]; what is held stays.

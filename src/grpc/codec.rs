@@ -1,4 +1,4 @@
-//! Messages in protobuf, with buffers of their size.
+//! The codec of messages in protobuf, with buffers of their size.
 
 use std::marker::PhantomData;
 
@@ -6,13 +6,13 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
-/// What a message is read and written in at first, in bytes: most fit, and others get more. tonic's 8 KiB for each would be
+/// The first size of the buffer of a message, in bytes: most fit, and others get more. tonic's 8 KiB for each would be
 /// most of a request's memory.
 const BUFFER_BYTES: usize = 256;
-/// When what is written so far is sent, in bytes: as tonic has it.
+/// The size at which what is written so far is sent, in bytes: as tonic has it.
 const YIELD_BYTES: usize = 32 * 1024;
 
-/// tonic's own codec, but for the buffers.
+/// The codec, which is tonic's own but for the buffers.
 pub struct MessageCodec<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for MessageCodec<T, U> {

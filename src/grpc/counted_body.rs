@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Call;
 
 type Guards = (Option<InFlightGuard>, PeerGuard);
 
-/// A body, and its first frame where that is known already and charged.
+/// A body with its first frame, where that is ready and charged.
 pub(super) struct FirstFrame {
     first: Option<Result<Frame<Bytes>, Status>>,
     body: Body,

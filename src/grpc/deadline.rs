@@ -8,7 +8,7 @@ use crate::domain::{Fault, FaultCode};
 
 const TIMEOUT_HEADER: &str = "grpc-timeout";
 
-/// How long the caller is willing to wait: at most eight digits and a unit, as the gRPC protocol has it.
+/// Reads how long the caller is willing to wait: at most eight digits and a unit, as the gRPC protocol has it.
 pub fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
     let Some(value) = headers.get(TIMEOUT_HEADER) else {
         return Ok(None);

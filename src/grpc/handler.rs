@@ -102,12 +102,12 @@ impl Handler {
         self.0.in_flight.enter()
     }
 
-    /// Waits until what is still running is cut off.
+    /// Waits until requests that are still running are cut off.
     pub(crate) async fn cut_off(&self) {
         self.0.cut_off.cancelled().await;
     }
 
-    /// The audit.
+    /// The audit of the handler's requests.
     #[must_use]
     pub fn audit(&self) -> &Audit {
         &self.0.audit
@@ -140,7 +140,7 @@ impl Handler {
         }
     }
 
-    /// Begins a request. The answer comes from what is returned.
+    /// Begins a request. The future that is returned gives its answer.
     fn begin<B: RequestBody>(
         self,
         request: Request<B>,

@@ -1,4 +1,4 @@
-//! The headers of a request: how many there may be, and which of them are kept while it is carried out.
+//! The headers of a request: how many there may be, and which of them are kept while the request is carried out.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
@@ -11,7 +11,7 @@ pub const REQUEST_ID_HEADER: &str = "x-request-id";
 /// The most headers of a request. Clients send about ten, and meshes of proxies twenty more.
 const MOST_HEADERS: usize = 100;
 
-/// What HTTP/2 counts for a header beside its text (RFC 9113, section 6.5.2).
+/// The bytes that HTTP/2 counts for a header beside its text (RFC 9113, section 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// The header of an answer with the caller's own name of the request.
@@ -19,7 +19,7 @@ const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// Checks the number and the size of the headers, the size as HTTP/2 counts it.
+/// Checks the number of the headers, and their size as HTTP/2 counts it.
 ///
 /// # Errors
 /// [`Error::TooLarge`].
@@ -81,15 +81,15 @@ pub fn trimmed<B>(request: Request<B>) -> Request<B> {
     Request::from_parts(parts, body)
 }
 
-/// Whether the message is said to be encoded in a way that has to be refused, whatever the message is.
+/// Whether the headers name an encoding of the message, which has to be refused whatever the message is.
 pub fn has_encoding(headers: &HeaderMap) -> bool {
     headers
         .get(&ENCODING)
         .is_some_and(|encoding| encoding != "identity")
 }
 
-/// The caller's own name of the request: the one entry `x-request-id` that is such a name. Another is nobody's fault, and is
-/// not there.
+/// The caller's own name of the request: the one entry `x-request-id` that is such a name. Any other entry is no fault, and
+/// counts as none.
 #[must_use]
 pub fn client_request_id(headers: &HeaderMap) -> Option<ClientRequestId> {
     let mut entries = headers.get_all(REQUEST_ID_HEADER).iter();

@@ -12,7 +12,12 @@ use proto::health_check_response::ServingStatus;
 use proto::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
 
 /// The generated messages and services of `proto/grpc/health/v1/health.proto`.
-#[expect(clippy::pedantic, missing_docs, reason = "generated code")]
+#[expect(
+    clippy::pedantic,
+    missing_docs,
+    rustdoc::bare_urls,
+    reason = "generated code"
+)]
 pub mod proto {
     tonic::include_proto!("grpc.health.v1");
 }
@@ -24,7 +29,7 @@ pub struct Health(watch::Sender<Statuses>);
 type Statuses = BTreeMap<&'static str, ServingStatus>;
 
 impl Health {
-    /// The health of these services, none of which serves yet.
+    /// A health service that knows these services, none of which serves yet.
     #[must_use]
     pub fn of(services: &[&'static str]) -> Self {
         let statuses = services
@@ -33,7 +38,7 @@ impl Health {
         Self(watch::Sender::new(statuses.collect()))
     }
 
-    /// Says how a service is; whoever watches it is told.
+    /// Sets the status of a service, and tells whoever watches it.
     pub fn set(&self, service: &'static str, status: ServingStatus) {
         self.0.send_modify(|statuses| {
             statuses.insert(service, status);
@@ -47,7 +52,7 @@ fn answer(status: ServingStatus) -> HealthCheckResponse {
     }
 }
 
-/// The status of a service from now on, each time it changes. The names are fixed, so that an unknown one stays unknown.
+/// The stream of the statuses of a service, from now on. The names are fixed, so that an unknown one stays unknown.
 fn follow(
     statuses: watch::Receiver<Statuses>,
     service: &str,

@@ -1,4 +1,4 @@
-//! What a request holds of the budget, until the last byte of its answer has been sent.
+//! The part of the budget that a request holds until the last byte of its answer has been sent.
 //!
 //! What is handed to h2 for sending waits there as long as the client likes, and nobody is told when it has gone. So the
 //! charge goes along: it is owned by the bytes of the answer, and ends with them.
@@ -19,7 +19,7 @@ const REQUEST_BYTES: usize = 4 * 1024;
 /// What a request takes whose messages go both ways, in bytes, with what its client may send ahead.
 const STREAM_BYTES: usize = 256 * 1024;
 
-/// What a request holds, shared by all that may outlive the others.
+/// The part of the budget that a request holds, shared by its answer's head and its bytes, which may outlive each other.
 #[derive(Debug, Clone)]
 pub struct Held(Arc<Inner>);
 
@@ -32,8 +32,8 @@ enum Inner {
 }
 
 impl Held {
-    /// What a request of this kind holds for whom it was checked to be, if it was: whoever is refused at once waits for
-    /// nothing, and holds what its answer takes. `None` where there is no budget for it.
+    /// Takes what a request of this kind holds, for the holder that was found by its check. Without one the request is
+    /// refused at once: it waits for nothing, and holds what its answer takes. `None` where there is no budget for it.
     pub fn for_request(peer: &Arc<Peer>, holder: Option<Holder>, kind: Kind) -> Option<Self> {
         let bytes = match kind {
             Kind::BidiStream if holder.is_some() => STREAM_BYTES,
@@ -49,12 +49,12 @@ impl Held {
         Some(Self(Arc::new(Inner::Charged(charge, stranger))))
     }
 
-    /// What a refusal holds.
+    /// What a refusal for want of budget holds.
     pub fn refused(refusal: PeerCount) -> Self {
         Self(Arc::new(Inner::Refused { _count: refusal }))
     }
 
-    /// Whether it is held for somebody who is not identified.
+    /// Whether this is held for somebody who is not identified.
     pub fn is_strangers(&self) -> bool {
         matches!(&*self.0, Inner::Charged(_, Some(_)))
     }
@@ -99,7 +99,7 @@ impl Charge {
     }
 }
 
-/// Bytes, and what is kept with them.
+/// Bytes and a value that is kept with them.
 struct Owned<B, K> {
     bytes: B,
     _kept: K,

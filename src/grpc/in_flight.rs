@@ -1,11 +1,11 @@
-//! Counts the requests that a drain waits for.
+//! The counter of the requests that a drain waits for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// How many tag requests are being carried out or answered.
+/// The counter of the tag requests that are being carried out or answered.
 #[derive(Debug, Clone, Default)]
 pub struct InFlight(Arc<InFlightState>);
 
@@ -21,13 +21,13 @@ impl InFlight {
         InFlightGuard(Arc::clone(&self.0))
     }
 
-    /// Their number.
+    /// How many are in flight.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.count.load(Ordering::Acquire)
     }
 
-    /// Waits until there is none.
+    /// Waits until none is in flight.
     pub async fn none(&self) {
         loop {
             let changed = self.0.changed.notified();
@@ -39,7 +39,7 @@ impl InFlight {
     }
 }
 
-/// Counts one request, until it goes.
+/// A guard that counts one request until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard(Arc<InFlightState>);
 

@@ -13,7 +13,7 @@ use crate::domain::{AccountId, Call, ClientRequestId};
 use crate::telemetry::SECURITY;
 use crate::telemetry::trace::CallSpan;
 
-/// The line that each request has in the log; of health and reflection only where debug lines are wanted.
+/// The log line of a request. Health and reflection have one only where debug lines are wanted.
 pub struct LogLine {
     underway: Arc<Underway>,
     call: Option<Arc<Call>>,

@@ -1,4 +1,4 @@
-//! Reads the one message of a request, whole and before anything of it is decoded.
+//! The reading of the one message of a request, whole and before anything of it is decoded.
 //!
 //! A service that decodes the first message and passes over what follows would carry out half of what it was sent.
 
@@ -13,24 +13,24 @@ use super::completion::NOT_ONE_MESSAGE;
 use super::held::Held;
 use crate::domain::{Applied, Error, Fault, FaultCode};
 
-/// What stands before each message (PROTOCOL-HTTP2): a flag, and the length in four bytes.
+/// The length of the prefix of each message (PROTOCOL-HTTP2): a flag, and the message's length in four bytes.
 const PREFIX_BYTES: usize = 5;
 
-/// What has arrived of a message with its prefix.
+/// The bytes that have arrived of a message with its prefix.
 enum Received {
     Nothing,
-    /// A part, copied: as it came it would keep the buffer that it was read into.
+    /// A part of the message, copied: as it came it would keep the buffer that it was read into.
     Part(BytesMut),
     Whole(Bytes),
 }
 
-/// How long whoever is not identified may take to send a message, in whole.
+/// How long a client that is not identified may take to send its whole message.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads a message, as [`read`], with what its request holds.
+/// Reads a message, as [`read`] does, and charges it to what its request holds.
 ///
 /// # Errors
-/// As [`read`], and for a stranger who takes too long.
+/// Those of [`read`], and for a stranger who takes too long.
 pub async fn read_charged<B>(body: B, limit: usize, held: &Held) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
@@ -76,7 +76,7 @@ where
 }
 
 impl Received {
-    /// What it takes.
+    /// How many bytes of memory it takes.
     fn bytes(&self) -> usize {
         match self {
             Self::Nothing => 0,
@@ -103,7 +103,7 @@ impl Received {
     }
 }
 
-/// How much of a message is still to come, once its prefix is here.
+/// How many bytes of a message are still to come; `None` until its prefix is here.
 fn missing(received: &[u8], limit: usize) -> Result<Option<usize>, Error> {
     let Some((prefix, message)) = received.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(None);
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::grpc::budget::{Budget, Holder, Holdings};
 
-    /// What is read of these DATA frames, with a limit of 3 bytes.
+    /// The message that is read from these DATA frames, with a limit of 3 bytes.
     async fn read_of(frames: &[&'static [u8]]) -> Result<Bytes, String> {
         let frames: Vec<_> = frames
             .iter()

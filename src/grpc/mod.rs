@@ -1,4 +1,4 @@
-//! Protobuf to domain and back, and the one place where an error becomes a gRPC status.
+//! The gRPC layer: protobuf to domain and back, and the one module where an error becomes a gRPC status.
 
 mod admission;
 mod bearer;
@@ -78,7 +78,7 @@ pub const LIVENESS: &str = "liveness";
 /// The name of the health service.
 pub const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
-/// How requests are treated.
+/// The settings of the tag service.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The account of a request that names none.

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::{Continuation, ListQuery, Position, ResourceId, TagKey};
 
-/// The first byte, so that the format can change while old tokens are still about. A place has the resource id, and after
-/// a NUL the tag key where there is one.
-const PLACE: u8 = 1;
-/// The cloud's own token follows.
+/// The version, which is the first byte, of a token with a position: the resource id, and after
+/// a NUL the tag key where there is one. Versions let the format change while old tokens are still about.
+const POSITION: u8 = 1;
+/// The version of a token with the cloud's own token.
 const TOKEN: u8 = 2;
 
 /// Writes a token: version, fingerprint of the query, and where the list goes on.
@@ -17,8 +17,8 @@ pub fn write(next: &Continuation, query: &ListQuery) -> String {
         Continuation::Behind(Position {
             resource_id,
             tag_key: Some(key),
-        }) => (PLACE, format!("{resource_id}\0{key}")),
-        Continuation::Behind(Position { resource_id, .. }) => (PLACE, resource_id.to_string()),
+        }) => (POSITION, format!("{resource_id}\0{key}")),
+        Continuation::Behind(Position { resource_id, .. }) => (POSITION, resource_id.to_string()),
         Continuation::Token(token) => (TOKEN, token.clone()),
     };
     let mut bytes = vec![version];
@@ -37,13 +37,13 @@ pub fn read(token: &str, query: &ListQuery) -> Option<Continuation> {
     }
     let text = std::str::from_utf8(rest).ok()?;
     match *version {
-        PLACE => read_place(text).map(Continuation::Behind),
+        POSITION => read_position(text).map(Continuation::Behind),
         TOKEN => Some(Continuation::Token(text.to_owned())),
         _ => None,
     }
 }
 
-fn read_place(text: &str) -> Option<Position> {
+fn read_position(text: &str) -> Option<Position> {
     let (id, key) = match text.split_once('\0') {
         Some((id, key)) => (id, Some(TagKey::parse(key).ok()?)),
         None => (text, None),

@@ -1,4 +1,4 @@
-//! The other end of a connection, and what it is doing.
+//! The other end of a connection: who it is, and what it has open.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -167,7 +167,7 @@ impl Peer {
         (self.streams.count.load(Ordering::Acquire) == 0).then(|| self.at(&self.streams))
     }
 
-    /// Since when none of its requests with a [bounded term](Term::Bounded) has ended, its answer sent, if it has any. A peer
+    /// Since when none of the peer's requests with a bounded term has ended, its answer sent, if the peer has any. A peer
     /// with one that is open for longer does not take its answers.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Instant> {
@@ -195,7 +195,7 @@ impl Peer {
     }
 }
 
-/// Counts a request of a peer, until it goes.
+/// A guard that counts a request of a peer until it is dropped.
 pub(crate) struct PeerGuard {
     peer: Arc<Peer>,
     term: Term,
@@ -217,7 +217,7 @@ impl Drop for PeerGuard {
     }
 }
 
-/// Counts something of a peer, until it goes.
+/// A guard that counts something of a peer until it is dropped.
 #[derive(Debug)]
 pub struct PeerCount {
     peer: Arc<Peer>,

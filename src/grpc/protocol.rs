@@ -1,4 +1,4 @@
-//! What makes a request of HTTP a request of gRPC: its method and its content type.
+//! The check that a request of HTTP is one of gRPC, by its method and its content type.
 //!
 //! A browser lets any page send a POST of plain text to any port that it reaches. It does not let one send this content type
 //! without asking the port first, and such a question (OPTIONS) is refused here.
@@ -23,7 +23,7 @@ pub enum NotGrpc {
     ContentType(String),
 }
 
-/// Whether headers have one content type, and that of gRPC.
+/// Whether headers have exactly one content type, which is gRPC's.
 pub fn has_grpc_content_type(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -55,7 +55,7 @@ pub fn check<B>(request: &Request<B>) -> Result<(), NotGrpc> {
 }
 
 impl NotGrpc {
-    /// The answer: HTTP's status for those who speak HTTP, and gRPC's for those who do speak gRPC.
+    /// The answer, with a status of HTTP for clients of HTTP and one of gRPC for clients of gRPC.
     pub fn answer(&self, request_id: RequestId) -> Response<Body> {
         let (http_status, field, description) = match self {
             Self::Method(method) => (

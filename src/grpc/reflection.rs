@@ -23,13 +23,13 @@ pub const LARGEST_REQUEST: usize = 4096;
 /// unread, each would keep the buffer that it came in.
 const MOST_WAITING: usize = 60;
 
-/// The compiled files as they are served, and where each name is.
+/// The compiled files as they are served, and the file of each name.
 #[derive(Debug, Default)]
 pub struct Reflection {
     services: Vec<String>,
     files: HashMap<String, Bytes>,
     symbols: HashMap<String, Bytes>,
-    /// By the type that is extended: the file of each number.
+    /// The file of each extension, by the extended type and the number.
     extensions: HashMap<String, BTreeMap<i32, Bytes>>,
 }
 
@@ -40,7 +40,7 @@ struct RawSet {
     file: Vec<Bytes>,
 }
 
-/// What an answer says, in the words of either version.
+/// The content of an answer, for either version.
 enum Found {
     File(Bytes),
     ExtensionNumbers(String, Vec<i32>),
@@ -52,7 +52,7 @@ impl Reflection {
     /// Reflection on the files of these compiled sets. Of two files with one name the first counts.
     ///
     /// # Errors
-    /// For a set that is none.
+    /// [`DecodeError`] for bytes that are no set.
     pub fn on(sets: &[&'static [u8]]) -> Result<Arc<Self>, DecodeError> {
         let mut reflection = Self::default();
         for set in sets {

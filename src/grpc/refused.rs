@@ -12,7 +12,7 @@ use super::{TAG_SERVICE, status};
 use crate::domain::{Action, Call};
 use crate::service::{Audit, Refused};
 
-/// Where a request comes from.
+/// The source of a request, for the audit.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
     address: IpAddr,

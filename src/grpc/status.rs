@@ -1,4 +1,4 @@
-//! The one place where an error becomes a gRPC status with google.rpc details.
+//! The statuses of gRPC: here alone an error becomes one, with google.rpc details.
 
 use std::collections::HashMap;
 
@@ -18,18 +18,19 @@ use crate::domain::{
 /// The `domain` of every `ErrorInfo`.
 const DOMAIN: &str = "untag";
 
-/// How many bytes the details may have. They travel in a header, base64-encoded, together with the message, and common
+/// The most bytes of the details. They travel in a header, base64-encoded, together with the message, and common
 /// clients take 8 KiB of headers in all (gRPC Java, gRPC C-core's soft limit): a longer status would be lost whole.
 const DETAILS_BYTES: usize = 4_900;
 
 /// The header, or trailer, with the number of the code.
 pub const STATUS_HEADER: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Tells a client's retry policy when to send the request again (gRPC A6), and with -1 not to. A change that may have been
-/// made is for its caller to judge: sent again later, it could remove a tag that somebody has set meanwhile.
+/// The trailer that tells a client's retry policy when to send the request again (gRPC A6), and with -1 not to. A change
+/// that may have been made is for its caller to decide on: sent again later, it could remove a tag that somebody has set
+/// meanwhile.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// What gRPC calls an error.
+/// The gRPC code of an error.
 fn grpc_code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
@@ -54,7 +55,7 @@ fn grpc_code(error: &Error) -> Code {
     }
 }
 
-/// `Duplicate.TagKey` as `DUPLICATE_TAG_KEY`, the form that `ErrorInfo.reason` has.
+/// A code in the form of `ErrorInfo.reason`: `DUPLICATE_TAG_KEY` for `Duplicate.TagKey`.
 fn reason(code: &str) -> String {
     let mut reason = String::with_capacity(code.len() + 8);
     let mut after_lower = false;
@@ -137,7 +138,7 @@ fn may_be_applied(error: &Error) -> bool {
     *applied == Applied::Maybe
 }
 
-/// What the cloud finds wrong with a request: it does not say with which field.
+/// The violation for what the cloud finds wrong with a request: it does not say with which field.
 fn violation(refusal: &Refusal) -> FieldViolation {
     FieldViolation {
         reason: reason(&refusal.code),
@@ -159,7 +160,7 @@ fn resource_infos(
     infos
 }
 
-/// The failure that headers tell of. Those of a success have no status yet: it is in the trailers.
+/// The failure that the headers of an answer tell of. Headers of a success have no status: it is in the trailers.
 pub fn failure_in(headers: &HeaderMap) -> Option<Status> {
     // Most answers are successes, and reading a status looks for more than its code.
     if !headers.contains_key(&STATUS_HEADER) {
@@ -203,7 +204,7 @@ pub fn with_request_info(status: &Status, request_id: RequestId) -> Status {
     Status::with_error_details_vec(status.code(), status.message(), details)
 }
 
-/// As many as fit, in order.
+/// As many details as fit into [`DETAILS_BYTES`], in order.
 fn within_budget(details: impl Iterator<Item = ErrorDetail>) -> Vec<ErrorDetail> {
     let mut left = DETAILS_BYTES;
     details

@@ -14,7 +14,7 @@ use crate::service::TagService;
 use crate::store::Store;
 use crate::telemetry::trace;
 
-/// The service behind gRPC.
+/// The tag service as gRPC calls it.
 pub struct GrpcTagService<S> {
     service: TagService<S>,
     default_account: Option<AccountId>,

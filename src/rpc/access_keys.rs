@@ -16,22 +16,22 @@ pub struct AccessKeys(HashMap<String, AccessKey>);
 /// One access key.
 #[derive(Debug)]
 pub struct AccessKey {
-    /// The account that all its requests act on.
+    /// The account that all requests with the key act on.
     pub account: AccountId,
-    /// Whose it is.
+    /// The caller whose key it is.
     pub caller: Caller,
     pub secret: Secret,
-    /// What a temporary key is shown with (STS).
+    /// The security token that a temporary key is shown with (STS).
     pub security_token: Option<Secret>,
 }
 
 /// Why a file of access keys can't be used. No value of the file is repeated: it may be a secret.
 #[derive(Debug, Error)]
 pub enum AccessKeyError {
-    /// Text in another encoding than UTF-8.
+    /// The file is in another encoding than UTF-8.
     #[error(transparent)]
     Encoding(#[from] OtherEncoding),
-    /// Not the JSON that is wanted.
+    /// The file is not the JSON that is wanted.
     #[error(
         "line {line}, column {column} is not as it should be: \
          {{\"access_keys\": [{{\"access_key_id\", \"access_key_secret\", \"account_id\", \"caller\"}}]}}, \
@@ -43,10 +43,10 @@ pub enum AccessKeyError {
         /// The column, from 1.
         column: usize,
     },
-    /// A key that can't be one.
+    /// A key of the list can't be used.
     #[error("access key {position} of the list: {reason}")]
     Key {
-        /// Its place in the list, from 1.
+        /// The position of the key in the list, from 1.
         position: usize,
         /// What is wrong.
         reason: String,
@@ -73,7 +73,7 @@ impl AccessKeys {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`AccessKeyError`] with the place.
+    /// [`AccessKeyError`] with the position of the fault.
     pub fn parse(contents: &[u8]) -> Result<Self, AccessKeyError> {
         let text = without_bom(contents)?;
         let file: File = serde_json::from_slice(text).map_err(|error| AccessKeyError::Format {
@@ -81,21 +81,21 @@ impl AccessKeys {
             column: error.column(),
         })?;
         let mut keys = HashMap::new();
-        for (place, entry) in file.access_keys.into_iter().enumerate() {
+        for (index, entry) in file.access_keys.into_iter().enumerate() {
             let id = entry.access_key_id.clone();
             let key = entry.check().and_then(|key| match keys.insert(id, key) {
                 None => Ok(()),
                 Some(_) => Err("its access_key_id is there twice".to_owned()),
             });
             key.map_err(|reason| AccessKeyError::Key {
-                position: place + 1,
+                position: index + 1,
                 reason,
             })?;
         }
         Ok(Self(keys))
     }
 
-    /// How many there are.
+    /// How many keys there are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_wrong_is_refused_with_its_place_and_no_value() {
+    fn a_file_that_is_wrong_is_refused_with_its_position_and_no_value() {
         let good = entry("");
         let twice = good.replace("]}", &format!(",{}", &good[16..]));
         let bad = [

@@ -26,7 +26,7 @@ impl Format {
         Self::of(parameters.find_map(|parameter| parameter.strip_prefix("Format=")))
     }
 
-    /// What the parameter `Format` asks for: JSON, unless it is XML.
+    /// The format that the parameter `Format` asks for: JSON, unless it is XML.
     pub fn of(parameter: Option<&str>) -> Self {
         match parameter {
             Some(format) if format.eq_ignore_ascii_case("xml") => Self::Xml,
@@ -35,7 +35,7 @@ impl Format {
     }
 }
 
-/// What went wrong, as the cloud says it.
+/// An error in the cloud's form.
 #[derive(Debug)]
 pub struct Problem<'a> {
     pub status: StatusCode,
@@ -51,7 +51,7 @@ pub fn success(format: Format, root: &str, request_id: &str, content: &Value) ->
     write(format, StatusCode::OK, root, request_id, content)
 }
 
-/// The answer to a request that was not.
+/// The answer to a request that was not carried out.
 pub fn problem(format: Format, problem: &Problem<'_>) -> Response<Body> {
     let content = json!({
         "RequestId": problem.request_id,
@@ -148,7 +148,7 @@ fn element(text: &mut String, name: &str, content: &Value) {
     let _ = write!(text, "</{name}>");
 }
 
-/// Appends text. What XML has no form for becomes U+FFFD, in messages alone: what is data is asked about before.
+/// Appends text. A character that XML has no form for becomes U+FFFD, in messages alone: data is checked before.
 fn escape(text: &mut String, value: &str) {
     for character in value.chars() {
         match character {

@@ -1,4 +1,4 @@
-//! Who has signed a request, and that it is new.
+//! The authentication of requests: whose key has signed one, and that it was not sent before.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::signature::{Pair, v1, v3};
 /// The longest nonce, in bytes.
 const LONGEST_NONCE: usize = 128;
 
-/// A request as far as it is signed.
+/// The parts of a request that can be signed.
 #[derive(Debug)]
 pub struct Signed<'a> {
     pub method: &'a Method,
@@ -42,7 +42,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The cloud's code, and what to tell.
+    /// The cloud's code, and the message.
     pub fn explain(self) -> (&'static str, &'static str) {
         match self {
             Self::Incomplete(what) => ("IncompleteSignature", what),
@@ -79,7 +79,7 @@ impl Refusal {
     }
 }
 
-/// What both signatures have.
+/// The facts that a signature of either version shows.
 struct Shown<'a> {
     access_key_id: &'a str,
     date: &'a str,
@@ -87,16 +87,16 @@ struct Shown<'a> {
     security_token: Option<&'a str>,
 }
 
-/// How a request is signed, and so which of its parts can be believed.
+/// The version of a request's signature, which says which of its parts can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signature {
-    /// In its parameters; no header is signed.
+    /// The signature is in the parameters; no header is signed.
     V1,
-    /// In its headers; the cloud's headers, the query and the body are signed.
+    /// The signature is in a header; the cloud's headers, the query and the body are signed.
     V3,
 }
 
-/// Finds out whose access key has signed a request, and how. It is taken once.
+/// Finds out whose access key has signed a request, and how. A request is accepted once.
 pub fn authenticate<'keys>(
     request: &Signed<'_>,
     keys: &'keys AccessKeys,

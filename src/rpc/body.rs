@@ -1,4 +1,4 @@
-//! The body of a request, once it is here as a whole.
+//! The reading of a request's whole body.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::stop::Stop;
 use crate::domain::Applied;
 use crate::grpc::{Handler, shutting_down};
 
-/// How long a body may take: nobody is identified before it is here.
+/// How long a body may take to arrive: nobody is identified before.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Reads a body of at most so many bytes.
+/// Reads a body of at most `limit` bytes.
 pub async fn read<B>(body: B, limit: usize, handler: &Handler) -> Result<Vec<u8>, Stop>
 where
     B: http_body::Body<Data = Bytes>,

@@ -1,4 +1,4 @@
-//! A call of the contract, from within.
+//! A call of the contract, made within the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::grpc::{
     ACCOUNT_METADATA, Authenticated, Handler, InFlightGuard, Peer, REQUEST_ID_HEADER, TAG_SERVICE,
 };
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub struct Called {
     pub request_id: String,
@@ -33,11 +33,11 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-/// What a request asks for that is believed.
+/// The order of a request whose signature was verified.
 #[derive(Debug)]
 pub struct Order {
     pub action: Action,
-    /// Whose key has signed it.
+    /// The caller whose key has signed the request.
     pub caller: Caller,
     pub account: AccountId,
     pub traceparent: Option<HeaderValue>,
@@ -46,7 +46,7 @@ pub struct Order {
     pub message: Vec<u8>,
 }
 
-/// Carries out an order. The request counts as in flight until it does as a call.
+/// Carries out an order. `in_flight` counts the request until the handler counts its call.
 pub async fn call(
     handler: &Handler,
     peer: &Arc<Peer>,

@@ -1,4 +1,4 @@
-//! One request, from its first byte to its answer.
+//! The gateway of the RPC style, which takes a request from its first byte to its answer.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ use crate::service::{Audit, Refused};
 use crate::telemetry::SECURITY;
 use crate::telemetry::metrics::metrics;
 
-/// Answers requests of the cloud's RPC style.
+/// A gateway, which answers requests of the cloud's RPC style.
 #[derive(Debug, Clone)]
 pub struct Gateway(Arc<Inner>);
 
@@ -37,7 +37,7 @@ struct Inner {
 }
 
 impl Gateway {
-    /// A gateway to a handler, for those who have one of the keys. Bodies have at most so many bytes.
+    /// A gateway to a handler, for callers who have one of the keys. Bodies have at most `max_body_bytes`.
     #[must_use]
     pub fn new(handler: Handler, keys: Arc<ArcSwap<AccessKeys>>, max_body_bytes: usize) -> Self {
         Self(Arc::new(Inner {
@@ -48,8 +48,8 @@ impl Gateway {
         }))
     }
 
-    /// Answers one request. Nothing of it is decoded before it is here as a whole, and what was is gone before it is carried
-    /// out: whoever does not send or take everything holds the bytes alone.
+    /// Answers one request. Nothing of it is decoded before it is here as a whole, and what was decoded is freed before the
+    /// call is carried out: whoever does not send or take everything holds the bytes alone.
     pub async fn answer<B>(&self, request: Request<B>, peer: &Arc<Peer>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes>,
@@ -96,7 +96,7 @@ impl Gateway {
     }
 }
 
-/// Has a request audited that is refused: whoever is nobody, and a change of somebody who is known.
+/// Writes the line of the audit for a request that is refused: one of nobody who is known, or a change.
 fn audit(audit: &Audit, request_id: RequestId, peer: &Peer, stop: &Stop) {
     let is_read = stop.action.is_some_and(|action| !action.changes());
     if stop.signer.is_some() && is_read {

@@ -1,4 +1,4 @@
-//! Parameters as messages of the contract. What is wrong in the messages is said by whoever carries them out.
+//! Parameters as messages of the contract. Faults in the messages are found by the service that carries them out.
 
 use prost::Message as _;
 
@@ -21,7 +21,7 @@ pub fn action(name: &str) -> Option<Action> {
 /// The encoded message that an action is asked for with.
 ///
 /// # Errors
-/// What has no form in the contract.
+/// Parameters that have no form in the contract.
 pub fn message(action: Action, parameters: &Parameters) -> Result<Vec<u8>, Fault> {
     names::check(action, parameters)?;
     Ok(match action {
@@ -91,7 +91,7 @@ fn untag(parameters: &Parameters) -> Result<UntagResourcesRequest, Fault> {
     })
 }
 
-/// Keys, and their values where they have one.
+/// The tags or filters among the parameters: keys, and their values where they have one.
 fn tags(parameters: &Parameters) -> Result<Vec<(String, Option<String>)>, Fault> {
     let count = parameters.members("Tag", ".Key")?;
     let has_no_key = |name: &str| {

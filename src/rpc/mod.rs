@@ -1,4 +1,4 @@
-//! The cloud API's own way to be called, RPC style over HTTP/1.1: programs that were written for Alibaba Cloud can be pointed
+//! The cloud API's own protocol, RPC style over HTTP/1.1: programs that were written for Alibaba Cloud can be pointed
 //! here. It checks who has signed, turns the parameters into a message of the contract, has it carried out as any other
 //! call, with the same policies, limits, audit and metrics, and answers in the cloud's words.
 

@@ -31,7 +31,7 @@ const LIST: &[&str] = &[
     "NextToken",
 ];
 
-/// What other APIs have against a request that is carried out by mistake. Whoever sends it counts on it.
+/// The parameters of other APIs that ask for a dry run, as stems. Whoever sends one counts on it.
 const DRY_RUNS: [&str; 2] = ["dryrun", "validateonly"];
 
 /// Checks that no name is one of ours in a wrong spelling, of another action, or no name at all.

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_uses_up_all_the_room_takes_none_from_the_others() {
+    fn a_key_that_uses_up_all_the_memory_takes_none_from_the_others() {
         let mut nonces = with_capacity(8);
         let start = moment(&nonces, 0, 0);
         let mut enter = |key: &str| {

@@ -7,14 +7,14 @@ use percent_encoding::percent_decode;
 use crate::domain::{Fault, FaultCode, shortened};
 use crate::signature::Pair;
 
-/// The longest part of a name that is repeated: anybody can send one of 64 KiB, and the log has it too.
+/// The most bytes of a name that a message repeats: anybody can send one of 64 KiB, and the log has it too.
 pub const LONGEST_NAME: usize = 64;
 
-/// Names and values, each name once.
+/// The parameters of a request, each name once.
 #[derive(Debug)]
 pub struct Parameters {
     pairs: Vec<Pair>,
-    /// Their places in the order of their names, since a request may have ten thousand.
+    /// The indices of the pairs in the order of their names, for searches by halves.
     by_name: Vec<usize>,
 }
 
@@ -55,35 +55,35 @@ fn not_utf8(name: &str, part: &str) -> Fault {
 }
 
 impl Parameters {
-    /// Takes what was decoded.
+    /// The parameters in these decoded pairs.
     ///
     /// # Errors
     /// A name that is there twice: it would be a guess which value is meant.
     pub fn new(pairs: Vec<Pair>) -> Result<Self, Fault> {
-        let name = |place: usize| pairs[place].0.as_str();
+        let name = |index: usize| pairs[index].0.as_str();
         let mut by_name: Vec<usize> = (0..pairs.len()).collect();
-        by_name.sort_unstable_by_key(|place| name(*place));
+        by_name.sort_unstable_by_key(|index| name(*index));
         let mut neighbours = by_name.windows(2);
-        match neighbours.find(|places| name(places[0]) == name(places[1])) {
-            Some(places) => Err(malformed(
-                name(places[0]),
+        match neighbours.find(|indices| name(indices[0]) == name(indices[1])) {
+            Some(indices) => Err(malformed(
+                name(indices[0]),
                 "the parameter is given twice; give it once",
             )),
             None => Ok(Self { pairs, by_name }),
         }
     }
 
-    /// All of them, in the order in which they were taken.
+    /// All pairs, in the order in which they came.
     pub fn pairs(&self) -> &[Pair] {
         &self.pairs
     }
 
     /// The value of a name; `None` where it is not given.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let given = |place: &usize| self.pairs[*place].0.as_str();
+        let given = |index: &usize| self.pairs[*index].0.as_str();
         let found = self
             .by_name
-            .binary_search_by(|place| given(place).cmp(name));
+            .binary_search_by(|index| given(index).cmp(name));
         found.ok().map(|at| self.pairs[self.by_name[at]].1.as_str())
     }
 
@@ -116,8 +116,8 @@ impl Parameters {
             let canonical = number
                 .parse()
                 .ok()
-                .filter(|place: &usize| place.to_string() == *number);
-            canonical.is_some_and(|place| (1..=numbers.len()).contains(&place))
+                .filter(|index: &usize| index.to_string() == *number);
+            canonical.is_some_and(|index| (1..=numbers.len()).contains(&index))
         };
         match numbers.iter().find(|number| !is_member(number)) {
             None => Ok(numbers.len()),

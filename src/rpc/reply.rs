@@ -12,7 +12,7 @@ use super::stop::Stop;
 use crate::domain::{Action, Error};
 use crate::grpc::proto::{ListTagResourcesResponse, TagResource};
 
-/// Says what came of a call.
+/// Makes the answer in the cloud's form from the result of a call.
 pub fn reply(format: Format, action: Action, host: &str, called: &Called) -> Response<Body> {
     let request_id = called.request_id.as_str();
     let content = match &called.result {
@@ -75,7 +75,7 @@ fn content(
     }
 }
 
-/// What of a tag could not be read back from an answer in this format.
+/// The part of a tag that could not be read back from an answer in this format.
 fn lost(format: Format, tag: &TagResource) -> Option<String> {
     let TagResource {
         resource_id,

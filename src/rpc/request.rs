@@ -1,4 +1,4 @@
-//! A request that is here as a whole: whether it is believed, and what it asks for.
+//! A request that is here as a whole: the check of its signature, and the order that it gives.
 
 use std::sync::Mutex;
 
@@ -25,7 +25,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// or keys is told so.
 const MOST_PARAMETERS: usize = 1000;
 
-/// A request as it came.
+/// A request as it came, head and body.
 pub struct Request<'a> {
     pub head: &'a Parts,
     pub body: &'a [u8],

@@ -1,4 +1,4 @@
-//! Why a request is not carried out, before it is a call.
+//! The errors of requests that are refused before they become calls.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::parameters::malformed;
 use crate::domain::{Action, Caller, Error, Fault};
 use crate::service::RETRY_AFTER;
 
-/// An error in the cloud's words.
+/// An error in the cloud's form.
 #[derive(Debug)]
 pub struct Stop {
     pub status: StatusCode,

@@ -14,8 +14,8 @@ use crate::grpc::{Charge, Holder, Peer};
 /// The bytes that begin every HTTP/2 connection (RFC 9113, section 3.4). No request of HTTP/1.1 is shorter.
 const PREFACE_BYTES: usize = 24;
 
-/// The most bytes that one poll of a connection may read before other connections are polled. A client that sends frames without a
-/// pause would keep a thread for as long as it takes to read what is there.
+/// The most bytes that one poll of a connection may read before other connections are polled. A client that sends frames
+/// without a pause would keep a thread for as long as it takes to read what is there.
 const POLL_BYTES: usize = 32 * 1024;
 
 /// Implements `AsyncWrite` for a stream that only looks at what is read, by passing writes through.

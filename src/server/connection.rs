@@ -173,7 +173,8 @@ impl Common {
         }
     }
 
-    /// Serves HTTP on a stream whose client has had since `started` to begin, and whose certificate is good for `certificate_left`.
+    /// Serves HTTP on a stream whose client has had since `started` to begin, and whose certificate is good for
+    /// `certificate_left`.
     async fn serve_http<S>(
         &self,
         stream: S,

@@ -32,8 +32,8 @@ pub enum Verdict {
 }
 
 impl Lifetime {
-    /// The lifetime of a connection that has `handshake_left` to send its preface, and whose certificate is good for `certificate_left`.
-    /// `jitter` is 0 to 1.
+    /// The lifetime of a connection that has `handshake_left` to send its preface, and whose certificate is good for
+    /// `certificate_left`. `jitter` is 0 to 1.
     pub fn new(
         limits: &Limits,
         handshake_left: Duration,

@@ -15,8 +15,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Requests that one connection may have open.
     pub streams: u32,
-    /// Streams that the service may reset, or the client before the service saw them, until their connection is closed: a client
-    /// that opens and resets streams without end costs a connection and not the service (CVE-2023-44487).
+    /// Streams that the service may reset, or the client before the service saw them, until their connection is closed: a
+    /// client that opens and resets streams without end costs a connection and not the service (CVE-2023-44487).
     pub reset_streams: usize,
     /// The headers of one request, in bytes.
     pub header_list_bytes: u32,

@@ -95,8 +95,8 @@ impl Slots {
     }
 }
 
-/// The numbers of the connections of the address that has most of those that may go, the oldest first. Among addresses with as many it is
-/// the one whose oldest is older.
+/// The numbers of the connections of the address that has most of those that may go, the oldest first. Among addresses with
+/// as many it is the one whose oldest is older.
 fn victims(peers: &BTreeMap<u64, Arc<Peer>>, may_go: impl Fn(&Peer) -> bool) -> Vec<u64> {
     let mut by_address: HashMap<IpAddr, Vec<u64>> = HashMap::new();
     for (number, peer) in peers.iter().filter(|(_, peer)| may_go(peer)) {

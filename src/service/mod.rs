@@ -1,4 +1,4 @@
-//! The use case: see that the caller may, apply a command through the store and say what came of it.
+//! The use cases: authorise the caller, apply a command through the store, audit it and say what came of it.
 
 mod audit;
 
@@ -18,17 +18,17 @@ use crate::telemetry::trace;
 /// When to repeat a request that was refused for a limit or found no store.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Carries out commands.
+/// The tag service, which carries out commands.
 #[derive(Debug, Clone)]
 pub struct TagService<S> {
-    /// Shared with changes whose callers have gone.
+    /// The store, shared with changes whose callers have gone.
     store: Arc<S>,
     authority: Authority,
     audit: Audit,
 }
 
 impl<S: Store> TagService<S> {
-    /// A service over a store, for whom the authority allows it.
+    /// A service over a store, for the callers whom the authority allows it.
     pub fn new(store: S, authority: Authority, audit: Audit) -> Self {
         Self {
             store: Arc::new(store),
@@ -57,7 +57,7 @@ impl<S: Store> TagService<S> {
     /// Sets tags. `Ok` means that the change is on durable storage.
     ///
     /// # Errors
-    /// As [`TagService::untag`], and [`Error::TagLimit`] with every resource that would carry too many tags.
+    /// Those of [`TagService::untag`], and [`Error::TagLimit`] with every resource that would carry too many tags.
     pub async fn tag(&self, call: &Call, command: Arc<TagCommand>) -> Result<Changed, Error> {
         let entry = self.audit.tag(call, &command).await?;
         let allowed = self.authorise(call, Action::TagResources, &command.account);
@@ -73,7 +73,7 @@ impl<S: Store> TagService<S> {
     /// Reads a page of tags.
     ///
     /// # Errors
-    /// As [`TagService::untag`].
+    /// Those of [`TagService::untag`].
     pub async fn list(&self, call: &Call, query: Arc<ListQuery>) -> Result<TagPage, Error> {
         self.authorise(call, Action::ListTagResources, &query.account)?;
         let result = self.store.list(Arc::clone(&query)).await;
@@ -95,7 +95,7 @@ impl<S: Store> TagService<S> {
     }
 }
 
-/// Says what a failure of the store means for the caller. Its cause goes to the log and nowhere else.
+/// The error for the caller of a failure of the store, whose cause goes to the log and nowhere else.
 fn explain(error: StoreError, targets: Option<&Targets>) -> Error {
     // Only targets can be missing or full.
     let named = |positions: &[usize]| targets.map_or_else(Vec::new, |all| all.named(positions));

@@ -1,5 +1,5 @@
-//! How requests to the cloud API are signed: V3 in headers, as SDKs do today, and V1 in the parameters, as they did before.
-//! `vectors.json` has what the official library makes, four published examples among it.
+//! The signatures of requests to the cloud API: V3 in headers, as SDKs sign today, and V1 in the parameters, as they did
+//! before. `vectors.json` has signatures that the official library makes, four published examples among them.
 
 mod secret;
 pub mod v1;
@@ -12,13 +12,13 @@ use time::format_description::well_known::Rfc3339;
 
 pub use secret::{KeyPart, Secret, is_word, key_problem};
 
-/// The only version of the cloud API that is spoken.
+/// The only version of the cloud API that is supported.
 pub const VERSION: &str = "2019-08-15";
 
-/// A name and a value, decoded.
+/// The name and the value of a parameter, decoded.
 pub type Pair = (String, String);
 
-/// Now, as requests are dated: ISO 8601 in whole seconds of UTC.
+/// The present time in the form of a request's date: ISO 8601 in whole seconds of UTC.
 #[must_use]
 pub fn timestamp() -> String {
     let now = OffsetDateTime::now_utc().truncate_to_second();
@@ -26,7 +26,7 @@ pub fn timestamp() -> String {
     now.format(&Rfc3339).unwrap_or_default()
 }
 
-/// A text as RFC 3986 wants it in a query: all but letters, digits, `-`, `_`, `.` and `~` as `%XX`.
+/// Encodes a text for a query as RFC 3986 wants it: all but letters, digits, `-`, `_`, `.` and `~` as `%XX`.
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,15 +1,15 @@
-//! Texts that are not for others.
+//! Secret texts, and the parts of access keys.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A text that never shows itself.
+/// A secret text, which `Debug` does not show.
 #[derive(Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text.
+    /// Makes a text secret.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
@@ -31,16 +31,16 @@ impl fmt::Debug for Secret {
 /// A part of an access key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyPart {
-    /// Its id.
+    /// The id of the key.
     Id,
-    /// What it signs with.
+    /// The secret that the key signs with.
     Secret,
-    /// What a temporary key is shown with.
+    /// The security token that a temporary key is shown with.
     Token,
 }
 
 impl KeyPart {
-    /// Its name in a file.
+    /// The name of the part in a file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ pub fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Which part of a key can't be shown in a request, and why.
+/// The first part of a key that can't be sent in a request, and why.
 #[must_use]
 pub fn key_problem(
     id: &str,

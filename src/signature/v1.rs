@@ -9,7 +9,7 @@ use super::{Pair, canonical_query, encode};
 /// The parameter that carries the signature, and is not signed.
 const SIGNATURE: &str = "Signature";
 
-/// What is signed.
+/// The string that is signed.
 #[must_use]
 pub fn string_to_sign(method: &str, parameters: &[Pair]) -> String {
     let signed = parameters.iter().filter(|(name, _)| name != SIGNATURE);

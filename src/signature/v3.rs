@@ -9,12 +9,12 @@ const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 /// A header's name and value.
 pub type Header<'a> = (&'a str, &'a str);
 
-/// What is signed of a request.
+/// The parts of a request that are signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Such as `POST`.
+    /// The method, such as `POST`.
     pub method: &'a str,
-    /// Such as `/`.
+    /// The path, such as `/`.
     pub path: &'a str,
     /// The parameters of the query, decoded.
     pub query: &'a [Pair],
@@ -31,7 +31,7 @@ pub fn payload_hash(body: &[u8]) -> String {
 }
 
 impl Request<'_> {
-    /// The canonical form.
+    /// The canonical form of the request.
     #[must_use]
     pub fn canonical(&self) -> String {
         let headers = self.sorted_headers();
@@ -50,7 +50,7 @@ impl Request<'_> {
         format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload_hash}")
     }
 
-    /// What the secret signs.
+    /// The string that is signed with the secret.
     #[must_use]
     pub fn string_to_sign(&self) -> String {
         let hash = payload_hash(self.canonical().as_bytes());
@@ -89,11 +89,11 @@ impl Request<'_> {
 /// A header `authorization`, taken apart.
 #[derive(Debug)]
 pub struct Authorization<'a> {
-    /// Whose signature it is.
+    /// The id of the key that has signed.
     pub access_key_id: &'a str,
     /// The names of the headers that are signed.
     pub signed_headers: std::str::Split<'a, char>,
-    /// In hexadecimal digits.
+    /// The signature, in hexadecimal digits.
     pub signature: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! Cuts records that come in order into pages of tags. One for every store, so that all page alike.
+//! The pages of a list, which are cut from records in order. All stores use it, so that all page alike.
 
 use std::ops::ControlFlow;
 
@@ -7,11 +7,11 @@ use crate::domain::{
     Continuation, ListQuery, ListedTag, Position, ResourceId, TagKey, TagPage, TagValue,
 };
 
-/// How many records one request may look at. A page that is not full then ends early with a place to go on, so that
-/// a filter that matches nothing among millions can't hold a connection (AIP-158 allows short pages).
+/// The most records that one request may look at. A page that is not full then ends early with a position to go on from, so
+/// that a filter that matches nothing among millions can't hold a connection (AIP-158 allows short pages).
 pub const SCAN_LIMIT: usize = 20_000;
 
-/// Fills one page.
+/// A builder of one page.
 pub struct PageBuilder<'query> {
     query: &'query ListQuery,
     after: Option<&'query Position>,
@@ -33,7 +33,7 @@ impl<'query> PageBuilder<'query> {
         })
     }
 
-    /// The id that the page goes on with, or behind.
+    /// The id from which on records are looked at.
     pub fn from(&self) -> &'query str {
         self.after.map_or("", |after| after.resource_id.as_str())
     }
@@ -96,7 +96,7 @@ impl<'query> PageBuilder<'query> {
         ControlFlow::Continue(())
     }
 
-    /// The page.
+    /// The finished page.
     pub fn finish(self) -> TagPage {
         self.page
     }

@@ -1,4 +1,4 @@
-//! The log's way out: whoever logs adds a line to a buffer and goes on, and a thread writes what has gathered there.
+//! The buffer of the application log: whoever logs adds a line and goes on, and a thread writes what has gathered there.
 
 use std::io::{self, Write};
 use std::mem;
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use super::lines::wait_for;
 
-/// How many bytes may wait: a third of a second's worth of the most that the service does.
+/// The most bytes that may wait to be written: a third of a second's worth of the most that the service logs.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
-/// The room that a buffer keeps after it was written.
+/// The capacity that a buffer keeps after it was written, in bytes.
 const KEPT: usize = 64 * 1024;
 /// How long lines gather before they are written: to wake the thread for each costs more than the line itself.
 const GATHER: Duration = Duration::from_millis(1);
-/// How long the end waits for a reader that has stalled.
+/// How long the end of the program waits for a reader that has stalled.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Lines that wait to be written. Those for which there is no room are lost, and later the log says how many.
+/// The lines that wait to be written. Lines that do not fit are lost, and later the log says how many.
 #[derive(Debug)]
 pub struct Buffer {
     waiting: Mutex<Waiting>,
@@ -31,14 +31,14 @@ struct Waiting {
     is_open: bool,
 }
 
-/// Dropped, it waits until what was logged is written.
+/// A guard whose drop waits until what was logged is written.
 #[derive(Debug)]
 pub struct LogGuard {
     buffer: Arc<Buffer>,
     thread: JoinHandle<()>,
 }
 
-/// Starts the thread, which writes to `output`.
+/// Starts the thread that writes to `output`.
 ///
 /// # Errors
 /// A thread that can't be started.
@@ -97,7 +97,7 @@ impl Buffer {
     }
 }
 
-/// Takes a line as a whole.
+/// A writer that takes each line as a whole.
 impl Write for &Buffer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.waiting();

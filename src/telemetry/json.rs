@@ -1,5 +1,5 @@
-//! Lines of the log: as JSON in the form that `tracing-subscriber` gives them, but written as they are recorded, or as text.
-//! Those of a request name it.
+//! Lines of the application log: as JSON in the form that `tracing-subscriber` gives them, but written as they are
+//! recorded, or as text. The lines of a request name its RequestId.
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Write};
@@ -15,10 +15,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::current;
 
-/// One object a line, with the fields of the event beside its time, level and target, and the request in `span`.
+/// The format of one JSON object a line, with the fields of the event beside its time, level and target, and the request in
+/// `span`.
 pub struct JsonLines;
 
-/// For people.
+/// The format of text for people.
 pub struct TextLines(pub Format);
 
 impl<S, F> FormatEvent<S, F> for JsonLines
@@ -63,7 +64,7 @@ fn put_event(line: &mut String, event: &Event<'_>) {
     line.push_str("}\n");
 }
 
-/// The time in UTC, to the microsecond. Only its end differs from that of most lines before it.
+/// Writes the time in UTC, to the microsecond. Most lines differ from the line before in the end of their time alone.
 fn put_time(line: &mut String, time: OffsetDateTime) {
     thread_local! {
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
@@ -108,7 +109,7 @@ where
     }
 }
 
-/// Writes fields, each with a comma before it.
+/// A visitor that writes fields, each with a comma before it.
 struct Fields<'line>(&'line mut String);
 
 impl Fields<'_> {
@@ -172,7 +173,7 @@ fn put_string(line: &mut String, text: &str) {
     line.push('"');
 }
 
-/// Writes what it is given as the inside of a JSON string.
+/// A writer of text as the inside of a JSON string.
 struct Escaped<'line>(&'line mut String);
 
 impl Write for Escaped<'_> {
@@ -190,9 +191,9 @@ fn put_escaped(line: &mut String, text: &str) {
         return line.push_str(text);
     }
     let mut rest = text;
-    while let Some(place) = rest.bytes().position(special) {
-        line.push_str(&rest[..place]);
-        match rest.as_bytes()[place] {
+    while let Some(end) = rest.bytes().position(special) {
+        line.push_str(&rest[..end]);
+        match rest.as_bytes()[end] {
             b'"' => line.push_str("\\\""),
             b'\\' => line.push_str("\\\\"),
             b'\n' => line.push_str("\\n"),
@@ -202,7 +203,7 @@ fn put_escaped(line: &mut String, text: &str) {
                 let _ = write!(line, "\\u{byte:04x}");
             }
         }
-        rest = &rest[place + 1..];
+        rest = &rest[end + 1..];
     }
     line.push_str(rest);
 }

@@ -1,4 +1,5 @@
-//! The log, and its level, which can be changed while the service runs. Traces, where they are wanted, start with it.
+//! The application log, and its level, which can be changed while the service runs. Traces, where they are wanted, start
+//! with it.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, stderr};
@@ -20,24 +21,24 @@ use super::json::{JsonLines, TextLines};
 /// The target of all spans, and of nothing else: they never show in the log.
 pub const TARGET: &str = "untag::trace";
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Text where stderr is a terminal, JSON otherwise.
     Auto,
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,
 }
 
-/// Why there is no log.
+/// Why the application log can't be started.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// Its filter.
+    /// The filter can't be read.
     #[error(transparent)]
     Filter(#[from] InvalidFilter),
-    /// The thread that writes it.
+    /// The thread that writes the log can't be started.
     #[error("cannot start the thread that writes the log: {0}")]
     Thread(#[from] io::Error),
 }
@@ -52,7 +53,7 @@ pub struct InvalidFilter {
     reason: String,
 }
 
-/// What is logged, to be looked at and changed.
+/// The filter of the log, which can be read and changed.
 #[derive(Clone)]
 pub struct LogLevel {
     filter: Arc<Mutex<String>>,
@@ -67,7 +68,7 @@ impl LogLevel {
         filter.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Logs by another filter from now on.
+    /// Replaces the filter.
     ///
     /// # Errors
     /// [`InvalidFilter`] for one that can't be read; the old one stays in use.
@@ -101,7 +102,7 @@ impl InvalidFilter {
     }
 }
 
-/// Something beside the log that wants to hear of spans and events.
+/// A layer beside the log that gets all spans and events.
 pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Sends log lines to stderr. A reader that stalls never stalls the service: lines that don't fit the buffer are
@@ -171,7 +172,7 @@ fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
     Ok(targets.with_target(SECURITY, LevelFilter::INFO))
 }
 
-/// Whether this can be the path of a module.
+/// Whether a text can be the path of a module.
 fn is_target(text: &str) -> bool {
     let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
     !text.is_empty() && text.bytes().all(is_of_path)

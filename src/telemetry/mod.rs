@@ -1,4 +1,4 @@
-//! Logs, metrics, traces, and the lines of the audit.
+//! Telemetry: the application log, metrics, traces, and the lines of the audit.
 
 mod appender;
 mod json;

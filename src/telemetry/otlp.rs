@@ -1,5 +1,5 @@
-//! Traces for an OpenTelemetry collector, by OTLP over gRPC. What OpenTelemetry calls `OTEL_…` in the environment (sampler,
-//! headers, resource attributes, batches) is read by its own library.
+//! Traces for an OpenTelemetry collector, by OTLP over gRPC. OpenTelemetry's own variables `OTEL_…` (sampler,
+//! headers, resource attributes, batches) are read by its library.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use super::outage::{Exporter, Outage};
 /// How long the last spans may take to be sent at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Sends spans. A collector that is slow or gone costs spans and never a request: they wait in a bounded queue, which
+/// The sender of spans. A collector that is slow or gone costs spans and never a request: they wait in a bounded queue, which
 /// a thread of its own empties.
 #[derive(Debug)]
 pub struct Traces {
@@ -34,7 +34,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Makes ready to send to this collector. Called within the runtime that will carry the connection.
+    /// Starts a sender to the collector at this address. Called within the runtime that will carry the connection.
     ///
     /// # Errors
     /// [`ExporterBuildError`] for an endpoint that can't be used.
@@ -62,7 +62,7 @@ impl Traces {
         Ok(Self { provider, outage })
     }
 
-    /// What turns the service's spans into OpenTelemetry's, with the warnings that they met on the way.
+    /// The layer that turns the service's spans into OpenTelemetry's, with the warnings that were logged within them.
     #[must_use]
     pub fn layer(&self) -> Listener {
         let is_own_event =
@@ -83,7 +83,7 @@ impl Traces {
             .boxed()
     }
 
-    /// Sends what is left, for a bounded time. Not called on the runtime, whose threads carry the connection.
+    /// Sends the spans that are left, for a bounded time. Not called on the runtime, whose threads carry the connection.
     pub fn finish(self) {
         if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_TIMEOUT) {
             tracing::warn!(%error, "the last traces could not be sent");
@@ -93,12 +93,12 @@ impl Traces {
     }
 }
 
-/// The place of a span in a trace, under which others can begin, also when it has ended.
+/// The identity of a span in its trace, under which other spans can begin, also when it has ended.
 #[derive(Debug)]
-pub(super) struct Place(SpanContext);
+pub(super) struct TraceContext(SpanContext);
 
-impl Place {
-    /// The place of the caller's span. What is no good `traceparent` is none, as W3C's Trace Context asks.
+impl TraceContext {
+    /// The trace context of the caller. A header `traceparent` that is no good counts as none, as W3C's Trace Context asks.
     pub fn of_headers(headers: &HeaderMap) -> Self {
         let caller = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
         Self(caller.span().span_context().clone())

@@ -1,4 +1,4 @@
-//! A collector that takes no traces: what the log says about it.
+//! What the log says of a collector that takes no traces.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,7 +61,7 @@ impl<E: SpanExporter> SpanExporter for Exporter<E> {
     }
 }
 
-/// The time in which a collector takes nothing.
+/// The current outage of a collector, if there is one.
 #[derive(Debug, Default)]
 pub struct Outage(Mutex<Option<Current>>);
 
@@ -69,12 +69,12 @@ pub struct Outage(Mutex<Option<Current>>);
 #[derive(Debug)]
 struct Current {
     said_at: Instant,
-    /// Since it was said.
+    /// The spans that were lost since the log said how many.
     lost_spans: usize,
 }
 
 impl Outage {
-    /// Counts spans that were lost. Returns how many they are since the last time, when it is time to say so.
+    /// Counts spans that were lost. Returns how many were lost since the last line about it, when the next line is due.
     fn go_on(&self, spans: usize, now: Instant) -> Option<usize> {
         let mut current = self.current();
         let lost_spans = current.as_ref().map_or(0, |current| current.lost_spans) + spans;
@@ -90,14 +90,14 @@ impl Outage {
         Some(lost_spans)
     }
 
-    /// Spans were taken.
+    /// Ends the outage: the collector has taken spans.
     fn end(&self) {
         if let Some(Current { lost_spans, .. }) = self.current().take() {
             tracing::info!(lost_spans, "the collector takes traces again");
         }
     }
 
-    /// Whether the last spans were lost.
+    /// Whether there is an outage: the last spans were lost.
     pub fn is_there(&self) -> bool {
         self.current().is_some()
     }

@@ -8,11 +8,11 @@ use tracing::field::Empty;
 use super::log::TARGET;
 use super::metrics;
 #[cfg(feature = "otlp")]
-use super::otlp::Place;
+use super::otlp::TraceContext;
 #[cfg(not(feature = "otlp"))]
-use untraced::Place;
+use untraced::TraceContext;
 
-/// What the conventions call a method that nobody knows: names of spans must not be made by callers.
+/// The method of a call to none that is known, by OpenTelemetry's conventions: callers must not make names of spans.
 const OTHER: &str = "_OTHER";
 
 /// The span of one call, from its headers to its answer. Attributes follow OpenTelemetry's conventions for RPC.
@@ -46,13 +46,13 @@ impl CallSpan {
         let caller_trace = if span.is_disabled() {
             TraceId::of_headers(headers)
         } else {
-            Place::of_headers(headers).adopt(&span);
+            TraceContext::of_headers(headers).adopt(&span);
             None
         };
         Self { span, caller_trace }
     }
 
-    /// A call that nobody wants to trace.
+    /// The span of a call that is not traced.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -67,7 +67,7 @@ impl CallSpan {
         self.span.clone()
     }
 
-    /// Notes what came of the call: the name of a gRPC code, and whether it is the service's fault.
+    /// Records the result of the call: the name of a gRPC code, and whether it is the service's fault.
     pub fn finish(&self, code: &str, is_failure: bool) {
         self.span.record("rpc.response.status_code", code);
         if is_failure {
@@ -82,7 +82,7 @@ impl CallSpan {
         if self.span.is_disabled() {
             return self.caller_trace.as_ref().map(|trace| trace.0.clone());
         }
-        Place::of_span(&self.span).trace_id()
+        TraceContext::of_span(&self.span).trace_id()
     }
 }
 
@@ -91,7 +91,7 @@ impl CallSpan {
 struct TraceId(String);
 
 impl TraceId {
-    /// The caller's. What is no good `traceparent` is none.
+    /// The id of the caller's trace; `None` without a good header `traceparent`.
     fn of_headers(headers: &HeaderMap) -> Option<Self> {
         let header = headers.get("traceparent")?.to_str().ok()?;
         let mut fields = header.split('-');
@@ -108,51 +108,51 @@ impl TraceId {
     }
 }
 
-/// Turning the message into a command.
+/// The span of turning the message into a command.
 #[must_use]
 pub fn parse() -> Span {
     tracing::info_span!(target: TARGET, "parse")
 }
 
-/// Asking the policies.
+/// The span of asking the policies.
 #[must_use]
 pub fn authorise() -> Span {
     tracing::info_span!(target: TARGET, "authorise")
 }
 
-/// Waiting for room for the line of the audit.
+/// The span of waiting for a slot for the line of the audit.
 #[must_use]
 pub fn audit() -> Span {
     tracing::info_span!(target: TARGET, "audit")
 }
 
-/// Reading from the store, with the wait for a connection.
+/// The span of reading from the store, with the wait for a connection.
 #[must_use]
 pub fn read() -> Span {
     tracing::info_span!(target: TARGET, "read")
 }
 
-/// A change on its way through the store: it waits in a queue, and then takes part in a commit. It only remembers its
+/// The spans of a change in the store: it waits in a queue, and then takes part in a commit. It only remembers its
 /// call: one that is cut off ends at once, and not when the store gets to it.
 #[derive(Debug)]
 pub struct Change {
-    call: Option<Place>,
+    call: Option<TraceContext>,
     queue: Span,
 }
 
 impl Change {
-    /// A change of the current call begins to wait.
+    /// Begins the wait of a change of the current call.
     #[must_use]
     pub fn queue() -> Self {
         let queue = tracing::info_span!(target: TARGET, parent: None, "queue");
-        let call = (!queue.is_disabled()).then(|| Place::of_span(&Span::current()));
+        let call = (!queue.is_disabled()).then(|| TraceContext::of_span(&Span::current()));
         if let Some(call) = &call {
             call.adopt(&queue);
         }
         Self { call, queue }
     }
 
-    /// The wait is over: the span of the commit that `changes` share. `None` where nobody traces.
+    /// Ends the wait, and begins the span of the commit that `changes` share. `None` where nobody traces.
     pub fn commit(&mut self, changes: usize) -> Option<Span> {
         let call = self.call.as_ref()?;
         self.queue = Span::none();
@@ -168,11 +168,11 @@ mod untraced {
     use http::HeaderMap;
     use tracing::Span;
 
-    /// The place of a span in a trace, where there are no traces.
+    /// The stand-in for a trace context in a build without traces.
     #[derive(Debug)]
-    pub struct Place;
+    pub struct TraceContext;
 
-    impl Place {
+    impl TraceContext {
         pub fn of_headers(_: &HeaderMap) -> Self {
             Self
         }

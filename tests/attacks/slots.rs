@@ -25,7 +25,7 @@ fn client_from(server: &Server, last: u8) -> TagServiceClient<Channel> {
 }
 
 #[tokio::test]
-async fn idle_strangers_make_room_and_those_of_the_busiest_address_first() {
+async fn idle_strangers_give_up_their_slots_and_those_of_the_busiest_address_first() {
     let target = Target::start(&["--max-connections", "4"]);
     let mut quiet = client_from(&target.server, 2);
     quiet.list_tag_resources(list()).await.unwrap();

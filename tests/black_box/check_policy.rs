@@ -206,7 +206,7 @@ fn documents_of_the_cloud_are_taken_unless_what_is_not_known_could_change_a_deci
 }
 
 #[test]
-fn a_file_that_is_wrong_exits_with_2_and_names_the_place() {
+fn a_file_that_is_wrong_exits_with_2_and_names_the_position() {
     let wrong = [
         ("\"acs:CurrentTime\"", "\"acs:MFAPresent\""),
         ("17:00:00+08:00", "17:00:00"),

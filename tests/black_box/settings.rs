@@ -186,7 +186,7 @@ async fn a_flag_goes_before_a_variable_and_a_variable_before_the_file() {
 }
 
 #[test]
-fn a_file_of_settings_that_is_wrong_is_named_with_the_place() {
+fn a_file_of_settings_that_is_wrong_is_named_with_the_position() {
     let cases = [
         (
             "lisen = '127.0.0.1:0'",

@@ -1,4 +1,4 @@
-//! What the store does, and what finds no place at it.
+//! The metrics of the store, and calls that it refuses because its queue is full.
 
 use tonic::Code;
 

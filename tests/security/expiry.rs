@@ -68,7 +68,7 @@ fn short(files: &Files) -> (Pair, SystemTime) {
     (files.callers.sign(&parameters), expiry)
 }
 
-/// Both ports of a server that asks for certificates, and what is spoken there.
+/// Both ports of a server that asks for certificates, and what their clients use.
 fn ports(server: &Server) -> [(SocketAddr, &'static [u8]); 2] {
     let rpc = server.wait_for_log_where("listening", |line| line["port"] == "rpc");
     let rpc = rpc["address"].as_str().unwrap().parse().unwrap();

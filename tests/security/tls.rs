@@ -46,7 +46,7 @@ fn handshake(
 }
 
 #[test]
-fn tls_1_2_and_1_3_are_spoken_and_only_http_2() {
+fn tls_1_2_and_1_3_are_served_and_only_http_2() {
     let files = Files::new();
     let server = files.serve(&[]);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -102,7 +102,7 @@ fn a_handshake_that_stalls_is_given_up() {
 }
 
 #[test]
-fn max_handshakes_are_under_way_and_another_takes_the_place_of_one() {
+fn max_handshakes_are_under_way_and_another_takes_the_slot_of_one() {
     let files = Files::new();
     let server = files.serve(&["--max-handshakes", "1", "--handshake-timeout", "600"]);
     let version = &rustls::version::TLS13;

@@ -1,4 +1,4 @@
-//! Runs the real binary for tests: on free loopback ports, with its log at hand.
+//! The real binary under test, on free loopback ports and with its log at hand.
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
@@ -39,7 +39,7 @@ pub fn untag() -> Command {
     command
 }
 
-/// To list what has the tag `team`.
+/// A request that lists the users with the tag `team`.
 pub fn list() -> ListTagResourcesRequest {
     ListTagResourcesRequest {
         tags: vec![TagFilter {
@@ -50,7 +50,7 @@ pub fn list() -> ListTagResourcesRequest {
     }
 }
 
-/// To remove the tag `env` from a user.
+/// A request that removes the tag `env` from a user.
 pub fn untag_of(id: &str) -> UntagResourcesRequest {
     let values = vec![id.to_owned()];
     UntagResourcesRequest {
@@ -103,9 +103,9 @@ pub async fn health_client(address: SocketAddr) -> HealthClient<Channel> {
 pub struct Server {
     child: Child,
     log: Arc<Log>,
-    /// Where the tag service listens.
+    /// The address of the tag service.
     pub address: SocketAddr,
-    /// Where health for probes listens.
+    /// The address of the admin port.
     pub admin_address: SocketAddr,
 }
 

@@ -1,4 +1,4 @@
-//! Disks of a service's own: in a mount namespace that ends with it.
+//! Disks that only one service sees, in a mount namespace that ends with it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -16,20 +16,20 @@ use tempfile::TempDir;
 pub const USER: &str = "untag";
 pub const PASSWORD: &str = "correct-horse-battery";
 
-/// What keeps a cluster out of the way of others.
+/// The settings that keep a cluster out of the way of others.
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 logging_collector = off
 ";
-/// What makes it quick, and good for many tests at once.
+/// The settings that make a cluster quick, and good for many tests at once.
 const QUICK: &str = "
 fsync = off
 max_connections = 300
 shared_buffers = 64MB
 ";
 
-/// What a commit promises.
+/// The durability that a commit promises.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Durability {
     /// Nothing that has to be there after a power failure: for tests.
@@ -40,7 +40,7 @@ pub enum Durability {
 
 /// A running cluster. It is stopped and removed when this goes out of scope, and also when the test process dies.
 pub struct Cluster {
-    /// Where its files are: `data`, `log` and what a test puts there.
+    /// The directory of the cluster's files: `data`, `log` and what a test puts there.
     pub directory: PathBuf,
     pub port: u16,
     watchdog: Option<Child>,

@@ -1,4 +1,4 @@
-//! Which actions a statement is about.
+//! The actions that a statement is about.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const API: &str = "ims";
 /// How much a name has to be like that of an action to be taken for a misspelling of it: 0 to 1.
 const LIKE: f64 = 0.8;
 
-/// Which actions a statement is about.
+/// The actions that a statement is about.
 #[derive(Debug)]
 pub(super) enum Actions {
     These(Vec<ActionPattern>),
@@ -30,7 +30,7 @@ impl Actions {
         }
     }
 
-    /// Whether they cover an action of this service.
+    /// Whether an action of this service is among them.
     pub(super) fn cover_any(&self) -> bool {
         Action::ALL.iter().any(|action| self.cover(action.as_str()))
     }
@@ -94,7 +94,7 @@ impl ActionPattern {
         text.split_once(':').unwrap_or((text, "*"))
     }
 
-    /// The same action of the service of all actions here.
+    /// The pattern with the service of all actions here in place of its own.
     fn as_ours(&self) -> Self {
         let (_, name) = self.parts();
         Self(Glob::new(format!("{SERVICE}:{name}"), Case::Ignored))
@@ -108,7 +108,7 @@ impl ActionPattern {
         is_meant && !self.covers_any() && (ours.covers_any() || ours.most_like().1 >= LIKE)
     }
 
-    /// What of this service comes nearest to a pattern that fits none of its actions.
+    /// The action or pattern of this service that comes nearest to a pattern which fits none of its actions.
     pub(super) fn nearest(&self) -> String {
         let ours = self.as_ours();
         if ours.covers_any() {

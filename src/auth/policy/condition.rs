@@ -28,7 +28,7 @@ impl Condition {
         }
     }
 
-    /// The value that it was compared with, to be shown.
+    /// The value of the attempt that the condition was compared with, to be shown.
     pub(super) fn attempted(&self, facts: &Facts<'_>) -> String {
         self.key.attempted(facts)
     }
@@ -45,12 +45,12 @@ impl fmt::Display for Condition {
 pub(super) struct Conditions(Vec<Condition>);
 
 impl Conditions {
-    /// Whether there is none, as in `"Condition": {}`, which the cloud's console writes.
+    /// Whether there is no condition, as in `"Condition": {}`, which the cloud's console writes.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The first that does not hold, if there is one.
+    /// The first condition that does not hold, if there is one.
     pub(super) fn first_that_fails(&self, facts: &Facts<'_>) -> Option<&Condition> {
         self.0.iter().find(|condition| !condition.holds(facts))
     }
@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for OperatorsVisitor {
     }
 }
 
-/// Reads the keys under an operator.
+/// A reader of the keys under an operator.
 struct KeysSeed(&'static Operator);
 
 impl<'de> DeserializeSeed<'de> for KeysSeed {
@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for KeysSeed {
     }
 }
 
-/// Reads the values of a key into a condition that has none yet.
+/// A reader of the values of a key into a condition that has none yet.
 struct ConditionSeed(Condition);
 
 impl<'de> DeserializeSeed<'de> for ConditionSeed {
@@ -131,7 +131,7 @@ impl<'de> DeserializeSeed<'de> for ConditionSeed {
     }
 }
 
-/// Reads one value, or a list of some when it is not in a list already.
+/// A reader of one value, or of a list of values where it is not in a list already.
 struct ValueReader<'a> {
     condition: &'a mut Condition,
     in_list: bool,

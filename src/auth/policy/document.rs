@@ -14,12 +14,12 @@ pub(super) struct Policy {
     pub(super) statements: Vec<NumberedStatement>,
 }
 
-/// A statement, and where it stands.
+/// A statement and its position in the file.
 #[derive(Debug)]
 pub(super) struct NumberedStatement {
-    /// Its number in the document, from 1.
+    /// The number of the statement in the document, from 1.
     pub(super) number: usize,
-    /// The line of the file and the byte in it where it begins, from 1.
+    /// The line of the file, and the byte in the line, where the statement begins, from 1.
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) statement: Statement,
@@ -31,7 +31,7 @@ pub(super) struct NumberedStatement {
 pub(super) struct Document<'a> {
     #[serde(rename = "Version")]
     _version: Version,
-    /// As it stands in the text: what its statements may say depends on what they are about.
+    /// The statements as they stand in the text: what one may say depends on what it is about.
     #[serde(borrow)]
     statement: &'a RawValue,
 }
@@ -47,11 +47,11 @@ impl Document<'_> {
         }
         let statements = (1..).zip(found).map(|(number, value)| {
             let begins = beginning_of(value, text) + 1;
-            let place = PolicyError::behind(text.as_bytes(), begins, "");
+            let position = PolicyError::behind(text.as_bytes(), begins, "");
             Ok(NumberedStatement {
                 number,
-                line: place.line(),
-                column: place.column(),
+                line: position.line(),
+                column: position.column(),
                 statement: Statement::read(value, text)?,
             })
         });

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::json::beginning_of;
 
-/// What is wrong with a policy file, and where: the place is the end of what is wrong, or the
+/// A fault of a policy file, and where it is: the position is the end of what is wrong, or the
 /// beginning of a statement that is wrong as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {reason}")]
@@ -52,7 +52,7 @@ impl PolicyError {
         &self.reason
     }
 
-    /// A fault of what begins there.
+    /// A fault of what begins at this line and column.
     pub(super) fn at(line: usize, column: usize, reason: String) -> Self {
         Self {
             line,
@@ -61,7 +61,7 @@ impl PolicyError {
         }
     }
 
-    /// The byte in the line, from 1.
+    /// The column: the byte in the line, from 1.
     #[must_use]
     pub fn column(&self) -> usize {
         self.column

@@ -1,4 +1,4 @@
-//! What is said of a decision, in words.
+//! The explanation of a decision, in words.
 
 use std::fmt::{self, Display};
 
@@ -20,7 +20,7 @@ impl Explanation {
         Self { decision, findings }
     }
 
-    /// What [`decide`](super::PolicySet::decide) says.
+    /// The decision, which is that of [`decide`](super::PolicySet::decide).
     #[must_use]
     pub fn decision(&self) -> Decision {
         self.decision
@@ -36,7 +36,7 @@ impl Display for Explanation {
     }
 }
 
-/// What the evaluation came by.
+/// A binding or a statement that the evaluation has looked at, with its result.
 pub(super) enum Finding<'a> {
     Binding {
         number: usize,

@@ -15,7 +15,7 @@ use super::json::{Object, OneOrMore, beginning_of, entries, not_empty, values};
 use super::statement::IneffectiveDeny;
 use crate::bom::without_bom;
 
-/// What a file holds.
+/// The contents of a policy file.
 pub(super) struct Contents {
     pub(super) policies: Vec<Arc<Policy>>,
     pub(super) bindings: Vec<Binding>,
@@ -62,13 +62,14 @@ struct File<'a> {
 struct BindingMembers<'a> {
     callers: OneOrMore<CallerPattern>,
     accounts: OneOrMore<AccountPattern>,
-    /// As it stands in the text, so that a name that is not there has its place: the policies may follow the bindings.
+    /// The policies as they stand in the text, so that the error about a name that is not there has its position: the
+    /// policies may follow the bindings.
     #[serde(borrow)]
     policies: &'a RawValue,
 }
 
 impl BindingMembers<'_> {
-    /// Finds the policies that it names.
+    /// Finds the policies that the binding names.
     fn resolve(self, policies: &[Arc<Policy>], text: &str) -> Result<Binding, PolicyError> {
         let refuse = |value: &RawValue, reason: String| {
             let end = beginning_of(value, text) + value.get().len();

@@ -1,6 +1,6 @@
 //! JSON as a policy file uses it, read strictly: no key twice, no empty list, no list where an object belongs.
 //!
-//! All reading is done in visitors, so that `serde_json` knows the place of whatever they refuse.
+//! All reading is done in visitors, so that `serde_json` knows the position of whatever they refuse.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// One value or a list of some, which mean the same.
+/// One value or a list of values, which mean the same.
 #[derive(Debug)]
 pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
 
@@ -106,7 +106,7 @@ pub(super) fn entries<'de, M: MapAccess<'de>, S: DeserializeSeed<'de>>(
     Ok(entries)
 }
 
-/// The values of a member that holds one or a list of some, each as it stands in the text.
+/// The values of a member that holds one or a list of them, each as it stands in the text.
 pub(super) fn values(member: &RawValue) -> Result<Vec<&RawValue>, serde_json::Error> {
     if member.get().starts_with('[') {
         serde_json::from_str(member.get())
@@ -115,8 +115,8 @@ pub(super) fn values(member: &RawValue) -> Result<Vec<&RawValue>, serde_json::Er
     }
 }
 
-/// Where a value begins that is a part of the text, in bytes.
+/// The position in the text, in bytes, of a value that is a part of it.
 pub(super) fn beginning_of(value: &RawValue, text: &str) -> usize {
-    let place = value.get().as_ptr().addr();
-    place.saturating_sub(text.as_ptr().addr())
+    let position = value.get().as_ptr().addr();
+    position.saturating_sub(text.as_ptr().addr())
 }

@@ -40,20 +40,20 @@ use file::Contents;
 use moment::Moment;
 use statement::{Effect, Outcome};
 
-/// Everything that is known of a request when it asks for permission.
+/// A request for permission, with everything that is known of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
     /// Who calls.
     pub caller: &'a Caller,
     /// The account that the request acts on.
     pub account: &'a AccountId,
-    /// What it would do.
+    /// The action that the request would carry out.
     pub action: Action,
-    /// Where it comes from, where that is known: `acs:SourceIp`.
+    /// The address that it comes from, if that is known: `acs:SourceIp`.
     pub source_ip: Option<IpAddr>,
     /// Whether it came over TLS: `acs:SecureTransport`.
     pub secure_transport: bool,
-    /// When: `acs:CurrentTime`.
+    /// The time of the request: `acs:CurrentTime`.
     pub time: SystemTime,
 }
 
@@ -85,18 +85,18 @@ impl<'a> Facts<'a> {
 /// Whether an attempt is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// A statement allows it and none denies it.
+    /// A statement allows the attempt and none denies it.
     Allowed,
-    /// It is denied.
+    /// The attempt is denied.
     Denied(Denial),
 }
 
 /// Why an attempt is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// A statement denies it, whatever others allow.
+    /// A statement denies the attempt, whatever others allow.
     Explicit,
-    /// No statement allows it.
+    /// No statement allows the attempt.
     Implicit,
 }
 
@@ -143,7 +143,7 @@ impl PolicySet {
         Explanation::new(decision, findings)
     }
 
-    /// The one place where a decision is made. It tells of each binding and each statement, so that an explanation cannot
+    /// Makes every decision. It tells of each binding and each statement, so that an explanation cannot
     /// say anything else than what was decided.
     fn evaluate<'a>(&'a self, facts: &Facts<'_>, mut tell: impl FnMut(Finding<'a>)) -> Decision {
         let (mut allowed, mut denied) = (false, false);
@@ -181,7 +181,7 @@ impl PolicySet {
         }
     }
 
-    /// What is valid and yet may not do what it was written for.
+    /// The warnings about what is valid and yet may not do what it was written for.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         let bound = |policy: &Arc<Policy>| {

@@ -7,7 +7,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::{Iso8601, Rfc3339};
 
-/// Why a text is not a moment.
+/// A text that is not a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "must be a date and time of ISO 8601 in whole seconds with Z or an offset, such as 2026-08-12T17:00:00+08:00"
@@ -45,7 +45,7 @@ impl Moment {
         }
     }
 
-    /// Seconds since the beginning of 1970 in UTC.
+    /// A moment in seconds since the beginning of 1970 in UTC.
     pub(super) fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds)
     }

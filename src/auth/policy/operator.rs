@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Facts;
 
-/// How two values on a scale compare.
+/// An order that two values on a scale may have to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Equal,
@@ -26,7 +26,7 @@ impl Order {
     }
 }
 
-/// What an operator compares, and how.
+/// The kind of values that an operator compares, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Text,
@@ -107,7 +107,7 @@ impl fmt::Display for Operator {
     }
 }
 
-/// A condition key: what this service knows of an attempt.
+/// A condition key, which is a fact that this service knows of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     SourceIp,
@@ -137,7 +137,7 @@ impl Key {
         }
     }
 
-    /// Why an operator that compares something else is refused.
+    /// The refusal of an operator that does not compare what the key has.
     pub(super) fn misused(self, operator: &Operator) -> String {
         let (kind, use_instead) = match self {
             Self::SourceIp => (

@@ -21,7 +21,7 @@ pub enum IneffectiveDeny {
     Allowed,
 }
 
-/// What a statement that applies does.
+/// The effect of a statement that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) enum Effect {
@@ -68,7 +68,7 @@ pub(super) struct Statement {
 pub(super) enum Outcome<'a> {
     Applies,
     OtherAction,
-    /// No attempt is ever of its resources.
+    /// No attempt ever has the statement's resources.
     Ineffective,
     Unfulfilled(&'a Condition),
 }
@@ -98,28 +98,29 @@ impl Statement {
         }
     }
 
-    /// Whether it is about actions of this service and can never apply to them because of its Resource.
+    /// Whether the statement is about actions of this service and can never apply to them because of its Resource.
     pub(super) fn is_ineffective(&self) -> bool {
         self.actions.cover_any() && self.has_narrow_resources()
     }
 
-    /// The actions here are not about single resources: RAM lets a statement speak of them only with the Resource `*`.
+    /// Whether the statement names resources other than `*`. The actions here are not about single resources, and RAM lets a
+    /// statement name them only with the Resource `*`.
     fn has_narrow_resources(&self) -> bool {
         !self.resources.iter().any(|Resource(name)| name == "*")
     }
 
-    /// Its actions.
+    /// The actions of the statement.
     pub(super) fn actions(&self) -> &Actions {
         &self.actions
     }
 
-    /// Its resources, to be shown.
+    /// The resources of the statement, to be shown.
     pub(super) fn shown_resources(&self) -> String {
         let names = self.resources.iter().map(|Resource(name)| name.as_str());
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// What it says that has no meaning here, and changes no decision.
+    /// The parts of the statement that have no meaning here, and change no decision.
     pub(super) fn passed_over(&self) -> &[String] {
         &self.passed_over
     }
@@ -171,7 +172,7 @@ fn one_of(
     }
 }
 
-/// A statement without what is of no account where it can never apply.
+/// The parts of a statement that decide whether it can ever apply.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Outline {
@@ -184,7 +185,7 @@ struct Outline {
     resource: Option<Understood<OneOrMore<Resource>>>,
 }
 
-/// A value that may be one of another form.
+/// A value that was read, or one of a form that is not known.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Understood<T> {
@@ -193,7 +194,7 @@ enum Understood<T> {
 }
 
 impl Outline {
-    /// The statement, if it can never apply, with what is not known about it.
+    /// The statement, if it can never apply, with the parts of it that are not known.
     fn into_statement(self, fault: &PolicyError) -> Option<Statement> {
         let (resources, are_narrow) = match self.resource {
             Some(Understood::Yes(OneOrMore(resources))) => (resources, true),

@@ -35,7 +35,7 @@ pub(super) enum TextKey {
     SecureTransport,
 }
 
-/// What the attempt is compared with. Which kind there is follows from the operator and the key.
+/// The values that an attempt is compared with. Their kind follows from the operator and the key.
 #[derive(Debug)]
 pub(super) enum Values {
     Texts(TextKey, Case, Vec<Box<str>>),
@@ -47,7 +47,7 @@ pub(super) enum Values {
 }
 
 impl Values {
-    /// None yet, or why the operator can never say anything about the key.
+    /// An empty set of values, or why the operator can never say anything about the key.
     pub(super) fn none(operator: &Operator, key: Key) -> Result<Self, String> {
         let text_key = match key {
             Key::SourceIp => Some(TextKey::SourceIp),
@@ -68,7 +68,7 @@ impl Values {
         })
     }
 
-    /// Takes one more value, or says why it is none.
+    /// Adds a value, or says why it can't be one.
     pub(super) fn push(&mut self, value: Scalar<'_>) -> Result<(), String> {
         match (self, value) {
             (Self::Texts(key, case, texts), Scalar::Text(text)) => {
@@ -117,7 +117,7 @@ impl Values {
         Ok(())
     }
 
-    /// Whether one of the values fits the attempt; nothing when the attempt has no value for the key.
+    /// Whether one of the values fits the attempt; `None` when the attempt has no value for the key.
     pub(super) fn fit(&self, facts: &Facts<'_>) -> Option<bool> {
         match self {
             Self::Texts(key, case, texts) => key.with_text(facts, |attempted| {
@@ -139,7 +139,7 @@ impl Values {
 }
 
 impl TextKey {
-    /// Calls with the attempt's value as text, which is written nowhere but on the stack.
+    /// Calls a function with the attempt's value as text, which is written nowhere but on the stack.
     fn with_text<R>(self, facts: &Facts<'_>, call: impl FnOnce(&str) -> R) -> Option<R> {
         match self {
             Self::SourceIp => {
@@ -157,14 +157,15 @@ impl TextKey {
     }
 }
 
-/// Room for the text of an address.
+/// A buffer for the text of an address.
 struct AddressText {
     bytes: [u8; Self::LONGEST],
     used: usize,
 }
 
 impl AddressText {
-    /// Eight groups of four digits with colons between them, or six of them and an IPv4 address.
+    /// The length of the longest text: eight groups of four digits with colons between them, or six of them and an IPv4
+    /// address.
     const LONGEST: usize = 45;
 
     fn empty() -> Self {
@@ -183,8 +184,8 @@ impl AddressText {
 impl fmt::Write for AddressText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.used + text.len();
-        let room = self.bytes.get_mut(self.used..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
+        let target = self.bytes.get_mut(self.used..end).ok_or(fmt::Error)?;
+        target.copy_from_slice(text.as_bytes());
         self.used = end;
         Ok(())
     }
@@ -239,7 +240,7 @@ fn pattern_problem(pattern: &str) -> Option<&'static str> {
     }
 }
 
-/// A single address or a CIDR block. What is IPv4 in the clothes of IPv6 becomes IPv4, as it does in attempts.
+/// Reads a single address or a CIDR block. An IPv4 address that is mapped into IPv6 becomes IPv4, as it does in attempts.
 fn network(text: &str) -> Result<IpNet, String> {
     let network: IpNet = if text.contains('/') {
         text.parse().ok()
@@ -363,12 +364,12 @@ mod tests {
     }
 
     #[test]
-    fn every_address_has_room_for_its_text() {
+    fn the_buffer_holds_the_text_of_every_address() {
         let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
         for text in [longest, "::ffff:255.255.255.255", "::", "0.0.0.0"] {
-            let mut room = AddressText::empty();
-            write!(room, "{}", text.parse::<IpAddr>().unwrap()).unwrap();
-            assert_eq!(room.as_str(), Some(text));
+            let mut text_of = AddressText::empty();
+            write!(text_of, "{}", text.parse::<IpAddr>().unwrap()).unwrap();
+            assert_eq!(text_of.as_str(), Some(text));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is said of a valid file that may not do what it was written for.
+//! The warnings about a valid file that may not do what it was written for.
 
 use std::fmt::{self, Display};
 
@@ -7,7 +7,7 @@ use super::error::PolicyError;
 use super::statement::{Effect, IneffectiveDeny, Statement};
 use crate::domain::Action;
 
-/// Something in a valid file that has no effect.
+/// A warning about something in a valid file that has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning(String);
 
@@ -68,7 +68,7 @@ impl Policy {
     }
 }
 
-/// What is to be said of a statement, with the statement as the subject.
+/// The warnings about a statement, as sentences whose subject is the statement.
 fn complaints(statement: &Statement) -> Vec<String> {
     let mut complaints = Vec::new();
     for what in statement.passed_over() {

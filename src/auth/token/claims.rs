@@ -1,4 +1,4 @@
-//! What a token has to say to be accepted (RFC 7519).
+//! The claims that a token must have to be accepted (RFC 7519).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,35 +16,35 @@ pub const LEEWAY: Duration = Duration::from_secs(30);
 /// The most characters of a subject. It stands in policies and in every line of the audit log.
 const LONGEST_SUBJECT: usize = 512;
 
-/// Whose tokens are accepted, and for what.
+/// The rules for tokens: whose tokens are accepted, and for what audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRules {
     issuer: String,
     audience: String,
 }
 
-/// Rules that no token could keep.
+/// Why no token could keep some rules.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RulesError {
-    /// The issuer.
+    /// The issuer is empty or has forbidden characters.
     #[error("{0:?} can't be a token issuer; give the exact text of the claim iss")]
     Issuer(String),
-    /// The audience.
+    /// The audience is empty or has forbidden characters.
     #[error("{0:?} can't be a token audience; give the text that the claim aud has to contain")]
     Audience(String),
 }
 
-/// Who holds a token, and until when.
+/// A verified token: who holds it, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The subject of the token, as a caller.
     pub caller: Caller,
-    /// What the claim `exp` says. The token is accepted [a little longer](LEEWAY).
+    /// The time of the claim `exp`. The token is accepted [a little longer](LEEWAY).
     pub expires: SystemTime,
 }
 
-/// Values, so that a claim of the wrong type can be named; serde would refuse them all together. A claim that is there
-/// twice is an error of serde's.
+/// The claims as JSON values, so that one of the wrong type can be named; serde would refuse them all together. A claim
+/// that is there twice is an error of serde's.
 #[derive(Deserialize)]
 struct Claims {
     iss: Option<Value>,
@@ -55,11 +55,11 @@ struct Claims {
 }
 
 impl TokenRules {
-    /// Accepts tokens of this issuer for this audience. Both are compared byte by byte.
+    /// Rules that accept tokens of this issuer for this audience. Both are compared byte by byte.
     ///
     /// # Errors
     ///
-    /// If one is empty, or has white space or control characters in it.
+    /// [`RulesError`] if one of them is empty, or has white space or control characters in it.
     pub fn new(issuer: &str, audience: &str) -> Result<Self, RulesError> {
         let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
         if !is_visible(&issuer) {
@@ -108,7 +108,7 @@ impl TokenRules {
     }
 }
 
-/// Whether a token that expires then is refused now.
+/// Whether a token that expires at `expires` is refused at `now`.
 pub(super) fn is_over(expires: SystemTime, now: SystemTime) -> bool {
     now.duration_since(expires)
         .is_ok_and(|since| since >= LEEWAY)
@@ -130,7 +130,7 @@ fn text(claim: &'static str, value: Option<Value>) -> Result<String, TokenError>
     }
 }
 
-/// One string, or a list of them.
+/// Reads an audience: one string, or a list of them.
 fn audiences(value: Option<Value>) -> Result<Vec<String>, TokenError> {
     match value {
         Some(Value::Array(values)) => values
@@ -141,7 +141,7 @@ fn audiences(value: Option<Value>) -> Result<Vec<String>, TokenError> {
     }
 }
 
-/// Seconds since 1970, perhaps with a fraction.
+/// Reads a time in seconds since 1970, perhaps with a fraction.
 fn time(claim: &'static str, value: Option<Value>) -> Result<SystemTime, TokenError> {
     let value = value.ok_or(TokenError::MissingClaim(claim))?;
     let seconds = match (value.as_u64(), value.as_f64()) {

@@ -7,43 +7,43 @@ use thiserror::Error;
 
 use super::algorithm::Algorithm;
 
-/// What is said of an address that has failed too often.
+/// The message for an address that has failed too often.
 pub const TOO_MANY_FAILURES: &str =
     "this address has shown more tokens that prove nothing than the server allows in a second";
 
-/// A token that proves nothing. No message repeats the token or a claim of it; what is shown of its header is cut and
+/// Why a token proves nothing. No message repeats the token or a claim of it; what is shown of its header is cut and
 /// quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TokenError {
-    /// Longer than any token should be. It was not looked into.
+    /// The token is longer than any should be. It was not looked into.
     #[error("the token has {length} bytes, over {limit}; ask the issuer for one with fewer claims")]
     TooLarge {
-        /// How long it is.
+        /// The length of the token, in bytes.
         length: usize,
-        /// How long it may be.
+        /// The largest length, in bytes.
         limit: usize,
     },
-    /// No signed JWT.
+    /// The token is no signed JWT.
     #[error("the token is no signed JWT: {0}; send the issuer's token unchanged")]
     Malformed(&'static str),
-    /// Signed with an algorithm that is not allowed, `none` and HMAC among them.
+    /// The token is signed with an algorithm that is not allowed, `none` and HMAC among them.
     #[error("the token names the algorithm {0}; have it signed with RS256, ES256 or EdDSA")]
     Algorithm(Quoted),
     /// The header names an algorithm that no key of this id (or no key at all) is for.
     #[error("the token names the algorithm {0}, and the issuer's key is not for that one")]
     KeyAlgorithm(Algorithm),
-    /// A header with extensions that have to be understood (`crit`). None is.
+    /// The header has extensions that have to be understood (`crit`). None is.
     #[error("the token has a crit header, and its extensions are not supported here")]
     Critical,
-    /// A JWT for another purpose, by its `typ`.
+    /// The token is for another purpose, by its `typ`.
     #[error("the token is of type {0}; send an access token, with typ JWT, at+jwt, JOSE or none")]
     Type(Quoted),
-    /// Signed with a key that the issuer does not publish, or did not when the keys were read.
+    /// The token is signed with a key that the issuer does not publish, or did not when the keys were read.
     #[error(
         "the issuer publishes no key {0}; get a new token, or wait for the keys to be read again"
     )]
     UnknownKey(Quoted),
-    /// No key id, and too many keys to try.
+    /// The token has no key id, and there are too many keys to try.
     #[error(
         "the token names no key (kid) and too many keys could be meant; let the issuer add kid"
     )]
@@ -51,45 +51,45 @@ pub enum TokenError {
     /// There are no keys yet: a failure of this service or of the issuer, and none of the caller.
     #[error("the issuer's keys have not been read yet; try again later")]
     NoKeys,
-    /// Not looked into, since the address has shown too many that prove nothing.
+    /// The token was not looked into, since its address has shown too many that prove nothing.
     #[error("{TOO_MANY_FAILURES}; try again later")]
     TooManyFailures {
-        /// When another one will be looked into.
+        /// How long the address has to wait until another token is looked into.
         retry_after: Duration,
     },
-    /// Not signed by the issuer, or changed since.
+    /// The token was not signed by the issuer, or was changed since.
     #[error("the token's signature is not the issuer's")]
     Signature,
     /// A claim that has to be there is missing.
     #[error("the token has no claim {0}; let the issuer add it")]
     MissingClaim(&'static str),
-    /// A claim is there, but can't be what it says.
+    /// A claim has a value that it can't have.
     #[error("the token's claim {claim} is not {wanted}")]
     InvalidClaim {
-        /// Its name.
+        /// The name of the claim.
         claim: &'static str,
-        /// What it has to be.
+        /// The value that it must have.
         wanted: &'static str,
     },
-    /// From somebody else.
+    /// The token is from another issuer.
     #[error("the token is from another issuer than the one that is trusted here")]
     Issuer,
-    /// For somebody else.
+    /// The token is for another audience.
     #[error("the token is for another audience than this service")]
     Audience,
-    /// Too old.
+    /// The token has expired.
     #[error("the token expired {0} s ago; get a new one")]
     Expired(u64),
-    /// Too young.
+    /// The token is not valid yet.
     #[error("the token is valid only in {0} s; check the clocks of this host and of the issuer")]
     NotYetValid(u64),
 }
 
-/// The most characters of a quotation.
+/// The most characters of a text that are shown.
 const SHOWN: usize = 64;
 
-/// Text from a token, a JWKS or a certificate, in quotation marks, with escapes for what is not printable, and cut after 64 characters.
-/// So it can neither forge a line in a log nor fill it.
+/// Text from a token, a JWKS or a certificate, in quotation marks, with escapes for what is not printable, and cut after 64
+/// characters. So it can neither forge a line in a log nor fill it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Quoted(Box<str>);
 

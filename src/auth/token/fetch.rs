@@ -15,12 +15,12 @@ use crate::https::{self, BodyError, ClientError, with_causes};
 /// The most redirects that are followed.
 const MOST_REDIRECTS: usize = 3;
 
-/// A client that can't be set up.
+/// Why the client that fetches keys can't be set up.
 #[derive(Debug, Error)]
 #[error("cannot fetch keys from the JWKS URL: {0}")]
 pub struct RemoteKeysError(#[from] ClientError);
 
-/// A fetch that brought no keys.
+/// Why a fetch brought no keys.
 #[derive(Debug, Error)]
 pub(super) enum FetchError {
     #[error("{0}")]
@@ -33,20 +33,20 @@ pub(super) enum FetchError {
     Keys(#[from] KeySetError),
 }
 
-/// Keys, and for how long the server says that they are fresh.
+/// The keys of a fetch, and for how long the server says that they are fresh.
 pub(super) struct Fetched {
     pub(super) keys: KeySet,
     pub(super) fresh_for: Option<Duration>,
 }
 
-/// Fetches a JWKS, again and again.
+/// The client that fetches a JWKS again and again.
 pub(super) struct Fetcher {
     client: Client,
     url: JwksUrl,
 }
 
 impl Fetcher {
-    /// Trusts the authorities in this file alone, or those of the system.
+    /// A client that trusts the authorities in this file alone, or those of the system where there is no file.
     pub(super) fn new(
         url: JwksUrl,
         authorities: Option<&Path>,
@@ -92,7 +92,7 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
-/// The seconds of `Cache-Control: max-age`.
+/// The time in `Cache-Control: max-age`.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(CACHE_CONTROL).into_iter();
     values

@@ -15,7 +15,7 @@ use super::key_set::KeySet;
 /// The most bytes of a token: as much as common servers take of headers in all.
 pub const LARGEST_TOKEN: usize = 8 * 1024;
 
-/// A token in its parts. Nothing is known about who made it.
+/// The parts of a token of which nobody knows yet who made it.
 pub(super) struct Jws<'a> {
     algorithm: Algorithm,
     key_id: Option<String>,
@@ -24,8 +24,8 @@ pub(super) struct Jws<'a> {
     signature: Vec<u8>,
 }
 
-/// What is read of a header. Everything else is ignored, above all `jwk`, `jku`, `x5u` and `x5c`: a key that comes with a
-/// token proves nothing.
+/// The members of a header that are read. Everything else is ignored, above all `jwk`, `jku`, `x5u` and `x5c`: a key that
+/// comes with a token proves nothing.
 #[derive(Deserialize)]
 struct Header<'a> {
     #[serde(borrow)]
@@ -101,8 +101,9 @@ pub(super) fn check_length(token: &str) -> Result<(), TokenError> {
     Ok(())
 }
 
-/// A token that says to be something else, such as `logout+jwt`, was not made to call a service with (RFC 8725, 3.11).
-/// `JOSE` says no more than that this is a JWS in its compact serialization (RFC 7515, 4.1.9). Media types have no case.
+/// Whether a `typ` is that of an access token. One of another kind, such as `logout+jwt`, was not made to call a service
+/// with (RFC 8725, 3.11). `JOSE` says no more than that this is a JWS in its compact serialization (RFC 7515, 4.1.9). Media
+/// types have no case.
 fn is_access_token(kind: &str) -> bool {
     let kind = kind.to_ascii_lowercase();
     let kind = kind.strip_prefix("application/").unwrap_or(&kind);

@@ -14,11 +14,11 @@ use crate::bom::{OtherEncoding, without_bom};
 /// The most bytes of a JWKS. Sets in the field have a few keys, of under 1 KiB each.
 pub const LARGEST_JWKS: usize = 256 * 1024;
 
-/// The most keys that one token is tried with, since each try costs a verification: the one before, that of now and the
-/// next.
+/// The most keys that one token is tried with, since each try costs a verification: the previous, the current and the
+/// next one.
 const MOST_TRIES: usize = 3;
 
-/// Public keys to verify tokens with. At least one is there.
+/// The public keys that tokens are verified with, at least one.
 #[derive(Debug)]
 pub struct KeySet {
     keys: Vec<Key>,
@@ -32,22 +32,22 @@ struct Key {
     public: PublicKey,
 }
 
-/// A JWKS that can't be used.
+/// Why a JWKS can't be used.
 #[derive(Debug, Error)]
 pub enum KeySetError {
-    /// Over [`LARGEST_JWKS`].
+    /// The JWKS has more bytes than [`LARGEST_JWKS`].
     #[error("the JWKS has {0} bytes, over {LARGEST_JWKS}; keep only the keys of the token issuer")]
     TooLarge(usize),
-    /// Text in another encoding than UTF-8.
+    /// The JWKS is in another encoding than UTF-8.
     #[error("this is no JWKS: {0}")]
     Encoding(#[from] OtherEncoding),
-    /// No JWKS.
+    /// The text is no JWKS.
     #[error("this is no JWKS: {0}; it has to be JSON such as {{\"keys\": [{{\"kty\": …}}]}}")]
     Unreadable(serde_json::Error),
-    /// No key.
+    /// The JWKS has no key.
     #[error("the JWKS has no key; add the public keys of the token issuer")]
     Empty,
-    /// Only keys that no token can be verified with.
+    /// The JWKS has only keys that no token can be verified with.
     #[error(
         "the JWKS has no usable key; publish one for RS256 (at least 2048 bits), ES256 or EdDSA: {}",
         listed(.0)
@@ -106,7 +106,7 @@ impl KeySet {
         &self.skipped
     }
 
-    /// SHA-256 of the JWKS: sets with the same one have the same keys.
+    /// The SHA-256 of the JWKS: sets with the same one have the same keys.
     pub(super) fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
     }
@@ -145,7 +145,7 @@ fn read_key(entry: &serde_json::Value) -> Result<Key, Reason> {
     })
 }
 
-/// The first few, since an error is one line.
+/// The first few of the skipped entries in words, since an error is one line.
 fn listed(skipped: &[Skipped]) -> String {
     const SHOWN: usize = 5;
     let mut text: Vec<String> = skipped

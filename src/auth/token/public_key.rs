@@ -17,10 +17,10 @@ use super::error::Quoted;
 /// The sizes of RSA keys, in bits, that ring verifies with. Below 2,048 a key can be broken (RFC 8725, section 3.5).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 
-/// Exponents that ring verifies with; 1 would let anybody sign.
+/// The exponents of RSA keys that ring verifies with; 1 would let anybody sign.
 const RSA_EXPONENTS: std::ops::Range<u64> = 3..1 << 33;
 
-/// One entry of a JWKS, as far as it matters here. Everything is optional, so that an entry of another kind is skipped and
+/// The members of an entry of a JWKS that matter here. Everything is optional, so that an entry of another kind is skipped and
 /// does not make the whole set unreadable.
 #[derive(Deserialize)]
 pub(super) struct Jwk {
@@ -38,14 +38,14 @@ pub(super) struct Jwk {
     d: Option<serde::de::IgnoredAny>,
 }
 
-/// A public key. What it is decides the algorithm, never what a token says: a public RSA key cannot become the secret of an
+/// A public key. Its kind decides the algorithm, never what a token says: a public RSA key cannot become the secret of an
 /// HMAC, since there is no code that would use it so.
 pub(super) enum PublicKey {
-    /// Modulus and exponent, without leading zeros.
+    /// An RSA key: modulus and exponent, without leading zeros.
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
-    /// An uncompressed point: 4, x, y.
+    /// A key on P-256: an uncompressed point (4, x, y).
     P256([u8; 65]),
-    /// An encoded point.
+    /// A key for Ed25519: an encoded point.
     Ed25519([u8; 32]),
 }
 
@@ -106,7 +106,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// `EC P-521` or `oct`, as the entry says it.
+    /// The name of a key's kind as its entry says it, such as `EC P-521` or `oct`.
     pub(super) fn name_of_kind(kty: Option<&str>, crv: Option<&str>) -> String {
         let words: Vec<&str> = [kty, crv].into_iter().flatten().collect();
         words.join(" ")
@@ -209,7 +209,7 @@ fn is_of_small_order(point: &[u8; 32]) -> bool {
     is_0_or_1 || is_around_prime || ORDER_8.contains(&y)
 }
 
-/// A member of exactly `LENGTH` bytes.
+/// Reads a member of exactly `LENGTH` bytes.
 fn member<const LENGTH: usize>(
     name: &'static str,
     text: Option<&str>,
@@ -219,7 +219,7 @@ fn member<const LENGTH: usize>(
         .map_err(|_| Reason::Member(name))
 }
 
-/// An unsigned big-endian number. Leading zeros are against RFC 7518 but common, and ring refuses them.
+/// Reads an unsigned big-endian number. Leading zeros, which are against RFC 7518 but common, are dropped: ring refuses them.
 fn number(name: &'static str, text: Option<&str>) -> Result<Vec<u8>, Reason> {
     let mut bytes = bytes(name, text)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();

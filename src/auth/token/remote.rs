@@ -20,7 +20,7 @@ use super::source::JwksUrl;
 use crate::reload::Hangup;
 use crate::telemetry::metrics::{Reload, metrics};
 
-/// When keys are fetched.
+/// The times at which keys are fetched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schedule {
     /// How long keys are used before they are fetched again. A shorter `max-age` counts, a longer one does not: a key that
@@ -28,7 +28,7 @@ pub(super) struct Schedule {
     pub(super) refresh: Duration,
     /// The least time between two fetches that tokens with unknown keys cause.
     pub(super) unknown_key: Duration,
-    /// The time after the first failure. It doubles with each, up to the longest.
+    /// The pause after the first failed fetch. It doubles with each failure, up to the longest.
     pub(super) first_retry: Duration,
     pub(super) longest_retry: Duration,
     /// How long one fetch may take.
@@ -47,8 +47,9 @@ impl Default for Schedule {
     }
 }
 
-/// The keys behind a URL. They are fetched at the start, every five minutes, at SIGHUP, and at once when a token names a key
-/// that is not among them, at most once in 30 seconds. When a fetch fails the old ones stay. Fetching ends when this is dropped.
+/// The keys behind a URL. They are fetched at the start, every five minutes, at SIGHUP, and at once when a token names a
+/// key that is not among them, at most once in 30 seconds. When a fetch fails the old ones stay. Fetching ends when this is
+/// dropped.
 pub struct RemoteKeys {
     url: JwksUrl,
     shared: Arc<Shared>,
@@ -65,13 +66,13 @@ pub struct KeysPresence {
 #[derive(Default)]
 struct Shared {
     keys: ArcSwapOption<KeySet>,
-    /// Why the last fetch brought none.
+    /// Why the last fetch brought no keys.
     problem: ArcSwapOption<String>,
     unknown_key: Notify,
 }
 
 impl RemoteKeys {
-    /// Begins to fetch, and does not wait for the first answer. Trusts the certificate authorities in the file alone, or
+    /// Begins to fetch keys, and does not wait for the first answer. Trusts the certificate authorities in the file alone, or
     /// those of the system where there is none.
     ///
     /// # Errors
@@ -96,7 +97,7 @@ impl RemoteKeys {
         Ok(Self { url, shared, task })
     }
 
-    /// Whether the first keys are here, to be asked later.
+    /// A handle that tells later whether the first keys are here.
     #[must_use]
     pub fn presence(&self) -> KeysPresence {
         KeysPresence {
@@ -148,7 +149,7 @@ impl fmt::Debug for RemoteKeys {
 }
 
 impl KeysPresence {
-    /// Why there are no keys yet; nothing once there are some, which stay in use when later fetches fail.
+    /// Why there are no keys yet; `None` once there are some, which stay in use when later fetches fail.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
         if self.shared.keys.load().is_some() {
@@ -210,7 +211,7 @@ async fn keep_fresh(fetcher: Fetcher, shared: Arc<Shared>, schedule: Schedule) {
 }
 
 impl Shared {
-    /// Takes fetched keys; says whether they are others than before.
+    /// Takes fetched keys, and returns whether they differ from those before.
     fn accept(&self, answer: Fetched, url: &JwksUrl, failures: u32) -> bool {
         let keys = answer.keys;
         let old = self.keys.load();
@@ -238,7 +239,7 @@ impl Shared {
 }
 
 impl Schedule {
-    /// A little early, by chance, so that replicas do not fetch all at once.
+    /// The pause after a fetch that brought keys: a little shorter by chance, so that replicas do not fetch all at once.
     fn after_success(self, fresh_for: Option<Duration>) -> Duration {
         let shortest = self.longest_retry.min(self.refresh);
         let pause = fresh_for.map_or(self.refresh, |fresh| fresh.clamp(shortest, self.refresh));

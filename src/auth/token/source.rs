@@ -1,4 +1,4 @@
-//! Where a JWKS comes from: a file, or a URL.
+//! The source of a JWKS: a file, or a URL.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::error::Quoted;
 use crate::https::is_this_host;
 
-/// Where a JWKS comes from.
+/// The source of a JWKS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A file, which is read again when it changes.
@@ -23,13 +23,13 @@ pub enum KeySource {
 #[derive(Clone, PartialEq, Eq)]
 pub struct JwksUrl(Url);
 
-/// Text that says nowhere where a JWKS is.
+/// Why a text is no source of a JWKS.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeySourceError {
-    /// Nothing.
+    /// The text is empty.
     #[error("the JWKS is named by an empty text; give a file or an https:// URL")]
     Empty,
-    /// No URL.
+    /// The text is neither the path of a file nor a URL.
     #[error(
         "{url} is no URL of a JWKS: {problem}; give a file or a URL such as https://issuer.example.org/jwks"
     )]
@@ -39,10 +39,10 @@ pub enum KeySourceError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Keys that anybody on the way could replace.
+    /// The URL is no HTTPS: anybody on the way could replace the keys.
     #[error("keys for tokens are fetched by https:// from everywhere but this host; change {0}")]
     Insecure(Quoted),
-    /// A URL with a password, which would be shown in logs.
+    /// The URL has a password in it, which would be shown in logs.
     #[error(
         "the URL of the JWKS has a user or a password in it; keys are public, so leave them out"
     )]
@@ -98,7 +98,7 @@ impl JwksUrl {
     }
 }
 
-/// Without the query, in which some servers expect a key.
+/// The text leaves the query out, in which some servers expect a key.
 impl fmt::Display for JwksUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.clone();

@@ -1,4 +1,4 @@
-//! A token goes in, a caller comes out.
+//! The verifier of tokens, which turns a token into a caller.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use super::key_set::KeySet;
 /// How many tokens are remembered, at some 200 bytes each. Clients use one token for minutes, and each client has few.
 const REMEMBERED: usize = 10_000;
 
-/// Verifies tokens by fixed rules.
+/// A verifier of tokens by fixed rules.
 ///
 /// It remembers tokens that passed, since a client sends the same one again and again, and a signature costs more than all
 /// the rest of a small request. A token is remembered by a hash of it and of the keys: it is forgotten when the keys
@@ -25,7 +25,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Verifies by these rules.
+    /// A verifier by these rules.
     #[must_use]
     pub fn new(rules: TokenRules) -> Self {
         let passed = Cache::new(REMEMBERED);
@@ -65,7 +65,7 @@ impl Verifier {
         permission()?;
         let payload = Jws::parse(token)?.verify(keys)?;
         let holder = self.rules.check(&payload, now)?;
-        // Only what passed: nobody without a token of the issuer's can fill the room.
+        // Only what passed: nobody without a token of the issuer's can fill the memory.
         self.passed.insert(fingerprint, holder.clone());
         Ok(holder)
     }

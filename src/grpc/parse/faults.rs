@@ -1,8 +1,8 @@
-//! Collects what is wrong with a request.
+//! The faults of a request, collected while it is parsed.
 
 use crate::domain::{Fault, FaultCode};
 
-/// How much of a value a message repeats.
+/// The most characters of a value that a message repeats.
 const QUOTED_CHARACTERS: usize = 48;
 
 /// The faults found so far.
@@ -23,7 +23,7 @@ impl Faults {
         });
     }
 
-    /// The value, or its fault is noted.
+    /// The value of a result; its fault is added to the others.
     pub fn take<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
         result.map_err(|fault| self.0.push(fault)).ok()
     }

@@ -1,4 +1,4 @@
-//! Turns a request into a command that cannot be wrong, or into every fault that it has.
+//! The parser of requests, which makes a command that cannot be wrong, or lists every fault.
 
 mod faults;
 mod tags;

@@ -95,7 +95,7 @@ pub fn tag_key(key: &str, field: &str, faults: &mut Faults) -> Option<TagKey> {
     parsed.ok()
 }
 
-/// A value is never repeated, since messages are logged and values may be private.
+/// Parses a tag value. Faults never repeat it, since messages are logged and values may be private.
 pub fn tag_value(value: &str, field: &str, faults: &mut Faults) -> Option<TagValue> {
     let parsed = TagValue::parse(value);
     if let Err(error) = parsed {

@@ -8,7 +8,7 @@ use crate::grpc::proto::list_tag_resources_request::Resources as ListResources;
 use crate::grpc::proto::tag_resources_request::Resources as TagResources;
 use crate::grpc::proto::untag_resources_request::Resources as UntagResources;
 
-/// Which resources a request names, whatever its type.
+/// The resources that a request of any type names, as it gives them.
 pub enum Named {
     Ids(Vec<String>),
     Names(Vec<String>),
@@ -101,8 +101,8 @@ fn distinct<T>(resources: Vec<T>, key: impl Fn(&T) -> Cow<'_, str>) -> Vec<T> {
     if repeated.is_empty() {
         return resources;
     }
-    let places = (0..).zip(resources);
-    places
-        .filter_map(|(place, resource)| (!repeated.contains(&place)).then_some(resource))
+    let positions = (0..).zip(resources);
+    positions
+        .filter_map(|(position, resource)| (!repeated.contains(&position)).then_some(resource))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Changes that go on when their callers stop waiting.
+//! Futures of changes that go on when their callers stop waiting.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

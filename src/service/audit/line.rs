@@ -1,4 +1,4 @@
-//! The audit's lines.
+//! The lines of the audit.
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::domain::{
     TagSelection, Targets, UntagCommand,
 };
 
-/// What each line is marked with, so that readers of stdout can tell it from others.
+/// The target of each line, by which readers of stdout can tell it from others.
 const TARGET: &str = "audit";
 
 /// The line of a change. Never has a tag's value.
@@ -52,13 +52,13 @@ pub struct Refused<'a> {
     pub request_id: RequestId,
     /// Who calls, where that is proved.
     pub caller: Option<&'a Caller>,
-    /// From where.
+    /// The address that the request comes from.
     pub source_ip: IpAddr,
     /// Whether it came over TLS.
     pub secure_transport: bool,
     /// The account, where one is named.
     pub account: Option<&'a AccountId>,
-    /// What would be done, where that is known.
+    /// The action that is asked for, where that is known.
     pub action: Option<Action>,
     /// The code of its answer.
     pub code: &'a str,
@@ -85,7 +85,7 @@ struct RefusedLine<'a> {
 }
 
 impl Refused<'_> {
-    /// The line, without its newline. So many refused requests before it got none.
+    /// The line, without its newline. `left_out` refused requests before it got none.
     pub(super) fn text(&self, left_out: u64) -> String {
         text(&RefusedLine {
             time: rfc3339(SystemTime::now()),
@@ -218,13 +218,13 @@ impl Line {
         }
     }
 
-    /// Notes that the change is being made: until it has come to something, nobody knows.
+    /// Sets the outcome to unknown, since the change is being made from now on.
     pub fn begin(&mut self) {
         "Unknown".clone_into(&mut self.outcome);
         self.affected_tags = None;
     }
 
-    /// Notes what came of the change.
+    /// Sets the outcome from the result of the change.
     pub fn finish(&mut self, result: &Result<Changed, Error>) {
         let adopted = match result {
             Ok(changed) => {

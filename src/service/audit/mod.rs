@@ -20,7 +20,7 @@ pub use line::Refused;
 use line::{Line, LogLevelLine};
 use quota::Quota;
 
-/// The audit; the default is none.
+/// The audit; by default there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Audit(Option<Arc<Trail>>);
 
@@ -30,11 +30,11 @@ struct Trail {
     on_failure: OnFailure,
     /// The changes whose callers have gone.
     detached: TaskTracker,
-    /// Bounds the lines of refused requests.
+    /// The bound on the lines of refused requests.
     quota: Quota,
 }
 
-/// The line of one change, and its slot. Dropped before the change has come to something, it says that nobody knows. Boxed,
+/// The line of one change, and its slot. Dropped before the result of the change is known, it says so. Boxed,
 /// since it is large and many services have no audit.
 pub struct Entry(Option<Box<Pending>>);
 
@@ -45,7 +45,7 @@ struct Pending {
 }
 
 impl Audit {
-    /// An audit whose lines go to this sender, with what becomes of them where they can't be written.
+    /// An audit whose lines go to this sender. `on_failure` says what becomes of lines that can't be written.
     #[must_use]
     pub fn to(lines: LineSender, on_failure: OnFailure) -> Self {
         Self(Some(Arc::new(Trail {
@@ -88,7 +88,7 @@ impl Audit {
     /// nothing, and so such a line can be lost.
     pub fn refused(&self, request: &Refused<'_>) {
         let Some(trail) = &self.0 else { return };
-        // While lines are kept for later, there is no room for these.
+        // While lines are kept for later, there are no slots for these.
         let is_open = trail.on_failure == OnFailure::Lose || trail.lines.problem().is_none();
         let line = is_open.then(|| trail.quota.take(request.source_ip, Instant::now()));
         let Some(left_out) = line.flatten() else {
@@ -100,7 +100,7 @@ impl Audit {
         }
     }
 
-    /// Changes the log level, once there is room for the line about it.
+    /// Changes the log level, once there is a slot for the line about it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] where lines have to be written and can't.
@@ -123,14 +123,14 @@ impl Audit {
         Ok(result)
     }
 
-    /// Why changes are refused; nothing when they are not.
+    /// Why changes are refused; `None` when they are not.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let problem = self.problem(OnFailure::Keep)?;
         Some(format!("{problem}; changes are refused (--audit-required)"))
     }
 
-    /// Why changes go on unaudited; nothing when they are audited.
+    /// Why changes go on unaudited; `None` when they are audited.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let problem = self.problem(OnFailure::Lose)?;
@@ -160,7 +160,7 @@ impl Audit {
 }
 
 impl Trail {
-    /// Refuses what has to have a line while none can be written.
+    /// Refuses a change that has to have a line while none can be written.
     fn check(&self) -> Result<(), Error> {
         if self.on_failure == OnFailure::Lose || self.lines.problem().is_none() {
             return Ok(());

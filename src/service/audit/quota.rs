@@ -20,14 +20,14 @@ pub struct Quota(Mutex<Window>);
 struct Window {
     began: Option<Instant>,
     lines: u32,
-    /// By source. It has no more entries than there are lines.
+    /// The lines of each source. There are no more entries than lines.
     sources: HashMap<IpAddr, u32>,
     /// How many requests got no line since the last one that did.
     left_out: u64,
 }
 
 impl Quota {
-    /// Takes a line for a source: with how many requests got none since the last line. `None` where there are too many.
+    /// Takes a line for a source, and returns how many requests got none since the last line. `None` where there are too many.
     pub fn take(&self, source: IpAddr, now: Instant) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window

@@ -1,4 +1,4 @@
-//! What the cloud answers.
+//! The answers of the cloud.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::domain::{ListedTag, RequestId, ResourceId, TagKey, TagValue};
 
-/// A request that was carried out.
+/// The answer to a request that was carried out.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Answer {
@@ -30,7 +30,7 @@ struct TagResource {
     tag_value: Option<String>,
 }
 
-/// A request that was refused.
+/// The answer to a request that was refused.
 #[derive(Debug)]
 pub struct Refused {
     pub status: u16,
@@ -59,7 +59,7 @@ impl Answer {
         RequestId::parse(&self.request_id)
     }
 
-    /// Where the list goes on.
+    /// The cloud's token of the next page.
     pub fn next_token(&self) -> Option<&str> {
         self.next_token.as_deref().filter(|token| !token.is_empty())
     }
@@ -93,7 +93,7 @@ impl Refused {
         })
     }
 
-    /// Whether too much is asked of the cloud at once.
+    /// Whether the cloud throttles the service.
     pub fn is_throttling(&self) -> bool {
         self.status == 429 || self.code.starts_with("Throttling")
     }
@@ -121,7 +121,7 @@ impl Refused {
         codes.iter().any(|code| self.code.starts_with(code))
     }
 
-    /// Whether it is the cloud's own fault.
+    /// Whether the failure is the cloud's own.
     pub fn is_fault(&self) -> bool {
         self.status >= 500
     }

@@ -1,11 +1,11 @@
-//! Whether the cloud is worth asking: a circuit that opens when it has stopped answering, and what readiness makes of it.
+//! The circuit breaker of the cloud, which opens when the cloud has stopped answering, and tells readiness so.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many calls in a row get no answer before no more are made.
 const FAILURES: u32 = 5;
-/// How long none are made then. It doubles each time that a probe fails, up to the longest.
+/// How long no calls are made then. It doubles each time that a probe fails, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How old the last answer may be before the cloud is asked whether it is still there.
@@ -16,14 +16,14 @@ const UNKNOWN: Duration = Duration::from_secs(5);
 /// Why no call is made while the circuit is open.
 pub const NO_ANSWER: &str = "the cloud API does not answer";
 
-/// What a call says of the cloud, whatever it says of the request.
+/// The sign that a call gives of the cloud, whatever its result is for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// It works: it has answered, or refused the request for what the request is.
+    /// The cloud works: it has answered, or refused the request for what the request is.
     Answered,
-    /// It answers, and does not know the service.
+    /// The cloud answers, and does not know the service.
     Unknown(&'static str),
-    /// It does not answer, or nothing that an answer could be.
+    /// The cloud does not answer, or with something that can't be an answer.
     Failed,
 }
 
@@ -55,8 +55,8 @@ impl Circuit {
         self.state().open.is_some()
     }
 
-    /// Notes what came of a call. `problem` is for the log, should this open the circuit.
-    pub fn note(&self, sign: Sign, now: Instant, problem: &str) {
+    /// Records the sign of a call. `problem` is for the log, should this open the circuit.
+    pub fn record(&self, sign: Sign, now: Instant, problem: &str) {
         let mut state = self.state();
         if sign != Sign::Failed {
             if state.open.take().is_some() {
@@ -91,7 +91,7 @@ impl Circuit {
         });
     }
 
-    /// Whether it is time to ask the cloud, just to know.
+    /// Whether it is time to probe the cloud.
     pub fn wants_probe(&self, now: Instant) -> bool {
         let state = self.state();
         let since = |time: Instant| now.saturating_duration_since(time);
@@ -124,13 +124,13 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(circuit.problem().is_some() && circuit.wants_probe(start));
         for _ in 1..FAILURES {
-            circuit.note(Sign::Failed, start, "");
+            circuit.record(Sign::Failed, start, "");
         }
-        circuit.note(Sign::Answered, start, "");
+        circuit.record(Sign::Answered, start, "");
         assert_eq!((circuit.problem(), circuit.is_open()), (None, false));
         for _ in 0..FAILURES {
             assert!(!circuit.is_open());
-            circuit.note(Sign::Failed, start, "");
+            circuit.record(Sign::Failed, start, "");
         }
         assert!(circuit.is_open() && circuit.problem().is_some());
 
@@ -139,12 +139,12 @@ mod tests {
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             assert!(!circuit.wants_probe(at(now)));
             // What was under way ends late, and changes nothing.
-            circuit.note(Sign::Failed, at(now), "");
+            circuit.record(Sign::Failed, at(now), "");
             now += pause;
             assert!(circuit.wants_probe(at(now)), "{now}");
-            circuit.note(Sign::Failed, at(now), "");
+            circuit.record(Sign::Failed, at(now), "");
         }
-        circuit.note(Sign::Answered, at(now), "");
+        circuit.record(Sign::Answered, at(now), "");
         assert_eq!((circuit.problem(), circuit.is_open()), (None, false));
         assert!(!circuit.wants_probe(at(now + 29)) && circuit.wants_probe(at(now + 30)));
     }
@@ -152,10 +152,10 @@ mod tests {
     #[test]
     fn a_cloud_that_does_not_know_the_service_is_there_and_of_no_use() {
         let (circuit, start) = (Circuit::default(), Instant::now());
-        circuit.note(Sign::Unknown("why"), start, "");
+        circuit.record(Sign::Unknown("why"), start, "");
         assert_eq!((circuit.problem(), circuit.is_open()), (Some("why"), false));
         assert!(!circuit.wants_probe(start) && circuit.wants_probe(start + UNKNOWN));
-        circuit.note(Sign::Answered, start, "");
+        circuit.record(Sign::Answered, start, "");
         assert_eq!(circuit.problem(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! One call to the cloud: signed, sent, and its answer read.
+//! The client of the cloud's API, which signs a call, sends it and reads its answer.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_ANSWER: usize = 1024 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Speaks to one endpoint in one name.
+/// A client of one endpoint, with the service's credentials.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -93,7 +93,7 @@ impl Client {
         Err(Failure::Refused(refused))
     }
 
-    /// What is sent and signed (signature V3), with the signature.
+    /// The headers that are sent and signed (signature V3), with the signature.
     fn headers(&self, action: Action, credentials: &Credentials, body: &str) -> Vec<Pair> {
         let payload_hash = v3::payload_hash(body.as_bytes());
         let (date, nonce) = (timestamp(), Uuid::new_v4().to_string());

@@ -1,4 +1,4 @@
-//! What a failed call means.
+//! The failures of calls, and what they mean for a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 pub const NO_CREDENTIALS: &str = "the service has no credentials for the cloud";
 const UNKNOWN: &str = "the cloud does not accept the service's credentials";
 
-/// A call that brought no answer.
+/// Why a call brought no answer.
 #[derive(Debug)]
 pub enum Failure {
     /// The queue for the cloud is full.
@@ -29,16 +29,16 @@ pub enum Failure {
     Open,
     /// There is nothing to sign with.
     NoCredentials,
-    /// There was no connection: the cloud knows nothing of it.
+    /// There was no connection: the cloud knows nothing of the call.
     NotSent(String),
-    /// It was sent, and what came back, if anything, is no answer.
+    /// The call was sent, and what came back, if anything, is no answer.
     Lost(String),
-    /// The cloud says no.
+    /// The cloud has refused the call.
     Refused(Refused),
 }
 
 impl Failure {
-    /// What it says of the cloud; nothing where the cloud was not asked.
+    /// The sign that the failure gives of the cloud; `None` where the cloud was not asked.
     pub fn sign(&self) -> Option<Sign> {
         match self {
             Self::Busy | Self::Open | Self::NoCredentials => None,
@@ -84,7 +84,7 @@ impl Failure {
         matches!(self, Self::Refused(refused) if refused.is_missing())
     }
 
-    /// The failure in the words of the contract. `missing` are the places of resources that are known not to exist.
+    /// The failure in the words of the contract. `missing` are the positions of resources that are known not to exist.
     pub fn into_store_error(
         self,
         changes: bool,

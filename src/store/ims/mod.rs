@@ -1,4 +1,4 @@
-//! The cloud itself as the store: Alibaba Cloud's IMS API (2019-08-15), in whose front the service stands.
+//! The cloud itself as the store: the service stands in front of Alibaba Cloud's IMS API (2019-08-15).
 //!
 //! What the cloud does not promise, this store can't: whether a refused change has changed some of its users, how many tags
 //! went, and in which order a list comes (docs/ims.md).
@@ -32,18 +32,18 @@ use credentials::Provider;
 use error::Failure;
 use upstream::Upstream;
 
-/// How the cloud is reached.
+/// The options of the store: how the cloud is reached.
 #[derive(Debug)]
 pub struct Options {
     /// The endpoint of the API.
     pub endpoint: Url,
-    /// The authorities that are believed there and at STS, a PEM file; without it the system's.
+    /// The authorities that the endpoint and STS are trusted by, a PEM file; without it the system's.
     pub authorities: Option<PathBuf>,
     /// The account that the credentials belong to.
     pub account: AccountId,
     /// The file with the credentials; without it they are in the environment.
     pub credentials: Option<PathBuf>,
-    /// How often that file is looked at.
+    /// How often the file with the credentials is looked at.
     pub reload_interval: Duration,
     /// The endpoint that gives the keys of roles.
     pub sts_endpoint: Url,
@@ -56,10 +56,10 @@ pub struct Options {
 /// Why the store could not be opened: for the person who starts it.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The service has no name in the cloud.
+    /// The service has no credentials in the cloud.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// The client of the API.
+    /// The client of the API can't be set up.
     #[error("cannot use the cloud API: {0}")]
     Client(#[from] ClientError),
 }
@@ -72,7 +72,7 @@ pub struct ImsStore {
 }
 
 impl ImsStore {
-    /// Gets ready to ask, and does not ask yet: a cloud that is out of reach makes the service not ready, and not end.
+    /// Opens the store without asking the cloud: one that is out of reach makes the service not ready, and does not end it.
     ///
     /// # Errors
     /// [`OpenError`] with what is wrong and what to do.
@@ -94,7 +94,7 @@ impl ImsStore {
         })
     }
 
-    /// The cloud acts on the account of the credentials, whatever a request says.
+    /// Refuses another account than that of the credentials: the cloud acts on it, whatever a request says.
     fn check_account(&self, account: &AccountId) -> Result<(), StoreError> {
         if *account == self.account {
             return Ok(());
@@ -119,13 +119,15 @@ impl ImsStore {
         failure.into_store_error(changes, Some(targets), &missing)
     }
 
-    /// The places of those that do not exist, of whom there is at least one; `None` when that can't be found out in time.
+    /// The positions of the users that do not exist, of whom there is at least one; `None` when that can't be found out in
+    /// time.
     async fn missing(&self, targets: &Targets) -> Option<Vec<usize>> {
         let found = tokio::time::timeout(upstream::patience(), self.search(targets)).await;
         found.ok().flatten().filter(|found| !found.is_empty())
     }
 
-    /// Looks for them by halves, since the cloud does not name them: the fewer, the fewer calls.
+    /// Looks for users that do not exist by halves, since the cloud does not name them: the fewer there are, the fewer
+    /// calls it takes.
     async fn search(&self, targets: &Targets) -> Option<Vec<usize>> {
         let halves = |all: &[usize]| {
             let (left, right) = all.split_at(all.len() / 2);
@@ -191,7 +193,7 @@ impl Store for ImsStore {
             return Err(failure.into_store_error(changes, Some(targets), &[]));
         };
         let all = 0..targets.count();
-        let others: Vec<usize> = all.filter(|place| !missing.contains(place)).collect();
+        let others: Vec<usize> = all.filter(|position| !missing.contains(position)).collect();
         if others.is_empty() {
             return Ok(Changed::count(0, 0));
         }

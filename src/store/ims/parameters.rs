@@ -6,7 +6,7 @@ use crate::domain::{
 use crate::signature::Pair;
 use crate::store::{StoreError, foreign_token};
 
-/// `UntagResources`, on some of the targets.
+/// The parameters of `UntagResources`, on these targets.
 pub fn untag(targets: &Targets, selection: &TagSelection) -> Vec<Pair> {
     let mut pairs = of_targets(targets);
     match selection {
@@ -19,7 +19,7 @@ pub fn untag(targets: &Targets, selection: &TagSelection) -> Vec<Pair> {
     pairs
 }
 
-/// `TagResources`.
+/// The parameters of `TagResources`.
 pub fn tag(command: &TagCommand) -> Vec<Pair> {
     let mut pairs = of_targets(&command.targets);
     for (at, (key, value)) in command.tags.iter().enumerate() {
@@ -50,14 +50,14 @@ pub fn list(query: &ListQuery) -> Result<Vec<Pair>, StoreError> {
     Ok(pairs)
 }
 
-/// `ListTagResources`, just to see whether the targets exist.
+/// The parameters of a `ListTagResources` that only finds out whether the targets exist.
 pub fn look_for(targets: &Targets) -> Vec<Pair> {
     let mut pairs = of_targets(targets);
     pairs.push(pair("PageSize", "1"));
     pairs
 }
 
-/// `ListTagResources`, just to see whether the cloud answers.
+/// The parameters of a `ListTagResources` that only finds out whether the cloud answers.
 pub fn probe() -> Vec<Pair> {
     vec![
         pair("ResourceType", RESOURCE_TYPE_USER),

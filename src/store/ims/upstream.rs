@@ -1,4 +1,4 @@
-//! Calls to the cloud: so many at a time, made again where that may help, and none while it does not answer.
+//! Calls to the cloud: a bounded number at a time, made again where that may help, and none while it does not answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::signature::Pair;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 
-/// How many times a call is made.
+/// The most times that a call is made.
 const TRIES: u32 = 6;
 
 /// The cloud, as far as the store uses it.
@@ -25,25 +25,25 @@ const TRIES: u32 = 6;
 pub struct Upstream {
     client: Arc<Client>,
     circuit: Arc<Circuit>,
-    /// For those who are at it or wait.
-    places: Arc<Semaphore>,
-    /// For those who are at it.
+    /// The permits of requests that are at the cloud or wait for it.
+    queue: Arc<Semaphore>,
+    /// The permits of calls that are under way.
     calls: Arc<Semaphore>,
-    /// For the one probe, which waits for nobody.
+    /// The permit of the one probe, which waits for no other call.
     probe: Arc<Semaphore>,
 }
 
 impl Upstream {
     pub fn new(client: Client, queue: usize, calls: usize) -> Self {
-        let places = Arc::new(Semaphore::new(queue));
-        let counted = Arc::clone(&places);
+        let permits = Arc::new(Semaphore::new(queue));
+        let counted = Arc::clone(&permits);
         metrics().store.queue(queue, move || {
             queue.saturating_sub(counted.available_permits())
         });
         Self {
             client: Arc::new(client),
             circuit: Arc::default(),
-            places,
+            queue: permits,
             calls: Arc::new(Semaphore::new(calls)),
             probe: Arc::new(Semaphore::new(1)),
         }
@@ -51,7 +51,7 @@ impl Upstream {
 
     /// Carries out an action, in several tries where the first ones could not have changed anything and there is time.
     pub async fn ask(&self, action: Action, parameters: Vec<Pair>) -> Result<Answer, Failure> {
-        let _place = self.places.try_acquire().map_err(|_| Failure::Busy)?;
+        let _permit = self.queue.try_acquire().map_err(|_| Failure::Busy)?;
         let parameters = Arc::new(parameters);
         let mut tries = 1;
         loop {
@@ -80,18 +80,18 @@ impl Upstream {
         }
         if self.circuit.wants_probe(Instant::now()) {
             // While one is under way, there is nothing new to be learned.
-            if let Ok(place) = Arc::clone(&self.probe).try_acquire_owned() {
+            if let Ok(permit) = Arc::clone(&self.probe).try_acquire_owned() {
                 let parameters = Arc::new(parameters::probe());
-                // What comes of it is noted, whatever it is.
+                // The circuit records its result, whatever that is.
                 let _ = self
-                    .send(Action::ListTagResources, parameters, None, place)
+                    .send(Action::ListTagResources, parameters, None, permit)
                     .await;
             }
         }
         self.circuit.problem()
     }
 
-    /// Makes a call when there is room for one, unless the circuit is open by then.
+    /// Makes a call when there is a permit for one, unless the circuit is open by then.
     async fn call(&self, action: Action, parameters: &Arc<Vec<Pair>>) -> Result<Answer, Failure> {
         if self.circuit.is_open() {
             return Err(Failure::Open);
@@ -102,28 +102,28 @@ impl Upstream {
         } else {
             trace::read()
         };
-        let place = Arc::clone(&self.calls).acquire_owned().await;
-        let place = place.map_err(|_| Failure::Open)?;
+        let permit = Arc::clone(&self.calls).acquire_owned().await;
+        let permit = permit.map_err(|_| Failure::Open)?;
         // Those before may have found out meanwhile that the cloud does not answer.
         if self.circuit.is_open() {
             return Err(Failure::Open);
         }
-        let sent = self.send(action, Arc::clone(parameters), change, place);
+        let sent = self.send(action, Arc::clone(parameters), change, permit);
         sent.instrument(reading).await
     }
 
-    /// Makes a call, which holds its place to the end. It goes on when its caller stops waiting, so that a cloud that is
+    /// Makes a call, which holds its permit to the end. It goes on when its caller stops waiting, so that a cloud that is
     /// slow is seen to be, and is never asked for more at once than it should be.
     async fn send(
         &self,
         action: Action,
         parameters: Arc<Vec<Pair>>,
         mut change: Option<Change>,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Answer, Failure> {
         let (client, circuit) = (Arc::clone(&self.client), Arc::clone(&self.circuit));
         let work = async move {
-            let _place = place;
+            let _permit = permit;
             let _counted = metrics().store.connection();
             let _commit = change.as_mut().and_then(|change| change.commit(1));
             let begun = Instant::now();
@@ -132,10 +132,10 @@ impl Upstream {
                 metrics().store.committed(begun.elapsed());
             }
             match &result {
-                Ok(_) => circuit.note(Sign::Answered, Instant::now(), ""),
+                Ok(_) => circuit.record(Sign::Answered, Instant::now(), ""),
                 Err(failure) => {
                     if let Some(sign) = failure.sign() {
-                        circuit.note(sign, Instant::now(), &failure.problem());
+                        circuit.record(sign, Instant::now(), &failure.problem());
                     }
                 }
             }
@@ -148,7 +148,7 @@ impl Upstream {
     }
 }
 
-/// How long the search for those that do not exist may take: the answer waits for it.
+/// How long the search for users that do not exist may take: the answer waits for it.
 pub fn patience() -> Duration {
     const LONGEST: Duration = Duration::from_secs(5);
     (current::left() / 2).min(LONGEST)

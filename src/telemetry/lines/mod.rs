@@ -1,4 +1,4 @@
-//! Lines that must not be lost unseen, to a file or to stdout.
+//! The writer of the audit's lines, to a file or to stdout. A line that is lost is counted.
 
 mod output;
 mod writer;
@@ -25,9 +25,9 @@ const WAITING: usize = 32 * 1024;
 /// What becomes of lines that can't be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// They are lost, and counted: the service goes on.
+    /// The lines are lost, and counted: the service goes on.
     Lose,
-    /// They are kept until they can be written.
+    /// The lines are kept until they can be written.
     Keep,
 }
 
@@ -55,7 +55,7 @@ pub struct LineWriter {
 #[derive(Debug, PartialEq, Eq)]
 enum Message {
     Line(String),
-    /// The file may be another one by now.
+    /// Look whether the path leads to another file by now.
     Reopen,
 }
 
@@ -78,7 +78,7 @@ impl LineSender {
         self.checked(slot.ok())
     }
 
-    /// A slot, where one is free at once. Otherwise the line that it is for is lost, and counted.
+    /// A slot, if one is free at once. Otherwise the line that it is for is lost, and counted.
     #[must_use]
     pub fn slot_now(&self) -> Option<LineSlot> {
         let slot = self.messages.clone().try_reserve_owned();
@@ -117,7 +117,8 @@ impl LineSlot {
 }
 
 impl LineWriter {
-    /// Waits until everything is written, or for so long: a reader of stdout may have stalled, or a disk may be full.
+    /// Waits until everything is written, but for no longer than `patience`: a reader of stdout may have stalled, or a disk
+    /// may be full.
     pub fn finish(self, patience: Duration) {
         wait_for(&self.thread, patience);
         let unwritten = self.state.unwritten.load(Ordering::Relaxed);
@@ -198,7 +199,7 @@ impl State {
     }
 }
 
-/// Waits until a thread has ended, or for so long.
+/// Waits until a thread has ended, but for no longer than `patience`.
 pub(super) fn wait_for(thread: &JoinHandle<()>, patience: Duration) {
     let deadline = Instant::now() + patience;
     while !thread.is_finished() && Instant::now() < deadline {
@@ -253,7 +254,7 @@ mod tests {
         let lost = || metrics().server.audit_lines_lost.get();
         let before = lost();
         let slot = stalled.slot().await.unwrap();
-        // No other is free, so that nobody can make a change whose line has no room.
+        // No other slot is free, so that nobody can make a change whose line can't be written.
         assert!(
             tokio::time::timeout(Duration::from_millis(1), stalled.slot())
                 .await

@@ -119,7 +119,7 @@ impl Output {
     }
 }
 
-/// Appending lets several processes and a rotation that truncates share the file.
+/// Opens a file for appending, which several processes and a rotation that truncates can share.
 fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)

@@ -107,7 +107,8 @@ impl Store {
         );
     }
 
-    /// Sets how many requests the queue takes, and the source of how many are in it: waiting for the store, or carried out by it.
+    /// Sets how many requests the queue takes, and the source of how many are in it: waiting for the store, or carried out
+    /// by it.
     pub fn queue(&self, capacity: usize, depth: impl Fn() -> usize + Send + Sync + 'static) {
         let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
         self.queue_capacity.set(capacity);

@@ -155,7 +155,7 @@ async fn a_silent_server_is_given_up() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_to_safe_places_only() {
+async fn redirects_are_followed_to_safe_urls_only() {
     let signer = Signer::ed();
     let target = JwksServer::start(Answer::Keys(vec![signer.jwk("k")]));
     let redirect = |place: &str| Answer::Head(format!("302 Found\r\nLocation: {place}"));

@@ -1,4 +1,4 @@
-//! Who the service is in the cloud: an access key, or a role that it takes on.
+//! The credentials of the service in the cloud: an access key, or the keys of a role.
 
 mod role;
 
@@ -31,54 +31,54 @@ pub struct Credentials {
 /// Why there are no credentials.
 #[derive(Debug, Error)]
 pub enum CredentialsError {
-    /// Nothing names any.
+    /// Neither a flag nor a variable names any.
     #[error(
         "there are no credentials for the cloud; give --ims-credentials, or set ALIBABA_CLOUD_ACCESS_KEY_ID and \
          ALIBABA_CLOUD_ACCESS_KEY_SECRET, or let the pod have ALIBABA_CLOUD_ROLE_ARN, \
          ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE (RRSA)"
     )]
     Missing,
-    /// Some of the variables that belong together.
+    /// One of two variables that belong together is missing.
     #[error("{set} is set and {missing} is not; set both, or neither")]
     Incomplete {
-        /// The one that is there.
+        /// The variable that is set.
         set: &'static str,
-        /// The one that is not.
+        /// The variable that is missing.
         missing: &'static str,
     },
     /// A variable that can't be a key.
     #[error("{variable} {problem}")]
     Variable {
-        /// Its name.
+        /// The name of the variable.
         variable: &'static str,
         /// What is wrong with its value, which is not shown.
         problem: &'static str,
     },
-    /// The file.
+    /// The file can't be used.
     #[error(transparent)]
     File(#[from] LoadError),
-    /// The client of the service that gives the keys of roles.
+    /// The client of STS can't be set up.
     #[error("cannot ask for the keys of the role: {0}")]
     Client(#[from] ClientError),
 }
 
-/// Where the keys of roles come from (STS).
+/// The service that gives the keys of roles (STS).
 #[derive(Debug, Clone)]
 pub struct Sts {
     /// The endpoint.
     pub endpoint: Url,
-    /// The authorities that are believed; without them the system's.
+    /// The authorities that it is trusted by, a PEM file; without it the system's.
     pub authorities: Option<PathBuf>,
 }
 
-/// Where credentials come from while the service runs.
+/// The source of credentials while the service runs.
 #[derive(Debug)]
 pub enum Provider {
-    /// The same for ever: from the environment.
+    /// Credentials of the environment, which stay the same.
     Fixed(Arc<Credentials>),
-    /// From a file, which is followed.
+    /// Credentials of a file that is followed.
     File(Arc<ArcSwap<Credentials>>),
-    /// A role's, renewed in time.
+    /// The keys of a role, which are renewed in time.
     Role(RoleKeys),
 }
 
@@ -112,7 +112,7 @@ impl Provider {
         }
     }
 
-    /// The credentials of now; `None` while a role has none that are valid.
+    /// The newest credentials; `None` while a role has none that are valid.
     pub fn current(&self) -> Option<Arc<Credentials>> {
         match self {
             Self::Fixed(credentials) => Some(Arc::clone(credentials)),
@@ -172,7 +172,7 @@ impl Credentials {
         }
     }
 
-    /// Which part can't be sent, and why.
+    /// The first part that can't be sent, and why.
     fn problem(&self) -> Option<(KeyPart, &'static str)> {
         key_problem(
             &self.access_key_id,

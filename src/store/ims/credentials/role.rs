@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_ANSWER: usize = 64 * 1024;
 /// The longest OIDC token, by the documentation.
 const LONGEST_TOKEN: usize = 20_000;
-/// How long before they expire keys are renewed, as the official SDKs do; shorter-lived ones after half their life.
+/// How long before their end keys are renewed, as the official SDKs do; shorter-lived ones are renewed after half their life.
 const RENEW_BEFORE: Duration = Duration::from_mins(15);
 /// The pause after the first failure. It doubles with each, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const PROVIDER_ARN: &str = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
 const TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const SESSION_NAME: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
 
-/// Which role, and by which token.
+/// A role, and the token that it is taken on with.
 #[derive(Debug)]
 pub struct Role {
     arn: String,
@@ -89,7 +89,7 @@ impl Role {
 }
 
 impl RoleKeys {
-    /// Begins to ask for keys, and does not wait for the first.
+    /// Begins to ask for keys, and does not wait for the first ones.
     pub fn start(role: Role, sts: &Sts) -> Result<Self, CredentialsError> {
         let authorities = sts.authorities.as_deref();
         let client = https::client(&sts.endpoint, authorities, TIMEOUT, Policy::none())?;
@@ -103,7 +103,7 @@ impl RoleKeys {
         Ok(Self { current, task })
     }
 
-    /// The last ones, as long as they are valid.
+    /// The newest keys, as long as they are valid.
     pub fn current(&self) -> Option<Arc<Credentials>> {
         let keys = self.current.load();
         let keys = keys.as_ref().filter(|keys| keys.expire > SystemTime::now());
@@ -146,7 +146,8 @@ async fn keep_fresh(role: Role, client: Client, endpoint: Url, current: Arc<ArcS
     }
 }
 
-/// Not less than a second: an endpoint whose keys are expired when they come is not to be asked all the time.
+/// The time until keys with so much time left are renewed. It is a second at least: an endpoint whose keys are expired when
+/// they come is not to be asked all the time.
 fn until_renewal(left: Duration) -> Duration {
     left.saturating_sub(RENEW_BEFORE)
         .max(left / 2)
@@ -169,7 +170,7 @@ struct Given {
     expiration: String,
 }
 
-/// Asks once. What goes wrong is told without a word of what was sent or answered but the code.
+/// Asks for keys once. An error tells nothing of what was sent or answered but the code.
 async fn assume(role: &Role, client: &Client, endpoint: &Url) -> Result<Keys, String> {
     // Small, and on a volume in memory.
     let token = read_file(&role.token_file);
