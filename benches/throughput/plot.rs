@@ -85,22 +85,22 @@ fn picture(name: &str, lines: &[Line]) -> String {
         };
         panel(&mut svg, left, &format!("{name}: {title}"), &x, &y);
         for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-            let mut points = String::new();
+            let mut polyline = String::new();
             for &(count, value) in points(line) {
                 let (x, y) = (
                     left + x.position_of(count) * WIDTH,
                     BOTTOM - y.position_of(value) * HEIGHT,
                 );
-                let _ = write!(points, "{x:.1},{y:.1} ");
+                let _ = write!(polyline, "{x:.1},{y:.1} ");
                 let _ = write!(
                     svg,
                     r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{colour}"/>"#
                 );
             }
-            let points = points.trim_end();
+            let polyline = polyline.trim_end();
             let _ = write!(
                 svg,
-                r#"<polyline class="line" stroke="{colour}" points="{points}"/>"#
+                r#"<polyline class="line" stroke="{colour}" points="{polyline}"/>"#
             );
         }
     }
