@@ -57,6 +57,7 @@ pub fn audit(
         .and_then(|info| info.metadata.get("code"));
     audit.refused(&Refused {
         request_id: underway.id,
+        client_request_id: underway.client_id.as_ref(),
         caller: call.map(|call| &call.caller),
         source_ip: source.address,
         secure_transport: source.is_secure,

@@ -87,8 +87,12 @@ impl Gateway {
             }
             Err(stop) => {
                 let request_id = RequestId::now();
-                audit(handler.audit(), request_id, peer, &stop);
-                refuse(format, &head, peer, request_id, &stop)
+                let names = Names {
+                    request_id,
+                    client_id: client_id.as_ref(),
+                };
+                audit(handler.audit(), names, peer, &stop);
+                refuse(format, &head, peer, names, &stop)
             }
         };
         return_client_request_id(response.headers_mut(), client_id.as_ref());
@@ -96,14 +100,22 @@ impl Gateway {
     }
 }
 
+/// The names of a request: ours, and the caller's own if it has given one.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    request_id: RequestId,
+    client_id: Option<&'a ClientRequestId>,
+}
+
 /// Writes the line of the audit for a request that is refused: one of nobody who is known, or a change.
-fn audit(audit: &Audit, request_id: RequestId, peer: &Peer, stop: &Stop) {
+fn audit(audit: &Audit, names: Names<'_>, peer: &Peer, stop: &Stop) {
     let is_read = stop.action.is_some_and(|action| !action.changes());
     if stop.signer.is_some() && is_read {
         return;
     }
     audit.refused(&Refused {
-        request_id,
+        request_id: names.request_id,
+        client_request_id: names.client_id,
         caller: stop.signer.as_ref(),
         source_ip: peer.address,
         secure_transport: peer.secure,
@@ -117,7 +129,7 @@ fn refuse(
     format: Format,
     head: &Parts,
     peer: &Peer,
-    request_id: RequestId,
+    names: Names<'_>,
     stop: &Stop,
 ) -> Response<Body> {
     let Stop {
@@ -130,8 +142,8 @@ fn refuse(
     metrics().server.rpc_refused(code);
     let address = peer.address;
     let action = shortened(shown(&head.headers, "x-acs-action"), LONGEST_NAME);
-    let client_id = client_request_id(&head.headers);
-    let client_request_id = client_id.as_ref().map(ClientRequestId::as_str);
+    let request_id = names.request_id;
+    let client_request_id = names.client_id.map(ClientRequestId::as_str);
     tracing::warn!(target: SECURITY, %request_id, client_request_id, %address, action, code, error = message, "a request is refused");
     let problem = Problem {
         status: *status,

@@ -1,5 +1,6 @@
 //! The forms that a request and an answer may have.
 
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use crate::http::{Http1, scrape};
 use crate::signed::{Request, code, untag_alice, v1};
-use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT};
+use crate::support::{ALICE, PATIENCE, SAMPLE_ACCOUNT, wait_until};
 use crate::{KEY_ID, SECRET, STS_KEY_ID, STS_TOKEN, Service};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -360,8 +361,9 @@ fn with_a_certificate_the_port_speaks_tls_as_sdks_do() {
 }
 
 #[test]
-fn a_caller_s_own_request_id_comes_back_and_is_in_the_line_with_its_trace() {
-    let service = Service::start(&[]);
+fn a_caller_s_own_request_id_comes_back_and_is_in_the_lines_with_its_trace() {
+    let audit = tempfile::NamedTempFile::new().unwrap();
+    let service = Service::start(&["--audit-log", audit.path().to_str().unwrap()]);
     let named = |request: Request| {
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let named = request.header("x-request-id", "order-7");
@@ -397,4 +399,9 @@ fn a_caller_s_own_request_id_comes_back_and_is_in_the_line_with_its_trace() {
             assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
         }
     }
+    let named = || {
+        let audit = fs::read_to_string(audit.path()).unwrap();
+        audit.matches(r#""client_request_id":"order-7""#).count()
+    };
+    wait_until("each request has its line", || named() == 3);
 }

@@ -106,6 +106,30 @@ async fn a_refused_login_and_a_change_that_is_wrong_have_a_line() {
 }
 
 #[tokio::test]
+async fn a_caller_s_own_request_id_is_in_the_line_of_what_it_asked_for() {
+    let files = files();
+    let (server, mut cleaner) = audited(&files, &[]).await;
+    let mut stranger = files.client(&server, None).await;
+    let named = |id: &str| {
+        let mut request = Request::new(untag_alice());
+        let id = id.parse().unwrap();
+        request.metadata_mut().insert("x-request-id", id);
+        request
+    };
+    cleaner.untag_resources(named("order-7")).await.unwrap();
+    let refused = stranger.untag_resources(named("order-8")).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+    cleaner.untag_resources(untag_alice()).await.unwrap();
+    let lines = audit_of(server, &files);
+    let told: Vec<&Value> = lines
+        .iter()
+        .map(|line| &line["client_request_id"])
+        .collect();
+    assert_eq!(told, [&json!("order-7"), &json!("order-8"), &Value::Null]);
+    assert!(!lines[2].to_string().contains("client_request_id"));
+}
+
+#[tokio::test]
 async fn a_throttled_change_has_a_line() {
     let files = files();
     let (server, mut cleaner) = audited(&files, &["--max-caller-rate", "1"]).await;

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, Call, Caller, Changed, Error, RequestId, TagCommand, TagKey,
-    TagSelection, Targets, UntagCommand,
+    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, RequestId,
+    TagCommand, TagKey, TagSelection, Targets, UntagCommand,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
@@ -25,6 +25,8 @@ pub struct Line {
     time: String,
     target: &'static str,
     request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_request_id: Option<String>,
     caller: String,
     source_ip: IpAddr,
     secure_transport: bool,
@@ -50,6 +52,8 @@ pub struct Line {
 pub struct Refused<'a> {
     /// The RequestId of its answer.
     pub request_id: RequestId,
+    /// The caller's own name of the request, if it has given one.
+    pub client_request_id: Option<&'a ClientRequestId>,
     /// Who calls, where that is proved.
     pub caller: Option<&'a Caller>,
     /// The address that the request comes from.
@@ -71,6 +75,8 @@ struct RefusedLine<'a> {
     target: &'static str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    client_request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
     source_ip: IpAddr,
     secure_transport: bool,
@@ -91,6 +97,7 @@ impl Refused<'_> {
             time: rfc3339(SystemTime::now()),
             target: TARGET,
             request_id: self.request_id.as_str(),
+            client_request_id: self.client_request_id.map(ClientRequestId::as_str),
             caller: self.caller.map(Caller::as_str),
             source_ip: self.source_ip,
             secure_transport: self.secure_transport,
@@ -197,10 +204,12 @@ impl Line {
             Targets::Ids(ids) => (ids.iter().map(ToString::to_string).collect(), Vec::new()),
             Targets::Names(names) => (Vec::new(), names.iter().map(ToString::to_string).collect()),
         };
+        let client_request_id = call.client_request_id.as_ref();
         Self {
             time: rfc3339(call.time),
             target: TARGET,
             request_id: call.request_id.to_string(),
+            client_request_id: client_request_id.map(|id| id.as_str().to_owned()),
             caller: call.caller.to_string(),
             source_ip: call.source_ip,
             secure_transport: call.secure_transport,
