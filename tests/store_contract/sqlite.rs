@@ -57,8 +57,6 @@ impl Backend for CompactingBackend {
             uncompacted: 1,
             wal_pages: 16,
             index_bytes: 20_000,
-            few_targets: 0,
-            writers: 3,
             ..Options::default()
         };
         Self(SqliteBackend::with(options, resources))

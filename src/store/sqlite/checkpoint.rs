@@ -85,7 +85,7 @@ impl Checkpointer {
     /// Keeps the WAL within its bound after a commit.
     pub fn committed(&mut self, writer: &Connection) {
         self.idle_turns = 0;
-        let Ok(extent) = self.wal.measure(writer) else {
+        let Ok(extent) = Wal::measure(writer) else {
             // The next commit tells.
             return;
         };
@@ -113,7 +113,7 @@ impl Checkpointer {
         if self.idle_turns < IDLE_TURNS || self.wal.bytes() == 0 {
             return;
         }
-        let Ok(extent) = self.wal.measure(writer) else {
+        let Ok(extent) = Wal::measure(writer) else {
             return;
         };
         if extent.checkpointed < extent.pages {

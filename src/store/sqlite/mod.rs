@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, threads of which one at a time writes, and connections that read beside them.
+//! The embedded store: one SQLite file, a thread that writes, and connections that read beside it.
 
 mod bulk;
 mod checkpoint;
@@ -83,12 +83,11 @@ impl SqliteStore {
         }
         let wal = directory.wal(options.wal_pages);
         directory.leave_wal(&connection, &wal)?;
-        let open_readers = |count| (0..count).map(|_| directory.open_reader()).collect();
-        let (ahead, reading): (Result<_, _>, Result<Vec<_>, _>) =
-            (open_readers(options.writers), open_readers(options.readers));
+        let reading = (0..options.readers).map(|_| directory.open_reader());
+        let reading = reading.collect::<Result<Vec<_>, _>>()?;
         let stored = StoredTombstones::read(&connection)?;
         let (published, index) = (stored.publish(), Index::new(options.index_bytes));
-        let (readers, threads) = Readers::start(reading?, options.queue).map_err(failed)?;
+        let (readers, threads) = Readers::start(reading, options.queue).map_err(failed)?;
         let (jobs, queue) = mpsc::channel(options.queue);
         let (checks, waiting_checks) = crossbeam_channel::unbounded();
         let (closed, closing) = crossbeam_channel::bounded(0);
@@ -97,7 +96,6 @@ impl SqliteStore {
             checkpointer: directory.open_reader()?,
             directory,
             connection,
-            ahead: ahead?,
             wal: wal.clone(),
             readers: threads,
             stored,
@@ -203,7 +201,7 @@ fn count(options: Options, jobs: &mpsc::Sender<Job>, wal: Wal) -> Arc<Vec<Open>>
     });
     metrics.wal(move || wal.bytes());
     // Besides these, one writes and one checkpoints.
-    let connections = options.readers + options.writers + 2;
+    let connections = options.readers + 2;
     let connections = std::iter::repeat_with(|| metrics.connection()).take(connections);
     Arc::new(connections.collect())
 }

@@ -7,10 +7,6 @@ pub struct Options {
     pub queue: usize,
     /// How many threads read.
     pub readers: usize,
-    /// How many threads write: one commits, and the others look up meanwhile what is next.
-    pub writers: usize,
-    /// How many targets of a commit are little to look up, so that no other thread has to help.
-    pub few_targets: usize,
     /// How many commands may share a commit: bounds how long the first of them waits. 1 is a commit for each.
     pub batch: usize,
     /// How many resources may have removed tags that still lie in their rows, before compaction has to keep up: bounds the
@@ -29,8 +25,6 @@ impl Default for Options {
         Self {
             queue: 4096,
             readers: cores.clamp(2, 8),
-            writers: cores.clamp(2, 8),
-            few_targets: 1024,
             batch: 1024,
             uncompacted: 1_000_000,
             wal_pages: 16_384,

@@ -1,12 +1,11 @@
 //! The table of tombstones as the writer keeps it: they are added with each commit, compacted into their rows a few at a time,
 //! and deleted when none of them is in force any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, params};
 
-use super::recent_writes::RecentWrites;
 use super::tombstones::{StoredTombstones, Tombstones};
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags::{self, TagMask};
@@ -58,8 +57,9 @@ pub struct Uncommitted {
     rows: Vec<RowChange>,
     /// How many pages these rows are at most, about.
     pages: usize,
+    /// The numbers of these rows.
+    changed: HashSet<i64, FixedState>,
     is_touched: bool,
-    pub recent_writes: RecentWrites,
 }
 
 impl Uncommitted {
@@ -76,7 +76,7 @@ impl Uncommitted {
 
     /// Adds a row that was written.
     pub fn rewrote(&mut self, rewrite: Rewrite) {
-        self.recent_writes.add(rewrite.number);
+        self.changed.insert(rewrite.number);
         self.pages += 1 + rewrite.tags.len() / PAGE_BYTES;
         self.rows.push(RowChange::Written(rewrite));
     }
@@ -89,6 +89,15 @@ impl Uncommitted {
     /// Whether the commit writes anything. Only then its success shows that the disk takes more.
     pub fn has_written(&self) -> bool {
         self.is_touched || !self.tombstones.is_empty() || !self.rows.is_empty()
+    }
+
+    /// Whether a row is not as it was before the transaction. Without a number: whether any row is, where somebody may be who was
+    /// missing.
+    pub fn has_changed(&self, number: Option<i64>) -> bool {
+        match number {
+            Some(number) => self.changed.contains(&number),
+            None => !self.rows.is_empty(),
+        }
     }
 
     /// What was done to rows, in this order.
@@ -136,6 +145,7 @@ impl TombstoneLog {
         changes.oldest = self.oldest;
         changes.deleted = 0;
         changes.rows.clear();
+        changes.changed.clear();
         changes.pages = 0;
         changes.is_touched = false;
     }

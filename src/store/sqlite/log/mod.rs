@@ -2,7 +2,6 @@
 //! and the compaction that brings them into the rows.
 
 mod compaction;
-mod recent_writes;
 mod tombstones;
 
 pub use compaction::{CompactionTrigger, TombstoneLog, Uncommitted, compact_all};

@@ -7,7 +7,6 @@ mod readers;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -31,8 +30,6 @@ struct State {
     shared_memory: PathBuf,
     /// How many pages the WAL may have before it has to begin anew.
     limit: u32,
-    /// How many pages the WAL had after the last commit or checkpoint.
-    pages: AtomicU32,
     /// A lock that is held during a checkpoint: SQLite refuses one beside another.
     checkpointing: Mutex<()>,
 }
@@ -86,7 +83,6 @@ impl Wal {
             path: beside("-wal"),
             shared_memory: beside("-shm"),
             limit,
-            pages: AtomicU32::new(0),
             checkpointing: Mutex::new(()),
         }))
     }
@@ -101,20 +97,15 @@ impl Wal {
         self.0.path.metadata().map_or(0, |file| file.len())
     }
 
-    /// Whether the WAL has to begin anew. Until then nobody may begin to read who does not have to.
-    pub fn is_long(&self) -> bool {
-        self.0.pages.load(Ordering::Relaxed) > self.0.limit
-    }
-
     /// Measures the WAL.
-    pub fn measure(&self, connection: &Connection) -> rusqlite::Result<Extent> {
-        self.run(connection, CheckpointMode::NOOP)
+    pub fn measure(connection: &Connection) -> rusqlite::Result<Extent> {
+        run(connection, CheckpointMode::NOOP)
     }
 
     /// Copies as much of the WAL into the database as is possible without waiting for those who read or write.
     pub fn checkpoint(&self, connection: &Connection) {
         let _alone = self.0.checkpointing.lock();
-        if let Err(error) = self.run(connection, CheckpointMode::PASSIVE) {
+        if let Err(error) = run(connection, CheckpointMode::PASSIVE) {
             tracing::warn!(%error, "cannot checkpoint the write-ahead log");
         }
     }
@@ -132,13 +123,10 @@ impl Wal {
         };
         let _alone = self.0.checkpointing.lock();
         writer.busy_timeout(patience)?;
-        let result = self.run(writer, mode);
+        let result = run(writer, mode);
         writer.busy_timeout(BUSY_TIMEOUT)?;
         match result {
-            Ok(_) => {
-                self.0.pages.store(0, Ordering::Relaxed);
-                Ok(Ended::Yes)
-            }
+            Ok(_) => Ok(Ended::Yes),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 Ok(Ended::HeldByReader)
             }
@@ -172,14 +160,12 @@ impl Wal {
     pub fn readers(&self) -> String {
         readers(&self.0.shared_memory)
     }
+}
 
-    fn run(&self, connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<Extent> {
-        let (pages, checkpointed) = connection.wal_checkpoint_v2(None::<&str>, mode)?;
-        let extent = Extent {
-            pages: u32::try_from(pages).unwrap_or_default(),
-            checkpointed: u32::try_from(checkpointed).unwrap_or_default(),
-        };
-        self.0.pages.store(extent.pages, Ordering::Relaxed);
-        Ok(extent)
-    }
+fn run(connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<Extent> {
+    let (pages, checkpointed) = connection.wal_checkpoint_v2(None::<&str>, mode)?;
+    Ok(Extent {
+        pages: u32::try_from(pages).unwrap_or_default(),
+        checkpointed: u32::try_from(checkpointed).unwrap_or_default(),
+    })
 }

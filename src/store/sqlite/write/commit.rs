@@ -1,24 +1,21 @@
 //! Applies each command of a batch, commits once and answers all: many requests share one wait for the disk (group
 //! commit).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 use tracing::Span;
 
-use super::batch::Batch;
 use super::job::{Job, Outcome, Work};
 use super::plan::{Plan, plan_tag};
-use super::untags::{self, LookupResults};
+use super::untags;
 use crate::domain::{Applied, Changed};
 use crate::store::StoreError;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::{self, Rewriter, RowReader};
-use crate::store::sqlite::index::{Index, Lookup};
+use crate::store::sqlite::index::{Index, Lookup, LookupResult};
 use crate::store::sqlite::log::{
     CompactionTrigger, Published, TombstoneLog, Tombstones, Uncommitted,
 };
@@ -31,8 +28,6 @@ pub struct Writer {
     published: Published,
     tombstones: TombstoneLog,
     index: Index,
-    /// The last commit epoch that is completed.
-    completed: Arc<AtomicU64>,
     /// The changes of the open transaction.
     changes: Uncommitted,
     /// Whether the last commit that had something to write has failed.
@@ -46,7 +41,6 @@ impl Writer {
         tombstones: TombstoneLog,
         published: Published,
         index: Index,
-        completed: Arc<AtomicU64>,
     ) -> Self {
         Self {
             connection,
@@ -54,7 +48,6 @@ impl Writer {
             published,
             tombstones,
             index,
-            completed,
             changes: Uncommitted::default(),
             last_commit_failed: false,
         }
@@ -67,13 +60,9 @@ impl Writer {
     }
 
     /// Commits a batch. Where that changes nothing, there is time for compaction, as long as nobody waits (`is_idle`).
-    pub fn run(&mut self, batch: Batch, is_idle: impl Fn() -> bool) {
-        // Before the lock is gone, and the next commit epoch begins.
-        let _guard = AbortOnPanic;
-        let epoch = self.completed.load(Ordering::Relaxed) + 1;
-        self.changes.recent_writes.begin(epoch);
+    pub fn run(&mut self, batch: Vec<Job>, is_idle: impl Fn() -> bool) {
         // Readiness asks every second, so that this comes soon after the last change.
-        let has_changes = batch.jobs.iter().any(Job::is_change);
+        let has_changes = batch.iter().any(Job::is_change);
         self.commit(batch);
         if !has_changes && !self.last_commit_failed {
             while is_idle() && self.compact() {}
@@ -81,23 +70,21 @@ impl Writer {
                 self.checkpointer.idle(&self.connection);
             }
         }
-        self.completed.store(epoch, Ordering::Release);
     }
 
     /// Applies a batch in one transaction and answers. Where that fails, each job gets a transaction of its own, so
     /// that one that can't be written does not fail its neighbours.
-    fn commit(&mut self, mut batch: Batch) {
-        let jobs = &mut batch.jobs;
-        let changes = jobs.iter().filter(|job| job.is_change()).count();
-        let traced = jobs.iter_mut().filter_map(|job| job.trace.as_mut());
+    fn commit(&mut self, mut batch: Vec<Job>) {
+        let changes = batch.iter().filter(|job| job.is_change()).count();
+        let traced = batch.iter_mut().filter_map(|job| job.trace.as_mut());
         let spans: Vec<Span> = traced.filter_map(|change| change.commit(changes)).collect();
         let begun = Instant::now();
         if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
             // No job is at fault, and one by one each would wait for another program's lock again.
-            self.refuse(batch.jobs, &error.into(), Applied::No);
+            self.refuse(batch, &error.into(), Applied::No);
             return;
         }
-        let result = self.transact(Some(&mut batch));
+        let result = self.transact(Some(&batch));
         drop(spans);
         let metrics = &metrics().store;
         if changes > 0 {
@@ -110,22 +97,22 @@ impl Writer {
                 }
                 let has_written = self.changes.has_written();
                 self.last_commit_failed &= !has_written;
-                for (job, outcome) in batch.jobs.into_iter().zip(outcomes) {
+                for (job, outcome) in batch.into_iter().zip(outcomes) {
                     job.reply.send(outcome);
                 }
                 if has_written {
                     self.checkpointer.committed(&self.connection);
                 }
             }
-            Err((error, Applied::No)) if batch.jobs.len() > 1 => {
-                let jobs = batch.jobs.len();
+            Err((error, Applied::No)) if batch.len() > 1 => {
+                let jobs = batch.len();
                 metrics.retries.inc_by(changes as u64);
                 tracing::warn!(%error, jobs, "a shared commit has failed; committing one by one");
-                for job in batch.jobs {
-                    self.commit(job.into());
+                for job in batch {
+                    self.commit(vec![job]);
                 }
             }
-            Err((error, applied)) => self.refuse(batch.jobs, &error, applied),
+            Err((error, applied)) => self.refuse(batch, &error, applied),
         }
     }
 
@@ -164,10 +151,7 @@ impl Writer {
     }
 
     /// Applies a batch in the open transaction, and ends that. Without a batch, there is time for compaction.
-    fn transact(
-        &mut self,
-        batch: Option<&mut Batch>,
-    ) -> Result<Vec<Outcome>, (ApplyError, Applied)> {
+    fn transact(&mut self, batch: Option<&[Job]>) -> Result<Vec<Outcome>, (ApplyError, Applied)> {
         let result = self
             .apply_all(batch)
             .map_err(|error| (error, Applied::No))
@@ -189,7 +173,7 @@ impl Writer {
 
     /// Applies all jobs. Returns the sequence of the newest tombstones too. `Err` only where the transaction is lost; a job that is refused has
     /// changed nothing in it.
-    fn apply_all(&mut self, batch: Option<&mut Batch>) -> Result<(i64, Vec<Outcome>), ApplyError> {
+    fn apply_all(&mut self, batch: Option<&[Job]>) -> Result<(i64, Vec<Outcome>), ApplyError> {
         let Self {
             connection,
             tombstones,
@@ -209,9 +193,12 @@ impl Writer {
         let mut trigger = CompactionTrigger::Idle;
         if let Some(batch) = batch {
             trigger = CompactionTrigger::Commit;
-            batch.look_up(&mut rows.lookup, self.completed.load(Ordering::Relaxed))?;
-            for (job, seen) in batch.each() {
-                outcomes.push(rows.apply(job, &seen, changes)?);
+            let results = untags::look_up(&mut rows.lookup, batch)?;
+            let mut rest = results.as_slice();
+            for job in batch {
+                let (results, others) = rest.split_at(job.targets());
+                rest = others;
+                outcomes.push(rows.apply(job, results, changes)?);
             }
         }
         tombstones.compact(
@@ -241,7 +228,7 @@ impl Rows<'_> {
     fn apply(
         &mut self,
         job: &Job,
-        seen: &LookupResults<'_>,
+        results: &[LookupResult],
         changes: &mut Uncommitted,
     ) -> Result<Outcome, ApplyError> {
         let Self {
@@ -250,7 +237,7 @@ impl Rows<'_> {
         let plan = match &job.work {
             // Nobody is told that it was made.
             _ if job.is_abandoned() => return Ok(Err(StoreError::stopped(Applied::No))),
-            Work::Untag(command) => untags::plan(command, seen, lookup, changes, in_force),
+            Work::Untag(command) => untags::plan(command, results, lookup, changes, in_force),
             Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, in_force)),
             Work::Check => {
                 if self.touch {

@@ -1,4 +1,4 @@
-//! What the threads that write have to do.
+//! What the thread that writes has to do.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub enum Work {
 }
 
 impl Job {
-    /// A job that nobody waits for: it ends the wait of a thread that has nothing to do.
+    /// A job that nobody waits for: it ends the wait of the thread, where that has nothing to do.
     pub fn wake() -> Self {
         let (reply, _) = current::reply();
         Self {

@@ -1,6 +1,5 @@
-//! The threads that write: the queue, group commit, and what a command comes to.
+//! The thread that writes: the queue, group commit, and what a command comes to.
 
-mod batch;
 mod commit;
 mod job;
 mod plan;

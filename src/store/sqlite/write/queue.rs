@@ -1,24 +1,17 @@
-//! The threads that write, and the queue that they take jobs from. One at a time commits. As long as there is little to look up,
-//! the same thread takes what is queued and does all of it. Where there is much, another goes on with the queue meanwhile, and
-//! only the commits come one after the other: nine tenths of a large untag are its search for the records.
+//! The thread that writes, and the queue that it takes jobs from: it commits what has queued up, and then what has come meanwhile.
 
 use std::convert::Infallible;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
-use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::batch::Batch;
 use super::commit::{AbortOnPanic, Writer};
 use super::job::Job;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::format::DataDirectory;
-use crate::store::sqlite::index::{Index, Lookup};
+use crate::store::sqlite::index::Index;
 use crate::store::sqlite::log::{Published, StoredTombstones, TombstoneLog};
 use crate::store::sqlite::options::Options;
 use crate::store::sqlite::wal::Wal;
@@ -27,13 +20,11 @@ const NAME: &str = "store-writer";
 /// How many rows the jobs of a commit may name before it takes no more: bounds how much it adds to the WAL.
 const MOST_ROWS: usize = 2048;
 
-/// All that the threads that write work with.
+/// All that the thread that writes works with.
 pub struct Setup {
     pub options: Options,
     pub directory: DataDirectory,
     pub connection: Connection,
-    /// One for each thread that writes, for what it looks up before it commits.
-    pub ahead: Vec<Connection>,
     pub checkpointer: Connection,
     pub wal: Wal,
     /// The threads that read, which end before the connection that writes.
@@ -43,51 +34,34 @@ pub struct Setup {
     pub published: Published,
     pub index: Index,
     pub jobs: mpsc::Receiver<Job>,
-    /// Checks, which pass what is queued. A job that wakes a thread follows each.
+    /// Checks, which pass what is queued. A job that wakes the thread follows each.
     pub checks: Receiver<Job>,
     /// A sender that is dropped when the store is closed.
     pub closed: Sender<Infallible>,
 }
 
-/// Starts the threads. They end when the last sender is gone and what was queued is done.
+/// Starts the thread. It ends when the last sender is gone and what was queued is done.
 pub fn start(setup: Setup) -> std::io::Result<()> {
     let checkpointer =
         Checkpointer::start(setup.checkpointer, setup.wal.clone(), setup.index.clone())?;
-    let completed = Arc::new(AtomicU64::new(0));
-    let writer = Writer::new(
+    let mut writer = Writer::new(
         setup.connection,
         checkpointer,
         TombstoneLog::new(&setup.stored, setup.options.uncompacted),
         setup.published,
-        setup.index.clone(),
-        Arc::clone(&completed),
+        setup.index,
     );
     drop(setup.stored);
-    let queue = Queue {
-        options: setup.options,
-        index: setup.index,
-        jobs: Mutex::new(setup.jobs),
+    let mut queue = Queue {
+        batch: setup.options.batch,
+        jobs: setup.jobs,
         checks: setup.checks,
-        preparing: AtomicUsize::new(0),
-        wal: setup.wal.clone(),
-        completed,
-        writer: Mutex::new(writer),
     };
-    let (directory, ahead, wal) = (setup.directory, setup.ahead, setup.wal);
-    let readers = setup.readers;
+    let (directory, readers, wal) = (setup.directory, setup.readers, setup.wal);
     let closed = setup.closed;
     let body = move || {
-        thread::scope(|scope| {
-            for connection in ahead {
-                let queue = &queue;
-                let thread = thread::Builder::new().name(NAME.to_owned());
-                let started = thread.spawn_scoped(scope, move || queue.run(&connection));
-                if let Err(error) = started {
-                    tracing::error!(%error, "cannot start a thread that writes");
-                }
-            }
-        });
-        let connection = queue.writer.into_inner().stop();
+        queue.run(&mut writer);
+        let connection = writer.stop();
         for reader in readers {
             let _ = reader.join();
         }
@@ -105,92 +79,34 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
 }
 
 struct Queue {
-    options: Options,
-    index: Index,
-    jobs: Mutex<mpsc::Receiver<Job>>,
+    /// How many jobs may share a commit.
+    batch: usize,
+    jobs: mpsc::Receiver<Job>,
     checks: Receiver<Job>,
-    /// How many threads look up what they are going to commit.
-    preparing: AtomicUsize,
-    wal: Wal,
-    /// The last commit epoch that is completed.
-    completed: Arc<AtomicU64>,
-    /// A fair lock: a thread that commits one small batch after the other must not keep those out that are prepared.
-    writer: Mutex<Writer>,
 }
 
 impl Queue {
-    fn run(&self, ahead: &Connection) {
+    /// Commits what is queued, until no more can come.
+    fn run(&mut self, writer: &mut Writer) {
         let _guard = AbortOnPanic;
-        while self.work(ahead).is_continue() {}
-    }
-
-    /// Commits small batches until there is a large one, lets another thread go on with the queue, and commits that too.
-    /// Breaks when no more jobs can come.
-    fn work(&self, ahead: &Connection) -> ControlFlow<()> {
-        let mut jobs = self.jobs.lock();
-        let mut batch = loop {
-            let Some(first) = jobs.blocking_recv() else {
-                return ControlFlow::Break(());
-            };
-            let mut batch = Batch::from(first);
-            self.fill(&mut batch, &mut jobs);
-            if self.is_large(&batch) {
-                break batch;
-            }
-            let mut writer = self.writer.lock();
-            // What has come while this thread waited.
-            self.fill(&mut batch, &mut jobs);
-            if self.is_large(&batch) {
-                break batch;
-            }
-            self.add_checks(&mut batch);
-            writer.run(batch, || {
-                jobs.is_empty() && self.preparing.load(Ordering::Acquire) == 0
-            });
-        };
-        self.preparing.fetch_add(1, Ordering::AcqRel);
-        drop(jobs);
-        if let Err(error) = self.look_up(&mut batch, ahead) {
-            // Before its commit it is tried again, and answered.
-            tracing::warn!(%error, "cannot look up ahead of a commit");
+        while let Some(first) = self.jobs.blocking_recv() {
+            let batch = self.take(first);
+            writer.run(batch, || self.jobs.is_empty());
         }
-        let mut writer = self.writer.lock();
-        self.preparing.fetch_sub(1, Ordering::AcqRel);
-        self.add_checks(&mut batch);
-        writer.run(batch, || false);
-        ControlFlow::Continue(())
     }
 
-    /// Lets the checks that wait share the next commit, whatever is queued before it.
-    fn add_checks(&self, batch: &mut Batch) {
-        self.checks.try_iter().for_each(|check| batch.add(check));
-    }
-
-    fn is_large(&self, batch: &Batch) -> bool {
-        batch.targets() > self.options.few_targets
-    }
-
-    /// Adds what is queued to a batch: all of it, or this thread's part where that is much to look up.
-    fn fill(&self, batch: &mut Batch, jobs: &mut mpsc::Receiver<Job>) {
-        let part = batch.jobs.len() + jobs.len().div_ceil(self.options.writers);
-        while batch.jobs.len() < self.options.batch
-            && batch.rows() < MOST_ROWS
-            && (!self.is_large(batch) || batch.jobs.len() < part)
-            && let Ok(job) = jobs.try_recv()
+    /// The jobs of the next commit. Checks share it, whatever is queued before them.
+    fn take(&mut self, first: Job) -> Vec<Job> {
+        let mut rows = first.rows();
+        let mut batch = vec![first];
+        while batch.len() < self.batch
+            && rows < MOST_ROWS
+            && let Ok(job) = self.jobs.try_recv()
         {
-            batch.add(job);
+            rows += job.rows();
+            batch.push(job);
         }
-    }
-
-    /// Looks up the targets of a batch ahead of its commit, in one state of the store. While the WAL is too long nobody may hold one, and
-    /// targets are looked up by the writer.
-    fn look_up(&self, batch: &mut Batch, ahead: &Connection) -> rusqlite::Result<()> {
-        if self.wal.is_long() {
-            return Ok(());
-        }
-        let completed = self.completed.load(Ordering::Acquire);
-        // Dropped, it rolls back.
-        let _snapshot = ahead.unchecked_transaction()?;
-        batch.look_up(&mut Lookup::new(ahead, &self.index)?, completed)
+        batch.extend(self.checks.try_iter());
+        batch
     }
 }

@@ -19,13 +19,6 @@ struct Target<'command> {
     slot: usize,
 }
 
-/// What was found of the targets of an untag.
-pub struct LookupResults<'batch> {
-    pub results: &'batch [LookupResult],
-    /// The commit epoch that was completed then, at least.
-    pub completed: u64,
-}
-
 /// Looks up the targets of these jobs, and returns what was found of them in their order.
 pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<LookupResult>> {
     let mut results = Vec::with_capacity(jobs.len());
@@ -82,25 +75,27 @@ fn look_up_one(
     Ok(result.unwrap_or(LookupResult::Missing))
 }
 
-/// Plans an untag from what was found of its targets. Rows that may have been written since are looked up again.
+/// Plans an untag from what was found of its targets before the transaction changed anything. What it has changed since is looked up
+/// again.
 pub fn plan(
     command: &UntagCommand,
-    seen: &LookupResults<'_>,
+    results: &[LookupResult],
     lookup: &mut Lookup<'_>,
     changes: &Uncommitted,
     in_force: &Tombstones,
 ) -> Result<Plan, ApplyError> {
     let mut plan = Untag::plan(command);
     let mut missing = Vec::new();
-    for (position, &result) in seen.results.iter().enumerate() {
-        let result = match result {
-            LookupResult::Record { number, .. }
-                if changes.recent_writes.since(seen.completed, number) =>
-            {
-                let key = Key::of(&command.account, &command.targets, position);
-                look_up_one(lookup, key, command)?
-            }
-            result => result,
+    for (position, &result) in results.iter().enumerate() {
+        let number = match result {
+            LookupResult::Record { number, .. } => Some(number),
+            LookupResult::Missing | LookupResult::Corrupt => None,
+        };
+        let result = if changes.has_changed(number) {
+            let key = Key::of(&command.account, &command.targets, position);
+            look_up_one(lookup, key, command)?
+        } else {
+            result
         };
         match result {
             LookupResult::Missing => missing.push(position),
