@@ -11,6 +11,7 @@ mod import;
 mod ims;
 mod json_lines;
 mod limits;
+mod memory;
 mod migrate;
 mod proto;
 mod security;

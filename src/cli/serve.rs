@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::args::ServeArguments;
 use super::limits::count;
 use super::security::SecurityArguments;
 use super::store::Choice;
-use super::{fail, json_lines};
+use super::{fail, json_lines, memory};
 use crate::auth::Demand;
 use crate::domain::{AccountId, Resource};
 use crate::grpc::Settings;
@@ -156,6 +156,11 @@ fn check(security: Security, store: StoreChoice) -> Result<ExitCode, Box<dyn Err
     Ok(ExitCode::SUCCESS)
 }
 
+/// How much memory the index of the embedded store may take where nothing is given, in bytes.
+fn index_memory() -> usize {
+    usize::try_from(memory::available(Path::new("/")) / 4).unwrap_or(usize::MAX)
+}
+
 /// The store that keeps the tags, with its options.
 enum StoreChoice {
     Sqlite(PathBuf, sqlite::Options),
@@ -182,6 +187,7 @@ impl StoreChoice {
                 let options = sqlite::Options {
                     queue,
                     batch: count(arguments.commit_batch),
+                    index_bytes: arguments.index_memory.unwrap_or_else(index_memory),
                     ..sqlite::Options::default()
                 };
                 Self::Sqlite(directory, options)

@@ -28,7 +28,7 @@ impl Default for Options {
             batch: 1024,
             uncompacted: 1_000_000,
             wal_pages: 16_384,
-            index_bytes: 80 << 20,
+            index_bytes: 256 << 20,
         }
     }
 }

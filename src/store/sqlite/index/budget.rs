@@ -9,6 +9,7 @@ pub struct MemoryBudget {
     left: usize,
     /// How much of that accounts and keys may take.
     texts: usize,
+    is_exceeded: bool,
 }
 
 impl MemoryBudget {
@@ -16,6 +17,7 @@ impl MemoryBudget {
         Self {
             left: bytes,
             texts: MOST_BYTES_OF_TEXTS,
+            is_exceeded: false,
         }
     }
 
@@ -23,7 +25,13 @@ impl MemoryBudget {
     pub fn take(&mut self, bytes: usize) -> bool {
         let left = self.left.checked_sub(bytes);
         self.left = left.unwrap_or(self.left);
+        self.is_exceeded |= left.is_none();
         left.is_some()
+    }
+
+    /// Whether more was wanted than was left.
+    pub fn is_exceeded(&self) -> bool {
+        self.is_exceeded
     }
 
     /// As `take`, for accounts and keys.

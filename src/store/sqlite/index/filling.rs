@@ -38,6 +38,11 @@ impl Index {
                 break;
             }
         }
+        if self.0.changing.lock().budget.is_exceeded() {
+            tracing::info!(
+                "the index has no memory for all users, and the others are searched for; a higher --index-memory has room for them"
+            );
+        }
         Ok(())
     }
 
