@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use thiserror::Error;
 
 use super::readiness::Needs;
-use super::tls::{self, TlsFiles};
+use super::tls::{self, ClientCertificates, TlsFiles};
 use crate::auth::token::{
     KeySet, KeySetError, KeySource, KeysPresence, RemoteKeys, RemoteKeysError, TokenRules,
 };
@@ -86,8 +86,11 @@ impl Security {
     /// A file that can't be used: there is nothing safe to go on with.
     pub fn start(self) -> Result<Started, SecurityError> {
         let interval = self.reload_interval;
-        let certificate_required = matches!(self.demand, Demand::Certificate | Demand::Both);
-        let tls = self.tls.map(|files| tls::load(files, certificate_required));
+        let client_certificates = match self.demand {
+            Demand::Certificate | Demand::Both => ClientCertificates::Required,
+            Demand::Nothing | Demand::Any | Demand::Token => ClientCertificates::Optional,
+        };
+        let tls = self.tls.map(|files| tls::load(files, client_certificates));
         let policies = self
             .policy
             .map(|path| load_policy(path, self.ineffective_deny));

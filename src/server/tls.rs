@@ -25,13 +25,22 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+/// Whether clients have to show a certificate, where there is a client CA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// A handshake without one fails.
+    Required,
+    /// A client may show one.
+    Optional,
+}
+
 /// Loads the files.
 ///
 /// # Errors
 /// What is wrong with them: unreadable, no PEM, a key that is not the certificate's.
 pub fn load(
     files: TlsFiles,
-    certificate_required: bool,
+    client_certificates: ClientCertificates,
 ) -> Result<Follower<ServerConfig>, LoadError> {
     let paths = [Some(files.certificate), Some(files.key), files.client_ca];
     let paths = paths.into_iter().flatten().collect();
@@ -39,11 +48,14 @@ pub fn load(
         Reload::Tls,
         "TLS certificate, key and client CA",
         paths,
-        move |contents| parse(contents, certificate_required),
+        move |contents| parse(contents, client_certificates),
     )
 }
 
-fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfig, String> {
+fn parse(
+    contents: &[Vec<u8>],
+    client_certificates: ClientCertificates,
+) -> Result<ServerConfig, String> {
     let (certificate, key, client_ca) = match contents {
         [certificate, key] => (certificate, key, None),
         [certificate, key, client_ca] => (certificate, key, Some(client_ca)),
@@ -64,7 +76,7 @@ fn parse(contents: &[Vec<u8>], certificate_required: bool) -> Result<ServerConfi
         None => builder.with_no_client_auth(),
         Some(pem) => {
             let roots = roots(pem)?;
-            builder.with_client_cert_verifier(verifier(roots, provider, certificate_required)?)
+            builder.with_client_cert_verifier(verifier(roots, provider, client_certificates)?)
         }
     };
     let mut config = builder
@@ -91,13 +103,12 @@ fn expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
 fn verifier(
     roots: RootCertStore,
     provider: Arc<CryptoProvider>,
-    required: bool,
+    client_certificates: ClientCertificates,
 ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, String> {
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let builder = if required {
-        builder
-    } else {
-        builder.allow_unauthenticated()
+    let builder = match client_certificates {
+        ClientCertificates::Required => builder,
+        ClientCertificates::Optional => builder.allow_unauthenticated(),
     };
     builder
         .build()
