@@ -19,7 +19,7 @@ use crate::frames::{
 use crate::release::program;
 use crate::support::{Server, list};
 
-/// As in deploy/kubernetes/pod/server.yaml.
+/// The limit on connections, as in deploy/kubernetes/pod/server.yaml.
 const CONNECTIONS: usize = 2000;
 const LIMIT: u64 = 272 << 20;
 
@@ -36,7 +36,7 @@ const DURATION: Duration = Duration::from_secs(3);
 /// A connection that is held, and what was sent on it.
 type Attack = fn(&Addresses) -> (Held, u64);
 
-/// Whatever is kept open.
+/// A connection or a call that is kept open.
 type Held = Box<dyn Send>;
 
 #[derive(Clone, Copy)]

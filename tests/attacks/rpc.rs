@@ -35,7 +35,7 @@ fn open(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What comes until the other end closes; a reset is an end too.
+/// Reads what comes until the other end closes; a reset is an end too.
 fn read_to_end(mut stream: TcpStream) -> String {
     let mut all = Vec::new();
     let _ = stream.read_to_end(&mut all);

@@ -46,7 +46,7 @@ impl Target {
         Self { server, directory }
     }
 
-    /// One that may have only so many files open.
+    /// A target that may have only `count` files open.
     pub fn start_with_few_files(count: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let program = untag();

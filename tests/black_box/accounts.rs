@@ -1,4 +1,4 @@
-//! Whose users a request acts on.
+//! The account whose users a request acts on.
 
 use tonic::Code;
 

@@ -1,4 +1,4 @@
-//! How large the headers of an error may grow: what a client does not take is lost whole, code and all.
+//! The size of the headers of an error: headers that a client does not take are lost whole, code and all.
 
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -10,7 +10,7 @@ use crate::support::Server;
 use crate::users::{ACCOUNT, ANN, ids, line, names, server, tag_request, untag_request};
 use crate::wire::{UNTAG, Wire, frame};
 
-/// What gRPC libraries take of headers in all, where nobody has set it.
+/// The bytes of headers that gRPC libraries take in all, by default.
 const COMMON_HEADER_LIMIT: usize = 8 * 1024;
 
 fn texts(owned: &[String]) -> Vec<&str> {

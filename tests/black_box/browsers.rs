@@ -1,4 +1,4 @@
-//! What a web page can make a browser send to a port that it reaches: never a call.
+//! The requests that a web page can make a browser send to a port that it reaches: never a call.
 
 use std::net::SocketAddr;
 

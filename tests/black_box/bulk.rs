@@ -32,7 +32,7 @@ pub fn export(home: &Home) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a program that has ended wrote to stderr.
+/// The text that a program that has ended wrote to stderr.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }

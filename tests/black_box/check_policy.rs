@@ -162,12 +162,12 @@ fn strict_makes_every_warning_an_error() {
 /// A document as somebody has it for the cloud, and what becomes of it here.
 #[derive(Deserialize)]
 struct Example {
-    /// What it is about.
+    /// The subject of the explanation.
     about: String,
     document: Value,
     /// Why it is refused, where it is.
     refused: Option<String>,
-    /// What it is warned of.
+    /// The warnings.
     #[serde(default)]
     warned: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Where the tags of a test are: here a directory of the embedded store.
+//! The home of the tags of a test: here a directory of the embedded store.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,12 +15,12 @@ use crate::users::feed;
 pub struct Home(TempDir);
 
 impl Home {
-    /// One without users.
+    /// A home without users.
     pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// Its directory.
+    /// The directory of the store.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

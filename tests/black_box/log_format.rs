@@ -1,4 +1,4 @@
-//! How the lines of the log look, and which of them are written.
+//! The form of the lines of the log, and which of them are written.
 
 use std::process::Command;
 

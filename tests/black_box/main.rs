@@ -1,4 +1,4 @@
-//! What the program does, seen from outside: the real binary, asked over real connections.
+//! The program seen from outside: the real binary, asked over real connections.
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 

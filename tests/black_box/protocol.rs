@@ -1,4 +1,4 @@
-//! What does not keep to the gRPC protocol or to the message format, sent frame by frame.
+//! Requests that do not keep to the gRPC protocol or to the message format, sent frame by frame.
 
 use bytes::Bytes;
 use prost::Message as _;

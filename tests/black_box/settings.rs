@@ -1,4 +1,4 @@
-//! Where settings come from: variables, a file, and what is said of those that are wrong.
+//! The settings of variables and of a file, and the errors about those that are wrong.
 
 use std::fs;
 use std::net::TcpListener;

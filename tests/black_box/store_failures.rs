@@ -1,4 +1,4 @@
-//! What a caller is told when the store fails.
+//! The errors that a caller gets when the store fails.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;

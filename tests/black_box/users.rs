@@ -48,7 +48,7 @@ pub fn feed(mut import: Command, lines: &str) {
     assert!(import.wait().unwrap().success());
 }
 
-/// One user as a line to import.
+/// A user as a line to import.
 pub fn line(account: &str, id: &str, name: &str, tags: &[(&str, &str)]) -> String {
     let tags: serde_json::Map<String, serde_json::Value> = tags
         .iter()
@@ -100,7 +100,7 @@ pub fn ask_as<T>(account: &str, message: T) -> Request<T> {
     request
 }
 
-/// Which users a request names, for any of the three requests.
+/// The users that a request names, for any of the three requests.
 #[derive(Debug, Clone)]
 pub enum Users {
     Ids(Vec<String>),
@@ -133,7 +133,7 @@ users_into!(
     untag_resources_request::Resources
 );
 
-/// To remove keys from users.
+/// A request that removes keys from users.
 pub fn untag_request(users: Users, keys: &[&str]) -> UntagResourcesRequest {
     UntagResourcesRequest {
         resources: Some(users.into()),
@@ -142,7 +142,7 @@ pub fn untag_request(users: Users, keys: &[&str]) -> UntagResourcesRequest {
     }
 }
 
-/// To set tags on users.
+/// A request that sets tags on users.
 pub fn tag_request(users: Users, tags: &[(&str, &str)]) -> TagResourcesRequest {
     let tags = tags.iter().map(|(key, value)| Tag {
         key: (*key).to_owned(),
@@ -155,7 +155,7 @@ pub fn tag_request(users: Users, tags: &[(&str, &str)]) -> TagResourcesRequest {
     }
 }
 
-/// To list all tags of users.
+/// A request that lists all tags of users.
 pub fn list_request(users: Users) -> ListTagResourcesRequest {
     ListTagResourcesRequest {
         resources: Some(users.into()),
@@ -163,7 +163,7 @@ pub fn list_request(users: Users) -> ListTagResourcesRequest {
     }
 }
 
-/// To list the tags that filters name, a key with a value or without one.
+/// A request that lists the tags that filters name, each a key with a value or without one.
 pub fn filter_request(filters: &[(&str, Option<&str>)]) -> ListTagResourcesRequest {
     let filter = |(key, value): &(&str, Option<&str>)| TagFilter {
         key: (*key).to_owned(),

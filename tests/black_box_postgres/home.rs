@@ -1,4 +1,4 @@
-//! Where the tags of a test are: here a database of a PostgreSQL that the tests start.
+//! The home of the tags of a test: here a database of a PostgreSQL that the tests start.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use crate::users::feed;
 pub struct Home(Database);
 
 impl Home {
-    /// One without users.
+    /// A home without users.
     pub fn new() -> Self {
         let home = Self(shared().database());
         let migrated = home.command("migrate").output().unwrap();

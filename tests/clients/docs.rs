@@ -1,4 +1,4 @@
-//! What the documentation says is what the program does.
+//! The documentation against the program: flags, error codes and the session of the README.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn table(page: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// What stands between two marks, each time.
+/// The texts between two marks.
 fn between<'text>(text: &'text str, from: &str, to: &str) -> Vec<&'text str> {
     let rest = text.split(from).skip(1);
     rest.filter_map(|rest| rest.split_once(to))

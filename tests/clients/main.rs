@@ -58,7 +58,7 @@ impl Sample {
     }
 }
 
-/// What a tool has printed.
+/// The output of a tool.
 struct Printed {
     code: Option<i32>,
     stdout: String,
@@ -80,7 +80,7 @@ impl Printed {
         }
     }
 
-    /// What a tool that has succeeded has printed.
+    /// The output of a tool that has to have succeeded.
     fn success(self) -> String {
         let Self {
             code,

@@ -185,7 +185,7 @@ async fn work_until_killed(
     })
 }
 
-/// What is on the disk. Read from a copy, so that the server has to recover from the very files that the crash left.
+/// The state on the disk, read from a copy, so that the server has to recover from the very files that the crash left.
 fn read_copy(data: &Path) -> State {
     let copy = tempfile::tempdir().unwrap();
     for file in ["untag.db", "untag.db-wal"] {
@@ -216,7 +216,7 @@ fn read_copy(data: &Path) -> State {
     state
 }
 
-/// What the server says. A list has no principal names, so those are taken from `names`.
+/// The state that the server lists. A list has no principal names, so those are taken from `names`.
 async fn listed(server: &Server, names: &State) -> State {
     let mut client = server.client().await;
     let mut state = State::new();

@@ -26,7 +26,7 @@ use crate::model::{Change, KEYS, Plot, USERS, user_id, user_name};
 /// How many users a request names that names several.
 const SEVERAL: usize = 5;
 
-/// What the workers of one cycle share.
+/// The state that the workers of one cycle share.
 #[derive(Debug)]
 pub struct Cycle {
     /// Gets a permit for each answer.
@@ -52,8 +52,9 @@ impl Cycle {
     }
 }
 
-/// A channel over one connection, which is not opened again. After a kill its port is free for another program, and even for the
-/// client itself: a connection from a port to the same port is one that the client has with itself, and answers nothing.
+/// A channel over one connection, which is not opened again. After a kill its port is free for another program, and even
+/// for the client itself: a connection from a port to the same port is one that the client has with itself, and answers
+/// nothing.
 pub async fn one_connection(address: SocketAddr) -> Channel {
     let stream = TcpStream::connect(address).await;
     let mut stream = Some(TokioIo::new(

@@ -1,4 +1,4 @@
-//! What is answered is kept, and what is not answered is whole or absent, wherever the process dies.
+//! Crashes: an answered change is kept, and one that was not answered is whole or absent, wherever the process dies.
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 

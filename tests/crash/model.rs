@@ -1,4 +1,4 @@
-//! What the store has to hold, worked out from the answers alone.
+//! The model of what the store has to hold, worked out from the answers alone.
 //!
 //! Users live in towns. Every user of a town carries tags of each of the town's workers, and no worker touches another's
 //! keys: so each worker knows its own tags for certain, while the records they are in are fought over.
@@ -35,7 +35,7 @@ pub fn user_name(town: usize, user: usize) -> String {
     format!("user-{user}@town-{town}.example.com")
 }
 
-/// What a request does to its worker's tags, of every user that it names.
+/// The change that a request makes to its worker's tags, of every user that it names.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The users, by their number in the town.
@@ -48,7 +48,7 @@ pub struct Change {
     pub names_a_stranger: bool,
 }
 
-/// What a worker knows of its tags: for each user of the town, the value of each key where it is set.
+/// The tags of a worker: for each user of the town, the value of each key where it is set.
 type Tags = [[Option<String>; KEYS]; USERS];
 
 /// The tags that one worker, and nobody else, changes.
@@ -60,7 +60,7 @@ pub struct Plot {
     tags: Tags,
 }
 
-/// What became of a request without an answer.
+/// The fate of a request without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It was applied as a whole.
@@ -75,7 +75,7 @@ impl Plot {
         (self.town, self.worker)
     }
 
-    /// As it is imported: every tag is set.
+    /// The model of users as they are imported, with every tag set.
     pub fn new(town: usize, worker: usize) -> Self {
         let tags = std::array::from_fn(|_| std::array::from_fn(|_| Some("imported".to_owned())));
         Self { town, worker, tags }
@@ -103,7 +103,7 @@ impl Plot {
         }
     }
 
-    /// Finds out what became of a request without an answer, and notes it. `Err` says how it is half there.
+    /// Finds out the fate of a request without an answer, and records it. `Err` says how it is half there.
     pub fn settle(&mut self, change: &Change, found: &State) -> Result<Fate, String> {
         let mut applied = self.clone();
         applied.apply(change);

@@ -12,7 +12,7 @@ use crate::model::{Plot, USERS, expected_state, import, user_id};
 use crate::strace::start_traced;
 use crate::support::{PATIENCE, Server};
 
-/// A system call of the server. Places in the trace tell what came before what.
+/// A system call of the server. Positions in the trace tell what came before what.
 #[derive(Debug)]
 struct Call {
     name: String,

@@ -16,8 +16,8 @@ use crate::http::{ask, series};
 use crate::postgres_server::free_port;
 use crate::support::PATIENCE;
 
-/// Where buildah and podman keep the images and containers of the tests, apart from those of the machine. vfs needs no
-/// overlay mounts, which not every container of a CI allows.
+/// The storage where buildah and podman keep the images and containers of the tests, apart from those of the machine. vfs
+/// needs no overlay mounts, which not every container of a CI allows.
 static STORAGE: LazyLock<String> = LazyLock::new(|| {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("containers");
     fs::create_dir_all(&directory).unwrap();
@@ -78,7 +78,7 @@ pub fn run(arguments: &[&str]) -> Output {
     output.unwrap_or_else(|error| panic!("podman: {error}: run scripts/setup image"))
 }
 
-/// What a command that has to succeed has printed.
+/// The output of a command that has to succeed.
 #[track_caller]
 pub fn stdout(output: &Output) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
@@ -92,7 +92,7 @@ pub fn random_uid() -> u32 {
     rand::random_range(1_000..60_000)
 }
 
-/// What `podman run` gets for every container of the service.
+/// The arguments of `podman run` for every container of the service.
 fn hardened(uid: u32) -> Vec<String> {
     let user = format!("--user={uid}:{uid}");
     let options = [
@@ -124,7 +124,7 @@ pub fn run_once(options: &[&str], subcommand: &[&str]) -> Output {
 /// A container with the service. It is removed when this goes out of scope.
 pub struct Container {
     id: String,
-    /// Where the tag service listens.
+    /// The address of the tag service.
     pub address: SocketAddr,
     admin_address: SocketAddr,
 }
@@ -189,7 +189,7 @@ impl Container {
         }
     }
 
-    /// What the service has logged.
+    /// The log of the service.
     pub fn log(&self) -> String {
         let output = run(&["logs", &self.id]);
         String::from_utf8_lossy(&output.stderr).into_owned()
@@ -216,7 +216,7 @@ impl Container {
         stdout(&run(&["inspect", "--format", template, &self.id]))
     }
 
-    /// What the kernel says of the only process inside, as `podman top` calls these columns.
+    /// The values of these columns of `podman top` for the only process inside.
     pub fn process(&self, columns: &[&str]) -> Vec<String> {
         let table = stdout(&run(&[&["top", self.id.as_str()], columns].concat()));
         let lines: Vec<&str> = table.lines().collect();

@@ -1,4 +1,4 @@
-//! What is in `deploy/`: the container image, run hardened by podman, and the systemd unit.
+//! The contents of `deploy/`: the container image, run hardened by podman, and the systemd unit.
 
 #[path = "../observability/http.rs"]
 mod http;

@@ -87,7 +87,7 @@ async fn a_file_is_followed_and_a_key_that_is_not_known_makes_the_service_not_re
     check_log(&server, &[SECRET, "another-secret"]);
 }
 
-/// What STS says to a pod that takes on its role, for so many seconds.
+/// The answer of STS to a pod that takes on its role, with keys for so many seconds.
 fn role_keys(seconds: i64) -> Vec<u8> {
     let expiration = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
     let expiration = expiration

@@ -8,7 +8,7 @@ use std::thread;
 /// A request, as it came.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// In lower case, a line each.
+    /// The headers in lower case, a line each.
     pub headers: String,
     pub body: String,
 }
@@ -31,7 +31,7 @@ impl Asked {
 /// The bytes of an answer; `None` to say nothing for as long as the connection lasts.
 type Reply = dyn Fn(usize, &Asked) -> Option<Vec<u8>> + Send + Sync;
 
-/// It listens until the test ends.
+/// An endpoint that listens until the test ends.
 pub struct Endpoint {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -62,7 +62,7 @@ impl Endpoint {
         endpoint
     }
 
-    /// What was asked so far, without the probes of readiness.
+    /// The requests so far, without the probes of readiness.
     pub fn asked(&self) -> Vec<Asked> {
         let all = self.asked.lock().unwrap();
         all.iter()
@@ -78,7 +78,7 @@ impl Endpoint {
     }
 }
 
-/// One request a connection.
+/// Answers the one request of a connection.
 fn answer(stream: TcpStream, all: &Mutex<Vec<Asked>>, reply: &Reply) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let mut headers = String::new();
@@ -116,7 +116,7 @@ pub fn http(status: u16, headers: &str, body: &str) -> Vec<u8> {
 /// The cloud's RequestId of [`good`] and [`refusal`].
 pub const REQUEST_ID: &str = "6AC79B74-9A78-58E2-818B-1D38EDC64D67";
 
-/// What the cloud says to a change that it has made, and to a list of nothing.
+/// The cloud's answer to a change that it has made, and to a list of nothing.
 pub fn good() -> Vec<u8> {
     http(
         200,
@@ -125,7 +125,7 @@ pub fn good() -> Vec<u8> {
     )
 }
 
-/// What the cloud says when it refuses.
+/// The cloud's answer when it refuses.
 pub fn refusal(status: u16, headers: &str, code: &str) -> Vec<u8> {
     let body = format!(
         r#"{{"RequestId":"{REQUEST_ID}","HostId":"h","Code":"{code}","Message":"In the cloud's words."}}"#

@@ -18,7 +18,7 @@ use crate::endpoint::{Endpoint, REQUEST_ID, good, http, refusal};
 use crate::support::{ALICE, Server, list, untag_of, wait_until};
 use crate::{code, untag_alice, wait_until_ready_says, with_key};
 
-/// What is said while the circuit is open, and what when an answer is lost.
+/// The message while the circuit is open; after it the one when an answer is lost.
 const OPEN: &str = "the cloud API does not answer; nothing was changed";
 const LOST: &str = "the cloud API has not answered; the change may have been made; it is safe to repeat the request";
 

@@ -1,4 +1,4 @@
-//! What is asked of the service is asked of the cloud, and answered as the cloud answers.
+//! The pass-through: requests are sent on to the cloud, and answered as the cloud answers.
 
 use serde_json::Value;
 use tonic::{Code, Request};

@@ -54,7 +54,7 @@ impl ApiServer {
         self.directory.path().join("kubeconfig")
     }
 
-    /// What is there in a namespace: kinds and names.
+    /// The objects of a namespace: kinds and names.
     pub fn names_in(&self, namespace: &str) -> Vec<String> {
         self.objects.lock().unwrap().names_in(namespace)
     }
@@ -143,7 +143,7 @@ fn silent() -> Response<Body> {
     response.body(StreamBody::new(body).boxed()).unwrap()
 }
 
-/// What a path of the API names.
+/// The target that a path of the API names.
 pub struct Target<'path> {
     pub kind: &'static Kind,
     pub namespace: Option<&'path str>,

@@ -1,4 +1,4 @@
-//! What no validator knows: that the manifests fit the program and each other.
+//! The consistency of the manifests with the program and each other, which no validator knows of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -85,7 +85,7 @@ impl<'manifests> Container<'manifests> {
         container
     }
 
-    /// Where a path of the container is.
+    /// The path on this machine of a path in the container.
     fn path(&self, mounted: &str) -> PathBuf {
         self.volumes.path().join(mounted.trim_start_matches('/'))
     }
@@ -256,7 +256,7 @@ impl<'manifests> Container<'manifests> {
         }
     }
 
-    /// Where the embedded store is.
+    /// The directory of the embedded store.
     pub fn data(&self) -> PathBuf {
         self.path(self.variable("UNTAG_DATA_DIR").unwrap())
     }

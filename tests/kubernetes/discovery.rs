@@ -1,4 +1,4 @@
-//! What an API server says about itself.
+//! The discovery documents of an API server.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ const RBAC: &str = "apis/rbac.authorization.k8s.io/v1";
 const CERT_MANAGER: &str = "apis/cert-manager.io/v1";
 const MONITORING: &str = "apis/monitoring.coreos.com/v1";
 
-/// Those that the manifests and the commands of the README use.
+/// The kinds that the manifests and the commands of the README use.
 pub const KINDS: [Kind; 19] = [
     cluster(CORE, "Namespace", "namespaces"),
     cluster(CORE, "PersistentVolume", "persistentvolumes"),
@@ -66,7 +66,7 @@ pub const KINDS: [Kind; 19] = [
 ];
 
 impl Kind {
-    /// Its group, which the core has none of, and its version.
+    /// The group of the kind, which the core has none of, and its version.
     pub fn group_and_version(&self) -> (&'static str, &'static str) {
         let path = self.root.split_once('/').unwrap().1;
         path.split_once('/').unwrap_or(("", path))

@@ -12,7 +12,7 @@ use crate::rules::{immutable, scale, status, with_defaults};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// What a request is answered with.
+/// The answer to a request.
 pub struct Answer {
     pub status: StatusCode,
     pub body: Value,
@@ -68,7 +68,7 @@ impl Objects {
         objects
     }
 
-    /// What is in a namespace: kinds and names.
+    /// The objects of a namespace: kinds and names.
     pub fn names_in(&self, namespace: &str) -> Vec<String> {
         let keys = self.objects.keys().filter(|key| key.1 == namespace);
         keys.map(|(kind, _, name)| format!("{kind} {name}"))

@@ -1,4 +1,4 @@
-//! What the pods are, and where they run.
+//! The pods, and where they run.
 
 use serde_json::{Value, json};
 

@@ -112,7 +112,7 @@ fn every_command_works_as_it_is_pasted_and_nothing_of_the_users_is_deleted_unask
     assert_eq!(server.names_in("untag"), [] as [String; 0]);
 }
 
-/// What stands before a kustomization that is shown in part.
+/// The lines before a kustomization that is shown in part.
 const BEGINNING: &str = "
 resources: [deploy/kubernetes/overlays/embedded]
 components: [deploy/kubernetes/components/anonymous]

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The kinds that run the service.
 pub const SERVERS: [&str; 2] = ["Deployment", "StatefulSet"];
 
-/// What one kustomization becomes.
+/// The manifests that a kustomization renders to.
 pub struct Manifests {
     pub name: String,
     pub resources: Vec<Value>,
@@ -49,7 +49,7 @@ pub fn rendered() -> &'static [Manifests] {
     &RENDERED
 }
 
-/// Those that have a pod of the service.
+/// The manifests that have a pod of the service.
 pub fn with_server() -> impl Iterator<Item = &'static Manifests> {
     rendered().iter().filter(|manifests| {
         SERVERS
@@ -86,7 +86,7 @@ pub fn containers() -> impl Iterator<Item = (&'static Manifests, &'static Value)
     })
 }
 
-/// Those that run the service.
+/// The manifests that run the service.
 pub fn servers() -> impl Iterator<Item = (&'static Manifests, &'static Value)> {
     workloads().filter(|(_, workload)| workload["kind"] != "Job")
 }
@@ -137,7 +137,7 @@ pub fn pod(workload: &Value) -> &Value {
     &workload["spec"]["template"]["spec"]
 }
 
-/// Its only container, beside those that run before it.
+/// The only container of a workload, beside those that run before it.
 pub fn container(workload: &Value) -> &Value {
     let containers = list(&pod(workload)["containers"]);
     assert_eq!(containers.len(), 1);

@@ -1,12 +1,12 @@
-//! What an API server makes of objects: their defaults, what can't be changed, and how they fare.
+//! The rules of an API server for objects: their defaults, what can't be changed, and their status.
 
 use serde_json::{Map, Value, json};
 
 use crate::discovery::Kind;
 
-/// What the server adds within lists that `kubectl apply` compares as a whole: where, the field, and its value as JSON. In maps,
-/// and in lists that are merged by a key, an addition is no difference. Since Kubernetes 1.34 a claim's `creationTimestamp`,
-/// which was null, is not among them any more.
+/// What the server adds within lists that `kubectl apply` compares as a whole: where, the field, and its value as JSON. In
+/// maps, and in lists that are merged by a key, an addition is no difference. Since Kubernetes 1.34 a claim's
+/// `creationTimestamp`, which was null, is not among them any more.
 const DEFAULTS: [(&str, &str, &str); 7] = [
     ("spec.ingress.ports", "protocol", r#""TCP""#),
     ("spec.egress.ports", "protocol", r#""TCP""#),

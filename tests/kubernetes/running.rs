@@ -15,7 +15,7 @@ use crate::support::{ALICE, Server, hold_store, list as list_request, untag_of};
 
 const PROBES: [&str; 3] = ["startupProbe", "readinessProbe", "livenessProbe"];
 
-/// What the cluster has: a database, and certificates that cert-manager has made.
+/// The Secrets of the cluster: of a database, and of certificates that cert-manager has made.
 fn secrets(authority: &Authority) -> Secrets {
     let database = shared().database();
     let url = format!(

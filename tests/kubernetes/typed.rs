@@ -3,7 +3,7 @@
 use prost::Message;
 use serde_json::{Value, json};
 
-/// What a protobuf body begins with.
+/// The first bytes of a protobuf body.
 const MAGIC: &[u8] = b"k8s\0";
 
 /// `k8s.io.apimachinery.pkg.runtime.Unknown`.

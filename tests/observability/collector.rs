@@ -24,7 +24,7 @@ pub struct Collector {
 /// A span as the collector got it.
 #[derive(Debug, Default)]
 pub struct Span {
-    /// Its own lines, such as `Trace ID`, and its attributes.
+    /// The lines of the span, such as `Trace ID`, and its attributes.
     fields: BTreeMap<String, String>,
 }
 
@@ -88,7 +88,7 @@ impl Collector {
         collector
     }
 
-    /// What the service is told.
+    /// The URL that the service is given.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

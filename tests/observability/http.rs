@@ -15,7 +15,7 @@ pub struct Http1(BufReader<TcpStream>);
 #[derive(Debug)]
 pub struct Answer {
     pub code: u16,
-    /// In lower case, a line each.
+    /// The headers in lower case, a line each.
     pub headers: String,
     pub body: String,
 }
@@ -64,7 +64,7 @@ impl Http1 {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
-    /// What comes until the other end closes.
+    /// The bytes that come until the other end closes.
     pub fn rest(mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset is an end too.

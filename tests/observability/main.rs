@@ -1,4 +1,4 @@
-//! What an operator sees: metrics, probes and the log level, on the admin port, and traces.
+//! Observability: metrics, probes and the log level, on the admin port, and traces.
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 #![allow(

@@ -14,7 +14,7 @@ const RULES: &str = include_str!("../../deploy/prometheus/rules.yaml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/dashboard.json");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 
-/// What stands after a key in the rules, each time.
+/// The values of a key in the rules.
 fn after<'rules>(key: &str) -> Vec<&'rules str> {
     RULES
         .lines()

@@ -1,4 +1,4 @@
-//! What a server says of itself: a scrape, parsed, and whether it is ready and alive.
+//! A scrape of a server, parsed, and whether it is ready and alive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::support::{PATIENCE, Server, health_client};
 /// The metrics of a server at one moment.
 pub struct Scrape {
     pub text: String,
-    /// By name and labels, as they are written, the labels in order.
+    /// The values by name and labels, as they are written, the labels in order.
     pub series: BTreeMap<String, f64>,
 }
 

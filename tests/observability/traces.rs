@@ -54,7 +54,7 @@ fn stage_names(spans: &[Span], call: &Span) -> Vec<String> {
     stages.map(|span| span.name().to_owned()).collect()
 }
 
-/// One untag of a service, seen from the collector.
+/// Checks the spans of an untag as the collector has them.
 fn check_untag(collector: &Collector, request_id: &str) {
     let spans = collector.spans(&[UNTAG, "parse", "authorise", "queue", "commit"], 5);
     let call = spans.iter().find(|span| span.name() == UNTAG).unwrap();

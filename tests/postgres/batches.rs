@@ -92,7 +92,7 @@ fn committed(server: &Server) -> (usize, usize) {
     (of("sum"), of("count"))
 }
 
-/// Where users have other tags than `team`.
+/// The query for users that have other tags than `team`.
 const LEFT: &str = "SELECT resource_id || ' ' || tags::text FROM resource \
                     WHERE tags <> '{\"team\": \"a\"}' ORDER BY resource_id::int";
 

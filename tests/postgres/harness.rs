@@ -108,7 +108,7 @@ pub fn serve_command(store: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What `serve` says when it refuses to start.
+/// The error of `serve` when it refuses to start.
 pub fn refused_to_serve(store: &str) -> String {
     let output = run_on(
         store,

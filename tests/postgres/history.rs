@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-/// What a client did with one tag of one user.
+/// An action of a client on one tag of one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     Set(String),
     Remove,
-    /// What it read: the value, or that there is no such tag.
+    /// It has read the value, or that there is no such tag.
     Saw(Option<String>),
 }
 

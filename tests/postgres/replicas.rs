@@ -17,7 +17,7 @@ const REQUESTS_OF_A_CLIENT: usize = 34;
 /// The events of each tag, by user and key.
 type History = BTreeMap<(usize, &'static str), Vec<Event>>;
 
-/// One client's requests: changes and reads of some of the users, one after the other.
+/// The requests of one client: changes and reads of some of the users, one after the other.
 async fn client_history(mut client: Client, number: usize, seed: u64, clock: Instant) -> History {
     let mut random = StdRng::seed_from_u64(seed + number as u64);
     let now = || u64::try_from(clock.elapsed().as_nanos()).unwrap();

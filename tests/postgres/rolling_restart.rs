@@ -17,14 +17,14 @@ use crate::postgres_server::Database;
 use crate::support::{PATIENCE, Server};
 
 const REPLICAS: u8 = 3;
-/// So many that requests seldom wait for the same one.
+/// The number of users: so many that requests seldom wait for the same one.
 const USERS: usize = 3_000;
 const TAGS_OF_A_USER: usize = 20;
 /// How many requests a process has to have answered before the next one may be restarted: clients are back then, and it
 /// is under load. Kubernetes has minReadySeconds for that: a client tries an address again a second after it was refused.
 const UNDER_LOAD: usize = 100;
 
-/// What the client does beside going round the replicas.
+/// The behaviour of a client beside going round the replicas.
 #[derive(Clone, Copy, PartialEq)]
 enum Client {
     /// It does as deploy/client/service-config.json says: it watches their health, and sends again what was UNAVAILABLE.
@@ -36,7 +36,7 @@ enum Client {
 /// The client, under way.
 struct Load(Child);
 
-/// What became of the client's requests.
+/// The results of the client's requests.
 #[derive(Deserialize)]
 struct Requests {
     answered: usize,

@@ -52,7 +52,7 @@ fn make_authority(directory: &Path, name: &str) {
     );
 }
 
-/// What makes a certificate one of version 3, which names the server.
+/// The arguments that make a certificate one of version 3, which names the server.
 const NAMES: [&str; 2] = ["-extfile", "names"];
 
 /// Makes the server's certificate, of this authority. Without `extensions` it is of version 1.

@@ -52,7 +52,7 @@ impl Service {
         Self::with(|own| sample(&[own, arguments].concat()))
     }
 
-    /// One that keeps no tags, and stands in front of this endpoint.
+    /// A service that keeps no tags, and stands in front of this endpoint.
     fn in_front_of(endpoint: &str) -> Self {
         Self::with(|own| {
             let mut command = untag();

@@ -10,7 +10,7 @@ use crate::support::ALICE;
 const FORM: &str = "application/x-www-form-urlencoded";
 const INVALID: &str = "InvalidParameter.Request";
 
-/// How a request may carry its parameters.
+/// The ways in which a request may carry its parameters.
 const WAYS: [fn(&Service, &str, &str) -> Answer; 4] = [
     |service, action, parameters| Request::new(action, parameters).sign().send(service),
     |service, action, parameters| {

@@ -1,4 +1,4 @@
-//! What the official SDKs get.
+//! The official SDKs as clients.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the audit has of requests that never became changes, and of the log level.
+//! The lines of the audit for requests that never became changes, and for the log level.
 
 use serde_json::{Value, json};
 use tonic::{Code, Request};

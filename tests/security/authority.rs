@@ -45,12 +45,12 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(parameters, key).unwrap())
     }
 
-    /// Its own certificate, PEM.
+    /// The certificate, PEM.
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// Its private key, PEM.
+    /// The private key, PEM.
     pub fn key_pem(&self) -> String {
         self.0.key().serialize_pem()
     }

@@ -15,7 +15,7 @@ use crate::support::{ALICE, Server, untag, untag_of};
 
 pub type Client = TagServiceClient<Channel>;
 
-/// Where a server finds its certificate, its key and the client CA, and where it keeps its tags.
+/// The files of a server: its certificate, its key, the client CA, and its tags.
 pub struct Files {
     directory: TempDir,
     /// Signs the server's certificates.
@@ -118,7 +118,7 @@ pub fn endpoint(server: &Server, authority: &Authority, identity: Option<&Pair>)
         .unwrap()
 }
 
-/// To remove a tag from Alice of the sample data.
+/// A request that removes a tag from Alice of the sample data.
 pub fn untag_alice() -> UntagResourcesRequest {
     untag_of(ALICE)
 }

@@ -1,4 +1,4 @@
-//! Who may call: TLS, certificates, tokens, policies and the audit, with the real binary and real clients.
+//! Security: TLS, certificates, tokens, policies and the audit, with the real binary and real clients.
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 

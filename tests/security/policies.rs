@@ -1,4 +1,4 @@
-//! What callers may do: RAM policies from a file that is followed.
+//! Authorisation by RAM policies from a file that is followed.
 
 use std::time::{Duration, Instant};
 

@@ -25,7 +25,7 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const AUDIENCE: &str = "untag";
 const CALLER: &str = "jwt:system:serviceaccount:billing:cleaner";
 
-/// What `make_tokens.py` makes.
+/// The tokens and keys that `make_tokens.py` makes.
 #[derive(Deserialize)]
 struct Made {
     jwks: Value,

@@ -253,12 +253,12 @@ pub struct Database {
 }
 
 impl Database {
-    /// For `--store`.
+    /// The connection string for `--store`.
     pub fn url(&self) -> String {
         self.url_with("")
     }
 
-    /// For `--store`, with options such as `?sslmode=require`.
+    /// The connection string for `--store`, with options such as `?sslmode=require`.
     pub fn url_with(&self, options: &str) -> String {
         format!(
             "postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{}{options}",
