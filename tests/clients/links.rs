@@ -8,8 +8,12 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The most bytes that the README may have.
 const README_BYTES: usize = 8 * 1024;
+/// The most bytes that the map of the code may have: two pages.
+const MAP_BYTES: usize = 9 * 1024;
 /// The most bytes that a page of docs/ may have.
 const PAGE_BYTES: usize = 10 * 1024;
+/// The most bytes that the page of a decision may have.
+const DECISION_BYTES: usize = 4 * 1024;
 /// A page with the figures of many measurements, which is looked up and not read.
 const LONG_PAGE: &str = "performance.md";
 
@@ -44,7 +48,7 @@ fn prose(page: &str) -> String {
         .fold(String::new(), |prose, line| prose + line + "\n")
 }
 
-/// What a heading is called in a link, as GitHub does it.
+/// The anchor of a heading in a link, as GitHub makes it.
 fn anchor(heading: &str) -> String {
     let kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
     let name: String = heading.chars().filter(kept).collect();
@@ -109,21 +113,30 @@ fn every_link_of_every_page_leads_somewhere() {
 }
 
 #[test]
-fn the_index_has_every_page_and_no_page_is_too_long() {
-    let index: BTreeSet<PathBuf> = links(Path::new("docs/README.md"))
-        .into_iter()
-        .map(|(target, _)| target)
-        .collect();
+fn the_indices_have_every_page_and_no_page_is_too_long() {
+    let index = |folder: &str| -> BTreeSet<PathBuf> {
+        let index = links(&Path::new(folder).join("README.md"));
+        index.into_iter().map(|(target, _)| target).collect()
+    };
+    let most = |page: &Path| match page.parent()?.to_str()? {
+        "docs" if page.ends_with(LONG_PAGE) => None,
+        "docs" => Some(PAGE_BYTES),
+        "docs/decisions" if page.ends_with("README.md") => Some(PAGE_BYTES),
+        "docs/decisions" => Some(DECISION_BYTES),
+        "" if page.ends_with("README.md") => Some(README_BYTES),
+        "" if page.ends_with("ARCHITECTURE.md") => Some(MAP_BYTES),
+        _ => None,
+    };
     for page in pages() {
-        let bytes = read(&page).len();
-        if page == Path::new("README.md") {
-            assert!(bytes <= README_BYTES, "the README has {bytes} bytes");
-        } else if page.parent() == Some(Path::new("docs")) && !page.ends_with("README.md") {
-            assert!(index.contains(&page), "docs/README.md lacks {page:?}");
-            assert!(
-                bytes <= PAGE_BYTES || page.ends_with(LONG_PAGE),
-                "{page:?} has {bytes} bytes: make two of it"
-            );
+        let (bytes, most) = (read(&page).len(), most(&page).unwrap_or(usize::MAX));
+        assert!(bytes <= most, "{page:?} has {bytes} bytes: make two of it");
+    }
+    for folder in ["docs", "docs/decisions"] {
+        let index = index(folder);
+        for page in pages() {
+            if page.parent() == Some(Path::new(folder)) && !page.ends_with("README.md") {
+                assert!(index.contains(&page), "{folder}/README.md lacks {page:?}");
+            }
         }
     }
 }
