@@ -1,17 +1,19 @@
 //! The settings of `untag serve` in a file: TOML, with the names of the flags.
 
-use std::fs;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
+use super::toml_file;
 use super::unknown_variables::nearest;
 use super::values::boolean;
-use crate::bom::without_bom;
 
 /// The flag that names the file.
 pub const FLAG: &str = "--config";
+
+/// Its name among the arguments of a subcommand.
+pub const ID: &str = "config";
 
 /// A setting of the file.
 pub struct FileSetting {
@@ -37,23 +39,12 @@ impl FileSetting {
 /// What is wrong with the file, and where. No value is repeated: it may be a password.
 pub fn read(path: &Path, command: &Command) -> Result<Vec<FileSetting>, String> {
     let of_file = |what: String| format!("the file {} of {FLAG}: {what}", path.display());
-    let contents = fs::read(path).map_err(|error| of_file(format!("cannot be read: {error}")))?;
-    parse(&contents, command).map_err(of_file)
+    toml_file::read(path)
+        .and_then(|table| parse(table, command))
+        .map_err(of_file)
 }
 
-fn parse(contents: &[u8], command: &Command) -> Result<Vec<FileSetting>, String> {
-    let text = without_bom(contents).map_err(|error| error.to_string())?;
-    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-    let table: Table = toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let line = text
-            .bytes()
-            .take(start)
-            .filter(|byte| *byte == b'\n')
-            .count()
-            + 1;
-        format!("line {line} is no TOML: {}", error.message())
-    })?;
+fn parse(table: Table, command: &Command) -> Result<Vec<FileSetting>, String> {
     let mut settings = Vec::new();
     for (name, value) in table {
         let argument = find(&name, command)?;
@@ -66,7 +57,7 @@ fn find<'command>(name: &str, command: &'command Command) -> Result<&'command Ar
     let known = || {
         let arguments = command.get_arguments();
         // Those that are no settings have no variable either: --help and --version.
-        arguments.filter(|argument| argument.get_env().is_some() && argument.get_id() != "config")
+        arguments.filter(|argument| argument.get_env().is_some() && argument.get_id() != ID)
     };
     let found = known().find(|argument| argument.get_long() == Some(name));
     found.ok_or_else(|| {

@@ -8,17 +8,15 @@ use tonic::transport::Endpoint;
 
 use super::args::HealthArguments;
 use super::fail;
+use super::process::runtime;
 use crate::grpc::health_proto::HealthCheckRequest;
 use crate::grpc::health_proto::health_check_response::ServingStatus;
 use crate::grpc::health_proto::health_client::HealthClient;
 
 pub fn run(arguments: &HealthArguments) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(format_args!("cannot start: {error}")),
+        Err(error) => return fail(error),
     };
     let address = reachable(arguments.admin_listen);
     match runtime.block_on(ask(address, arguments.timeout)) {

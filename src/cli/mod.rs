@@ -13,11 +13,13 @@ mod json_lines;
 mod limits;
 mod memory;
 mod migrate;
+mod process;
 mod proto;
 mod security;
 mod serve;
 mod settings;
 mod store;
+mod toml_file;
 mod unknown_variables;
 mod values;
 
@@ -45,7 +47,7 @@ pub fn run() -> ExitCode {
     if matches!(
         command,
         Command::Import(_) | Command::Export(_) | Command::Migrate(_)
-    ) && let Err(error) = store::end_on_signals()
+    ) && let Err(error) = process::end_on_signals()
     {
         return fail(error);
     }

@@ -55,15 +55,9 @@ impl Settings {
     /// What is wrong with them, or what was asked for instead of work, such as the help.
     pub fn read() -> Result<Self, Error> {
         let mut arguments: Vec<OsString> = env::args_os().collect();
-        let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(adapt));
-        let subcommand = arguments
-            .get(1)
-            .and_then(|name| command.find_subcommand(name));
-        let origins = match subcommand {
-            Some(subcommand) => add_settings(subcommand, &mut arguments)
-                .map_err(|error| command.error(ErrorKind::Io, error))?,
-            None => Vec::new(),
-        };
+        let mut command = adapt_all(Arguments::command());
+        let origins = add_settings(named(&command, &arguments), &mut arguments)
+            .map_err(|error| command.error(ErrorKind::Io, error))?;
         let origins = ORIGINS.get_or_init(|| origins);
         let matches = command
             .try_get_matches_from_mut(&arguments)
@@ -97,6 +91,20 @@ impl Origin {
     }
 }
 
+/// The subcommand that the arguments name, which may be one of another, such as `tags list`.
+fn named<'command>(command: &'command Command, arguments: &[OsString]) -> &'command Command {
+    let names = arguments.iter().skip(1);
+    let found = names.scan(command, |command, name| {
+        *command = command.find_subcommand(name)?;
+        Some(*command)
+    });
+    found.last().unwrap_or(command)
+}
+
+fn adapt_all(command: Command) -> Command {
+    command.mut_args(adapt).mut_subcommands(adapt_all)
+}
+
 /// Adapts an argument to the rules for all of them: an empty variable is none, and a switch takes what people write for yes
 /// and no.
 fn adapt(argument: Arg) -> Arg {
@@ -114,7 +122,10 @@ fn adapt(argument: Arg) -> Arg {
 /// Adds the file's settings to the arguments, and returns the origins of settings that were not among them.
 fn add_settings(command: &Command, arguments: &mut Vec<OsString>) -> Result<Vec<Origin>, String> {
     let mut origins = set_by_variables(command, arguments);
-    let Some(path) = config_path(arguments, &origins) else {
+    let takes_file = command
+        .get_arguments()
+        .any(|argument| argument.get_id() == config_file::ID);
+    let Some(path) = config_path(arguments, &origins).filter(|_| takes_file) else {
         return Ok(origins);
     };
     for setting in config_file::read(&path, command)? {

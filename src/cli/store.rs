@@ -2,13 +2,10 @@
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
-use std::{process, thread};
 
 use clap::Args;
-use tokio::runtime::Runtime;
 
-use super::atomic_file;
-use crate::server::Signals;
+use super::process::runtime;
 use crate::store::postgres::ConnectionString;
 
 /// Where the tags are kept.
@@ -86,38 +83,10 @@ impl StoreArguments {
     }
 }
 
-/// Lets SIGTERM, SIGINT and SIGHUP end a subcommand that is not a server, whatever it waits for. Without it they are
-/// ignored where it is a container's first process. What it has not committed is not done.
-///
-/// # Errors
-/// Why that is impossible.
-pub fn end_on_signals() -> Result<(), String> {
-    let runtime = runtime()?;
-    let mut signals = {
-        let _entered = runtime.enter();
-        Signals::listen_at_terminal().map_err(|error| error.to_string())?
-    };
-    // A thread of its own: reading stdin, or a database that is embedded, blocks the one that works.
-    thread::spawn(move || {
-        let signal = runtime.block_on(signals.next());
-        atomic_file::remove_unfinished();
-        eprintln!("untag: ended by {signal}");
-        process::exit(signal.exit_code().into());
-    });
-    Ok(())
-}
-
 /// Runs the work of a subcommand that is not a server.
 ///
 /// # Errors
 /// The work's error, or why it could not start, as text for the person who started it.
 pub fn block_on<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     runtime()?.block_on(work).map_err(|error| error.to_string())
-}
-
-fn runtime() -> Result<Runtime, String> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))
 }

@@ -51,9 +51,8 @@ pub fn check(command: &mut Command, subcommand: &super::Command) -> Result<Vec<S
     ) {
         return Ok(Vec::new());
     }
-    let known: Vec<(String, bool)> = command
-        .get_subcommands()
-        .flat_map(Command::get_arguments)
+    let known: Vec<(String, bool)> = arguments_of(command)
+        .into_iter()
         .filter_map(|argument| {
             let name = argument.get_env()?.to_str()?.to_owned();
             Some((name, is_about_security(argument)))
@@ -92,6 +91,12 @@ pub fn check(command: &mut Command, subcommand: &super::Command) -> Result<Vec<S
     }
     warnings.sort();
     Ok(warnings)
+}
+
+/// The arguments of a command and of all its subcommands.
+fn arguments_of(command: &Command) -> Vec<&Arg> {
+    let below = command.get_subcommands().flat_map(arguments_of);
+    command.get_arguments().chain(below).collect()
 }
 
 /// The name of a variable without the common beginning.
