@@ -10,6 +10,7 @@
 pub mod auth;
 mod bom;
 pub mod cli;
+mod client;
 mod current;
 pub mod domain;
 pub mod grpc;

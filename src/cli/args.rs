@@ -11,6 +11,7 @@ use super::ims::ImsArguments;
 use super::limits::LimitArguments;
 use super::security::SecurityArguments;
 use super::store::StoreArguments;
+use super::tags::TagsArguments;
 #[cfg(feature = "otlp")]
 use super::values::collector;
 use super::values::{action, address, boolean, caller, seconds};
@@ -41,6 +42,8 @@ pub enum Command {
     /// Bring the schema of the store up to date. With PostgreSQL, replicas of the version before go on working; an embedded
     /// store must not be in use, and `serve` does it too.
     Migrate(MigrateArguments),
+    /// List, remove and set tags by a running service.
+    Tags(Box<TagsArguments>),
     /// Check a policy file, or explain what it decides for a caller and an action.
     #[command(name = "check-policy", after_help = CHECK_POLICY_EXIT_CODES)]
     CheckPolicy(CheckPolicyArguments),

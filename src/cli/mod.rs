@@ -3,6 +3,7 @@
 mod args;
 mod atomic_file;
 mod check_policy;
+mod client;
 mod completions;
 mod config_file;
 mod export;
@@ -19,6 +20,7 @@ mod security;
 mod serve;
 mod settings;
 mod store;
+mod tags;
 mod toml_file;
 mod unknown_variables;
 mod values;
@@ -31,7 +33,7 @@ use settings::Settings;
 
 /// Parses the command line, runs the subcommand and returns the exit code: 0 for success, 1 for a failure, which stderr
 /// explains, 2 for a command line that is wrong, and 128 and the number of the signal that ended it. For `check-policy`
-/// denied is 1, and a policy file that is wrong is 2.
+/// denied is 1, and a policy file that is wrong is 2; `tags` has codes of its own.
 #[must_use]
 pub fn run() -> ExitCode {
     let Settings { command, warnings } = match Settings::read() {
@@ -56,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Tags(arguments) => tags::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Proto(arguments) => proto::run(&arguments),
@@ -65,7 +68,12 @@ pub fn run() -> ExitCode {
 
 /// Says what went wrong, and returns the exit code for it.
 fn fail(error: impl Display) -> ExitCode {
+    say(error);
+    ExitCode::FAILURE
+}
+
+/// Says what went wrong, and where the settings come from that it names.
+fn say(error: impl Display) {
     let error = error.to_string();
     eprintln!("untag: {error}{}", settings::origins(&error));
-    ExitCode::FAILURE
 }

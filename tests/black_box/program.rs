@@ -68,6 +68,10 @@ fn help_of_the_other_subcommands() {
         &["import"],
         &["export"],
         &["migrate"],
+        &["tags"],
+        &["tags", "list"],
+        &["tags", "remove"],
+        &["tags", "set"],
         &["check-policy"],
         &["health"],
         &["proto"],
@@ -92,7 +96,15 @@ fn every_shell_gets_completions_that_know_the_flags() {
         let output = run(&["completions", shell]);
         assert!(output.status.success());
         let script = text(&output.stdout);
-        for word in ["serve", "import", "export", "health", "drain-timeout"] {
+        for word in [
+            "serve",
+            "import",
+            "export",
+            "health",
+            "drain-timeout",
+            "tags",
+            "allow-missing",
+        ] {
             assert!(script.contains(word), "{word} for {shell}");
         }
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::support::run;
+use crate::tags_of_files::on_a_terminal;
 use crate::{Printed, Sample, tool};
 
 const README: &str = include_str!("../../README.md");
+const COMMAND_LINE: &str = include_str!("../../docs/command-line.md");
 
 /// The rows of the only table of a page, without its own heading, as cells.
 fn table(page: &str) -> Vec<Vec<&str>> {
@@ -87,12 +89,47 @@ fn grpcurl_prints_what_the_readme_shows() {
     }
 }
 
+#[test]
+fn the_command_line_prints_what_its_page_shows() {
+    let sample = Sample::start(&[]);
+    let session = between(COMMAND_LINE, "```console\n$ ", "```")[0];
+    for shown in session.split("\n$ ") {
+        let (command, output) = shown.split_once('\n').unwrap();
+        let (_, printed) = on_a_terminal(&sample.server, command, "y\n");
+        assert_eq!(
+            without_request_ids(&printed),
+            without_request_ids(output),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn the_page_of_the_command_line_has_every_flag_and_exit_code() {
+    for command in ["list", "remove", "set"] {
+        let help = String::from_utf8(run(&["tags", command, "--help"]).stdout).unwrap();
+        for flag in help
+            .split_whitespace()
+            .map(|word| word.trim_end_matches(['.', ',', '>']))
+            .filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word))
+        {
+            assert!(COMMAND_LINE.contains(flag), "{flag} of {command}");
+        }
+        let (_, codes) = help.split_once("Exit codes:\n").unwrap();
+        for line in codes.lines().filter(|line| !line.trim().starts_with("128")) {
+            let (code, meaning) = line.trim().split_once("    ").unwrap();
+            let row = format!("| {code} | {meaning} |");
+            assert!(COMMAND_LINE.contains(&row), "{row}");
+        }
+    }
+}
+
 /// A text with each RequestId, which is another one each time, left out.
 fn without_request_ids(text: &str) -> String {
     let is_request_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
     let words = text
         .trim_end()
-        .split('"')
+        .split(['"', ' ', ')'])
         .filter(|word| !is_request_id(word));
-    words.collect::<Vec<_>>().join("\"")
+    words.collect::<Vec<_>>().join(" ")
 }

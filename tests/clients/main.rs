@@ -1,4 +1,7 @@
-//! The clients that people use, against the real service: grpcurl, buf curl and the official Python library.
+//! The clients that people use, against the real service: grpcurl, buf curl, the official Python library, and the program's own
+//! command line.
+
+#![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 
 #[path = "../observability/http.rs"]
 mod http;
@@ -14,6 +17,9 @@ mod links;
 mod proto;
 mod python;
 mod service_config;
+mod tags;
+mod tags_failures;
+mod tags_of_files;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

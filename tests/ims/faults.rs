@@ -15,7 +15,7 @@ use tonic_types::StatusExt as _;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 use crate::endpoint::{Endpoint, REQUEST_ID, good, http, refusal};
-use crate::support::{ALICE, Server, list, untag_of, wait_until};
+use crate::support::{ALICE, Server, list, untag, untag_of, wait_until};
 use crate::{code, untag_alice, wait_until_ready_says, with_key};
 
 /// The message while the circuit is open; after it the one when an answer is lost.
@@ -31,6 +31,24 @@ fn pushback(status: &Status) -> Option<&str> {
         .metadata()
         .get("grpc-retry-pushback-ms")
         .map(|value| value.to_str().unwrap())
+}
+
+/// A change that was surely not made is sent again by the command line, which says so in the end.
+fn command_line_calls_again(server: &Server) {
+    let refused = |line: &Value| line["code"] == "UNAVAILABLE";
+    let before = server.count_in_log(refused);
+    let ended = untag()
+        .args(["tags", "remove", ALICE, "--key", "env"])
+        .args(["--timeout", "3", "--address", &server.address.to_string()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains(OPEN) && said.contains("ServiceUnavailable, RequestId "),
+        "{said}"
+    );
+    assert!(server.count_in_log(refused) >= before + 2);
 }
 
 #[tokio::test]
@@ -55,6 +73,7 @@ async fn an_endpoint_that_is_down_opens_the_circuit_until_it_is_back() {
     );
     let refused = untag_alice(&server).await.unwrap_err();
     assert_eq!(refused.message(), OPEN);
+    command_line_calls_again(&server);
 
     let listener = socket.listen(64).unwrap().into_std().unwrap();
     listener.set_nonblocking(false).unwrap();

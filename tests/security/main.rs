@@ -21,6 +21,7 @@ mod audit;
 mod audit_failures;
 mod audit_refusals;
 mod certificates;
+mod command_line;
 mod expiry;
 mod policies;
 mod reload;

@@ -49,7 +49,7 @@ static MADE: LazyLock<Made> = LazyLock::new(|| {
     serde_json::from_slice(&output.stdout).unwrap()
 });
 
-fn any_good() -> &'static str {
+pub fn any_good() -> &'static str {
     &MADE.good["ES256"]
 }
 

@@ -1,0 +1,14 @@
+//! The client of a running service, for the subcommands that call one.
+
+mod address;
+mod call;
+mod connection;
+mod error;
+mod outcome;
+mod tags;
+
+pub use address::ServerAddress;
+pub use connection::{Connection, OpenError, Settings};
+pub use error::CallError;
+pub use outcome::Outcome;
+pub use tags::{Mode, Removal, UserTag, list, tag, untag};

@@ -1,0 +1,185 @@
+//! The calls of the tag service.
+
+use super::connection::Connection;
+use super::error::CallError;
+use super::outcome::Effect;
+use crate::domain::{
+    PrincipalName, ResourceId, TagFilter, TagKey, TagSelection, TagValue, Targets,
+};
+use crate::grpc::proto::tag_service_client::TagServiceClient;
+use crate::grpc::proto::{
+    self, ListTagResourcesRequest, ResourceIds, ResourcePrincipalNames, TagResourcesRequest,
+    UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
+    untag_resources_request,
+};
+
+/// Whether a change is made, or only checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The change is made.
+    Make,
+    /// The change is only checked.
+    DryRun,
+}
+
+/// A removal: of which tags, and what to do about users that do not exist.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    /// The tags to remove.
+    pub selection: TagSelection,
+    /// Whether users that do not exist are skipped.
+    pub allow_missing: bool,
+    /// Whether the removal is made.
+    pub mode: Mode,
+}
+
+/// A tag of a user, as the service lists it.
+#[derive(Clone)]
+pub struct UserTag {
+    /// The user's id.
+    pub resource_id: String,
+    /// The tag's key.
+    pub key: String,
+    /// The tag's value.
+    pub value: String,
+}
+
+/// Removes tags from users, and returns the RequestId.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn untag(
+    connection: &Connection,
+    users: &Targets,
+    removal: &Removal,
+) -> Result<String, CallError> {
+    use untag_resources_request::Resources;
+    let request = UntagResourcesRequest {
+        resources: Some(match users {
+            Targets::Ids(ids) => Resources::ResourceIds(proto_ids(ids)),
+            Targets::Names(names) => Resources::ResourcePrincipalNames(proto_names(names)),
+        }),
+        tag_keys: match &removal.selection {
+            TagSelection::All => Vec::new(),
+            TagSelection::Keys(keys) => keys.iter().map(ToString::to_string).collect(),
+        },
+        all: removal.selection == TagSelection::All,
+        allow_missing: removal.allow_missing,
+        validate_only: removal.mode == Mode::DryRun,
+        ..UntagResourcesRequest::default()
+    };
+    let effect = match removal.mode {
+        Mode::Make => Effect::Change,
+        Mode::DryRun => Effect::Read,
+    };
+    let answer = connection.call(effect, request, |channel, request| async {
+        let mut client = TagServiceClient::new(channel);
+        client.untag_resources(request).await
+    });
+    answer.await.map(|answer| answer.request_id)
+}
+
+/// Sets tags on users, and returns the RequestId.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn tag(
+    connection: &Connection,
+    users: &Targets,
+    tags: &[(TagKey, TagValue)],
+) -> Result<String, CallError> {
+    use tag_resources_request::Resources;
+    let tag = |(key, value): &(TagKey, TagValue)| proto::Tag {
+        key: key.to_string(),
+        value: value.as_str().to_owned(),
+    };
+    let request = TagResourcesRequest {
+        resources: Some(match users {
+            Targets::Ids(ids) => Resources::ResourceIds(proto_ids(ids)),
+            Targets::Names(names) => Resources::ResourcePrincipalNames(proto_names(names)),
+        }),
+        tags: tags.iter().map(tag).collect(),
+        ..TagResourcesRequest::default()
+    };
+    let answer = connection.call(Effect::Change, request, |channel, request| async {
+        let mut client = TagServiceClient::new(channel);
+        client.tag_resources(request).await
+    });
+    answer.await.map(|answer| answer.request_id)
+}
+
+/// Lists the tags of users, or of all users where none are named, that the filters let through.
+#[must_use]
+pub fn list<'a>(
+    connection: &'a Connection,
+    users: Option<&Targets>,
+    filters: &[TagFilter],
+) -> Listing<'a> {
+    use list_tag_resources_request::Resources;
+    let filter = |filter: &TagFilter| proto::TagFilter {
+        key: filter.key.to_string(),
+        value: filter.value.as_ref().map(|value| value.as_str().to_owned()),
+    };
+    Listing {
+        connection,
+        next: Some(ListTagResourcesRequest {
+            resources: users.map(|users| match users {
+                Targets::Ids(ids) => Resources::ResourceIds(proto_ids(ids)),
+                Targets::Names(names) => Resources::ResourcePrincipalNames(proto_names(names)),
+            }),
+            tags: filters.iter().map(filter).collect(),
+            ..ListTagResourcesRequest::default()
+        }),
+    }
+}
+
+/// A list of tags, of which a page is asked for at a time.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    connection: &'a Connection,
+    /// The request for the next page; none at the end.
+    next: Option<ListTagResourcesRequest>,
+}
+
+impl Listing<'_> {
+    /// The next page, which may be empty; none at the end.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn page(&mut self) -> Result<Option<Vec<UserTag>>, CallError> {
+        let Some(request) = &self.next else {
+            return Ok(None);
+        };
+        let answer = self
+            .connection
+            .call(Effect::Read, request.clone(), |channel, request| async {
+                let mut client = TagServiceClient::new(channel);
+                client.list_tag_resources(request).await
+            })
+            .await?;
+        self.next = self
+            .next
+            .take()
+            .filter(|_| !answer.next_token.is_empty())
+            .map(|request| ListTagResourcesRequest {
+                next_token: answer.next_token,
+                ..request
+            });
+        let tags = answer.tag_resources.into_iter().map(|tag| UserTag {
+            resource_id: tag.resource_id,
+            key: tag.tag_key,
+            value: tag.tag_value,
+        });
+        Ok(Some(tags.collect()))
+    }
+}
+
+fn proto_ids(ids: &[ResourceId]) -> ResourceIds {
+    let values = ids.iter().map(ToString::to_string).collect();
+    ResourceIds { values }
+}
+
+fn proto_names(names: &[PrincipalName]) -> ResourcePrincipalNames {
+    let values = names.iter().map(ToString::to_string).collect();
+    ResourcePrincipalNames { values }
+}

@@ -1,0 +1,180 @@
+//! `untag tags` against the real service: what it prints, and which service it calls.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::http::scrape;
+use crate::support::{ALICE, SAMPLE_ACCOUNT, Server, untag, wait_until};
+use crate::{Printed, Sample, assert_has, import_users};
+
+pub const BOB: &str = "2073290024939202";
+
+/// `untag tags` for a service, prepared.
+pub fn command(server: &Server, arguments: &[&str]) -> Command {
+    let mut command = untag();
+    command
+        .env("UNTAG_ADDRESS", server.address.to_string())
+        .arg("tags")
+        .args(arguments);
+    command
+}
+
+pub fn tags(server: &Server, arguments: &[&str]) -> Printed {
+    Printed::of(&mut command(server, arguments))
+}
+
+/// The objects of JSON Lines.
+pub fn objects(lines: &str) -> Vec<Value> {
+    let lines = lines.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The tags of a user, as `key=value`.
+pub fn tags_of(server: &Server, user: &str) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let listed = objects(&tags(server, &["list", user]).success());
+    let tag = |tag: &Value| format!("{}={}", text(&tag["tag_key"]), text(&tag["tag_value"]));
+    listed.iter().map(tag).collect()
+}
+
+/// Checks a command that must fail: its exit code, and what it says on stderr alone.
+#[track_caller]
+pub fn assert_fails(printed: &Printed, code: i32, said: &[&str]) {
+    assert_eq!(printed.code, Some(code), "{}", printed.stderr);
+    assert_has(&printed.stderr, said);
+    assert_eq!(printed.stdout, "");
+}
+
+/// Waits until a call waits in a service.
+pub fn wait_for_a_call(server: &Server) {
+    wait_until("a call is in flight", || {
+        scrape(server)["untag_requests_in_flight"] >= 1.0
+    });
+}
+
+#[test]
+fn tags_are_listed_set_and_removed_by_id_or_by_name() {
+    let sample = Sample::start(&[]);
+    let server = &sample.server;
+    let listed = objects(&tags(server, &["list", "BOB@example.onaliyun.com"]).success());
+    let tag = |key: &str, value: &str| json!({"resource_type": "user", "resource_id": BOB, "tag_key": key, "tag_value": value});
+    assert_eq!(listed, [tag("env", "test"), tag("team", "payments")]);
+
+    let set = tags(server, &["set", ALICE, BOB, "env=a=b", "empty="]).success();
+    let set = objects(&set);
+    assert_eq!(set[0]["users"], 2);
+    assert_eq!(set[0]["request_id"].as_str().unwrap().len(), 36);
+    assert_eq!(tags_of(server, BOB), ["empty=", "env=a=b", "team=payments"]);
+    let with_value = tags(server, &["list", "--key", "env=a=b", "--key", "empty="]);
+    assert_eq!(objects(&with_value.success()).len(), 4);
+
+    let name = "bob@example.onaliyun.com";
+    let dry = ["remove", name, "--key", "env", "--dry-run"];
+    assert_eq!(objects(&tags(server, &dry).success())[0]["dry_run"], true);
+    assert_eq!(tags_of(server, BOB).len(), 3);
+    tags(server, &["remove", name, "--key", "env", "--key", "absent"]).success();
+    assert_eq!(tags_of(server, BOB), ["empty=", "team=payments"]);
+    let missing = ["remove", BOB, "7", "--all", "--yes"];
+    assert_eq!(tags(server, &missing).code, Some(1));
+    assert_eq!(tags_of(server, BOB).len(), 2, "all or none");
+    tags(server, &[&missing[..], &["--allow-missing"]].concat()).success();
+    assert_eq!(tags_of(server, BOB), [""; 0]);
+}
+
+#[test]
+fn people_get_tables_and_sentences() {
+    let sample = Sample::start(&[]);
+    let people = |arguments: &[&str]| {
+        let arguments = [arguments, &["--output", "table"]].concat();
+        tags(&sample.server, &arguments).success()
+    };
+    let table = "USER              KEY   VALUE\n2073290024939202  env   test\n2073290024939202  team  payments\n";
+    assert_eq!(people(&["list", BOB]), table);
+    assert_eq!(people(&["list", "--key", "absent"]), "");
+    let look = people(&["set", BOB, "env=x", "team=payments", "new=1", "--dry-run"]);
+    let table = "USER              KEY  NOW     NEW\n2073290024939202  env  test    x\n2073290024939202  new  (none)  1\n";
+    assert_eq!(look, table);
+    assert_has(
+        &people(&["set", BOB, "env=x", "new=1"]),
+        &["set the tags env, new on 1 user (RequestId "],
+    );
+    let removed = people(&["remove", BOB, ALICE, "--key", "env"]);
+    assert_has(&removed, &["removed the tag env of 2 users (RequestId "]);
+    let removed = people(&["remove", BOB, "--all", "--yes", "--allow-missing"]);
+    assert_has(&removed, &["every tag of 1 user, or of those who exist"]);
+    let dry = people(&["remove", BOB, "--all", "--dry-run"]);
+    assert_has(&dry, &["a dry run", "nothing was changed"]);
+}
+
+#[test]
+fn a_list_has_all_pages_and_ends_quietly_where_nobody_reads() {
+    let sample = Sample::start(&[]);
+    let users = (1..=150).map(|id| (id, format!("u{id}@example.com")));
+    let data = import_users(&sample.directory, users);
+    let server = Server::start(&data, &["--default-account", SAMPLE_ACCOUNT]);
+    let listed = objects(&tags(&server, &["list", "--key", "team"]).success());
+    let ids: std::collections::BTreeSet<&str> = listed
+        .iter()
+        .map(|tag| tag["resource_id"].as_str().unwrap())
+        .collect();
+    assert_eq!((listed.len(), ids.len()), (150, 150));
+
+    let mut unread = command(&server, &["list", "--key", "team"]);
+    let mut unread = unread
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(unread.stdout.take());
+    let ended = unread.wait_with_output().unwrap();
+    assert!(
+        ended.status.success() && ended.stderr.is_empty(),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_profile_names_a_service_and_its_account() {
+    let sample = Sample::start(&[]);
+    let file = sample.directory.path().join("client.toml");
+    let address = sample.server.address;
+    let here = format!("[here]\naddress = \"{address}\"\naccount = \"5\"\ntimeout = 5\n");
+    fs::write(&file, format!("{here}[there]\naddress = \"127.0.0.1:1\"\n")).unwrap();
+    let list = |arguments: &[&str]| {
+        let mut command = untag();
+        command
+            .args(["tags", "list", "--key", "env"])
+            .args(arguments)
+            .env("UNTAG_CLIENT_CONFIG", &file);
+        Printed::of(&mut command)
+    };
+    assert_eq!(
+        list(&["--profile", "here"]).success(),
+        "",
+        "another account"
+    );
+    let flag_wins = list(&["--profile", "here", "--account", SAMPLE_ACCOUNT]);
+    assert_eq!(objects(&flag_wins.success()).len(), 3);
+    assert_fails(&list(&["--profile", "there"]), 3, &["127.0.0.1:1"]);
+    let none = ["no profile \"her\"", "it has here, there", "client.toml"];
+    assert_fails(&list(&["--profile", "her"]), 2, &none);
+    let both = list(&["--profile", "here", "--address", "127.0.0.1:1"]);
+    assert_fails(&both, 2, &["cannot be used with"]);
+    for (text, said) in [
+        ("tls-caa = \"x\"\n", "line 5: unknown field `tls-caa`"),
+        ("cert = \"x\"\n", "cert and cert-key go together"),
+        ("timeout", "line 5: "),
+        (
+            "[x]\naddress = \"y\"\n",
+            "the profile \"x\": address: give a host",
+        ),
+    ] {
+        fs::write(&file, format!("{here}{text}")).unwrap();
+        let name = if text.starts_with("[x]") { "x" } else { "here" };
+        assert_fails(&list(&["--profile", name]), 2, &[said, "client.toml"]);
+    }
+}
