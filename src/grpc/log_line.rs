@@ -48,7 +48,7 @@ impl LogLine {
 
     fn write(&mut self, code: Code, error: &str) {
         self.is_written = true;
-        let (underway, stage) = (&self.underway, self.underway.progress.stage());
+        let (underway, stage) = (&self.underway, self.underway.progress.take());
         let asked = stage.asked();
         let affected = stage.changed().map_or(Some(0), |changed| changed.tags);
         let adopted_id = stage.adopted_id();

@@ -1,5 +1,6 @@
 //! How far a request has got: told by the method that carries it out, and read by the handler around it.
 
+use std::mem;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -84,9 +85,15 @@ impl Progress {
     /// Moves on to the answer of the service, if it was asked. A failure has changed `Changed::count(0, 0)`.
     pub fn answer(&self, changed: Changed) {
         let mut stage = self.0.lock();
-        if let Stage::Asked(asked) = &*stage {
-            *stage = Stage::Answered(asked.clone(), changed);
-        }
+        *stage = match mem::take(&mut *stage) {
+            Stage::Asked(asked) => Stage::Answered(asked, changed),
+            other => other,
+        };
+    }
+
+    /// Takes the stage at the end of the request, when nobody else asks for it any more.
+    pub fn take(&self) -> Stage {
+        mem::take(&mut *self.0.lock())
     }
 }
 
