@@ -18,8 +18,8 @@ const WAKE_AFTER: u32 = 8_000;
 const STEPS: u32 = 16;
 /// How long the writer waits after each step for those who read: a list of this process ends in time.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// The number of commit epochs without a change after which the WAL is truncated: readiness asks every second.
-const IDLE_TURNS: u32 = 5;
+/// The number of batches without a change after which the WAL is truncated: readiness asks every second.
+const IDLE_BATCHES: u32 = 5;
 
 /// The writer's handle to the thread that checkpoints.
 pub struct Checkpointer {
@@ -30,7 +30,7 @@ pub struct Checkpointer {
     tried_at: u32,
     /// The length from which on the log names the reader that keeps the WAL.
     warn_at: u32,
-    idle_turns: u32,
+    idle_batches: u32,
     thread: JoinHandle<()>,
 }
 
@@ -70,7 +70,7 @@ impl Checkpointer {
             woken_at: 0,
             tried_at: 0,
             warn_at: 0,
-            idle_turns: 0,
+            idle_batches: 0,
             thread,
         };
         checkpointer.begun_anew();
@@ -84,7 +84,7 @@ impl Checkpointer {
 
     /// Keeps the WAL within its bound after a commit.
     pub fn committed(&mut self, writer: &Connection) {
-        self.idle_turns = 0;
+        self.idle_batches = 0;
         let Ok(extent) = Wal::measure(writer) else {
             // The next commit tells.
             return;
@@ -109,8 +109,8 @@ impl Checkpointer {
 
     /// Truncates the WAL, where there has been nothing to write for a while.
     pub fn idle(&mut self, writer: &Connection) {
-        self.idle_turns += 1;
-        if self.idle_turns < IDLE_TURNS || self.wal.bytes() == 0 {
+        self.idle_batches += 1;
+        if self.idle_batches < IDLE_BATCHES || self.wal.bytes() == 0 {
             return;
         }
         let Ok(extent) = Wal::measure(writer) else {

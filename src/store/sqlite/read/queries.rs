@@ -158,3 +158,100 @@ fn list_account(
     }
     Ok(Ok(page.finish()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{PageSize, TagKey, TagValue};
+    use crate::store::sqlite::format::tombstone::{self, Tombstone};
+    use crate::store::sqlite::format::{DataDirectory, Rewrite, RowChange, RowReader};
+
+    const ACCOUNT: &str = "1000000000000001";
+
+    /// A list of these users, as text.
+    fn listed(
+        connection: &Connection,
+        published: &Published,
+        index: &Index,
+        ids: &[&str],
+    ) -> String {
+        let ids = ids.iter().map(|id| ResourceId::parse(*id).unwrap());
+        let query = ListQuery {
+            account: AccountId::parse(ACCOUNT).unwrap(),
+            targets: Some(Targets::Ids(ids.collect())),
+            filters: Vec::new(),
+            page_size: PageSize::parse(0).unwrap(),
+            after: None,
+        };
+        match list(connection, published, index, &query).unwrap() {
+            Ok(page) => {
+                let tags = page.tags.iter();
+                let tags =
+                    tags.map(|tag| format!("{}:{}", tag.resource_id.as_str(), tag.key.as_str()));
+                tags.collect::<Vec<_>>().join(" ")
+            }
+            Err(StoreError::Missing(positions)) => format!("missing: {positions:?}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn tombstones_are_those_of_the_row_that_is_found_whatever_the_index_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = DataDirectory::lock(directory.path())
+            .and_then(|directory| directory.open_writer())
+            .unwrap();
+        let tag = |key| (TagKey::parse(key).unwrap(), TagValue::parse("x").unwrap());
+        let encoded = tags::encode([tag("a"), tag("b")].iter().map(|(key, value)| (key, value)));
+        let insert = "INSERT INTO resource \
+             (number, account_id, resource_type, resource_id, principal_name, tags) \
+             VALUES (?1, ?2, 'user', ?1, ?3, ?4)";
+        for number in 1..=3 {
+            let name = format!("u{number}@example.com");
+            let values = params![number, ACCOUNT, name, encoded];
+            connection.execute(insert, values).unwrap();
+        }
+        let removed = [1, 2].map(|number| Tombstone {
+            number: i64::from(number),
+            removed: number,
+        });
+        let mut bytes = Vec::new();
+        tombstone::encode(&removed, &mut bytes);
+        let insert = "INSERT INTO tombstone (sequence, tombstones) VALUES (1, ?1)";
+        connection.execute(insert, [bytes]).unwrap();
+        let published = Published::default();
+        published.publish(1, &removed);
+
+        let all = "1:b 2:a 3:a 3:b";
+        let index = Index::new(usize::MAX);
+        assert_eq!(
+            listed(&connection, &published, &index, &["3", "2", "1"]),
+            all
+        );
+        assert_eq!(
+            listed(&connection, &published, &index, &["3", "7", "1", "8"]),
+            "missing: [1, 3]"
+        );
+        // As if each had another's row, and one who is gone.
+        let wrong = |(id, number): (&str, i64)| {
+            let mut rows = RowReader::new(&connection).unwrap();
+            let row = rows
+                .read(number.min(3), |record| record.rewrite(Vec::new()))
+                .unwrap();
+            RowChange::Written(Rewrite {
+                number,
+                id: id.into(),
+                ..row.unwrap()
+            })
+        };
+        index.apply(&[("1", 2), ("2", 3), ("3", 9), ("7", 1)].map(wrong));
+        assert_eq!(
+            listed(&connection, &published, &index, &["3", "2", "1"]),
+            all
+        );
+        assert_eq!(
+            listed(&connection, &published, &index, &["3", "7", "1", "8"]),
+            "missing: [1, 3]"
+        );
+    }
+}

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, params};
 
 use super::*;
-use crate::domain::{TagKey, TagValue};
+use crate::domain::{AccountId, PrincipalName, ResourceId, TagKey, TagValue, Targets};
 use crate::store::sqlite::format::{DataDirectory, Rewrite, tags};
 
 const ACCOUNTS: [&str; 2] = ["1000000000000001", "1000000000000002"];
@@ -198,4 +198,31 @@ fn filling_ends_where_it_is_stopped_and_where_a_row_cannot_be_read() {
     let go_on = || ControlFlow::Continue(());
     index.fill(&connection, go_on).unwrap_err();
     assert!(index.0.changing.lock().changed.is_none());
+}
+
+#[test]
+fn a_wrong_row_id_changes_nothing_that_is_found() {
+    let account = AccountId::parse(ACCOUNTS[0]).unwrap();
+    let users = ["1", "2", "3"].map(|id| user(ACCOUNTS[0], id, &[]));
+    let (_directory, connection) = store(&users);
+    let index = Index::new(usize::MAX);
+    // Another user's row, one that nobody has, and that of a user who is gone.
+    let gone = user(ACCOUNTS[0], "4", &[]);
+    index.apply(&[users[0].written(2), users[1].written(9), gone.written(3)]);
+    let mut lookup = Lookup::new(&connection, &index).unwrap();
+    let id = |id: &str| ResourceId::parse(id).unwrap();
+    let name = |id: &str| PrincipalName::parse(format!("u{id}@EXAMPLE.com")).unwrap();
+    let wanted = ["4", "3", "2", "1"];
+    for targets in [
+        Targets::Ids(wanted.map(id).to_vec()),
+        Targets::Names(wanted.map(name).to_vec()),
+    ] {
+        let mut numbers = Vec::new();
+        let missing = lookup.each(&account, &targets, |position, record| {
+            numbers.push((position, record.number));
+            Ok::<_, rusqlite::Error>(())
+        });
+        assert_eq!(missing.unwrap(), [0]);
+        assert_eq!(numbers, [(1, 3), (2, 2), (3, 1)]);
+    }
 }
