@@ -30,6 +30,18 @@ fn users_of_a_file_are_changed_fifty_at_a_time() {
     let sample = Sample::start(&[]);
     let (server, path) = crowd(&sample);
     let file = path.to_str().unwrap();
+    let look = ["set", "x=1", "env=prod", "--dry-run", "--from-file", file];
+    let look = objects(&tags(&server, &look).success());
+    assert_eq!(look.len(), 120, "env is prod already");
+    let check = ["remove", "--key", "env", "--dry-run", "--from-file", file];
+    let check = objects(&tags(&server, &check).success());
+    assert_eq!(check.len(), 3);
+    assert!(
+        check.iter().all(|call| call["dry_run"] == true),
+        "{check:?}"
+    );
+    assert_eq!((carriers(&server, "env"), carriers(&server, "x")), (120, 0));
+
     let printed = tags(&server, &["set", "x=1", "--from-file", file]);
     assert_has(&printed.stderr, &["set the tag x on 120 users\n"]);
     let lines = objects(&printed.success());

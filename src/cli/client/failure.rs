@@ -11,7 +11,7 @@ use crate::server::Signal;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    refused, or it failed; a call that was refused has changed nothing
+  1    refused, or it failed; nothing was changed, unless the message says otherwise
   2    the command line, or a file that it names, is wrong; no call was made
   3    the service can't be reached, or can't do it now; that call has changed nothing
   4    nobody knows whether a change was made: the answer was lost
