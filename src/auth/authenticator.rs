@@ -44,7 +44,7 @@ pub enum Unauthenticated {
     Token(#[from] TokenError),
 }
 
-/// Where the keys that tokens are signed with come from.
+/// The source of the keys that tokens are signed with.
 #[derive(Debug)]
 pub enum Keys {
     /// The newest keys of a file that is followed.

@@ -57,7 +57,7 @@ impl FailureLimit {
     }
 }
 
-/// What counts as one source: an IPv4 address, or the /64 that one subscriber has of IPv6.
+/// The source that an address belongs to: an IPv4 address, or the /64 that one subscriber has of IPv6.
 fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -146,8 +146,9 @@ pub struct ServeArguments {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub queue_depth: u32,
 
-    /// How much memory the index of the embedded store may take, in bytes: up to 51 for each user. Users that find no place in it
-    /// are searched for on the disk. Without it: a quarter of what the process may have, by its control group or the machine.
+    /// How much memory the index of the embedded store may take, in bytes: up to 51 for each user. Users that find no place
+    /// in it are searched for on the disk. Without it: a quarter of what the process may have, by its control group or the
+    /// machine.
     #[arg(long, env = "UNTAG_INDEX_MEMORY", value_name = "BYTES")]
     pub index_memory: Option<usize>,
 

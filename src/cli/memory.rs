@@ -6,16 +6,16 @@ use std::path::Path;
 /// What is taken for the machine's memory where that cannot be read, in bytes.
 const UNKNOWN: u64 = 1 << 30;
 
-/// The memory that this process may take, in bytes: the lowest limit of its control group and of those above it, or what the machine
-/// has. Files are read below `root`, which is `/`.
+/// The memory that this process may take, in bytes: the lowest limit of its control group and of those above it, or what
+/// the machine has. Files are read below `root`, which is `/`.
 pub fn available(root: &Path) -> u64 {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let limits = groups.lines().filter_map(|line| limit_of(root, line));
     limits.chain(machine(root)).min().unwrap_or(UNKNOWN)
 }
 
-/// The lowest limit of a group and of those above it. A line is `0::/a/b` in version 2, and `4:cpu,memory:/a/b` in version 1. In a
-/// container the path may be one that is seen outside only, but never the top.
+/// The lowest limit of a group and of those above it. A line is `0::/a/b` in version 2, and `4:cpu,memory:/a/b` in version
+/// 1. In a container the path may be one that is seen outside only, but never the top.
 fn limit_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, group) = (fields.next()?, fields.next()?);

@@ -142,7 +142,7 @@ pub enum RefusalKind {
     TagLimit,
     /// The service's own identity in the cloud may not do this.
     NoPermission,
-    /// Too much at once.
+    /// The cloud is asked for too much at once.
     Throttled {
         /// When to try again.
         retry_after: Duration,
@@ -186,7 +186,7 @@ pub enum Error {
         account: AccountId,
     },
 
-    /// Too much at once.
+    /// A limit was reached.
     #[error("{reason}; nothing was changed; retry later")]
     Throttled {
         /// The limit that was reached.

@@ -13,10 +13,10 @@ use super::peer::{Peer, PeerCount};
 use crate::domain::RequestId;
 use crate::telemetry::metrics::Kind;
 
-/// What a request takes beside its message and its answer, in bytes: an estimate of the stream of HTTP/2, the futures, and
+/// The memory of a request beside its message and its answer, in bytes: an estimate of the stream of HTTP/2, the futures, and
 /// what is known of the request.
 const REQUEST_BYTES: usize = 4 * 1024;
-/// What a request takes whose messages go both ways, in bytes, with what its client may send ahead.
+/// The memory of a request whose messages go both ways, in bytes, with what its client may send ahead.
 const STREAM_BYTES: usize = 256 * 1024;
 
 /// The part of the budget that a request holds, shared by its answer's head and its bytes, which may outlive each other.

@@ -50,9 +50,9 @@ pub struct Asked {
 /// Whether a request may change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It only reads, or checks.
+    /// The request only reads, or checks.
     Reads,
-    /// It may change something.
+    /// The request may change something.
     Changes,
 }
 
@@ -62,12 +62,12 @@ impl Progress {
         self.0.lock().clone()
     }
 
-    /// As [`Stage::adopted_id`].
+    /// The adopted RequestId of [the stage](Stage::adopted_id).
     pub fn adopted_id(&self) -> Option<RequestId> {
         self.0.lock().adopted_id()
     }
 
-    /// As [`Stage::applied_if_cut_off`].
+    /// Whether a request that is cut off [at this stage](Stage::applied_if_cut_off) may have changed something.
     pub fn applied_if_cut_off(&self) -> Applied {
         self.0.lock().applied_if_cut_off()
     }

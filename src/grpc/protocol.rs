@@ -17,9 +17,9 @@ const GRPC: &str = "application/grpc";
 /// Why a request is none of gRPC.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotGrpc {
-    /// It has another method than POST.
+    /// The request has another method than POST.
     Method(Method),
-    /// It has another content type, several or none.
+    /// The request has another content type, several or none.
     ContentType(String),
 }
 

@@ -54,7 +54,7 @@ fn own(action: Action) -> &'static [&'static str] {
     }
 }
 
-/// What is wrong with a name, if something is.
+/// The fault of a name, if it has one.
 fn problem(action: Action, name: &str) -> Option<String> {
     let own = own(action);
     if own.iter().any(|pattern| fits(pattern, name)) {

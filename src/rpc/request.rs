@@ -108,7 +108,7 @@ fn check_count(encoded: [&[u8]; 2]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Which action is asked for: in what is signed, a header (V3 alone) or a parameter.
+/// The action that is asked for: in what is signed, a header (V3 alone) or a parameter.
 fn asked(
     signature: Signature,
     headers: &HeaderMap,

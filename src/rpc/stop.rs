@@ -18,7 +18,7 @@ pub struct Stop {
     pub retry_after: Option<Duration>,
     /// Who has signed the request, where that is proved.
     pub signer: Option<Caller>,
-    /// What was asked for, where that is known.
+    /// The action that was asked for, where that is known.
     pub action: Option<Action>,
 }
 

@@ -15,7 +15,7 @@ pub const CONTINUATION: u8 = 9;
 
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
-/// Between the flags of a frame and its block: the stream, and the priority where it is there.
+/// The lengths of what stands between the flags of a frame and its block: the stream, and the priority where there is one.
 const STREAM_BYTES: usize = 4;
 const PRIORITY_BYTES: usize = 5;
 
@@ -35,7 +35,7 @@ pub struct Authorities {
     next: Next,
 }
 
-/// What is known of a client.
+/// The header blocks that were seen of a client.
 #[derive(PartialEq)]
 enum Seen {
     Nothing,
@@ -46,17 +46,17 @@ enum Seen {
 /// The meaning of the next byte of a block.
 #[derive(Clone, Copy)]
 enum Next {
-    /// The first one of a field.
+    /// The first byte of a field.
     Field,
-    /// One more of an index, with the text behind it if there is one.
+    /// A further byte of an index, with the text behind it if there is one.
     Index(Option<Text>),
-    /// The first one of the length of a text.
+    /// The first byte of the length of a text.
     Length(Text),
-    /// One more of a length: its sum so far, and how far the byte is shifted.
+    /// A further byte of a length, with the length's sum so far and how far the byte is shifted.
     LongLength(Text, usize, u32),
-    /// One of a text with so many left.
+    /// A byte of a text that has this many bytes left.
     Text(Text, usize),
-    /// Not looked at, until another block begins.
+    /// A byte that is passed over, as all are until another block begins.
     Unread,
 }
 
@@ -142,7 +142,7 @@ impl Authorities {
 }
 
 impl Next {
-    /// Behind the first byte of a field (RFC 7541, section 6).
+    /// The meaning of the byte behind the first byte of a field (RFC 7541, section 6).
     fn of_field(byte: u8) -> Self {
         let (index_bits, has_text) = match byte {
             0x80.. => (0x7f, false),
@@ -163,7 +163,7 @@ impl Next {
         }
     }
 
-    /// Behind the first byte of a length.
+    /// The meaning of the byte behind the first byte of a length.
     fn of_length(text: Text, byte: u8) -> Self {
         let is_huffman = byte & 0x80 != 0;
         let length = usize::from(byte & 0x7f);
@@ -179,7 +179,7 @@ impl Next {
         }
     }
 
-    /// Behind one more byte of a length.
+    /// The meaning of the byte behind a further byte of a length.
     fn of_longer(text: Text, sum: usize, shift: u32, byte: u8) -> Self {
         if shift >= LENGTH_BITS {
             return Self::Unread;
@@ -192,7 +192,7 @@ impl Next {
         }
     }
 
-    /// At a text with so many bytes left.
+    /// The meaning of the next byte, at a text that has this many bytes left.
     fn of_text(text: Text, left: usize) -> Self {
         match text {
             _ if left > 0 => Self::Text(text, left),

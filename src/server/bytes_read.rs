@@ -98,9 +98,9 @@ impl ReadMeter {
 /// Whether a client has sent the bytes that begin HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preface {
-    /// Not all of them are here.
+    /// Not all bytes of the preface are here.
     Awaited,
-    /// They are here.
+    /// The preface is here.
     Read,
 }
 

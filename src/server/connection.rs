@@ -37,9 +37,9 @@ use crate::grpc::{Budget, Handler, Peer, Term};
 use crate::rpc::Gateway;
 use crate::telemetry::metrics::metrics;
 
-/// What one request may send before it is read, in bytes: the largest message fits.
+/// The flow-control window of one request, in bytes: the largest message fits.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-/// What all requests of a connection may send before it is read, in bytes.
+/// The flow-control window of all requests of a connection, in bytes.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// How much of one answer is kept for a client that does not take it, in bytes.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;

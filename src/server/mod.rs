@@ -54,7 +54,7 @@ pub use tls::TlsFiles;
 /// How often callers that have long sent nothing are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Where and how to serve.
+/// The settings of the server.
 #[derive(Debug)]
 pub struct Config {
     /// The address of the tag service.

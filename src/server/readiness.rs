@@ -23,13 +23,13 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Whether the service can do its work now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It can. The text is what is wrong all the same and an operator should know.
+    /// The service can do its work. The text is what is wrong all the same and an operator should know.
     Ready(Option<String>),
-    /// It can't. The text says why.
+    /// The service can't do its work. The text says why.
     NotReady(String),
 }
 
-/// What the service needs beside the store.
+/// The needs of the service beside the store.
 #[derive(Debug, Clone)]
 pub struct Needs {
     /// The keys of tokens, where they come from a URL.

@@ -42,7 +42,7 @@ pub struct Security {
     pub tls: Option<TlsFiles>,
     /// What callers have to show.
     pub demand: Demand,
-    /// Which tokens can be shown.
+    /// The tokens that can be shown, if any can.
     pub tokens: Option<TokenIssuer>,
     /// The file that says what callers may do; without it, everything.
     pub policy: Option<PathBuf>,
@@ -59,9 +59,9 @@ pub struct Security {
 /// The issuer whose tokens are believed.
 #[derive(Debug)]
 pub struct TokenIssuer {
-    /// What has to be in a token.
+    /// The rules that a token has to keep.
     pub rules: TokenRules,
-    /// Where the issuer's keys are.
+    /// The source of the issuer's keys.
     pub keys: KeySource,
     /// The authorities that are believed when the keys are fetched; without them the system's.
     pub authorities: Option<PathBuf>,

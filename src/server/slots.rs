@@ -23,7 +23,7 @@ pub struct Slots {
 /// Which connections may have to go for a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evicts {
-    /// Those that have no call and have not shown who they are.
+    /// Connections that have no call and have not shown who they are.
     IdleStrangers,
     /// All, but idle strangers before others.
     Anybody,

@@ -1,4 +1,4 @@
-//! One fetch of a JWKS.
+//! The client that fetches a JWKS.
 
 use std::path::Path;
 use std::time::Duration;

@@ -46,7 +46,7 @@ impl Verifier {
         self.verify_after(|| Ok(()), token, keys, now)
     }
 
-    /// As [`Verifier::verify`], and asks first whether a token that is not remembered may be looked into.
+    /// Verifies as [`Verifier::verify`] does, and asks first whether a token that is not remembered may be looked into.
     pub(in crate::auth) fn verify_after(
         &self,
         permission: impl FnOnce() -> Result<(), TokenError>,

@@ -22,7 +22,7 @@ use writer::Writer;
 /// gone, unless the flags say otherwise.
 const WAITING: usize = 32 * 1024;
 
-/// What becomes of lines that can't be written.
+/// The treatment of lines that can't be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
     /// The lines are lost, and counted: the service goes on.

@@ -33,7 +33,7 @@ impl Format {
         }
     }
 
-    /// As a content type.
+    /// The content type of the form.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Format {
 struct Liking {
     /// The most specific range of the header that has the media type.
     range: Range,
-    /// From 0, which is not at all, to 1.
+    /// The quality value, from 0, which is not at all, to 1.
     quality: f32,
 }
 

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Labels, Open, Reading};
 
-/// What is followed in files.
+/// The kinds of files, or of a URL, that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
     /// Certificate, key and client CA.
@@ -29,15 +29,15 @@ pub enum Reload {
 /// The limit that a request was refused for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Throttle {
-    /// Its caller sends too many a second.
+    /// The caller sends too many requests a second.
     CallerRate,
-    /// Too many run.
+    /// Too many requests are carried out.
     RequestsInFlight,
-    /// Too many wait for the store.
+    /// Too many requests wait for the store.
     StoreQueue,
-    /// Its source address has failed too often to prove who calls.
+    /// The source address has failed too often to prove who calls.
     FailedAuthentications,
-    /// Its connection holds as much memory as it may.
+    /// The connection holds as much memory as it may.
     Memory,
 }
 
