@@ -83,7 +83,7 @@ impl Connection {
                 "see whether it runs; give https:// before the address, or --tls-ca, where it speaks TLS"
             }
             (Scheme::Tls, None) => {
-                "see whether it runs; give http:// before the address where it speaks no TLS, or --cert and --cert-key \
+                "see whether it runs; give http:// before the address where it speaks no TLS, or --cert and --key \
                  where it wants to know who calls"
             }
             (Scheme::Tls, Some(_)) => {

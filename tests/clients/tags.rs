@@ -69,14 +69,14 @@ fn tags_are_listed_set_and_removed_by_id_or_by_name() {
     assert_eq!(set[0]["users"], 2);
     assert_eq!(set[0]["request_id"].as_str().unwrap().len(), 36);
     assert_eq!(tags_of(server, BOB), ["empty=", "env=a=b", "team=payments"]);
-    let with_value = tags(server, &["list", "--key", "env=a=b", "--key", "empty="]);
+    let with_value = tags(server, &["list", "--tag", "env=a=b", "--tag", "empty="]);
     assert_eq!(objects(&with_value.success()).len(), 4);
 
     let name = "bob@example.onaliyun.com";
-    let dry = ["remove", name, "--key", "env", "--dry-run"];
+    let dry = ["remove", name, "--tag", "env", "--dry-run"];
     assert_eq!(objects(&tags(server, &dry).success())[0]["dry_run"], true);
     assert_eq!(tags_of(server, BOB).len(), 3);
-    tags(server, &["remove", name, "--key", "env", "--key", "absent"]).success();
+    tags(server, &["remove", name, "--tag", "env", "--tag", "absent"]).success();
     assert_eq!(tags_of(server, BOB), ["empty=", "team=payments"]);
     let missing = ["remove", BOB, "7", "--all", "--yes"];
     assert_eq!(tags(server, &missing).code, Some(1));
@@ -94,7 +94,7 @@ fn people_get_tables_and_sentences() {
     };
     let table = "USER              KEY   VALUE\n2073290024939202  env   test\n2073290024939202  team  payments\n";
     assert_eq!(people(&["list", BOB]), table);
-    assert_eq!(people(&["list", "--key", "absent"]), "");
+    assert_eq!(people(&["list", "--tag", "absent"]), "");
     let look = people(&["set", BOB, "env=x", "team=payments", "new=1", "--dry-run"]);
     let table = "USER              KEY  NOW     NEW\n2073290024939202  env  test    x\n2073290024939202  new  (none)  1\n";
     assert_eq!(look, table);
@@ -102,7 +102,7 @@ fn people_get_tables_and_sentences() {
         &people(&["set", BOB, "env=x", "new=1"]),
         &["set the tags env, new on 1 user (RequestId "],
     );
-    let removed = people(&["remove", BOB, ALICE, "--key", "env"]);
+    let removed = people(&["remove", BOB, ALICE, "--tag", "env"]);
     assert_has(&removed, &["removed the tag env of 2 users (RequestId "]);
     let removed = people(&["remove", BOB, "--all", "--yes", "--allow-missing"]);
     assert_has(&removed, &["every tag of 1 user, or of those who exist"]);
@@ -116,14 +116,14 @@ fn a_list_has_all_pages_and_ends_quietly_where_nobody_reads() {
     let users = (1..=150).map(|id| (id, format!("u{id}@example.com")));
     let data = import_users(&sample.directory, users);
     let server = Server::start(&data, &["--default-account", SAMPLE_ACCOUNT]);
-    let listed = objects(&tags(&server, &["list", "--key", "team"]).success());
+    let listed = objects(&tags(&server, &["list", "--tag", "team"]).success());
     let ids: std::collections::BTreeSet<&str> = listed
         .iter()
         .map(|tag| tag["resource_id"].as_str().unwrap())
         .collect();
     assert_eq!((listed.len(), ids.len()), (150, 150));
 
-    let mut unread = command(&server, &["list", "--key", "team"]);
+    let mut unread = command(&server, &["list", "--tag", "team"]);
     let mut unread = unread
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -147,7 +147,7 @@ fn a_profile_names_a_service_and_its_account() {
     let list = |arguments: &[&str]| {
         let mut command = untag();
         command
-            .args(["tags", "list", "--key", "env"])
+            .args(["tags", "list", "--tag", "env"])
             .args(arguments)
             .env("UNTAG_CLIENT_CONFIG", &file);
         Printed::of(&mut command)
@@ -166,7 +166,7 @@ fn a_profile_names_a_service_and_its_account() {
     assert_fails(&both, 2, &["cannot be used with"]);
     for (text, said) in [
         ("tls-caa = \"x\"\n", "line 5: unknown field `tls-caa`"),
-        ("cert = \"x\"\n", "cert and cert-key go together"),
+        ("cert = \"x\"\n", "cert and key go together"),
         ("timeout", "line 5: "),
         (
             "[x]\naddress = \"y\"\n",

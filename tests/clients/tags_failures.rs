@@ -43,9 +43,9 @@ fn a_refusal_is_a_sentence_with_every_fault_and_the_request_id() {
     let other = tags(server, &["list", BOB, "--account", "5"]);
     assert_fails(&other, 1, &["do not exist"]);
     let server = Server::start(sample.directory.path().join("new").as_path(), &[]);
-    let nobody = tags(&server, &["list", "--key", "env"]);
+    let nobody = tags(&server, &["list", "--tag", "env"]);
     assert_fails(&nobody, 1, &["MissingParameter.AccountId", "--account"]);
-    tags(&server, &["list", "--key", "env", "--account", "5"]).success();
+    tags(&server, &["list", "--tag", "env", "--account", "5"]).success();
 }
 
 #[test]
@@ -53,20 +53,20 @@ fn a_command_line_that_is_wrong_calls_nobody_and_shows_no_value() {
     let many: Vec<String> = (1..=51).map(|id| id.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let cases: [(&[&str], &str); 14] = [
-        (&["list"], "<USER|--key <KEY[=VALUE]>>"),
+        (&["list"], "<USER|--tag <KEY[=VALUE]>>"),
         (&["list", "1", "a@b"], "some are principal names"),
         (&["list", "bob"], "a principal name has an @"),
         (
-            &["list", "--key", "env=http://hidden"],
+            &["list", "--tag", "env=http://hidden"],
             "the value of \"env\"",
         ),
-        (&["list", "--key", "acs:x=hidden"], "the key \"acs:x\""),
-        (&["remove", "1"], "<--key <KEY>|--all>"),
+        (&["list", "--tag", "acs:x=hidden"], "the key \"acs:x\""),
+        (&["remove", "1"], "<--tag <KEY>|--all>"),
         (
-            &["remove", "1", "--all", "--key", "a"],
+            &["remove", "1", "--all", "--tag", "a"],
             "cannot be used with",
         ),
-        (&["remove", "--key", "a"], "<USER|--from-file <FILE>>"),
+        (&["remove", "--tag", "a"], "<USER|--from-file <FILE>>"),
         (&["remove", "1", "--all"], "give --yes"),
         (&["set", "1"], "give at least one KEY=VALUE"),
         (&["set", "a=hidden"], "give users"),
@@ -114,7 +114,7 @@ fn a_command_line_that_is_wrong_calls_nobody_and_shows_no_value() {
         (&["--token-file", token], "holds more than a token"),
         (&["--token-file", "/missing"], "the token file /missing"),
         (&["--tls-ca", token], "there are no certificate authorities"),
-        (&["--cert", token], "--cert-key"),
+        (&["--cert", token], "--key"),
     ] {
         let mut command = untag();
         command.args(["tags", "list", "1"]).args(flags);
@@ -138,7 +138,7 @@ fn a_service_that_is_not_there_is_told_from_a_change_whose_answer_is_lost() {
     );
 
     let held = sample.hold_store();
-    let mut change = command(&sample.server, &["remove", BOB, "--key", "env"]);
+    let mut change = command(&sample.server, &["remove", BOB, "--tag", "env"]);
     let change = change.stderr(Stdio::piped()).spawn().unwrap();
     wait_for_a_call(&sample.server);
     sample.server.kill();
@@ -153,7 +153,7 @@ fn a_service_that_is_not_there_is_told_from_a_change_whose_answer_is_lost() {
             "client_request_id ",
         ],
     );
-    let gone = tags(&sample.server, &["remove", BOB, "--key", "env"]);
+    let gone = tags(&sample.server, &["remove", BOB, "--tag", "env"]);
     assert_fails(
         &gone,
         3,
@@ -169,7 +169,7 @@ fn a_service_that_is_not_there_is_told_from_a_change_whose_answer_is_lost() {
 fn what_the_service_says_of_a_change_that_is_late_is_believed() {
     let sample = Sample::start(&["--request-timeout", "0.3"]);
     let _held = sample.hold_store();
-    let late = tags(&sample.server, &["remove", BOB, "--key", "env"]);
+    let late = tags(&sample.server, &["remove", BOB, "--tag", "env"]);
     assert_fails(
         &late,
         4,
@@ -181,7 +181,7 @@ fn what_the_service_says_of_a_change_that_is_late_is_believed() {
     // By its own clock the client knows no more.
     let sample = Sample::start(&[]);
     let _held = sample.hold_store();
-    let hasty = ["remove", BOB, "--key", "env", "--timeout", "2"];
+    let hasty = ["remove", BOB, "--tag", "env", "--timeout", "2"];
     let hasty = tags(&sample.server, &hasty);
     assert_fails(&hasty, 4, &["no answer within 2s", "nobody knows"]);
 }

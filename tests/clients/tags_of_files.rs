@@ -22,7 +22,7 @@ fn crowd(sample: &Sample) -> (Server, PathBuf) {
 
 /// How many users carry a key.
 fn carriers(server: &Server, key: &str) -> usize {
-    objects(&tags(server, &["list", "--key", key]).success()).len()
+    objects(&tags(server, &["list", "--tag", key]).success()).len()
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn users_of_a_file_are_changed_fifty_at_a_time() {
     let look = ["set", "x=1", "env=prod", "--dry-run", "--from-file", file];
     let look = objects(&tags(&server, &look).success());
     assert_eq!(look.len(), 120, "env is prod already");
-    let check = ["remove", "--key", "env", "--dry-run", "--from-file", file];
+    let check = ["remove", "--tag", "env", "--dry-run", "--from-file", file];
     let check = objects(&tags(&server, &check).success());
     assert_eq!(check.len(), 3);
     assert!(
@@ -63,7 +63,7 @@ fn users_of_a_file_are_changed_fifty_at_a_time() {
     // The second call is refused, whole, and the others are made.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\n60\n", "\n7000\n")).unwrap();
-    let remove = ["remove", "--key", "x", "--from-file", file];
+    let remove = ["remove", "--tag", "x", "--from-file", file];
     let printed = tags(&server, &[&remove[..], &["--output", "table"]].concat());
     assert_eq!((printed.code, printed.stdout.as_str()), (Some(1), ""));
     let said = [
@@ -104,7 +104,7 @@ fn a_file_that_is_wrong_changes_nothing() {
         fs::write(&path, text.clone() + more).unwrap();
         let remove = [
             "remove",
-            "--key",
+            "--tag",
             "env",
             "--from-file",
             path.to_str().unwrap(),

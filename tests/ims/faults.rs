@@ -38,7 +38,7 @@ fn command_line_calls_again(server: &Server) {
     let refused = |line: &Value| line["code"] == "UNAVAILABLE";
     let before = server.count_in_log(refused);
     let ended = untag()
-        .args(["tags", "remove", ALICE, "--key", "env"])
+        .args(["tags", "remove", ALICE, "--tag", "env"])
         .args(["--timeout", "3", "--address", &server.address.to_string()])
         .output()
         .unwrap();

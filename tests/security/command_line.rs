@@ -11,7 +11,7 @@ use crate::tokens;
 /// `untag tags`, which tries to remove a tag from Alice.
 fn remove(server: &Server, flags: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = untag()
-        .args(["tags", "remove", ALICE, "--key", "env"])
+        .args(["tags", "remove", ALICE, "--tag", "env"])
         .args(["--address", &server.address.to_string()])
         .args(flags)
         .output()
@@ -36,7 +36,7 @@ fn a_certificate_says_who_calls() {
 
     let call = |ca: &str, name: &str| {
         let [ca, cert, key] = [ca, &format!("{name}.crt"), &format!("{name}.key")].map(path);
-        let flags = ["--tls-ca", &ca, "--cert", &cert, "--cert-key", &key];
+        let flags = ["--tls-ca", &ca, "--cert", &cert, "--key", &key];
         remove(&server, &flags)
     };
     // None of these has sent a change: that much is known.
@@ -48,7 +48,7 @@ fn a_certificate_says_who_calls() {
         (remove(&server, &[]), "give https://"),
         (
             remove(&server, &["--tls-ca", &path("ca.pem")]),
-            "--cert and --cert-key where it wants to know who calls",
+            "--cert and --key where it wants to know who calls",
         ),
         (
             call("ca.pem", "stranger"),
@@ -94,7 +94,7 @@ fn a_token_says_who_calls() {
     );
     let (code, said) = remove(&server, &["--tls-ca", &ca]);
     assert_eq!(code, Some(1), "{said}");
-    let wanted = "; say who calls with --token-file, or with --cert and --cert-key";
+    let wanted = "; say who calls with --token-file, or with --cert and --key";
     assert!(
         said.contains("Unauthenticated") && said.contains(wanted),
         "{said}"
@@ -113,7 +113,7 @@ fn a_token_says_who_calls() {
     }
     fs::write(home.join("client.toml"), profile).unwrap();
     let by_profile = untag()
-        .args(["tags", "remove", ALICE, "--key", "env"])
+        .args(["tags", "remove", ALICE, "--tag", "env"])
         .env("UNTAG_PROFILE", "prod")
         .env("HOME", files.path("home"))
         .output()

@@ -60,12 +60,12 @@ pub struct ClientArguments {
     tls_ca: Option<PathBuf>,
 
     /// The caller's certificate, a PEM file.
-    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
 
     /// The certificate's private key, a PEM file.
     #[arg(long, value_name = "FILE", requires = "cert")]
-    cert_key: Option<PathBuf>,
+    key: Option<PathBuf>,
 
     /// A file with the caller's bearer token. It is read for each call.
     #[arg(long, value_name = "FILE")]
@@ -90,7 +90,7 @@ impl ClientArguments {
             Some(name) => profile::read(self.client_config.as_deref(), name)?,
             None => Profile::default(),
         };
-        let identity = self.cert.clone().zip(self.cert_key.clone());
+        let identity = self.cert.clone().zip(self.key.clone());
         let address = self.address.clone().or(profile.address);
         Ok(Settings {
             address: match address {

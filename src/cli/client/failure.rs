@@ -111,7 +111,7 @@ impl fmt::Display for Failure {
 fn advice(error: &CallError) -> &'static str {
     match error.alibaba_code() {
         Some("Unauthenticated") => {
-            "; say who calls with --token-file, or with --cert and --cert-key"
+            "; say who calls with --token-file, or with --cert and --key"
         }
         Some("MissingParameter.AccountId") => "; name it with --account",
         _ => "",

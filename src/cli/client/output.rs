@@ -38,7 +38,7 @@ impl Output {
         }
     }
 
-    /// Whether the reader of the output has gone: `untag tags list --key team | head`.
+    /// Whether the reader of the output has gone: `untag tags list --tag team | head`.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }

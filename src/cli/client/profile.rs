@@ -23,7 +23,7 @@ struct Table {
     account: Option<String>,
     tls_ca: Option<PathBuf>,
     cert: Option<PathBuf>,
-    cert_key: Option<PathBuf>,
+    key: Option<PathBuf>,
     token_file: Option<PathBuf>,
     timeout: Option<f64>,
 }
@@ -74,10 +74,10 @@ pub fn read(file: Option<&Path>, name: &str) -> Result<Profile, String> {
 fn profile(table: Table, folder: &Path) -> Result<Profile, String> {
     let account = table.account.as_deref().map(AccountId::parse).transpose();
     let timeout = table.timeout.map(|timeout| seconds(&timeout.to_string()));
-    let identity = match (table.cert, table.cert_key) {
+    let identity = match (table.cert, table.key) {
         (Some(cert), Some(key)) => Some((folder.join(cert), folder.join(key))),
         (None, None) => None,
-        _ => return Err("cert and cert-key go together".to_owned()),
+        _ => return Err("cert and key go together".to_owned()),
     };
     Ok(Profile {
         address: Some(table.address.parse().map_err(|e| format!("address: {e}"))?),

@@ -42,7 +42,7 @@ pub struct ListArguments {
 
     /// Only users that carry this key, or this key with this value, and only this tag of theirs. It can be given 20 times:
     /// then a user has to carry all of them.
-    #[arg(long = "key", value_name = "KEY[=VALUE]")]
+    #[arg(long = "tag", value_name = "KEY[=VALUE]")]
     pub keys: Vec<String>,
 
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct RemoveArguments {
     pub users: Vec<User>,
 
     /// A key to remove. It can be given 20 times. A key that a user does not carry is passed over.
-    #[arg(long = "key", value_name = "KEY", value_parser = |text: &str| TagKey::parse(text))]
+    #[arg(long = "tag", value_name = "KEY", value_parser = |text: &str| TagKey::parse(text))]
     pub keys: Vec<TagKey>,
 
     /// Remove every tag. On a terminal it shows what would go, and asks.

@@ -64,10 +64,10 @@ fn filter(text: &str) -> Result<TagFilter, String> {
         None => (text, None),
     };
     Ok(TagFilter {
-        key: TagKey::parse(key).map_err(|error| format!("--key: the key {key:?} {error}"))?,
+        key: TagKey::parse(key).map_err(|error| format!("--tag: the key {key:?} {error}"))?,
         value: value
             .map(TagValue::parse)
             .transpose()
-            .map_err(|error| format!("--key: the value of {key:?} {error}"))?,
+            .map_err(|error| format!("--tag: the value of {key:?} {error}"))?,
     })
 }
