@@ -110,9 +110,7 @@ impl fmt::Display for Failure {
 /// The flags that may help against an error.
 fn advice(error: &CallError) -> &'static str {
     match error.alibaba_code() {
-        Some("Unauthenticated") => {
-            "; say who calls with --token-file, or with --cert and --key"
-        }
+        Some("Unauthenticated") => "; say who calls with --token-file, or with --cert and --key",
         Some("MissingParameter.AccountId") => "; name it with --account",
         _ => "",
     }
