@@ -151,7 +151,7 @@ impl TagFilter {
     }
 }
 
-/// How many tags a page may hold, 1 to 100.
+/// How many tags or users a page may hold, 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize(u16);
 

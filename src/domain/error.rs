@@ -171,6 +171,18 @@ pub enum Error {
     #[error("{}", resources_message("users that would carry more than 20 tags", .0))]
     TagLimit(Vec<NamedResource>),
 
+    /// Users that exist already, or that were deleted and can still be restored: every one of them.
+    #[error("{}", resources_message("users that exist already or can be restored", .0))]
+    UserExists(Vec<NamedResource>),
+
+    /// Users who would have the principal name of another user: every one of them.
+    #[error("{}", resources_message("users whose principal name another user has", .0))]
+    NameTaken(Vec<NamedResource>),
+
+    /// What this server's store does not do.
+    #[error("this server's store can't {0}: the cloud keeps them; nothing was changed")]
+    Unsupported(&'static str),
+
     /// The caller has not proved who it is.
     #[error("{0}")]
     Unauthenticated(String),
@@ -246,6 +258,9 @@ impl Error {
                 .map_or("InvalidParameter.Request", |fault| fault.code.as_str()),
             Self::NotFound(_) => "EntityNotExist.User",
             Self::TagLimit(_) => "LimitExceeded.User.Tag",
+            Self::UserExists(_) => "EntityAlreadyExists.User",
+            Self::NameTaken(_) => "EntityAlreadyExists.User.PrincipalName",
+            Self::Unsupported(_) => "UnsupportedOperation",
             Self::Unauthenticated(_) => "Unauthenticated",
             Self::NoPermission { .. } => "NoPermission",
             Self::Throttled { .. } => "Throttling.User",

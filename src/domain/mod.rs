@@ -20,6 +20,8 @@ mod error;
 mod identity;
 mod resource;
 mod tag;
+mod user;
+mod user_command;
 
 pub use caller::{Action, Call, Caller, ClientRequestId};
 pub use command::{
@@ -35,6 +37,11 @@ pub use identity::{
 };
 pub use resource::{Resource, TooManyTags};
 pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
+pub use user::{Comments, DisplayName, InvalidUserText, KEEP_DELETED, Timestamp, User};
+pub use user_command::{
+    DeletedUsers, Edit, InvalidUserCommand, NewUser, UserChange, UserCommand, UserKey,
+    UserListQuery, UserPage, UserQuery, UserUpdate,
+};
 
 /// The only resource type there is: a RAM user.
 pub const RESOURCE_TYPE_USER: &str = "user";
@@ -57,6 +64,12 @@ pub mod limits {
     pub const TAG_KEY: usize = 128;
     /// The most characters of a tag value.
     pub const TAG_VALUE: usize = 128;
-    /// The most tags on a page of a list, and how many there are when the request does not say.
+    /// The most characters of a display name of a user.
+    pub const DISPLAY_NAME: usize = 24;
+    /// The most characters of the comments on a user.
+    pub const COMMENTS: usize = 128;
+    /// The most changes of users that are made as a whole.
+    pub const USER_CHANGES: usize = 1_000;
+    /// The most tags or users on a page of a list, and how many there are when the request does not say.
     pub const PAGE_SIZE: u16 = 100;
 }

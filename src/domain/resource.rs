@@ -11,6 +11,16 @@ use super::{AccountId, PrincipalName, ResourceId, TagKey, TagValue, limits};
 #[error("a user may carry at most 20 tags, and this one has {0}")]
 pub struct TooManyTags(usize);
 
+impl TooManyTags {
+    /// Refuses more than 20 tags.
+    pub(super) fn check(tags: &BTreeMap<TagKey, TagValue>) -> Result<(), Self> {
+        if tags.len() > limits::TAGS_OF_A_USER {
+            return Err(Self(tags.len()));
+        }
+        Ok(())
+    }
+}
+
 /// A RAM user of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
@@ -34,9 +44,7 @@ impl Resource {
         principal_name: PrincipalName,
         tags: BTreeMap<TagKey, TagValue>,
     ) -> Result<Self, TooManyTags> {
-        if tags.len() > limits::TAGS_OF_A_USER {
-            return Err(TooManyTags(tags.len()));
-        }
+        TooManyTags::check(&tags)?;
         Ok(Self {
             account,
             id,

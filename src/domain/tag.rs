@@ -51,7 +51,7 @@ fn check_text(text: &str) -> Result<(), ForbiddenText> {
 }
 
 /// Whether a text has more characters than this. They are counted only where the number of bytes does not decide.
-fn is_longer_than(text: &str, characters: usize) -> bool {
+pub(super) fn is_longer_than(text: &str, characters: usize) -> bool {
     text.len() > characters && text.chars().count() > characters
 }
 

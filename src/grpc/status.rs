@@ -22,6 +22,13 @@ const DOMAIN: &str = "untag";
 /// clients take 8 KiB of headers in all (gRPC Java, gRPC C-core's soft limit): a longer status would be lost whole.
 const DETAILS_BYTES: usize = 4_900;
 
+/// The metadata with the places of users that do not exist.
+const MISSING_POSITIONS: &str = "missing_positions";
+/// The metadata with the places of users that are refused for another reason.
+const POSITIONS: &str = "positions";
+/// How many bytes of places that may be: all of 50 users, and the first of more.
+const LONGEST_POSITIONS: usize = 256;
+
 /// The header, or trailer, with the number of the code.
 pub const STATUS_HEADER: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -36,12 +43,15 @@ fn grpc_code(error: &Error) -> Code {
         Error::Invalid(_) => Code::InvalidArgument,
         Error::NotFound(_) => Code::NotFound,
         Error::TagLimit(_) => Code::FailedPrecondition,
+        Error::UserExists(_) | Error::NameTaken(_) => Code::AlreadyExists,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::NoPermission { .. } => Code::PermissionDenied,
         Error::Throttled { .. } | Error::TooLarge(_) => Code::ResourceExhausted,
         Error::Unavailable { .. } => Code::Unavailable,
         Error::DeadlineExceeded(_) => Code::DeadlineExceeded,
-        Error::UnknownMethod(_) | Error::UnsupportedEncoding(_) => Code::Unimplemented,
+        Error::Unsupported(_) | Error::UnknownMethod(_) | Error::UnsupportedEncoding(_) => {
+            Code::Unimplemented
+        }
         Error::BrokenProtocol(_) | Error::Internal => Code::Internal,
         Error::Refused(refusal) => match refusal.kind {
             RefusalKind::Invalid => Code::InvalidArgument,
@@ -79,10 +89,15 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
     let mut metadata = HashMap::from([("code".to_owned(), alibaba_code.to_owned())]);
     let details = match error {
         Error::Invalid(faults) => vec![field_violations(faults).into()],
-        Error::NotFound(resources) => resource_infos(resources, &mut metadata),
+        Error::NotFound(resources) => resource_infos(resources, MISSING_POSITIONS, &mut metadata),
+        Error::UserExists(resources) | Error::NameTaken(resources) => {
+            resource_infos(resources, POSITIONS, &mut metadata)
+        }
         Error::Refused(refusal) => match &refusal.kind {
             RefusalKind::Invalid => vec![BadRequest::new(vec![violation(refusal)]).into()],
-            RefusalKind::NotFound(resources) => resource_infos(resources, &mut metadata),
+            RefusalKind::NotFound(resources) => {
+                resource_infos(resources, MISSING_POSITIONS, &mut metadata)
+            }
             RefusalKind::Throttled { retry_after }
             | RefusalKind::Unavailable { retry_after, .. } => {
                 vec![RetryInfo::new(Some(*retry_after)).into()]
@@ -109,6 +124,7 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
         | Error::DeadlineExceeded(_)
         | Error::TooLarge(_)
         | Error::BrokenProtocol(_)
+        | Error::Unsupported(_)
         | Error::UnknownMethod(_)
         | Error::UnsupportedEncoding(_)
         | Error::Internal => Vec::new(),
@@ -146,8 +162,10 @@ fn violation(refusal: &Refusal) -> FieldViolation {
     }
 }
 
+/// A detail for each user. Where they do not all fit, the places of all stand in the metadata under `key`.
 fn resource_infos(
     resources: &[NamedResource],
+    key: &str,
     metadata: &mut HashMap<String, String>,
 ) -> Vec<ErrorDetail> {
     let infos = resources.iter().map(|resource| {
@@ -155,7 +173,7 @@ fn resource_infos(
     });
     let infos = within_budget(infos);
     if infos.len() < resources.len() {
-        metadata.insert("missing_positions".to_owned(), positions(resources));
+        metadata.insert(key.to_owned(), positions(resources));
     }
     infos
 }
@@ -221,12 +239,18 @@ fn encoded_size(detail: &ErrorDetail) -> usize {
     status.details().len()
 }
 
+/// The places of users, as many as fit. A place that is cut off would be another one.
 fn positions(resources: &[NamedResource]) -> String {
-    let positions: Vec<String> = resources
-        .iter()
-        .map(|resource| resource.position.to_string())
-        .collect();
-    positions.join(",")
+    let mut text = String::new();
+    for resource in resources {
+        let next = format!(",{}", resource.position);
+        if text.len() + next.len() > LONGEST_POSITIONS {
+            text.push_str(",…");
+            break;
+        }
+        text.push_str(&next);
+    }
+    text.split_off(text.len().min(1))
 }
 
 fn field_violations(faults: &[Fault]) -> BadRequest {
@@ -310,6 +334,41 @@ mod tests {
         let violation = &limit.quota_failure().unwrap().violations[0];
         assert_eq!(violation.subject, "user");
         assert_eq!(violation.description, "In the cloud's words.");
+    }
+
+    #[test]
+    fn refused_changes_of_users_have_the_details_of_their_rows() {
+        let named = |position: usize| NamedResource {
+            position,
+            name: position.to_string(),
+        };
+        let told = |error: &Error| {
+            let status = from_error(error, RequestId::now());
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap().clone();
+            let resource = details
+                .resource_info()
+                .map(|info| info.resource_name.clone());
+            (status.code(), info.reason, info.metadata, resource)
+        };
+        let (code, reason, metadata, resource) = told(&Error::UserExists(vec![named(7)]));
+        assert_eq!(code, Code::AlreadyExists);
+        assert_eq!(reason, "ENTITY_ALREADY_EXISTS_USER");
+        assert_eq!(resource.as_deref(), Some("7"));
+        assert_eq!(metadata.get("positions"), None);
+        let many = (0..1_000).map(named).collect();
+        let (code, reason, metadata, resource) = told(&Error::NameTaken(many));
+        assert_eq!(code, Code::AlreadyExists);
+        assert_eq!(reason, "ENTITY_ALREADY_EXISTS_USER_PRINCIPAL_NAME");
+        assert!(resource.is_some());
+        let positions = &metadata["positions"];
+        assert!(
+            positions.starts_with("0,1,2,") && positions.ends_with(",87,…"),
+            "{positions}"
+        );
+        let (code, reason, ..) = told(&Error::Unsupported("change users"));
+        assert_eq!(code, Code::Unimplemented);
+        assert_eq!(reason, "UNSUPPORTED_OPERATION");
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub use audit::{Audit, Refused};
 
 use crate::auth::Authority;
 use crate::domain::{
-    AccountId, Action, Call, Changed, Error, ListQuery, TagCommand, TagPage, Targets, UntagCommand,
+    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, TagCommand, TagPage,
+    UntagCommand,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
@@ -49,7 +50,7 @@ impl<S: Store> TagService<S> {
         let change = async move {
             allowed?;
             let result = store.untag(Arc::clone(&command)).await;
-            result.map_err(|error| explain(error, Some(&command.targets)))
+            result.map_err(|error| explain(error, |positions| command.targets.named(positions)))
         };
         entry.of(change).await
     }
@@ -65,7 +66,7 @@ impl<S: Store> TagService<S> {
         let change = async move {
             allowed?;
             let result = store.tag(Arc::clone(&command)).await;
-            result.map_err(|error| explain(error, Some(&command.targets)))
+            result.map_err(|error| explain(error, |positions| command.targets.named(positions)))
         };
         entry.of(change).await
     }
@@ -77,7 +78,12 @@ impl<S: Store> TagService<S> {
     pub async fn list(&self, call: &Call, query: Arc<ListQuery>) -> Result<TagPage, Error> {
         self.authorise(call, Action::ListTagResources, &query.account)?;
         let result = self.store.list(Arc::clone(&query)).await;
-        result.map_err(|error| explain(error, query.targets.as_ref()))
+        // Where no targets are named, none can be missing.
+        let named = |positions: &[usize]| {
+            let targets = query.targets.as_ref();
+            targets.map_or_else(Vec::new, |all| all.named(positions))
+        };
+        result.map_err(|error| explain(error, named))
     }
 
     fn authorise(&self, call: &Call, action: Action, account: &AccountId) -> Result<(), Error> {
@@ -96,12 +102,14 @@ impl<S: Store> TagService<S> {
 }
 
 /// The error for the caller of a failure of the store, whose cause goes to the log and nowhere else.
-fn explain(error: StoreError, targets: Option<&Targets>) -> Error {
-    // Only targets can be missing or full.
-    let named = |positions: &[usize]| targets.map_or_else(Vec::new, |all| all.named(positions));
+/// `named` has the users at these positions of the command.
+fn explain(error: StoreError, named: impl Fn(&[usize]) -> Vec<NamedResource>) -> Error {
     match error {
         StoreError::Missing(positions) => Error::NotFound(named(&positions)),
         StoreError::TagLimit(positions) => Error::TagLimit(named(&positions)),
+        StoreError::UserExists(positions) => Error::UserExists(named(&positions)),
+        StoreError::NameTaken(positions) => Error::NameTaken(named(&positions)),
+        StoreError::Unsupported { what } => Error::Unsupported(what),
         StoreError::Invalid(fault) => Error::Invalid(vec![fault]),
         StoreError::Refused(refusal) => Error::Refused(refusal),
         StoreError::Busy => {
@@ -128,5 +136,39 @@ fn explain(error: StoreError, targets: Option<&Targets>) -> Error {
             tracing::error!(%cause, "the store is broken");
             Error::Internal
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ResourceId, Timestamp, UserChange, UserCommand};
+
+    #[test]
+    fn what_users_are_refused_for_is_told_with_their_ids() {
+        let delete = |id: &str| UserChange::Delete {
+            id: ResourceId::parse(id).unwrap(),
+        };
+        let account = AccountId::parse("1").unwrap();
+        let changes = ["5", "6", "7"].map(delete).to_vec();
+        let command = UserCommand::new(account, Timestamp::from_millis(0), changes).unwrap();
+        let told = |error| explain(error, |positions| command.named(positions)).to_string();
+        assert_eq!(
+            told(StoreError::Missing(vec![0])),
+            "users that do not exist: 5; nothing was changed"
+        );
+        assert_eq!(
+            told(StoreError::UserExists(vec![0, 2])),
+            "users that exist already or can be restored: 5, 7; nothing was changed"
+        );
+        assert_eq!(
+            told(StoreError::NameTaken(vec![1])),
+            "users whose principal name another user has: 6; nothing was changed"
+        );
+        let what = "change users";
+        assert_eq!(
+            told(StoreError::Unsupported { what }),
+            "this server's store can't change users: the cloud keeps them; nothing was changed"
+        );
     }
 }

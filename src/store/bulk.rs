@@ -5,6 +5,19 @@
 
 use thiserror::Error;
 
+/// A user to be imported whose id is that of a deleted user.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error(
+    "the user {id} of account {account} was deleted less than 30 days ago, and its id is kept for it; restore it first, or \
+     leave it out"
+)]
+pub struct StillDeleted {
+    /// The account.
+    pub account: String,
+    /// The id.
+    pub id: String,
+}
+
 /// Two users of one account who would have the same principal name after an import.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error(

@@ -1,7 +1,7 @@
 //! The repository layer: where tags are kept.
 //!
 //! [`Store`] is the contract that every implementation keeps and that `tests/store_contract` checks. To write the
-//! next one: implement the four methods, give the suite a way to start it with a set of resources, and run it there.
+//! next one: implement the seven methods, give the suite a way to start it with a set of resources, and run it there.
 //!
 //! What every store promises:
 //! - a command is applied as a whole or not at all, also when many are applied at once;
@@ -20,14 +20,14 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use bulk::NameTaken;
+pub use bulk::{NameTaken, StillDeleted};
 
 use crate::domain::{
     Applied, Changed, Continuation, Fault, FaultCode, ListQuery, Position, Refusal, TagCommand,
-    TagPage, UntagCommand,
+    TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
 };
 
-/// Keeps the tags of resources.
+/// Keeps users and their tags.
 pub trait Store: Clone + Send + Sync + 'static {
     /// Removes tags, or only checks when the command says so.
     ///
@@ -58,6 +58,38 @@ pub trait Store: Clone + Send + Sync + 'static {
         query: Arc<ListQuery>,
     ) -> impl Future<Output = Result<TagPage, StoreError>> + Send;
 
+    /// Creates, updates, deletes and restores users. Returns each as it is then, in the order of the changes.
+    ///
+    /// # Errors
+    /// The first of these that applies, with every change that it applies to:
+    /// [`StoreError::Missing`] for an update or delete of a user that is not there, and a restore of one that is neither there nor
+    /// deleted, or has expired; [`StoreError::UserExists`] for a create of one that is there or deleted, and a restore of one that
+    /// is there; [`StoreError::NameTaken`] for a create, a restore, and an update that gives a principal name, where another user
+    /// would have the same name after the whole command. [`StoreError::Unsupported`] where the store does not keep users
+    /// itself; the other errors as they say.
+    fn change_users(
+        &self,
+        command: Arc<UserCommand>,
+    ) -> impl Future<Output = Result<Vec<User>, StoreError>> + Send;
+
+    /// Reads one user; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] where the store does not keep users itself; the other errors as they say.
+    fn get_user(
+        &self,
+        query: Arc<UserQuery>,
+    ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
+
+    /// Reads a page of users.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] where the store does not keep users itself; the other errors as they say.
+    fn list_users(
+        &self,
+        query: Arc<UserListQuery>,
+    ) -> impl Future<Output = Result<UserPage, StoreError>> + Send;
+
     /// Finds out whether the store can take changes now. It may take as long as the store does: bound it.
     ///
     /// # Errors
@@ -75,6 +107,23 @@ pub enum StoreError {
     /// These targets, by their place in the command and in its order, would carry too many tags. Nothing was changed.
     #[error("targets would carry too many tags")]
     TagLimit(Vec<usize>),
+
+    /// These changes, by their place in the command and in its order, are of users that exist already, or of deleted ones that
+    /// can still be restored. Nothing was changed.
+    #[error("users exist already")]
+    UserExists(Vec<usize>),
+
+    /// These changes, by their place in the command and in its order, give users a principal name that another user would have
+    /// too. Nothing was changed.
+    #[error("principal names are taken")]
+    NameTaken(Vec<usize>),
+
+    /// The store does not keep such things itself. Nothing was changed.
+    #[error("this store can't {what}")]
+    Unsupported {
+        /// What was asked, such as "change users".
+        what: &'static str,
+    },
 
     /// The request is wrong in a way that only this store can tell. Nothing was changed.
     #[error("{}", .0.description)]

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
-use untag::domain::{Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
+use untag::domain::{
+    Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand, User, UserCommand,
+    UserListQuery, UserPage, UserQuery,
+};
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
 
@@ -58,6 +61,19 @@ impl Store for Clouds {
         let page = self.of(&query.account).list(Arc::clone(&query)).await?;
         assert!(page.request_id.is_some());
         Ok(page)
+    }
+
+    async fn change_users(&self, command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+        let store = self.of(command.account());
+        store.change_users(Arc::clone(&command)).await
+    }
+
+    async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
+        self.of(&query.account).get_user(Arc::clone(&query)).await
+    }
+
+    async fn list_users(&self, query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        self.of(&query.account).list_users(Arc::clone(&query)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

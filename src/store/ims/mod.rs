@@ -22,7 +22,7 @@ pub use credentials::{CredentialsError, Sts};
 
 use crate::domain::{
     AccountId, Action, Applied, Changed, Continuation, Fault, FaultCode, ListQuery, TagCommand,
-    TagPage, Targets, UntagCommand,
+    TagPage, Targets, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
 };
 use crate::https::ClientError;
 use crate::store::{Store, StoreError};
@@ -233,6 +233,20 @@ impl Store for ImsStore {
             request_id: answer.request_id(),
             tags: answer.tags(),
         })
+    }
+
+    async fn change_users(&self, _command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+        Err(StoreError::Unsupported {
+            what: "change users",
+        })
+    }
+
+    async fn get_user(&self, _query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
+        Err(StoreError::Unsupported { what: "read users" })
+    }
+
+    async fn list_users(&self, _query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        Err(StoreError::Unsupported { what: "list users" })
     }
 
     async fn check(&self) -> Result<(), StoreError> {

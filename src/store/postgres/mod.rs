@@ -31,7 +31,7 @@ pub use migrations::{Applied as AppliedMigrations, MigrateError};
 
 use crate::domain::{
     Changed, ListQuery, PrincipalName, TagCommand, TagKey, TagPage, TagSelection, TagValue,
-    Targets, UntagCommand, limits,
+    Targets, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, limits,
 };
 use crate::reload::LoadError;
 use crate::store::{Store, StoreError};
@@ -390,6 +390,20 @@ impl Store for PostgresStore {
             Some(targets) => self.page_of(&query, targets).await,
             None => self.page(&query).await,
         }
+    }
+
+    async fn change_users(&self, _command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+        Err(StoreError::Unsupported {
+            what: "change users",
+        })
+    }
+
+    async fn get_user(&self, _query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
+        Err(StoreError::Unsupported { what: "read users" })
+    }
+
+    async fn list_users(&self, _query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        Err(StoreError::Unsupported { what: "list users" })
     }
 
     async fn check(&self) -> Result<(), StoreError> {

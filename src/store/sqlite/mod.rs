@@ -27,7 +27,10 @@ pub use options::Options;
 pub use wal::LeftInWal;
 
 use crate::current;
-use crate::domain::{Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand};
+use crate::domain::{
+    Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand, User, UserCommand,
+    UserListQuery, UserPage, UserQuery,
+};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace::{self, Change};
@@ -160,6 +163,20 @@ impl Store for SqliteStore {
             .run(move |connection| read::list(connection, &published, &index, &query))
             .instrument(trace::read())
             .await?
+    }
+
+    async fn change_users(&self, _command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+        Err(StoreError::Unsupported {
+            what: "change users",
+        })
+    }
+
+    async fn get_user(&self, _query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
+        Err(StoreError::Unsupported { what: "read users" })
+    }
+
+    async fn list_users(&self, _query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        Err(StoreError::Unsupported { what: "list users" })
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -1,0 +1,194 @@
+//! Users: what is kept of one beside its id, name and tags, and for how long once it is deleted.
+
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+
+use super::tag::is_longer_than;
+use super::{Resource, limits};
+
+/// How long a deleted user can be restored. After that it is gone for good.
+pub const KEEP_DELETED: Duration = Duration::from_hours(30 * 24);
+
+/// A moment, in milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment of so many milliseconds.
+    #[must_use]
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// The milliseconds.
+    #[must_use]
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// The moment when a user is gone for good that was deleted at this one.
+    #[must_use]
+    pub fn expiry(self) -> Self {
+        Self(self.0.saturating_add(keep_deleted_millis()))
+    }
+
+    /// The newest moment whose deletions have expired at this one: those after it can be restored.
+    #[must_use]
+    pub fn newest_expired(self) -> Self {
+        Self(self.0.saturating_sub(keep_deleted_millis()))
+    }
+}
+
+fn keep_deleted_millis() -> i64 {
+    i64::try_from(KEEP_DELETED.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl From<SystemTime> for Timestamp {
+    /// Cuts off what is finer than a millisecond. A clock before 1970 shows a negative number.
+    fn from(time: SystemTime) -> Self {
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => millis(since),
+            Err(before) => -millis(before.duration()),
+        })
+    }
+}
+
+/// Why a text is not a display name or not comments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InvalidUserText {
+    /// No character.
+    #[error("is empty; give at least 1 character, or leave it out")]
+    Empty,
+    /// Too many characters.
+    #[error("has more than {0} characters")]
+    TooLong(usize),
+    /// U+0000, which PostgreSQL can't keep.
+    #[error("contains U+0000")]
+    Nul,
+}
+
+fn check_text(text: &str, longest: usize) -> Result<(), InvalidUserText> {
+    if text.is_empty() {
+        return Err(InvalidUserText::Empty);
+    }
+    if is_longer_than(text, longest) {
+        return Err(InvalidUserText::TooLong(longest));
+    }
+    if text.contains('\0') {
+        return Err(InvalidUserText::Nul);
+    }
+    Ok(())
+}
+
+/// The name of a user that is shown to people: 1 to 24 characters, as the cloud's `CreateUser` takes them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DisplayName(Box<str>);
+
+/// Comments on a user: 1 to 128 characters, as the cloud's `CreateUser` takes them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Comments(Box<str>);
+
+impl DisplayName {
+    /// Takes 1 to 24 characters.
+    ///
+    /// # Errors
+    /// [`InvalidUserText`] for a text that is empty, too long or holds U+0000.
+    pub fn parse(text: impl Into<Box<str>>) -> Result<Self, InvalidUserText> {
+        let text = text.into();
+        check_text(&text, limits::DISPLAY_NAME)?;
+        Ok(Self(text))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Comments {
+    /// Takes 1 to 128 characters.
+    ///
+    /// # Errors
+    /// [`InvalidUserText`] for a text that is empty, too long or holds U+0000.
+    pub fn parse(text: impl Into<Box<str>>) -> Result<Self, InvalidUserText> {
+        let text = text.into();
+        check_text(&text, limits::COMMENTS)?;
+        Ok(Self(text))
+    }
+
+    /// The comments.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+display_as_str!(DisplayName, Comments);
+
+/// A user with all that is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its account, id, principal name and tags. Those of a deleted user are the ones that it had.
+    pub resource: Resource,
+    /// The name that is shown to people.
+    pub display_name: Option<DisplayName>,
+    /// What somebody has written about it.
+    pub comments: Option<Comments>,
+    /// When it was created. `None` for one that was imported.
+    pub create_time: Option<Timestamp>,
+    /// When it was created, restored, or last changed by an update: tags do not count. `None` where nobody has since it was imported.
+    pub update_time: Option<Timestamp>,
+    /// When it was deleted. `None` for one that is there.
+    pub delete_time: Option<Timestamp>,
+}
+
+impl User {
+    /// When a deleted user is gone for good: [`KEEP_DELETED`] after it was deleted.
+    #[must_use]
+    pub fn expire_time(&self) -> Option<Timestamp> {
+        self.delete_time.map(Timestamp::expiry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_count_characters() {
+        for good in ["x", " ", &"名".repeat(24)] {
+            assert_eq!(DisplayName::parse(good).unwrap().as_str(), good);
+        }
+        for good in ["x", "see https://x", &"名".repeat(128)] {
+            assert_eq!(Comments::parse(good).unwrap().as_str(), good);
+        }
+        let too_long = InvalidUserText::TooLong;
+        let refused = |text: &str| DisplayName::parse(text).unwrap_err();
+        assert_eq!(refused(""), InvalidUserText::Empty);
+        assert_eq!(refused(&"名".repeat(25)), too_long(24));
+        assert_eq!(refused("a\0"), InvalidUserText::Nul);
+        let refused = |text: &str| Comments::parse(text).unwrap_err();
+        assert_eq!(refused(""), InvalidUserText::Empty);
+        assert_eq!(refused(&"名".repeat(129)), too_long(128));
+        assert_eq!(refused("\0"), InvalidUserText::Nul);
+    }
+
+    #[test]
+    fn a_deleted_user_expires_after_30_days() {
+        let deleted = Timestamp::from_millis(1_000);
+        let expiry = deleted.expiry();
+        assert_eq!(expiry.millis(), 1_000 + 30 * 24 * 60 * 60 * 1_000);
+        assert_eq!(expiry.newest_expired(), deleted);
+    }
+
+    #[test]
+    fn times_are_milliseconds_also_before_1970() {
+        let at = |time: SystemTime| Timestamp::from(time).millis();
+        let span = Duration::from_micros(1_500_900);
+        assert_eq!(at(SystemTime::UNIX_EPOCH + span), 1_500);
+        assert_eq!(at(SystemTime::UNIX_EPOCH - span), -1_500);
+    }
+}

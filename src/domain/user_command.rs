@@ -1,0 +1,301 @@
+//! What is asked about users who come and go: changes of them, and reads.
+
+use std::collections::{BTreeMap, HashSet};
+
+use thiserror::Error;
+
+use super::{
+    AccountId, Comments, DisplayName, NamedResource, PageSize, PrincipalName, ResourceId, TagKey,
+    TagValue, Timestamp, TooManyTags, User, limits,
+};
+
+/// A user to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// Its id.
+    pub id: ResourceId,
+    /// Its principal name.
+    pub principal_name: PrincipalName,
+    /// The name that is shown to people.
+    pub display_name: Option<DisplayName>,
+    /// What there is to say about it.
+    pub comments: Option<Comments>,
+    tags: BTreeMap<TagKey, TagValue>,
+}
+
+impl NewUser {
+    /// Puts a user together that has neither a display name nor comments yet.
+    ///
+    /// # Errors
+    /// [`TooManyTags`] for more than 20.
+    pub fn new(
+        id: ResourceId,
+        principal_name: PrincipalName,
+        tags: BTreeMap<TagKey, TagValue>,
+    ) -> Result<Self, TooManyTags> {
+        TooManyTags::check(&tags)?;
+        Ok(Self {
+            id,
+            principal_name,
+            display_name: None,
+            comments: None,
+            tags,
+        })
+    }
+
+    /// Its tags by key; at most 20.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<TagKey, TagValue> {
+        &self.tags
+    }
+}
+
+/// What an update makes of a value that a user may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit<T> {
+    /// It stays as it is.
+    Keep,
+    /// It goes.
+    Clear,
+    /// It becomes this one.
+    Set(T),
+}
+
+/// An update of a user. What it leaves as it is changes nothing, the update time neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserUpdate {
+    /// Whom.
+    pub id: ResourceId,
+    /// The new principal name, if it is to change. Another case of the same letters is a change.
+    pub principal_name: Option<PrincipalName>,
+    /// The display name.
+    pub display_name: Edit<DisplayName>,
+    /// The comments.
+    pub comments: Edit<Comments>,
+}
+
+/// A change of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserChange {
+    /// Make a user that is neither there nor deleted.
+    Create(NewUser),
+    /// Change a user that is there.
+    Update(UserUpdate),
+    /// Delete a user that is there. It can be restored for [`super::KEEP_DELETED`].
+    Delete {
+        /// Whom.
+        id: ResourceId,
+    },
+    /// Bring back a deleted user, with the tags that it had.
+    Restore {
+        /// Whom.
+        id: ResourceId,
+        /// The principal name that it gets; its old one when `None`.
+        new_name: Option<PrincipalName>,
+    },
+}
+
+impl UserChange {
+    /// Whose.
+    #[must_use]
+    pub fn id(&self) -> &ResourceId {
+        match self {
+            Self::Create(user) => &user.id,
+            Self::Update(update) => &update.id,
+            Self::Delete { id } | Self::Restore { id, .. } => id,
+        }
+    }
+}
+
+/// Why changes are not a command.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidUserCommand {
+    /// No change.
+    #[error("has no change; give at least 1")]
+    Empty,
+    /// Too many changes.
+    #[error("has {0} changes, and at most 1,000 can be made at once")]
+    TooMany(usize),
+    /// Two changes of one user.
+    #[error("names the user {id} twice, at {position} again; give each user once")]
+    Repeated {
+        /// Whom.
+        id: ResourceId,
+        /// The place of the second one.
+        position: usize,
+    },
+}
+
+/// Changes of users of one account that are made as a whole or not at all.
+///
+/// Principal names are unique in the state after the whole command: a name may pass from one user to another in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserCommand {
+    account: AccountId,
+    time: Timestamp,
+    changes: Vec<UserChange>,
+}
+
+impl UserCommand {
+    /// Takes 1 to 1,000 changes of different users, to be made at this moment: it becomes the time of what they do, and says
+    /// which deleted users are gone for good.
+    ///
+    /// # Errors
+    /// [`InvalidUserCommand`] for any other number, and for a user that is named twice.
+    pub fn new(
+        account: AccountId,
+        time: Timestamp,
+        changes: Vec<UserChange>,
+    ) -> Result<Self, InvalidUserCommand> {
+        if changes.is_empty() {
+            return Err(InvalidUserCommand::Empty);
+        }
+        if changes.len() > limits::USER_CHANGES {
+            return Err(InvalidUserCommand::TooMany(changes.len()));
+        }
+        let mut ids = HashSet::with_capacity(changes.len());
+        let repeated = changes.iter().position(|change| !ids.insert(change.id()));
+        if let Some(position) = repeated {
+            let id = changes[position].id().clone();
+            return Err(InvalidUserCommand::Repeated { id, position });
+        }
+        Ok(Self {
+            account,
+            time,
+            changes,
+        })
+    }
+
+    /// The account that the users belong to.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// When the changes are made.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The changes: 1 to 1,000, each of another user.
+    #[must_use]
+    pub fn changes(&self) -> &[UserChange] {
+        &self.changes
+    }
+
+    /// The users of the changes at these positions, for messages.
+    #[must_use]
+    pub fn named(&self, positions: &[usize]) -> Vec<NamedResource> {
+        let named = |&position: &usize| NamedResource {
+            position,
+            name: self
+                .changes
+                .get(position)
+                .map_or_else(String::new, |change| change.id().to_string()),
+        };
+        positions.iter().map(named).collect()
+    }
+}
+
+/// What a user is looked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserKey {
+    /// Its id. Finds a deleted user too, until it expires.
+    Id(ResourceId),
+    /// Its principal name. Finds only users that are there.
+    Name(PrincipalName),
+}
+
+/// Read one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserQuery {
+    /// The account that the user belongs to.
+    pub account: AccountId,
+    /// Whom.
+    pub by: UserKey,
+    /// The present moment, which says which deleted users are gone for good.
+    pub time: Timestamp,
+}
+
+/// Whether a list has deleted users in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletedUsers {
+    /// Only users that are there.
+    Hide,
+    /// Users that are there, and deleted ones that have not expired.
+    Show,
+}
+
+/// List users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserListQuery {
+    /// The account that the users belong to.
+    pub account: AccountId,
+    /// How many at most.
+    pub page_size: PageSize,
+    /// Where the page before this one ended.
+    pub after: Option<ResourceId>,
+    /// Whether deleted users are listed too.
+    pub deleted: DeletedUsers,
+    /// The present moment, which says which deleted users are gone for good.
+    pub time: Timestamp,
+}
+
+/// A page of a list of users, in order of id as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserPage {
+    /// The users. Fewer than the page size only at the end.
+    pub users: Vec<User>,
+    /// The last id on this page, behind which the list goes on; `None` at the end.
+    pub next: Option<ResourceId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> ResourceId {
+        ResourceId::parse(text).unwrap()
+    }
+
+    fn command(changes: Vec<UserChange>) -> Result<UserCommand, InvalidUserCommand> {
+        let account = AccountId::parse("1").unwrap();
+        UserCommand::new(account, Timestamp::from_millis(0), changes)
+    }
+
+    #[test]
+    fn a_command_has_1_to_1000_changes_of_different_users() {
+        let delete = |number: usize| UserChange::Delete {
+            id: id(&number.to_string()),
+        };
+        assert_eq!(command(Vec::new()), Err(InvalidUserCommand::Empty));
+        assert!(command((0..1000).map(delete).collect()).is_ok());
+        let too_many = command((0..1001).map(delete).collect());
+        assert_eq!(too_many, Err(InvalidUserCommand::TooMany(1001)));
+        let restore = UserChange::Restore {
+            id: id("7"),
+            new_name: None,
+        };
+        let repeated = command(vec![delete(7), delete(8), restore]);
+        let expected = InvalidUserCommand::Repeated {
+            id: id("7"),
+            position: 2,
+        };
+        assert_eq!(repeated, Err(expected));
+    }
+
+    #[test]
+    fn a_new_user_carries_at_most_20_tags() {
+        let tags = |count| {
+            let tag = |number: usize| {
+                let key = TagKey::parse(format!("key-{number}")).unwrap();
+                (key, TagValue::parse("").unwrap())
+            };
+            (0..count).map(tag).collect()
+        };
+        let name = PrincipalName::parse("a@b").unwrap();
+        assert!(NewUser::new(id("1"), name.clone(), tags(20)).is_ok());
+        assert!(NewUser::new(id("1"), name, tags(21)).is_err());
+    }
+}
