@@ -64,6 +64,8 @@ struct Key {
 struct Group {
     waiting: VecDeque<Job>,
     large: VecDeque<Job>,
+    /// How many commands have come.
+    arrived: u64,
     under_way: usize,
     /// The targets of the commands that are under way, by hash: another statement would only find them locked. A hash that
     /// two users share makes one wait for the other, and no more.
@@ -103,6 +105,13 @@ impl Group {
         }
     }
 
+    /// Whether a large command goes next: one that came after the others could take the users that they have waited for.
+    fn is_large_next(&self) -> bool {
+        let arrival = |queue: &VecDeque<Job>| queue.front().map(|job| job.arrival);
+        let (large, other) = (arrival(&self.large), arrival(&self.waiting));
+        self.under_way == STATEMENTS || other.is_none_or(|other| large < Some(other))
+    }
+
     fn is_awaited(&self) -> bool {
         !self.waiting.is_empty() || !self.large.is_empty()
     }
@@ -117,6 +126,8 @@ struct Job {
     names: Names,
     /// The targets by hash, each once.
     targets: Vec<u64>,
+    /// Its number among the commands of its group.
+    arrival: u64,
     place: OwnedSemaphorePermit,
     trace: Change,
     reply: Reply<Answer>,
@@ -195,6 +206,7 @@ impl Batches {
             command,
             names,
             targets,
+            arrival: 0,
             place,
             trace: Change::queue(),
             reply,
@@ -209,9 +221,11 @@ impl Batches {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(self: &Arc<Self>, key: &Key, job: Job) {
+    fn add(self: &Arc<Self>, key: &Key, mut job: Job) {
         let mut groups = self.groups();
         let group = groups.entry(key.clone()).or_default();
+        group.arrived += 1;
+        job.arrival = group.arrived;
         group.queue_of(&job).push_back(job);
         drop(groups);
         self.send(key);
@@ -228,14 +242,33 @@ impl Batches {
     fn next(self: &Arc<Self>, key: &Key) -> Option<Batch> {
         let mut groups = self.groups();
         let group = groups.get_mut(key)?;
-        let mut own = HashSet::new();
-        if let Some(job) = group.take(|group| group.large.pop_front(), &own) {
-            let jobs = vec![self.claim_for(key, group, job)];
-            let statement = self.claim(key, Vec::new(), 0);
-            return Some(Batch { jobs, statement });
+        while group.is_awaited() {
+            if group.is_large_next()
+                && let Some(job) = group.take(|group| group.large.pop_front(), &HashSet::new())
+            {
+                let jobs = vec![self.claim_for(key, group, job)];
+                let statement = self.claim(key, Vec::new(), 0);
+                return Some(Batch { jobs, statement });
+            }
+            let jobs = self.take_small(key, group);
+            if !jobs.is_empty() {
+                group.under_way += 1;
+                let statement = self.claim(key, Vec::new(), 1);
+                return Some(Batch { jobs, statement });
+            }
+            if group.large.is_empty() {
+                break;
+            }
         }
-        let mut jobs = Vec::new();
-        let mut targets = 0;
+        if group.is_idle() {
+            groups.remove(key);
+        }
+        None
+    }
+
+    /// Takes commands that share a statement, as far as one may be sent.
+    fn take_small(self: &Arc<Self>, key: &Key, group: &mut Group) -> Vec<(Job, Claim)> {
+        let (mut jobs, mut own, mut targets) = (Vec::new(), HashSet::new(), 0);
         while group.under_way < STATEMENTS
             && targets < TARGETS
             && let Some(job) = group.take(|group| group.waiting.pop_front(), &own)
@@ -244,15 +277,7 @@ impl Batches {
             own.extend(&job.targets);
             jobs.push(self.claim_for(key, group, job));
         }
-        if jobs.is_empty() {
-            if group.is_idle() {
-                groups.remove(key);
-            }
-            return None;
-        }
-        group.under_way += 1;
-        let statement = self.claim(key, Vec::new(), 1);
-        Some(Batch { jobs, statement })
+        jobs
     }
 
     /// Claims the targets of a command.
