@@ -24,3 +24,4 @@ mod start_up;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod users;

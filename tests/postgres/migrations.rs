@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    fill, ok_on, refused_to_serve, remove, run_on, serve, session, stderr, tags_of,
+    fill, ok_on, refused_to_serve, remove, run_on, serve, session, stderr, tags_of, user_line,
 };
 use crate::postgres_server::shared;
 use crate::support::{PATIENCE, untag};
@@ -14,15 +14,15 @@ fn postgres_migrate_applies_what_is_missing_once() {
     let database = shared().database();
     assert_eq!(
         ok_on(&database.url(), &["migrate"]),
-        "applied migration 1 resource\n"
+        "applied migration 1 resource\napplied migration 2 users\n"
     );
     assert_eq!(
         ok_on(&database.url(), &["migrate"]),
         "the schema is up to date\n"
     );
     assert_eq!(
-        database.sql("SELECT version, name FROM untag_migration"),
-        "1|resource"
+        database.sql("SELECT version, name FROM untag_migration ORDER BY version"),
+        "1|resource\n2|users"
     );
 }
 
@@ -30,7 +30,10 @@ fn postgres_migrate_applies_what_is_missing_once() {
 fn postgres_migrate_dry_run_says_what_it_would_do_and_changes_nothing() {
     let database = shared().database();
     let said = ok_on(&database.url(), &["migrate", "--dry-run"]);
-    assert_eq!(said, "would apply migration 1 resource\n");
+    assert_eq!(
+        said,
+        "would apply migration 1 resource\nwould apply migration 2 users\n"
+    );
     assert_eq!(
         database.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
         "0"
@@ -60,7 +63,10 @@ fn postgres_migrates_at_once_apply_each_migration_once() {
         said.push(String::from_utf8(output.stdout).unwrap());
     }
     said.sort();
-    assert_eq!(said[0], "applied migration 1 resource\n");
+    assert_eq!(
+        said[0],
+        "applied migration 1 resource\napplied migration 2 users\n"
+    );
     assert!(
         said[1..]
             .iter()
@@ -118,11 +124,50 @@ fn postgres_empty_schema_is_refused_with_what_to_do() {
     );
 }
 
+/// The schema as the first migration has left it, with a user.
+const BEFORE_USERS: &str = concat!(
+    include_str!("../../src/store/postgres/migrations/0001_resource.sql"),
+    "CREATE TABLE untag_migration (version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, ",
+    "oldest_program integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());",
+    "INSERT INTO untag_migration VALUES (1, 'resource', ",
+    "encode(sha256(convert_to($sql$",
+    include_str!("../../src/store/postgres/migrations/0001_resource.sql"),
+    "$sql$, 'UTF8')), 'hex'), 1);",
+    "INSERT INTO resource VALUES ('7', 'user', '1', 'user-1@example.com', '{\"env\": \"prod\"}')"
+);
+
+#[tokio::test]
+async fn postgres_schema_of_before_is_migrated_with_its_users() {
+    let database = shared().database();
+    database.sql(BEFORE_USERS);
+    let said = refused_to_serve(&database.url());
+    assert!(said.contains("is at version 1"), "{said}");
+    assert!(said.contains("run `untag migrate` first"), "{said}");
+
+    // As a dump does. Whoever wants the table meanwhile would wait behind the migration.
+    let reading = session(&database).await;
+    let read = "BEGIN; SELECT FROM resource";
+    reading.batch_execute(read).await.unwrap();
+    let refused = run_on(&database.url(), &["migrate"]);
+    assert!(!refused.status.success());
+    let said = stderr(&refused);
+    assert!(
+        said.contains("nothing was changed: run `untag migrate` again"),
+        "{said}"
+    );
+    reading.batch_execute("COMMIT").await.unwrap();
+
+    let migrated = ok_on(&database.url(), &["migrate"]);
+    assert_eq!(migrated, "applied migration 2 users\n");
+    let exported = ok_on(&database.url(), &["export"]);
+    assert_eq!(exported, user_line(1, &[("env", "prod")]));
+}
+
 #[test]
 fn postgres_newer_schema_that_is_incompatible_is_refused() {
     let database = shared().database();
     ok_on(&database.url(), &["migrate"]);
-    database.sql("INSERT INTO untag_migration VALUES (2, 'contract', 'unknown', 2)");
+    database.sql("INSERT INTO untag_migration VALUES (3, 'contract', 'unknown', 3)");
     let said = refused_to_serve(&database.url());
     assert!(said.contains("run a newer untag"), "{said}");
     let migrated = run_on(&database.url(), &["migrate"]);
@@ -136,7 +181,7 @@ fn postgres_newer_schema_that_is_incompatible_is_refused() {
 fn postgres_schema_with_a_changed_checksum_is_refused() {
     let database = shared().database();
     ok_on(&database.url(), &["migrate"]);
-    database.sql("UPDATE untag_migration SET checksum = 'other'");
+    database.sql("UPDATE untag_migration SET checksum = 'other' WHERE version = 1");
     let said = refused_to_serve(&database.url());
     assert!(
         said.contains("migration 1 in the database is not the one"),
@@ -154,7 +199,7 @@ async fn postgres_newer_schema_that_is_compatible_is_served() {
     let database = shared().database();
     fill(&database, &[&[("env", "prod")]]);
     // As a next version that only adds would leave it.
-    database.sql("ALTER TABLE resource ADD COLUMN note text; INSERT INTO untag_migration VALUES (2, 'expand', 'unknown', 1)");
+    database.sql("ALTER TABLE resource ADD COLUMN note text; INSERT INTO untag_migration VALUES (3, 'expand', 'unknown', 1)");
     let server = serve(&database.url(), &[]);
     let mut client = server.client().await;
     remove(&mut client, &[1], &["env"]).await.unwrap();

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::connector::Connector;
 use super::error::Failure;
 use super::{ConnectionString, OpenError, migrations, record};
-use crate::domain::{AccountId, PrincipalName, Resource};
-use crate::store::NameTaken;
+use crate::domain::{AccountId, PrincipalName, Resource, Timestamp};
+use crate::store::{NameTaken, StillDeleted};
 
 /// How many bytes of COPY data travel at once.
 const CHUNK: usize = 256 * 1024;
@@ -24,6 +26,17 @@ const STAGE: &str = "CREATE TEMPORARY TABLE import (
     number bigint, account_id text COLLATE \"C\", resource_id text COLLATE \"C\", principal_name text COLLATE \"C\", tags jsonb
 ) ON COMMIT DROP";
 const COPY_IN: &str = "COPY import FROM STDIN";
+/// Held by an import until it is done, so that no user is created, deleted or restored beside it: `untag_change_users` holds it
+/// with others.
+const LOCK_USERS: &str = "SELECT pg_advisory_xact_lock(8461828711567422835)";
+/// A line of a user that was deleted. `$1` the newest time of a deletion that has expired.
+const STILL_DELETED: &str =
+    "SELECT account_id, resource_id FROM import JOIN deleted_user USING (account_id, resource_id)
+    WHERE resource_type = 'user' AND delete_time > $1 ORDER BY account_id, resource_id LIMIT 1";
+/// Forgets deleted users that have expired and come back as others.
+const FORGET: &str =
+    "DELETE FROM deleted_user USING import WHERE deleted_user.account_id = import.account_id
+    AND deleted_user.resource_type = 'user' AND deleted_user.resource_id = import.resource_id";
 /// The lines whose names other users have. Those may be given up by other lines, so that the names are deferred until all
 /// rows are locked, in order of account and id as changes lock them.
 const DEFER: &str = "CREATE TEMPORARY TABLE deferred ON COMMIT DROP AS
@@ -73,6 +86,9 @@ pub enum BulkError<E> {
     /// The other side: the lines that are read, or the file that is written.
     #[error(transparent)]
     Caller(E),
+    /// A user that was deleted.
+    #[error(transparent)]
+    StillDeleted(StillDeleted),
     /// A name that two resources of one account would have.
     #[error(transparent)]
     NameTaken(NameTaken),
@@ -96,10 +112,11 @@ async fn connect<E>(connection: &ConnectionString) -> Result<tokio_postgres::Cli
 }
 
 /// Puts resources into the store, all of them or, where one fails, none. One that is there already is replaced, and of
-/// several with one id the last is taken. Returns how many users there were.
+/// several with one id the last is taken. What a user has beside its name and tags stays. Returns how many users there were.
 ///
 /// # Errors
-/// The first error of `resources`, or the store's own.
+/// The first error of `resources`, or the store's own: [`BulkError::StillDeleted`] for a user that was deleted and can still be
+/// restored.
 pub async fn import<E>(
     connection: &ConnectionString,
     resources: impl IntoIterator<Item = Result<Resource, E>>,
@@ -119,11 +136,30 @@ pub async fn import<E>(
     sink.send(Bytes::from(chunk)).await?;
     sink.as_mut().finish().await?;
     drop(sink);
+    transaction.query_typed(LOCK_USERS, &[]).await?;
+    refuse_deleted(&transaction).await?;
     let users = move_over(&mut transaction).await?;
     transaction.commit().await?;
     // The import is done. Where this fails, autovacuum comes to it in a minute or so.
     let _ = client.batch_execute(ANALYZE).await;
     Ok(users)
+}
+
+/// Sees that no user to be imported is a deleted one that has not expired.
+async fn refuse_deleted<E>(transaction: &Transaction<'_>) -> Result<(), BulkError<E>> {
+    let expired = Timestamp::from(SystemTime::now()).newest_expired().millis();
+    let parameter: (&(dyn ToSql + Sync), Type) = (&expired, Type::INT8);
+    let found = transaction
+        .query_typed_opt(STILL_DELETED, &[parameter])
+        .await?;
+    if let Some(row) = found {
+        return Err(BulkError::StillDeleted(StillDeleted {
+            account: row.get(0),
+            id: row.get(1),
+        }));
+    }
+    transaction.execute_typed(FORGET, &[]).await?;
+    Ok(())
 }
 
 /// Moves what was staged into the table of resources, and returns how many users there were.

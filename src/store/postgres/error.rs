@@ -28,6 +28,9 @@ pub enum Failure {
     /// What is stored.
     #[error("the tags of a resource are not an object of texts")]
     CorruptTags,
+    /// What is stored.
+    #[error("a row of a user is not one that this program can have written")]
+    CorruptUser,
 }
 
 /// tokio-postgres says only "db error" or "error performing TLS handshake" by itself.
@@ -105,7 +108,7 @@ impl Failure {
             Self::NoConnection(_) => ("the database can't be reached", false),
             Self::Stopped(_) => ("the statement was cut off", true),
             Self::Frozen => ("the database does not answer", true),
-            Self::CorruptTags => return broken(),
+            Self::CorruptTags | Self::CorruptUser => return broken(),
             Self::Postgres(error) => match error.code() {
                 None => ("the connection to the database was lost", true),
                 Some(code) if is_lost(code) => ("the database has closed the connection", true),

@@ -7,9 +7,14 @@
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 /// Held while migrating: the first eight letters of "untag-db".
 const LOCK: i64 = i64::from_be_bytes(*b"untag-db");
+
+/// How long a migration waits for a table. Whoever wants the table meanwhile waits behind it, and a replica gives up a statement
+/// after 10 s.
+const LOCK_SECONDS: u32 = 5;
 
 struct Migration {
     version: i32,
@@ -18,12 +23,21 @@ struct Migration {
     oldest_program: i32,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "resource",
-    sql: include_str!("migrations/0001_resource.sql"),
-    oldest_program: 1,
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "resource",
+        sql: include_str!("migrations/0001_resource.sql"),
+        oldest_program: 1,
+    },
+    // Programs before it would import a user with the id of a deleted one.
+    Migration {
+        version: 2,
+        name: "users",
+        sql: include_str!("migrations/0002_users.sql"),
+        oldest_program: 2,
+    },
+];
 
 const HISTORY: &str = "CREATE TABLE IF NOT EXISTS untag_migration (
     version        integer PRIMARY KEY,
@@ -78,6 +92,12 @@ pub enum MigrateError {
         /// The version.
         version: i32,
     },
+    /// A table that a migration changes is in use.
+    #[error(
+        "another transaction has kept a table of the schema for {LOCK_SECONDS} s, and changes would have had to wait behind this \
+         one; nothing was changed: run `untag migrate` again when no import, export, dump or vacuum is under way"
+    )]
+    Locked,
     /// The database.
     #[error("cannot read or change the schema: {0}")]
     Database(String),
@@ -85,6 +105,9 @@ pub enum MigrateError {
 
 impl From<tokio_postgres::Error> for MigrateError {
     fn from(error: tokio_postgres::Error) -> Self {
+        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            return Self::Locked;
+        }
         Self::Database(super::error::Failure::from(error).to_string())
     }
 }
@@ -164,10 +187,11 @@ pub async fn migrate(client: &mut Client, dry_run: bool) -> Result<Applied, Migr
         return Ok(Applied::default());
     }
     let transaction = client.transaction().await?;
-    // Released with the transaction. Whoever comes second waits for the first, however short a wait `lock_timeout` allows for
-    // the tables, and finds nothing left to do.
+    // Released with the transaction. Whoever comes second waits for the first, and finds nothing left to do. Tables are not
+    // waited for as long.
     let lock = format!(
-        "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout TO DEFAULT"
+        "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK}); \
+         SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
     );
     transaction.batch_execute(&lock).await?;
     let version = compare(&history(&transaction).await?)?;

@@ -14,6 +14,7 @@ mod probe;
 mod session;
 mod statements;
 mod tls;
+mod users;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -392,18 +393,16 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn change_users(&self, _command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
-        Err(StoreError::Unsupported {
-            what: "change users",
-        })
+    async fn change_users(&self, command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+        self.change(&command).await
     }
 
-    async fn get_user(&self, _query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
-        Err(StoreError::Unsupported { what: "read users" })
+    async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
+        self.find(&query).await
     }
 
-    async fn list_users(&self, _query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
-        Err(StoreError::Unsupported { what: "list users" })
+    async fn list_users(&self, query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        self.users(&query).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -6,7 +6,10 @@ use tokio_postgres::Error;
 use tokio_postgres::types::Type;
 
 use super::session::{Parameters, Session};
-use super::statements::{BY_ID, BY_NAME, ByTarget, SCAN};
+use super::statements::{
+    BY_ID, BY_NAME, ByTarget, CHANGE_USERS, GET_USER_BY_ID, GET_USER_BY_NAME, LIST_ALL_USERS,
+    LIST_USERS, SCAN,
+};
 
 /// An account that does not exist, since it is no account.
 const NOBODY: &str = "";
@@ -14,6 +17,7 @@ const NOBODY: &str = "";
 /// Sends every kind of statement for an account that does not exist.
 pub async fn try_statements(session: &Session) -> Result<(), Error> {
     let mut statements = vec![(SCAN, scan())];
+    statements.extend(of_users());
     for by_target in [&BY_ID, &BY_NAME] {
         statements.extend(of(by_target));
     }
@@ -47,6 +51,24 @@ fn of(by_target: &ByTarget) -> Vec<(&'static str, Parameters)> {
     tag.push((Box::new(20_i64), Type::INT8));
     statements.push((by_target.tag, tag));
     statements
+}
+
+fn of_users() -> Vec<(&'static str, Parameters)> {
+    let text = |text: &'static str| (Box::new(text) as _, Type::TEXT);
+    let number = |number: i64| (Box::new(number) as _, Type::INT8);
+    vec![
+        (
+            CHANGE_USERS,
+            vec![text(NOBODY), number(0), number(0), text("[]")],
+        ),
+        (GET_USER_BY_ID, vec![text(NOBODY), text("1"), number(0)]),
+        (GET_USER_BY_NAME, vec![text(NOBODY), text("a@b")]),
+        (LIST_USERS, vec![text(NOBODY), text(""), number(1)]),
+        (
+            LIST_ALL_USERS,
+            vec![text(NOBODY), text(""), number(1), number(0)],
+        ),
+    ]
 }
 
 fn targets() -> Parameters {

@@ -1,0 +1,166 @@
+//! Users: changes of them are one call of a function in the database, and reads one statement.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::error::Failure;
+use super::list::record;
+use super::session::Parameters;
+use super::{PostgresStore, statements};
+use crate::domain::{
+    AccountId, Comments, DeletedUsers, DisplayName, Edit, PrincipalName, Resource, Timestamp, User,
+    UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
+};
+use crate::store::StoreError;
+
+impl PostgresStore {
+    pub(super) async fn change(&self, command: &UserCommand) -> Result<Vec<User>, StoreError> {
+        let account = command.account();
+        let changes = command.changes().iter().zip(0_i32..);
+        let changes: Vec<Value> = changes.map(|(change, at)| encode(change, at)).collect();
+        let changes =
+            serde_json::to_string(&changes).map_err(|error| StoreError::Broken(Arc::new(error)))?;
+        let parameters: Parameters = vec![
+            (Box::new(account.to_string()), Type::TEXT),
+            (Box::new(command.time().millis()), Type::INT8),
+            (
+                Box::new(command.time().newest_expired().millis()),
+                Type::INT8,
+            ),
+            (Box::new(changes), Type::TEXT),
+        ];
+        let rows = self
+            .query(statements::CHANGE_USERS, parameters, true)
+            .await?;
+        if let Some(refusal) = rows.first().and_then(refusal) {
+            return Err(refusal(rows.iter().map(position).collect()));
+        }
+        rows.iter().map(|row| user(account, row, 2)).collect()
+    }
+
+    pub(super) async fn find(&self, query: &UserQuery) -> Result<Option<User>, StoreError> {
+        let mut parameters: Parameters = vec![(Box::new(query.account.to_string()), Type::TEXT)];
+        let sql = match &query.by {
+            UserKey::Id(id) => {
+                parameters.push((Box::new(id.to_string()), Type::TEXT));
+                parameters.push(expired(query.time));
+                statements::GET_USER_BY_ID
+            }
+            UserKey::Name(name) => {
+                parameters.push((Box::new(name.folded()), Type::TEXT));
+                statements::GET_USER_BY_NAME
+            }
+        };
+        let rows = self.query(sql, parameters, false).await?;
+        rows.first()
+            .map(|row| user(&query.account, row, 0))
+            .transpose()
+    }
+
+    pub(super) async fn users(&self, query: &UserListQuery) -> Result<UserPage, StoreError> {
+        let size = query.page_size.get();
+        let after = query.after.as_ref().map_or("", |id| id.as_str()).to_owned();
+        // One more than fits tells that the list goes on.
+        let count = i64::try_from(size + 1).unwrap_or(i64::MAX);
+        let mut parameters: Parameters = vec![
+            (Box::new(query.account.to_string()), Type::TEXT),
+            (Box::new(after), Type::TEXT),
+            (Box::new(count), Type::INT8),
+        ];
+        let sql = match query.deleted {
+            DeletedUsers::Hide => statements::LIST_USERS,
+            DeletedUsers::Show => {
+                parameters.push(expired(query.time));
+                statements::LIST_ALL_USERS
+            }
+        };
+        let rows = self.query(sql, parameters, false).await?;
+        let users = rows.iter().take(size);
+        let users = users.map(|row| user(&query.account, row, 0));
+        let users: Vec<User> = users.collect::<Result<_, _>>()?;
+        let last = users.last().filter(|_| rows.len() > size);
+        let next = last.map(|user| user.resource.id.clone());
+        Ok(UserPage { users, next })
+    }
+}
+
+fn expired(time: Timestamp) -> (Box<dyn tokio_postgres::types::ToSql + Send + Sync>, Type) {
+    (Box::new(time.newest_expired().millis()), Type::INT8)
+}
+
+/// A change as `untag_change_users` takes it.
+fn encode(change: &UserChange, number: i32) -> Value {
+    let id = change.id().as_str();
+    match change {
+        UserChange::Create(new) => {
+            let tags = new.tags().iter();
+            let tags: BTreeMap<_, _> = tags.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            json!({
+                "number": number, "kind": "create", "id": id, "name": new.principal_name.as_str(), "tags": tags,
+                "display_name": new.display_name.as_ref().map(DisplayName::as_str),
+                "comments": new.comments.as_ref().map(Comments::as_str),
+            })
+        }
+        UserChange::Update(update) => {
+            let (edit_display_name, display_name) = edit(&update.display_name, DisplayName::as_str);
+            let (edit_comments, comments) = edit(&update.comments, Comments::as_str);
+            json!({
+                "number": number, "kind": "update", "id": id,
+                "name": update.principal_name.as_ref().map(PrincipalName::as_str),
+                "edit_display_name": edit_display_name, "display_name": display_name,
+                "edit_comments": edit_comments, "comments": comments,
+            })
+        }
+        UserChange::Delete { .. } => json!({ "number": number, "kind": "delete", "id": id }),
+        UserChange::Restore { new_name, .. } => json!({
+            "number": number, "kind": "restore", "id": id,
+            "name": new_name.as_ref().map(PrincipalName::as_str),
+        }),
+    }
+}
+
+/// Whether a value changes, and what it becomes.
+fn edit<T>(edit: &Edit<T>, text: impl Fn(&T) -> &str) -> (bool, Option<&str>) {
+    match edit {
+        Edit::Keep => (false, None),
+        Edit::Clear => (true, None),
+        Edit::Set(value) => (true, Some(text(value))),
+    }
+}
+
+/// What a refusal of `untag_change_users` is. A row of a user has none.
+fn refusal(row: &Row) -> Option<fn(Vec<usize>) -> StoreError> {
+    match row.get::<_, Option<&str>>(1)? {
+        "missing" => Some(StoreError::Missing),
+        "exists" => Some(StoreError::UserExists),
+        _ => Some(StoreError::NameTaken),
+    }
+}
+
+fn position(row: &Row) -> usize {
+    usize::try_from(row.get::<_, i32>(0)).unwrap_or_default()
+}
+
+/// The user in a row, whose id is the column `first`.
+fn user(account: &AccountId, row: &Row, first: usize) -> Result<User, StoreError> {
+    let (id, tags) = record(row.get(first), row.get(first + 2))?;
+    let text = |column: usize| row.get::<_, Option<&str>>(first + column);
+    let time = |column| row.get::<_, Option<i64>>(first + column);
+    let parse = || {
+        let name = PrincipalName::parse(row.get::<_, &str>(first + 1)).ok()?;
+        let tags = tags.into_iter().collect();
+        Some(User {
+            resource: Resource::new(account.clone(), id, name, tags).ok()?,
+            display_name: text(3).map(DisplayName::parse).transpose().ok()?,
+            comments: text(4).map(Comments::parse).transpose().ok()?,
+            create_time: time(5).map(Timestamp::from_millis),
+            update_time: time(6).map(Timestamp::from_millis),
+            delete_time: time(7).map(Timestamp::from_millis),
+        })
+    };
+    parse().ok_or_else(|| Arc::new(Failure::CorruptUser).to_store_error(false))
+}
