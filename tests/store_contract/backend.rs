@@ -18,10 +18,10 @@ pub trait Backend: Sized {
     async fn export(&self) -> Vec<Resource>;
 }
 
-/// Makes a test of every case, for one backend.
-macro_rules! store_contract {
+/// Makes a test of every case about tags, for one backend.
+macro_rules! tag_contract {
     ($backend:ty) => {
-        $crate::backend::store_contract! { $backend =>
+        $crate::backend::make_tests! { $backend =>
             untag:
                 untag_removes_only_the_named_keys,
                 untag_removes_every_tag_when_all_is_selected,
@@ -83,6 +83,50 @@ macro_rules! store_contract {
                 random_commands_answer_as_the_model_does;
         }
     };
+}
+pub(crate) use tag_contract;
+
+/// Makes a test of every case, for a backend whose store keeps users itself.
+macro_rules! store_contract {
+    ($backend:ty) => {
+        $crate::backend::tag_contract!($backend);
+        $crate::backend::make_tests! { $backend =>
+            users:
+                users_that_are_created_have_all_that_was_given,
+                users_are_not_created_where_their_ids_exist,
+                users_that_are_updated_change_only_where_that_is_said,
+                users_that_are_missing_are_all_named,
+                users_are_refused_for_the_first_reason_and_nothing_is_changed,
+                users_of_the_largest_command_are_all_changed,
+                users_of_other_accounts_are_neither_seen_nor_changed,
+                users_are_listed_in_pages_in_order_of_id;
+            user_names:
+                users_have_names_that_are_unique_without_case,
+                users_swap_names_and_pass_them_in_chains_and_cycles,
+                users_take_a_name_that_another_gives_up_in_the_same_command,
+                users_that_are_renamed_are_found_by_the_new_name_only;
+            deleted_users:
+                deleted_users_are_missing_for_tags,
+                deleted_users_are_shown_by_id_and_where_a_list_says_so,
+                deleted_users_come_back_with_the_tags_that_they_had,
+                deleted_users_free_their_names,
+                deleted_users_keep_their_ids,
+                deleted_users_are_gone_after_30_days,
+                deleted_users_of_other_accounts_stay_deleted;
+            concurrent_users:
+                concurrent_creates_of_one_id_or_name_have_one_winner,
+                concurrent_swaps_end_in_a_permutation_and_no_name_is_ever_missing,
+                concurrent_untags_see_a_command_of_users_as_a_whole,
+                concurrent_changes_of_tags_happen_before_a_delete_or_not_at_all,
+                concurrent_users_come_and_go_beside_untags_tags_and_lists;
+            random_users:
+                random_users_come_and_go_as_in_the_model;
+        }
+    };
+}
+pub(crate) use store_contract;
+
+macro_rules! make_tests {
     ($backend:ty => $($subject:ident: $($case:ident),+;)+) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,4 +136,4 @@ macro_rules! store_contract {
         )+)+
     };
 }
-pub(crate) use store_contract;
+pub(crate) use make_tests;

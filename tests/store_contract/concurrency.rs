@@ -13,7 +13,7 @@ use crate::Backend;
 use crate::fixtures::*;
 
 /// Starts every future on a task of its own, and waits for all.
-async fn all_at_once<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
+pub async fn all_at_once<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -26,7 +26,7 @@ where
 }
 
 /// An untag on a task of its own.
-fn untag_with<S: Store>(
+pub fn untag_with<S: Store>(
     store: &S,
     targets: Targets,
     selection: TagSelection,
@@ -36,7 +36,7 @@ fn untag_with<S: Store>(
 }
 
 /// A tag on a task of its own.
-fn tag_with<S: Store>(
+pub fn tag_with<S: Store>(
     store: &S,
     targets: Targets,
     tags: &[(&str, &str)],

@@ -152,12 +152,16 @@ pub enum Refused {
     Missing(Vec<usize>),
     /// Of nobody in particular where the cloud does not say of whom.
     TagLimit(Option<Vec<usize>>),
+    UserExists(Vec<usize>),
+    NameTaken(Vec<usize>),
 }
 
 impl PartialEq for Refused {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Missing(one), Self::Missing(other))
+            | (Self::UserExists(one), Self::UserExists(other))
+            | (Self::NameTaken(one), Self::NameTaken(other))
             | (Self::TagLimit(Some(one)), Self::TagLimit(Some(other))) => one == other,
             (Self::TagLimit(_), Self::TagLimit(_)) => true,
             _ => false,
@@ -193,6 +197,8 @@ pub fn answer<T: Compare>(result: Result<T, StoreError>) -> Result<T::Compared, 
     result.map(Compare::compared).map_err(|error| match error {
         StoreError::Missing(positions) => Refused::Missing(positions),
         StoreError::TagLimit(positions) => Refused::TagLimit(Some(positions)),
+        StoreError::UserExists(positions) => Refused::UserExists(positions),
+        StoreError::NameTaken(positions) => Refused::NameTaken(positions),
         StoreError::Refused(refusal) => match refusal.kind {
             RefusalKind::NotFound(resources) => {
                 Refused::Missing(resources.iter().map(|resource| resource.position).collect())

@@ -10,16 +10,17 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 use untag::domain::{
-    Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand, User, UserCommand,
-    UserListQuery, UserPage, UserQuery,
+    Changed, DeletedUsers, ListQuery, Resource, TagCommand, TagPage, UntagCommand, User,
+    UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
 };
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
 
 use crate::Backend;
-use crate::fixtures::{ACCOUNT, OTHER_ACCOUNT, account};
+use crate::fixtures::{ACCOUNT, OTHER_ACCOUNT, account, id, user};
 use crate::sqlite::export;
 use crate::support::{Server, untag};
+use crate::user_fixtures::{START, command, delete, user_list, user_query};
 
 /// Those of the cases, each with a key.
 const ACCOUNTS: [&str; 3] = [ACCOUNT, OTHER_ACCOUNT, "3"];
@@ -168,4 +169,22 @@ impl Backend for ImsBackend {
     async fn export(&self) -> Vec<Resource> {
         export(&self.directory.path().join("data"))
     }
+}
+
+#[tokio::test]
+async fn ims_store_leaves_users_to_the_cloud() {
+    let backend = ImsBackend::start(vec![user("1", "a@x", &[])]).await;
+    let store = backend.store();
+    let command = command(ACCOUNT, START, vec![delete("1")]);
+    let changed = store.change_users(Arc::new(command)).await;
+    let query = user_query(START, UserKey::Id(id("1")));
+    let found = store.get_user(Arc::new(query)).await;
+    let query = user_list(START, DeletedUsers::Hide);
+    let listed = store.list_users(Arc::new(query)).await;
+    let refusals = [changed.err(), found.err(), listed.err()].map(|error| match error {
+        Some(StoreError::Unsupported { what }) => what,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(refusals, ["change users", "read users", "list users"]);
+    assert_eq!(backend.export().await.len(), 1);
 }

@@ -5,6 +5,8 @@
 
 mod backend;
 mod concurrency;
+mod concurrent_users;
+mod deleted_users;
 mod fixtures;
 mod ims;
 mod list;
@@ -14,20 +16,24 @@ mod postgres;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod random;
+mod random_users;
 mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;
 mod tag;
 mod untag;
+mod user_fixtures;
+mod user_names;
+mod users;
 
-use backend::{Backend, store_contract};
+use backend::{Backend, store_contract, tag_contract};
 
 mod sqlite_store {
-    super::store_contract!(crate::sqlite::SqliteBackend);
+    super::tag_contract!(crate::sqlite::SqliteBackend);
 }
 
 mod sqlite_store_that_compacts {
-    super::store_contract!(crate::sqlite::CompactingBackend);
+    super::tag_contract!(crate::sqlite::CompactingBackend);
 }
 
 mod postgres_store {
@@ -35,5 +41,5 @@ mod postgres_store {
 }
 
 mod ims_store {
-    super::store_contract!(crate::ims::ImsBackend);
+    super::tag_contract!(crate::ims::ImsBackend);
 }

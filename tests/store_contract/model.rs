@@ -1,20 +1,43 @@
 //! The contract as plainly as it can be written: what a store has to do, in memory, without a thought for speed.
 
-use untag::domain::{ListQuery, Resource, TagCommand, Targets, UntagCommand};
+use std::collections::BTreeMap;
+
+use untag::domain::{
+    DeletedUsers, ListQuery, Resource, TagCommand, Targets, UntagCommand, UserChange, UserCommand,
+    UserKey, UserListQuery, UserQuery,
+};
 
 use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents};
+use crate::user_fixtures::{Seen, edit};
 
 const MOST_TAGS: usize = 20;
+/// How long deleted users are kept, in milliseconds.
+const KEPT: i64 = 30 * 24 * 60 * 60 * 1_000;
 
-pub struct Model(Contents);
+#[derive(Clone)]
+pub struct Model {
+    /// Users that are there and users that were deleted; the time of a deletion tells which.
+    users: BTreeMap<Place, Seen>,
+}
 
 impl Model {
     pub fn new(resources: &[Resource]) -> Self {
-        Self(contents(resources))
+        let user = |((account, id), (name, tags)): ((String, String), (String, _))| {
+            let place = (account, id.clone());
+            (place, Seen::imported(id, name, tags))
+        };
+        Self {
+            users: contents(resources).into_iter().map(user).collect(),
+        }
     }
 
-    pub fn contents(&self) -> &Contents {
-        &self.0
+    /// The users that are there.
+    pub fn contents(&self) -> Contents {
+        let there = self.users.iter().filter(|(_, user)| user.is_there());
+        let entry = |(place, user): (&Place, &Seen)| {
+            (place.clone(), (user.name.clone(), user.tags.clone()))
+        };
+        there.map(entry).collect()
     }
 
     pub fn untag(&mut self, command: &UntagCommand) -> Result<Counted, Refused> {
@@ -24,7 +47,7 @@ impl Model {
         }
         let mut removed = 0;
         for (_, place) in &found {
-            let (_, tags) = self.0.get_mut(place).unwrap();
+            let tags = &mut self.users.get_mut(place).unwrap().tags;
             let mut kept = tags.clone();
             kept.retain(|key, _| !command.selection.contains(key));
             removed += tags.len() - kept.len();
@@ -40,10 +63,10 @@ impl Model {
         if !missing.is_empty() {
             return Err(Refused::Missing(missing));
         }
-        let mut after = self.0.clone();
+        let mut after = self.users.clone();
         let mut over_limit = Vec::new();
         for (position, place) in &found {
-            let (_, tags) = after.get_mut(place).unwrap();
+            let tags = &mut after.get_mut(place).unwrap().tags;
             for (key, value) in &command.tags {
                 tags.insert(key.as_str().to_owned(), value.as_str().to_owned());
             }
@@ -54,7 +77,7 @@ impl Model {
         if !over_limit.is_empty() {
             return Err(Refused::TagLimit(Some(over_limit)));
         }
-        self.0 = after;
+        self.users = after;
         Ok(changed(found.len(), found.len() * command.tags.len()))
     }
 
@@ -63,10 +86,10 @@ impl Model {
         let account = query.account.as_str();
         let mut places: Vec<_> = match &query.targets {
             None => self
-                .0
-                .keys()
-                .filter(|(owner, _)| owner == account)
-                .cloned()
+                .users
+                .iter()
+                .filter(|((owner, _), user)| owner == account && user.is_there())
+                .map(|(place, _)| place.clone())
                 .collect(),
             Some(targets) => match self.find(account, targets) {
                 (found, missing) if missing.is_empty() => {
@@ -78,7 +101,7 @@ impl Model {
         places.sort();
         let mut list = Vec::new();
         for place in places {
-            let (_, tags) = &self.0[&place];
+            let tags = &self.users[&place].tags;
             let fits_all = query
                 .filters
                 .iter()
@@ -97,6 +120,135 @@ impl Model {
         Ok(list)
     }
 
+    pub fn change_users(&mut self, command: &UserCommand) -> Result<Vec<Seen>, Refused> {
+        let now = command.time().millis();
+        self.expire(now);
+        let place = |change: &UserChange| {
+            let (account, id) = (command.account().as_str(), change.id().as_str());
+            (account.to_owned(), id.to_owned())
+        };
+        let refused = |applies: &dyn Fn(&UserChange) -> bool| {
+            let changes = command.changes().iter().enumerate();
+            let positions: Vec<_> = changes
+                .filter(|(_, change)| applies(change))
+                .map(|(position, _)| position)
+                .collect();
+            (!positions.is_empty()).then_some(positions)
+        };
+        let user = |change: &UserChange| self.users.get(&place(change));
+        let missing = refused(&|change| match change {
+            UserChange::Create(_) => false,
+            UserChange::Restore { .. } => user(change).is_none(),
+            UserChange::Update(_) | UserChange::Delete { .. } => {
+                !user(change).is_some_and(Seen::is_there)
+            }
+        });
+        if let Some(positions) = missing {
+            return Err(Refused::Missing(positions));
+        }
+        let exists = refused(&|change| match change {
+            UserChange::Create(_) => user(change).is_some(),
+            UserChange::Restore { .. } => user(change).is_some_and(Seen::is_there),
+            UserChange::Update(_) | UserChange::Delete { .. } => false,
+        });
+        if let Some(positions) = exists {
+            return Err(Refused::UserExists(positions));
+        }
+        let mut after = self.clone();
+        for change in command.changes() {
+            after.apply(place(change), change, now);
+        }
+        let taken = refused(&|change| {
+            let gives_a_name = match change {
+                UserChange::Create(_) | UserChange::Restore { .. } => true,
+                UserChange::Update(update) => update.principal_name.is_some(),
+                UserChange::Delete { .. } => false,
+            };
+            gives_a_name && after.shares_its_name(&place(change))
+        });
+        if let Some(positions) = taken {
+            return Err(Refused::NameTaken(positions));
+        }
+        *self = after;
+        let answer = |change| self.users[&place(change)].clone();
+        Ok(command.changes().iter().map(answer).collect())
+    }
+
+    fn apply(&mut self, place: Place, change: &UserChange, now: i64) {
+        if let UserChange::Create(new) = change {
+            self.users.insert(place, Seen::created(new, now));
+            return;
+        }
+        let user = self.users.get_mut(&place).unwrap();
+        let before = user.clone();
+        match change {
+            UserChange::Update(update) => {
+                if let Some(name) = &update.principal_name {
+                    user.name = name.to_string();
+                }
+                edit(&mut user.display_name, &update.display_name);
+                edit(&mut user.comments, &update.comments);
+                if *user != before {
+                    user.update_time = Some(now);
+                }
+            }
+            UserChange::Delete { .. } => user.delete_time = Some(now),
+            UserChange::Restore { new_name, .. } => {
+                user.delete_time = None;
+                user.update_time = Some(now);
+                if let Some(name) = new_name {
+                    user.name = name.to_string();
+                }
+            }
+            UserChange::Create(_) => unreachable!("it was inserted"),
+        }
+    }
+
+    fn shares_its_name(&self, (account, id): &Place) -> bool {
+        let name = self.users[&(account.clone(), id.clone())]
+            .name
+            .to_lowercase();
+        self.users.iter().any(|((owner, other), user)| {
+            let is_other = owner == account && other != id && user.is_there();
+            is_other && user.name.to_lowercase() == name
+        })
+    }
+
+    /// Forgets deleted users whose time has come.
+    fn expire(&mut self, now: i64) {
+        self.users
+            .retain(|_, user| user.delete_time.is_none_or(|time| now < time + KEPT));
+    }
+
+    pub fn get_user(&mut self, query: &UserQuery) -> Option<Seen> {
+        self.expire(query.time.millis());
+        let account = query.account.as_str();
+        let is_wanted = |(owner, id): &Place, user: &Seen| match &query.by {
+            UserKey::Id(wanted) => owner == account && id == wanted.as_str(),
+            UserKey::Name(wanted) => {
+                let name = wanted.as_str().to_lowercase();
+                owner == account && user.is_there() && user.name.to_lowercase() == name
+            }
+        };
+        let mut found = self
+            .users
+            .iter()
+            .filter(|(place, user)| is_wanted(place, user));
+        found.next().map(|(_, user)| user.clone())
+    }
+
+    /// The whole list, without pages.
+    pub fn list_users(&mut self, query: &UserListQuery) -> Vec<Seen> {
+        self.expire(query.time.millis());
+        let account = query.account.as_str();
+        let is_shown = |user: &Seen| query.deleted == DeletedUsers::Show || user.is_there();
+        let listed = self.users.iter();
+        listed
+            .filter(|((owner, _), user)| owner == account && is_shown(user))
+            .map(|(_, user)| user.clone())
+            .collect()
+    }
+
     /// The targets that exist, each with its position, and the positions of the others.
     fn find(&self, account: &str, targets: &Targets) -> (Vec<(usize, Place)>, Vec<usize>) {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -106,10 +258,9 @@ impl Model {
                 Targets::Ids(_) => id == wanted,
                 Targets::Names(_) => name.to_lowercase() == wanted.to_lowercase(),
             };
-            let place = self
-                .0
-                .iter()
-                .find(|((owner, id), (name, _))| owner == account && is_wanted(id, name));
+            let place = self.users.iter().find(|((owner, id), user)| {
+                owner == account && user.is_there() && is_wanted(id, &user.name)
+            });
             match place {
                 Some((place, _)) => found.push((position, place.clone())),
                 None => missing.push(position),

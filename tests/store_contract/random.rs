@@ -6,17 +6,21 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Handle;
-use untag::domain::{ListQuery, Resource, TagCommand, TagSelection, Targets, UntagCommand};
+use untag::domain::{
+    ListQuery, Resource, TagCommand, TagSelection, Targets, Timestamp, UntagCommand, UserChange,
+    UserListQuery, UserQuery,
+};
 
 use crate::Backend;
 use crate::fixtures::*;
 use crate::model::Model;
+use crate::user_fixtures::*;
 
 /// Two accounts whose users have the same ids and names, and a third that has none.
 const ACCOUNTS: [&str; 3] = [ACCOUNT, OTHER_ACCOUNT, "3"];
-/// The users that exist are 0 to 4; a command may name two more.
-const USERS: usize = 5;
-const NAMED: usize = USERS + 2;
+/// The users that exist at first are 0 to 4; a command may name two more.
+pub const USERS: usize = 5;
+pub const NAMED: usize = USERS + 2;
 /// More keys than a user may carry.
 const KEYS: usize = 26;
 
@@ -25,6 +29,71 @@ pub enum Step {
     Untag(UntagCommand),
     Tag(TagCommand),
     List(ListQuery),
+    /// Changes of users of an account.
+    Change(&'static str, Vec<UserChange>),
+    /// A query about a user, whose time is that of the step.
+    Get(UserQuery),
+    /// A list of users, whose time is that of the step.
+    ListUsers(UserListQuery),
+    /// So many days pass.
+    Wait(i64),
+}
+
+/// What is compared of the answer to a step.
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    Changed(Result<Counted, Refused>),
+    Listed(Result<Vec<(String, String, String)>, Refused>),
+    Users(Result<Vec<Seen>, Refused>),
+    User(Option<Seen>),
+    UserList(Vec<Seen>),
+    Nothing,
+}
+
+impl Step {
+    /// What a store answers at this time.
+    pub async fn ask(&self, backend: &impl Backend, now: i64) -> Answer {
+        match self.clone() {
+            Self::Untag(command) => Answer::Changed(backend.untag(command).await),
+            Self::Tag(command) => Answer::Changed(backend.tag(command).await),
+            Self::List(query) => Answer::Listed(backend.listed(query).await),
+            Self::Change(account, changes) => {
+                let command = command(account, now, changes);
+                Answer::Users(backend.command(command).await)
+            }
+            Self::Get(mut query) => {
+                query.time = Timestamp::from_millis(now);
+                Answer::User(backend.query(query).await)
+            }
+            Self::ListUsers(mut query) => {
+                query.time = Timestamp::from_millis(now);
+                Answer::UserList(backend.user_pages(query).await)
+            }
+            Self::Wait(_) => Answer::Nothing,
+        }
+    }
+
+    /// What the model answers at this time.
+    pub fn expected(&self, model: &mut Model, now: i64) -> Answer {
+        match self.clone() {
+            Self::Untag(command) => Answer::Changed(model.untag(&command)),
+            Self::Tag(command) => Answer::Changed(model.tag(&command)),
+            Self::List(query) => Answer::Listed(model.list(&query)),
+            Self::Change(account, changes) => {
+                let command = command(account, now, changes);
+                Answer::Users(model.change_users(&command))
+            }
+            Self::Get(mut query) => {
+                query.time = Timestamp::from_millis(now);
+                Answer::User(model.get_user(&query))
+            }
+            Self::ListUsers(mut query) => {
+                query.time = Timestamp::from_millis(now);
+                Answer::UserList(model.list_users(&query))
+            }
+            Self::Wait(_) => Answer::Nothing,
+        }
+    }
 }
 
 pub fn users() -> Vec<Resource> {
@@ -45,7 +114,7 @@ pub fn users() -> Vec<Resource> {
         .collect()
 }
 
-fn accounts() -> impl Strategy<Value = &'static str> {
+pub fn accounts() -> impl Strategy<Value = &'static str> {
     // The empty account is worth a look now and then.
     prop_oneof![8 => Just(ACCOUNTS[0]), 4 => Just(ACCOUNTS[1]), 1 => Just(ACCOUNTS[2])]
 }
@@ -69,18 +138,18 @@ fn targets() -> impl Strategy<Value = Targets> {
     })
 }
 
-fn some_keys(most: usize) -> impl Strategy<Value = BTreeSet<String>> {
+pub fn some_keys(most: usize) -> impl Strategy<Value = BTreeSet<String>> {
     btree_set(
         (0..KEYS).prop_map(|number| format!("key-{number}")),
         1..=most,
     )
 }
 
-fn value() -> impl Strategy<Value = &'static str> {
+pub fn value() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just(""), Just("first"), Just("second"), Just("值")]
 }
 
-fn untag_step() -> impl Strategy<Value = Step> {
+pub fn untag_step() -> impl Strategy<Value = Step> {
     let selection = prop_oneof![
         1 => Just(TagSelection::All),
         6 => some_keys(8).prop_map(keys),
@@ -100,7 +169,7 @@ fn untag_step() -> impl Strategy<Value = Step> {
     )
 }
 
-fn tag_step() -> impl Strategy<Value = Step> {
+pub fn tag_step() -> impl Strategy<Value = Step> {
     (accounts(), targets(), some_keys(8), vec(value(), 8)).prop_map(
         |(account, targets, keys, values)| {
             let tags: Vec<_> = keys.iter().map(String::as_str).zip(values).collect();
@@ -111,7 +180,7 @@ fn tag_step() -> impl Strategy<Value = Step> {
     )
 }
 
-fn list_step() -> impl Strategy<Value = Step> {
+pub fn list_step() -> impl Strategy<Value = Step> {
     let filters = (
         some_keys(3),
         vec(proptest::option::weighted(0.3, value()), 3),
@@ -176,35 +245,20 @@ pub fn for_each<F: Future<Output = Result<(), TestCaseError>>>(
     }
 }
 
-async fn run_steps<B: Backend>(steps: Vec<Step>) -> Result<(), TestCaseError> {
+pub async fn run_steps<B: Backend>(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let backend = B::start(users()).await;
     let mut model = Model::new(&users());
+    let mut now = START;
     for step in steps {
-        match step {
-            Step::Untag(command) => {
-                let expected = model.untag(&command);
-                prop_assert_eq!(
-                    backend.untag(command.clone()).await,
-                    expected,
-                    "{:?}",
-                    command
-                );
-            }
-            Step::Tag(command) => {
-                let expected = model.tag(&command);
-                prop_assert_eq!(
-                    backend.tag(command.clone()).await,
-                    expected,
-                    "{:?}",
-                    command
-                );
-            }
-            Step::List(query) => {
-                let expected = model.list(&query);
-                prop_assert_eq!(backend.listed(query.clone()).await, expected, "{:?}", query);
-            }
-        }
+        // Commands at one moment, and later ones.
+        now += if let Step::Wait(days) = step {
+            days * 24 * 60 * 60 * 1_000
+        } else {
+            i64::from(matches!(step, Step::Change(..)))
+        };
+        let expected = step.expected(&mut model, now);
+        prop_assert_eq!(step.ask(&backend, now).await, expected, "{:?}", step);
     }
-    prop_assert_eq!(&backend.contents().await, model.contents());
+    prop_assert_eq!(backend.contents().await, model.contents());
     Ok(())
 }

@@ -15,7 +15,8 @@ use untag::store::sqlite::{self, Options, SqliteStore};
 use crate::Backend;
 use crate::fixtures::{Ask as _, contents, ids, keys, list, numbered_user, tag, untag};
 use crate::model::Model;
-use crate::random::{self, Step};
+use crate::random;
+use crate::user_fixtures::START;
 
 pub struct SqliteBackend {
     store: SqliteStore,
@@ -255,27 +256,17 @@ async fn sqlite_commands_that_share_a_commit_answer_as_one_after_another() {
         let backend = SqliteBackend::start(random::users()).await;
         let other = Connection::open(backend.directory.path().join("untag.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let answers = join_all(steps.iter().map(|step| async {
-            match step {
-                Step::Untag(command) => backend.untag(command.clone()).await,
-                Step::Tag(command) => backend.tag(command.clone()).await,
-                Step::List(_) => unreachable!("it changes nothing"),
-            }
-        }));
+        let answers = join_all(steps.iter().map(|step| step.ask(&backend, START)));
         // The writer waits for the lock with the first, while all others queue up for the next commit.
         let unlock = async { other.execute_batch("ROLLBACK").unwrap() };
         let (answers, ()) = join(answers, unlock).await;
 
         let mut model = Model::new(&random::users());
         for (step, answer) in steps.iter().zip(answers) {
-            let expected = match step {
-                Step::Untag(command) => model.untag(command),
-                Step::Tag(command) => model.tag(command),
-                Step::List(_) => unreachable!("it changes nothing"),
-            };
+            let expected = step.expected(&mut model, START);
             prop_assert_eq!(answer, expected, "{:?} of {:?}", step, steps);
         }
-        prop_assert_eq!(&backend.contents().await, model.contents());
+        prop_assert_eq!(backend.contents().await, model.contents());
         Ok(())
     });
 }
