@@ -45,12 +45,22 @@ impl Resource {
         tags: BTreeMap<TagKey, TagValue>,
     ) -> Result<Self, TooManyTags> {
         TooManyTags::check(&tags)?;
-        Ok(Self {
+        Ok(Self::of_checked(account, id, principal_name, tags))
+    }
+
+    /// As `new`, of tags that were counted.
+    pub(super) fn of_checked(
+        account: AccountId,
+        id: ResourceId,
+        principal_name: PrincipalName,
+        tags: BTreeMap<TagKey, TagValue>,
+    ) -> Self {
+        Self {
             account,
             id,
             principal_name,
             tags,
-        })
+        }
     }
 
     /// Its tags by key; at most 20.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use thiserror::Error;
 
 use super::{
-    AccountId, Comments, DisplayName, NamedResource, PageSize, PrincipalName, ResourceId, TagKey,
-    TagValue, Timestamp, TooManyTags, User, limits,
+    AccountId, Comments, DisplayName, NamedResource, PageSize, PrincipalName, Resource, ResourceId,
+    TagKey, TagValue, Timestamp, TooManyTags, User, limits,
 };
 
 /// A user to create.
@@ -48,6 +48,20 @@ impl NewUser {
     pub fn tags(&self) -> &BTreeMap<TagKey, TagValue> {
         &self.tags
     }
+
+    /// The user as it is when it was created in this account at this moment.
+    #[must_use]
+    pub fn created(&self, account: &AccountId, time: Timestamp) -> User {
+        let (id, name) = (self.id.clone(), self.principal_name.clone());
+        User {
+            resource: Resource::of_checked(account.clone(), id, name, self.tags.clone()),
+            display_name: self.display_name.clone(),
+            comments: self.comments.clone(),
+            create_time: Some(time),
+            update_time: Some(time),
+            delete_time: None,
+        }
+    }
 }
 
 /// What an update makes of a value that a user may have.
@@ -61,6 +75,18 @@ pub enum Edit<T> {
     Set(T),
 }
 
+impl<T: Clone> Edit<T> {
+    /// The value after the update.
+    #[must_use]
+    pub fn of(&self, before: Option<&T>) -> Option<T> {
+        match self {
+            Self::Keep => before.cloned(),
+            Self::Clear => None,
+            Self::Set(value) => Some(value.clone()),
+        }
+    }
+}
+
 /// An update of a user. What it leaves as it is changes nothing, the update time neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserUpdate {
@@ -72,6 +98,25 @@ pub struct UserUpdate {
     pub display_name: Edit<DisplayName>,
     /// The comments.
     pub comments: Edit<Comments>,
+}
+
+impl UserUpdate {
+    /// The user after the update at this moment.
+    #[must_use]
+    pub fn updated(&self, before: &User, time: Timestamp) -> User {
+        let mut after = before.clone();
+        if let Some(name) = &self.principal_name {
+            after.resource.principal_name = name.clone();
+        }
+        after.display_name = self.display_name.of(before.display_name.as_ref());
+        after.comments = self.comments.of(before.comments.as_ref());
+        let names = [before, &after].map(|user| user.resource.principal_name.as_str());
+        // Names are equal in upper and lower case.
+        if names[0] != names[1] || after != *before {
+            after.update_time = Some(time);
+        }
+        after
+    }
 }
 
 /// A change of one user.

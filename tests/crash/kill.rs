@@ -32,7 +32,7 @@ const CONNECTIONS: usize = 4;
 
 /// Holds each write to a file up for 0.2 ms, so that many of these crashes hit the middle of a commit. On a fast disk
 /// almost none do: a server that answers before it commits then passes for a good one.
-const SLOW_DISK: &[&str] = &[
+pub const SLOW_DISK: &[&str] = &[
     "--seccomp-bpf",
     "-o",
     "/dev/null",
@@ -116,14 +116,15 @@ async fn sqlite_kill_loses_no_answered_change_and_halves_none() {
     );
 }
 
-fn variable<T: FromStr>(name: &str) -> Option<T> {
+/// A number that a variable may set.
+pub fn variable<T: FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
     let value = text.parse();
     Some(value.unwrap_or_else(|_| panic!("{name}={text} is not a number that fits")))
 }
 
 /// Past the test harness, which shows what a test prints only when it fails.
-fn say(line: &str) {
+pub fn say(line: &str) {
     std::io::stdout()
         .write_all(format!("{line}\n").as_bytes())
         .unwrap();

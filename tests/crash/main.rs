@@ -8,5 +8,7 @@ mod support;
 mod kill;
 mod load;
 mod model;
+mod population;
 mod strace;
 mod sync_order;
+mod users;

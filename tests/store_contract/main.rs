@@ -18,6 +18,7 @@ mod postgres_server;
 mod random;
 mod random_users;
 mod sqlite;
+mod sqlite_users;
 #[path = "../support/mod.rs"]
 mod support;
 mod tag;
@@ -29,11 +30,11 @@ mod users;
 use backend::{Backend, store_contract, tag_contract};
 
 mod sqlite_store {
-    super::tag_contract!(crate::sqlite::SqliteBackend);
+    super::store_contract!(crate::sqlite::SqliteBackend);
 }
 
 mod sqlite_store_that_compacts {
-    super::tag_contract!(crate::sqlite::CompactingBackend);
+    super::store_contract!(crate::sqlite::CompactingBackend);
 }
 
 mod postgres_store {

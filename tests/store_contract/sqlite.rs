@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use proptest::prop_assert_eq;
 use rusqlite::Connection;
 use tempfile::TempDir;
-use untag::domain::{Continuation, Position, Resource};
+use untag::domain::{Continuation, Position, Resource, Timestamp};
 use untag::store::Store;
 use untag::store::sqlite::{self, Options, SqliteStore};
 
@@ -45,6 +45,11 @@ pub struct CompactingBackend(SqliteBackend);
 impl SqliteBackend {
     fn with(options: Options, resources: Vec<Resource>) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        // When the cases begin: nobody has expired before that.
+        let options = Options {
+            now: || Timestamp::from_millis(START),
+            ..options
+        };
         let store = SqliteStore::open(directory.path(), options, resources).unwrap();
         Self { store, directory }
     }

@@ -1,18 +1,21 @@
 //! Import and export of whole resources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::time::SystemTime;
 
-use rusqlite::{Connection, ErrorCode, Statement, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Statement, params};
 use thiserror::Error;
 
 use super::error::{ApplyError, CorruptTags, OpenError};
 use super::format::tags::{self, TagMask};
-use super::format::{DataDirectory, open_existing};
+use super::format::{self, DataDirectory, UserTables, open_existing};
 use super::log::{StoredTombstones, compact_all};
 use super::wal::LeftInWal;
-use crate::domain::{AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId};
-use crate::store::NameTaken;
+use crate::domain::{
+    AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId, Timestamp,
+};
+use crate::store::{NameTaken, StillDeleted};
 
 /// Why an import or an export stopped. An import that stopped has changed nothing.
 #[derive(Debug, Error)]
@@ -26,6 +29,9 @@ pub enum BulkError<E> {
     /// A name that two resources of an account would have.
     #[error(transparent)]
     NameTaken(NameTaken),
+    /// A user that was deleted and can still be restored.
+    #[error(transparent)]
+    StillDeleted(StillDeleted),
     /// The store fails.
     #[error("the store failed: {0}")]
     Store(#[source] ApplyError),
@@ -75,6 +81,7 @@ pub(super) fn insert<E>(
         import.put(&resource.map_err(BulkError::Caller)?)?;
     }
     let users = import.users;
+    refuse_deleted(&transaction, import.next_number)?;
     if import.has_deferred_names && give_deferred_names(&transaction)? == NamesGiven::Taken {
         let taken = transaction.query_row(NAME_TAKEN, [], |row| {
             Ok(NameTaken {
@@ -91,8 +98,30 @@ pub(super) fn insert<E>(
     Ok(users)
 }
 
-const UPSERT: &str = "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags) \
-     VALUES (?1, ?2, ?3, ?4, ?5) \
+/// Sees that no user of an import is a deleted one that has not expired. `next_number` is the number that no row has had.
+fn refuse_deleted<E>(connection: &Connection, next_number: i64) -> Result<(), BulkError<E>> {
+    let until = Timestamp::from(SystemTime::now()).newest_expired();
+    let tables = UserTables(connection);
+    if tables.has_expired(until)? {
+        tables.forget_expired(until, usize::MAX)?;
+        format::keep_next_number(connection, next_number)?;
+    }
+    let select = "SELECT account_id, resource_id FROM deleted_user \
+         JOIN resource USING (account_id, resource_type, resource_id) ORDER BY 1, 2 LIMIT 1";
+    let deleted = connection.query_row(select, [], |row| {
+        Ok(StillDeleted {
+            account: row.get(0)?,
+            id: row.get(1)?,
+        })
+    });
+    match deleted.optional()? {
+        Some(deleted) => Err(BulkError::StillDeleted(deleted)),
+        None => Ok(()),
+    }
+}
+
+const UPSERT: &str = "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags, number) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
      ON CONFLICT (account_id, resource_type, resource_id) \
      DO UPDATE SET principal_name = excluded.principal_name, tags = excluded.tags \
      RETURNING number";
@@ -119,8 +148,11 @@ const NAME_TAKEN: &str = "WITH deferred AS ( \
 /// An import under way.
 struct Import<'connection> {
     upsert: Statement<'connection>,
-    /// Whether a user of the import has the row of this number.
-    written: Vec<bool>,
+    /// The number of the next new row, and the first of this import.
+    next_number: i64,
+    first_number: i64,
+    /// The rows of users who were there before that the import has written.
+    written: Numbers,
     /// How many users the import has had.
     users: u64,
     /// Whether users wait for names that others had when their turn came: those may be given up by a later line.
@@ -129,9 +161,12 @@ struct Import<'connection> {
 
 impl<'connection> Import<'connection> {
     fn begin(connection: &'connection Connection) -> rusqlite::Result<Self> {
+        let next_number = format::next_number(connection)?;
         Ok(Self {
             upsert: connection.prepare(UPSERT)?,
-            written: Vec::new(),
+            next_number,
+            first_number: next_number,
+            written: Numbers::default(),
             users: 0,
             has_deferred_names: false,
         })
@@ -139,7 +174,7 @@ impl<'connection> Import<'connection> {
 
     fn put(&mut self, resource: &Resource) -> rusqlite::Result<()> {
         let name = resource.principal_name.as_str();
-        let row = match self.upsert(resource, name) {
+        let number = match self.upsert(resource, name) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.has_deferred_names = true;
                 // Nobody else has it, and the name can be read from it.
@@ -147,26 +182,42 @@ impl<'connection> Import<'connection> {
             }
             upserted => upserted?,
         };
-        if self.written.len() <= row {
-            self.written.resize(row + 1, false);
-        }
-        if !std::mem::replace(&mut self.written[row], true) {
+        let is_new = number == self.next_number;
+        self.next_number += i64::from(is_new);
+        // A user that the import itself has added is counted already.
+        if is_new || (number < self.first_number && self.written.insert(number)) {
             self.users += 1;
         }
         Ok(())
     }
 
     /// Writes a resource under this name, and returns the number of its row.
-    fn upsert(&mut self, resource: &Resource, name: &str) -> rusqlite::Result<usize> {
+    fn upsert(&mut self, resource: &Resource, name: &str) -> rusqlite::Result<i64> {
         let values = params![
             resource.account.as_str(),
             RESOURCE_TYPE_USER,
             resource.id.as_str(),
             name,
             tags::encode(resource.tags()),
+            self.next_number,
         ];
-        let number: i64 = self.upsert.query_row(values, |row| row.get(0))?;
-        usize::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, number))
+        self.upsert.query_row(values, |row| row.get(0))
+    }
+}
+
+/// A set of numbers that lie close together: a bit for each.
+#[derive(Default)]
+struct Numbers(HashMap<i64, Box<[u64; 64]>>);
+
+impl Numbers {
+    /// Adds a number. Returns whether it was not there.
+    fn insert(&mut self, number: i64) -> bool {
+        let words = self.0.entry(number >> 12).or_insert([0; 64].into());
+        let place = usize::try_from(number & 4095).unwrap_or_default();
+        let (word, bit) = (&mut words[place / 64], 1 << (place % 64));
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
 }
 

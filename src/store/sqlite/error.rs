@@ -127,9 +127,9 @@ fn is_disk_full(error: &rusqlite::Error) -> bool {
     })
 }
 
-/// The `tags` column of a row that holds something else.
+/// A row whose `tags`, or another column, holds something else than this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the tags column of a record is not in the format of this schema version")]
+#[error("a record is not in the format of this schema version")]
 pub struct CorruptTags;
 
 /// What can fail while a command is applied. A commit that fails has many requests to tell, so it can be cloned.
@@ -138,7 +138,7 @@ pub enum ApplyError {
     /// SQLite fails.
     #[error(transparent)]
     Sqlite(Arc<rusqlite::Error>),
-    /// The row holds something else than tags.
+    /// A row can't be read.
     #[error(transparent)]
     Tags(#[from] CorruptTags),
 }

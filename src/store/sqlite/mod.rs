@@ -26,7 +26,6 @@ pub use format::{Existing, Migration, inspect};
 pub use options::Options;
 pub use wal::LeftInWal;
 
-use crate::current;
 use crate::domain::{
     Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand, User, UserCommand,
     UserListQuery, UserPage, UserQuery,
@@ -39,7 +38,7 @@ use index::Index;
 use log::{Published, StoredTombstones};
 use read::Readers;
 use wal::Wal;
-use write::{Job, Setup, Work};
+use write::{Job, Pending, Population, Setup, Work};
 
 /// A handle to the embedded store. The last one to go lets the writer end.
 #[derive(Debug, Clone)]
@@ -104,6 +103,7 @@ impl SqliteStore {
             stored,
             published: published.clone(),
             index: index.clone(),
+            population: Population::new(options.now),
             jobs: queue,
             checks: waiting_checks,
             closed,
@@ -126,16 +126,16 @@ impl SqliteStore {
         self.closing.clone()
     }
 
-    async fn write(&self, work: Work) -> Result<Changed, StoreError> {
-        let (reply, outcome) = current::reply();
-        let trace = Some(Change::queue());
+    async fn write<T>(&self, work: impl FnOnce(Pending<T>) -> Work) -> Result<T, StoreError> {
+        let (pending, answer) = Pending::new();
+        let (work, trace) = (work(pending), Some(Change::queue()));
         self.jobs
-            .try_send(Job { work, reply, trace })
+            .try_send(Job { work, trace })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => StoreError::Busy,
                 mpsc::error::TrySendError::Closed(_) => StoreError::stopped(Applied::No),
             })?;
-        outcome
+        answer
             .await
             .unwrap_or_else(|_| Err(StoreError::stopped(Applied::Maybe)))
     }
@@ -144,7 +144,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
         if !command.validate_only {
-            return self.write(Work::Untag(command)).await;
+            return self.write(|pending| Work::Untag(command, pending)).await;
         }
         let (published, index) = (self.published.clone(), self.index.clone());
         self.readers
@@ -154,7 +154,7 @@ impl Store for SqliteStore {
     }
 
     async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
-        self.write(Work::Tag(command)).await
+        self.write(|pending| Work::Tag(command, pending)).await
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
@@ -165,34 +165,36 @@ impl Store for SqliteStore {
             .await?
     }
 
-    async fn change_users(&self, _command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
-        Err(StoreError::Unsupported {
-            what: "change users",
-        })
+    async fn change_users(&self, command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+        self.write(|pending| Work::Users(command, pending)).await
     }
 
-    async fn get_user(&self, _query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
-        Err(StoreError::Unsupported { what: "read users" })
+    async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
+        let published = self.published.clone();
+        self.readers
+            .run(move |connection| read::get_user(connection, &published, &query))
+            .instrument(trace::read())
+            .await
     }
 
-    async fn list_users(&self, _query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
-        Err(StoreError::Unsupported { what: "list users" })
+    async fn list_users(&self, query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        let published = self.published.clone();
+        self.readers
+            .run(move |connection| read::list_users(connection, &published, &query))
+            .instrument(trace::read())
+            .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let (reply, outcome) = current::reply();
-        let check = Job {
-            work: Work::Check,
-            reply,
-            trace: None,
-        };
+        let (pending, answer) = Pending::new();
         let stopped = || StoreError::stopped(Applied::No);
-        self.checks.send(check).map_err(|_| stopped())?;
+        let sent = self.checks.send(Job::check(pending));
+        sent.map_err(|_| stopped())?;
         // Where the queue is full, nobody sleeps.
         if let Err(mpsc::error::TrySendError::Closed(_)) = self.jobs.try_send(Job::wake()) {
             return Err(stopped());
         }
-        outcome.await.unwrap_or_else(|_| Err(stopped())).map(drop)
+        answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 

@@ -1,5 +1,9 @@
 //! How an embedded store is set up.
 
+use std::time::SystemTime;
+
+use crate::domain::Timestamp;
+
 /// How an embedded store is set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -17,6 +21,8 @@ pub struct Options {
     pub wal_pages: u32,
     /// How much memory the index may take, in bytes. The users that find no place in it are searched for in the tables.
     pub index_bytes: usize,
+    /// What tells the time, by which deleted users are removed who are gone for good. What a command or a query sees goes by its own.
+    pub now: fn() -> Timestamp,
 }
 
 impl Default for Options {
@@ -29,6 +35,7 @@ impl Default for Options {
             uncompacted: 1_000_000,
             wal_pages: 16_384,
             index_bytes: 256 << 20,
+            now: || SystemTime::now().into(),
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::store::sqlite::wal::{BUSY_TIMEOUT, Wal};
 const DATABASE: &str = "untag.db";
 const BESIDE_DATABASE: [&str; 2] = ["untag.db-wal", "untag.db-shm"];
 const LOCK: &str = "untag.lock";
+/// How many statements the connection that writes keeps prepared: more than it has.
+const STATEMENTS: usize = 64;
 /// The mode of files and of new directories: others than their owner may do nothing with them.
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -66,6 +68,7 @@ impl DataDirectory {
                 OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             )?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS);
             Ok(connection)
         };
         let mut connection = open().map_err(|error| self.explain(error))?;

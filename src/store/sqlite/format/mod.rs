@@ -2,12 +2,16 @@
 
 mod directory;
 mod migrations;
+mod numbers;
 mod rows;
 mod schema;
 pub mod tags;
 pub mod tombstone;
+mod users;
 
 pub use directory::{DataDirectory, Existing, inspect, open_existing};
 pub use migrations::Migration;
+pub use numbers::{keep_next_number, next_number};
 pub use rows::{COLUMNS, Record, Rewrite, Rewriter, RowChange, RowReader};
 pub use schema::touch;
+pub use users::{StoredUser, UserTables};

@@ -63,7 +63,6 @@ impl<'connection> RowReader<'connection> {
 pub enum RowChange {
     Written(Rewrite),
     /// The user of this row is gone.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no user goes yet"))]
     Removed {
         number: i64,
         account: Box<str>,

@@ -10,6 +10,13 @@ pub struct Tombstone {
     pub removed: TagMask,
 }
 
+impl Tombstone {
+    /// Whether the tags that were lost before are lost still: until its row is rewritten, none comes back.
+    pub fn keeps(self, before: TagMask) -> bool {
+        self.removed == 0 || before & !self.removed == 0
+    }
+}
+
 /// How many bytes a tombstone takes in the table: both numbers, little-endian.
 const TOMBSTONE_BYTES: usize = 12;
 

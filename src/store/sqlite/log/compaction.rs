@@ -1,16 +1,14 @@
 //! The table of tombstones as the writer keeps it: they are added with each commit, compacted into their rows a few at a time,
 //! and deleted when none of them is in force any more.
 
-use std::collections::{HashMap, HashSet};
-
-use foldhash::fast::FixedState;
 use rusqlite::{Connection, params};
 
 use super::tombstones::{StoredTombstones, Tombstones};
+use super::uncommitted::{CompactionPass, Uncommitted};
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
-use crate::store::sqlite::format::tags::{self, TagMask};
+use crate::store::sqlite::format::tags;
 use crate::store::sqlite::format::tombstone::{self, Tombstone};
-use crate::store::sqlite::format::{Rewrite, Rewriter, RowChange, RowReader};
+use crate::store::sqlite::format::{Rewrite, Rewriter, RowReader};
 
 /// How many tombstones there may be for each resource that may have some.
 const TOMBSTONES_OF_A_RESOURCE: usize = 2;
@@ -19,7 +17,6 @@ const LEAST_AT_ONCE: usize = 64;
 const IDLE_AT_ONCE: usize = 512;
 /// How many pages a commit may write before it compacts no more: bounds how much it adds to the WAL.
 const MOST_PAGES: usize = 13_000;
-const PAGE_BYTES: usize = 4096;
 /// How many rows of the table are deleted in a commit.
 const DELETED_AT_ONCE: i64 = 16;
 
@@ -33,81 +30,6 @@ pub struct TombstoneLog {
     most: usize,
     pass: Option<CompactionPass>,
     encoded: Vec<u8>,
-}
-
-/// A compaction pass, once through all tombstones: those of all rows of the table up to `until` are compacted or written again,
-/// and then deleted.
-#[derive(Clone, Copy)]
-struct CompactionPass {
-    until: i64,
-    /// How many tombstones these rows have.
-    tombstones: usize,
-    /// The number of the resource to go on with; none when all are compacted.
-    next: Option<i64>,
-}
-
-/// What one transaction does to the tombstones and the rows, which nobody else knows before its commit.
-#[derive(Default)]
-pub struct Uncommitted {
-    tombstones: Vec<Tombstone>,
-    newest: HashMap<i64, TagMask, FixedState>,
-    pass: Option<CompactionPass>,
-    oldest: i64,
-    deleted: usize,
-    rows: Vec<RowChange>,
-    /// How many pages these rows are at most, about.
-    pages: usize,
-    /// The numbers of these rows.
-    changed: HashSet<i64, FixedState>,
-    is_touched: bool,
-}
-
-impl Uncommitted {
-    /// The tags that a resource has lost.
-    pub fn of(&self, number: i64, in_force: &Tombstones) -> TagMask {
-        let changed = self.newest.get(&number).copied();
-        changed.unwrap_or_else(|| in_force.of(number))
-    }
-
-    pub fn add(&mut self, tombstone: Tombstone) {
-        self.newest.insert(tombstone.number, tombstone.removed);
-        self.tombstones.push(tombstone);
-    }
-
-    /// Adds a row that was written.
-    pub fn rewrote(&mut self, rewrite: Rewrite) {
-        self.changed.insert(rewrite.number);
-        self.pages += 1 + rewrite.tags.len() / PAGE_BYTES;
-        self.rows.push(RowChange::Written(rewrite));
-    }
-
-    /// Remembers that the schema version was written again, only to see whether a commit gets through.
-    pub fn touched(&mut self) {
-        self.is_touched = true;
-    }
-
-    /// Whether the commit writes anything. Only then its success shows that the disk takes more.
-    pub fn has_written(&self) -> bool {
-        self.is_touched || !self.tombstones.is_empty() || !self.rows.is_empty()
-    }
-
-    /// Whether a row is not as it was before the transaction. Without a number: whether any row is, where somebody may be who was
-    /// missing.
-    pub fn has_changed(&self, number: Option<i64>) -> bool {
-        match number {
-            Some(number) => self.changed.contains(&number),
-            None => !self.rows.is_empty(),
-        }
-    }
-
-    /// What was done to rows, in this order.
-    pub fn rows(&self) -> &[RowChange] {
-        &self.rows
-    }
-
-    pub fn tombstones(&self) -> &[Tombstone] {
-        &self.tombstones
-    }
 }
 
 /// The trigger of a compaction.
@@ -139,15 +61,9 @@ impl TombstoneLog {
 
     /// Clears `changes` for a new transaction.
     pub fn begin(&self, changes: &mut Uncommitted) {
-        changes.tombstones.clear();
-        changes.newest.clear();
+        changes.clear();
         changes.pass = self.pass;
         changes.oldest = self.oldest;
-        changes.deleted = 0;
-        changes.rows.clear();
-        changes.changed.clear();
-        changes.pages = 0;
-        changes.is_touched = false;
     }
 
     /// Compacts as much as the trigger demands.
@@ -166,7 +82,7 @@ impl TombstoneLog {
             CompactionTrigger::Idle => IDLE_AT_ONCE,
             // More than come, so that they become fewer.
             CompactionTrigger::Commit if too_many_resources || too_many_tombstones => {
-                LEAST_AT_ONCE + 2 * changes.tombstones.len()
+                LEAST_AT_ONCE + 2 * changes.tombstones().len()
             }
             CompactionTrigger::Commit => return Ok(()),
         };
@@ -186,7 +102,7 @@ impl TombstoneLog {
             _ => None,
         };
         for &Tombstone { number, .. } in &tombstones {
-            if changes.pages > MOST_PAGES {
+            if changes.pages() > MOST_PAGES {
                 pass.next = Some(number);
                 break;
             }
@@ -238,10 +154,10 @@ impl TombstoneLog {
         connection: &Connection,
         changes: &Uncommitted,
     ) -> rusqlite::Result<i64> {
-        if changes.tombstones.is_empty() {
+        if changes.tombstones().is_empty() {
             return Ok(self.newest);
         }
-        tombstone::encode(&changes.tombstones, &mut self.encoded);
+        tombstone::encode(changes.tombstones(), &mut self.encoded);
         let sequence = self.newest + 1;
         connection
             .prepare_cached("INSERT INTO tombstone (sequence, tombstones) VALUES (?1, ?2)")?
@@ -259,7 +175,7 @@ impl TombstoneLog {
         self.newest = sequence;
         self.oldest = changes.oldest;
         self.pass = changes.pass;
-        self.tombstones = self.tombstones + changes.tombstones.len() - changes.deleted;
+        self.tombstones = self.tombstones + changes.tombstones().len() - changes.deleted;
     }
 }
 

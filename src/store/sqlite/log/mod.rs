@@ -3,6 +3,8 @@
 
 mod compaction;
 mod tombstones;
+mod uncommitted;
 
-pub use compaction::{CompactionTrigger, TombstoneLog, Uncommitted, compact_all};
+pub use compaction::{CompactionTrigger, TombstoneLog, compact_all};
 pub use tombstones::{Published, StoredTombstones, Tombstones};
+pub use uncommitted::{PAGES_OF_A_USER, Uncommitted};

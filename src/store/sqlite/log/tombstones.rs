@@ -138,8 +138,13 @@ impl Published {
     /// Lets everybody see the tombstones of a commit. Returns how many resources have one now.
     pub fn publish(&self, sequence: i64, tombstones: &[Tombstone]) -> usize {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        debug_assert!(sequence >= state.sequence, "commits are published in order");
         state.sequence = sequence;
         for tombstone in tombstones {
+            debug_assert!(
+                tombstone.keeps(state.in_force.of(tombstone.number)),
+                "positions hold until the row is rewritten"
+            );
             state.in_force.add(*tombstone);
         }
         state.in_force.count()

@@ -2,6 +2,8 @@
 
 mod pool;
 mod queries;
+mod users;
 
 pub use pool::Readers;
 pub use queries::{check_untag, list};
+pub use users::{get_user, list_users};

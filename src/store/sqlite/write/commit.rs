@@ -7,18 +7,16 @@ use std::time::Instant;
 use rusqlite::{Connection, ErrorCode};
 use tracing::Span;
 
-use super::job::{Job, Outcome, Work};
-use super::plan::{Plan, plan_tag};
+use super::apply::Rows;
+use super::job::Job;
+use super::population::{Forgotten, Population};
 use super::untags;
-use crate::domain::{Applied, Changed};
-use crate::store::StoreError;
+use crate::domain::Applied;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::error::ApplyError;
-use crate::store::sqlite::format::{self, Rewriter, RowReader};
-use crate::store::sqlite::index::{Index, Lookup, LookupResult};
-use crate::store::sqlite::log::{
-    CompactionTrigger, Published, TombstoneLog, Tombstones, Uncommitted,
-};
+use crate::store::sqlite::format::{Rewriter, RowReader};
+use crate::store::sqlite::index::{Index, Lookup};
+use crate::store::sqlite::log::{CompactionTrigger, Published, TombstoneLog, Uncommitted};
 use crate::telemetry::metrics::metrics;
 
 /// The writer: the connection that writes, and what follows from each commit.
@@ -28,6 +26,7 @@ pub struct Writer {
     published: Published,
     tombstones: TombstoneLog,
     index: Index,
+    population: Population,
     /// The changes of the open transaction.
     changes: Uncommitted,
     /// Whether the last commit that had something to write has failed.
@@ -41,6 +40,7 @@ impl Writer {
         tombstones: TombstoneLog,
         published: Published,
         index: Index,
+        population: Population,
     ) -> Self {
         Self {
             connection,
@@ -48,6 +48,7 @@ impl Writer {
             published,
             tombstones,
             index,
+            population,
             changes: Uncommitted::default(),
             last_commit_failed: false,
         }
@@ -65,7 +66,7 @@ impl Writer {
         let has_changes = batch.iter().any(Job::is_change);
         self.commit(batch);
         if !has_changes && !self.last_commit_failed {
-            while is_idle() && self.compact() {}
+            while is_idle() && (self.compact() || self.forget()) {}
             if is_idle() {
                 self.checkpointer.idle(&self.connection);
             }
@@ -84,22 +85,20 @@ impl Writer {
             self.refuse(batch, &error.into(), Applied::No);
             return;
         }
-        let result = self.transact(Some(&batch));
+        let result = self.transact(Some(&mut batch));
         drop(spans);
         let metrics = &metrics().store;
         if changes > 0 {
             metrics.committed(begun.elapsed());
         }
         match result {
-            Ok(outcomes) => {
+            Ok(()) => {
                 if changes > 0 {
                     metrics.shared_commit(changes);
                 }
                 let has_written = self.changes.has_written();
                 self.last_commit_failed &= !has_written;
-                for (job, outcome) in batch.into_iter().zip(outcomes) {
-                    job.reply.send(outcome);
-                }
+                batch.into_iter().for_each(Job::answer);
                 if has_written {
                     self.checkpointer.committed(&self.connection);
                 }
@@ -123,7 +122,7 @@ impl Writer {
             self.checkpointer.make_room(&self.connection);
         }
         for job in jobs {
-            job.reply.send(Err(error.to_store_error(applied)));
+            job.fail(error.to_store_error(applied));
         }
     }
 
@@ -138,7 +137,7 @@ impl Writer {
         let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
         let begun = begun.map_err(|error| (error.into(), Applied::No));
         match begun.and_then(|()| self.transact(None)) {
-            Ok(_) => {
+            Ok(()) => {
                 self.checkpointer.committed(&self.connection);
                 self.tombstones.is_compacting()
             }
@@ -150,19 +149,41 @@ impl Writer {
         }
     }
 
+    /// Removes some of the deleted users that are gone for good. Returns whether there is more to do now.
+    fn forget(&mut self) -> bool {
+        if self.checkpointer.is_behind() {
+            return false;
+        }
+        let forgotten = self.population.forget(&mut self.connection);
+        let forgotten = forgotten.unwrap_or_else(|error| {
+            // They stay, and nobody sees them.
+            tracing::warn!(%error, "cannot remove deleted users that have expired");
+            Forgotten::None
+        });
+        if forgotten != Forgotten::None {
+            self.checkpointer.committed(&self.connection);
+        }
+        forgotten == Forgotten::Many
+    }
+
     /// Applies a batch in the open transaction, and ends that. Without a batch, there is time for compaction.
-    fn transact(&mut self, batch: Option<&[Job]>) -> Result<Vec<Outcome>, (ApplyError, Applied)> {
+    fn transact(&mut self, batch: Option<&mut [Job]>) -> Result<(), (ApplyError, Applied)> {
         let result = self
             .apply_all(batch)
             .map_err(|error| (error, Applied::No))
-            .and_then(|(sequence, outcomes)| {
+            .and_then(|sequence| {
                 let committed = self.connection.execute_batch("COMMIT");
                 committed.map_err(after_commit)?;
+                debug_assert!(
+                    self.connection.is_autocommit(),
+                    "published only once it is committed"
+                );
+                self.population.next_number = self.changes.next_number;
                 self.tombstones.committed(sequence, &self.changes);
                 self.index.apply(self.changes.rows());
                 let uncompacted = self.published.publish(sequence, self.changes.tombstones());
                 metrics().store.set_uncompacted(uncompacted);
-                Ok(outcomes)
+                Ok(())
             });
         if result.is_err() && !self.connection.is_autocommit() {
             // A failure here leaves the transaction open, and the next BEGIN says so.
@@ -171,9 +192,9 @@ impl Writer {
         result
     }
 
-    /// Applies all jobs. Returns the sequence of the newest tombstones too. `Err` only where the transaction is lost; a job that is refused has
+    /// Applies all jobs. Returns the sequence of the newest tombstones. `Err` only where the transaction is lost; a job that is refused has
     /// changed nothing in it.
-    fn apply_all(&mut self, batch: Option<&[Job]>) -> Result<(i64, Vec<Outcome>), ApplyError> {
+    fn apply_all(&mut self, batch: Option<&mut [Job]>) -> Result<i64, ApplyError> {
         let Self {
             connection,
             tombstones,
@@ -181,6 +202,7 @@ impl Writer {
             ..
         } = self;
         tombstones.begin(changes);
+        changes.next_number = self.population.next_number;
         let newest = self.published.newest();
         let mut rows = Rows {
             connection,
@@ -189,7 +211,6 @@ impl Writer {
             in_force: &newest.in_force,
             touch: self.last_commit_failed,
         };
-        let mut outcomes = Vec::new();
         let mut trigger = CompactionTrigger::Idle;
         if let Some(batch) = batch {
             trigger = CompactionTrigger::Commit;
@@ -198,7 +219,7 @@ impl Writer {
             for job in batch {
                 let (results, others) = rest.split_at(job.targets());
                 rest = others;
-                outcomes.push(rows.apply(job, results, changes)?);
+                rows.apply(job, results, changes)?;
             }
         }
         tombstones.compact(
@@ -209,62 +230,7 @@ impl Writer {
             &mut RowReader::new(connection)?,
             &mut rows.rewriter,
         )?;
-        Ok((tombstones.insert(connection, changes)?, outcomes))
-    }
-}
-
-/// The rows as a transaction finds them.
-struct Rows<'connection> {
-    connection: &'connection Connection,
-    lookup: Lookup<'connection>,
-    rewriter: Rewriter<'connection>,
-    in_force: &'connection Tombstones,
-    /// Whether a check has to write.
-    touch: bool,
-}
-
-impl Rows<'_> {
-    /// Applies a job. An untag comes with what was found of its targets.
-    fn apply(
-        &mut self,
-        job: &Job,
-        results: &[LookupResult],
-        changes: &mut Uncommitted,
-    ) -> Result<Outcome, ApplyError> {
-        let Self {
-            lookup, in_force, ..
-        } = self;
-        let plan = match &job.work {
-            // Nobody is told that it was made.
-            _ if job.is_abandoned() => return Ok(Err(StoreError::stopped(Applied::No))),
-            Work::Untag(command) => untags::plan(command, results, lookup, changes, in_force),
-            Work::Tag(command) => plan_tag(lookup, command, |number| changes.of(number, in_force)),
-            Work::Check => {
-                if self.touch {
-                    format::touch(self.connection)?;
-                    changes.touched();
-                }
-                return Ok(Ok(Changed::count(0, 0)));
-            }
-        };
-        match plan {
-            Ok(Plan {
-                answer,
-                tombstones,
-                rewrites,
-            }) => {
-                for rewrite in rewrites {
-                    self.rewriter.write(&rewrite)?;
-                    changes.rewrote(rewrite);
-                }
-                for tombstone in tombstones {
-                    changes.add(tombstone);
-                }
-                Ok(answer)
-            }
-            Err(error @ ApplyError::Tags(_)) => Ok(Err(error.to_store_error(Applied::No))),
-            Err(error) => Err(error),
-        }
+        Ok(tombstones.insert(connection, changes)?)
     }
 }
 

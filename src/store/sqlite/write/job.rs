@@ -2,63 +2,128 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot::Receiver;
+
 use crate::current::{self, Reply};
-use crate::domain::{Changed, TagCommand, UntagCommand};
+use crate::domain::{Changed, TagCommand, UntagCommand, User, UserCommand};
 use crate::store::StoreError;
+use crate::store::sqlite::log::PAGES_OF_A_USER;
 use crate::telemetry::trace::Change;
 
 /// A job: something to do, and where the answer goes.
 pub struct Job {
     pub work: Work,
-    pub reply: Reply<Outcome>,
     /// Where the job stands, for whoever traces it. A check has none.
     pub trace: Option<Change>,
 }
 
-/// The outcome of a job.
-pub type Outcome = Result<Changed, StoreError>;
-
 /// The work of a job.
 pub enum Work {
-    Untag(Arc<UntagCommand>),
-    Tag(Arc<TagCommand>),
+    Untag(Arc<UntagCommand>, Pending<Changed>),
+    Tag(Arc<TagCommand>, Pending<Changed>),
+    Users(Arc<UserCommand>, Pending<Vec<User>>),
     /// Finds out whether commits get through.
-    Check,
+    Check(Pending<()>),
+}
+
+/// An answer that is not sent before what it says is committed.
+pub struct Pending<T> {
+    reply: Reply<Result<T, StoreError>>,
+    answer: Option<Result<T, StoreError>>,
+}
+
+impl<T> Pending<T> {
+    /// An answer that is not known yet, and where it arrives.
+    pub fn new() -> (Self, Receiver<Result<T, StoreError>>) {
+        let (reply, answer) = current::reply();
+        let pending = Self {
+            reply,
+            answer: None,
+        };
+        (pending, answer)
+    }
+
+    /// Sets the answer for the case that the transaction is committed.
+    pub fn set(&mut self, answer: Result<T, StoreError>) {
+        self.answer = Some(answer);
+    }
+
+    fn send(self, failure: Option<StoreError>) {
+        let answer = failure.map_or(self.answer, |error| Some(Err(error)));
+        if let Some(answer) = answer {
+            self.reply.send(answer);
+        }
+    }
 }
 
 impl Job {
     /// A job that nobody waits for: it ends the wait of the thread, where that has nothing to do.
     pub fn wake() -> Self {
-        let (reply, _) = current::reply();
+        Self::check(Pending::new().0)
+    }
+
+    /// A check.
+    pub fn check(pending: Pending<()>) -> Self {
         Self {
-            work: Work::Check,
-            reply,
+            work: Work::Check(pending),
             trace: None,
         }
     }
 
     pub fn is_change(&self) -> bool {
-        !matches!(self.work, Work::Check)
+        !matches!(self.work, Work::Check(_))
     }
 
     /// Whether the caller is gone: it has passed its deadline, and is told that nothing is known of its change.
     pub fn is_abandoned(&self) -> bool {
-        self.reply.is_abandoned()
+        match &self.work {
+            Work::Untag(_, pending) | Work::Tag(_, pending) => pending.reply.is_abandoned(),
+            Work::Users(_, pending) => pending.reply.is_abandoned(),
+            Work::Check(pending) => pending.reply.is_abandoned(),
+        }
     }
 
     /// How many targets an untag has.
     pub fn targets(&self) -> usize {
         match &self.work {
-            Work::Untag(command) => command.targets.count(),
-            Work::Tag(_) | Work::Check => 0,
+            Work::Untag(command, _) => command.targets.count(),
+            Work::Tag(..) | Work::Users(..) | Work::Check(_) => 0,
         }
     }
 
-    /// How many rows it names.
+    /// How many rows it writes at most, about. A change of a user writes two rows and the indexes of both tables.
     pub fn rows(&self) -> usize {
         match &self.work {
-            Work::Untag(_) | Work::Check => self.targets(),
-            Work::Tag(command) => command.targets.count(),
+            Work::Untag(..) | Work::Check(_) => self.targets(),
+            Work::Tag(command, _) => command.targets.count(),
+            Work::Users(command, _) => PAGES_OF_A_USER * command.changes().len(),
+        }
+    }
+
+    /// Sets the answer of a job that is not done.
+    pub fn refuse(&mut self, error: StoreError) {
+        match &mut self.work {
+            Work::Untag(_, pending) | Work::Tag(_, pending) => pending.set(Err(error)),
+            Work::Users(_, pending) => pending.set(Err(error)),
+            Work::Check(pending) => pending.set(Err(error)),
+        }
+    }
+
+    /// Sends the answer.
+    pub fn answer(self) {
+        self.send(None);
+    }
+
+    /// Answers that the job has failed.
+    pub fn fail(self, error: StoreError) {
+        self.send(Some(error));
+    }
+
+    fn send(self, failure: Option<StoreError>) {
+        match self.work {
+            Work::Untag(_, pending) | Work::Tag(_, pending) => pending.send(failure),
+            Work::Users(_, pending) => pending.send(failure),
+            Work::Check(pending) => pending.send(failure),
         }
     }
 }

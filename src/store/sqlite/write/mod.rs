@@ -1,11 +1,15 @@
 //! The thread that writes: the queue, group commit, and what a command comes to.
 
+mod apply;
 mod commit;
 mod job;
 mod plan;
+mod population;
 mod queue;
 mod untags;
+mod users;
 
-pub use job::{Job, Work};
+pub use job::{Job, Pending, Work};
 pub use plan::Untag;
+pub use population::Population;
 pub use queue::{Setup, start};

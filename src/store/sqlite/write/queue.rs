@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::commit::{AbortOnPanic, Writer};
 use super::job::Job;
+use super::population::Population;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::format::DataDirectory;
 use crate::store::sqlite::index::Index;
@@ -33,6 +34,7 @@ pub struct Setup {
     pub stored: StoredTombstones,
     pub published: Published,
     pub index: Index,
+    pub population: Population,
     pub jobs: mpsc::Receiver<Job>,
     /// Checks, which pass what is queued. A job that wakes the thread follows each.
     pub checks: Receiver<Job>,
@@ -50,6 +52,7 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
         TombstoneLog::new(&setup.stored, setup.options.uncompacted),
         setup.published,
         setup.index,
+        setup.population,
     );
     drop(setup.stored);
     let mut queue = Queue {
