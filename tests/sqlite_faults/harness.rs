@@ -48,10 +48,15 @@ pub fn user_lines(count: usize) -> String {
 }
 
 impl Data {
-    pub fn with_users(count: usize) -> Self {
-        let data = Self {
+    /// A directory without a store.
+    pub fn empty() -> Self {
+        Self {
             directory: tempfile::tempdir().unwrap(),
-        };
+        }
+    }
+
+    pub fn with_users(count: usize) -> Self {
+        let data = Self::empty();
         let file = data.path().join("users.jsonl");
         std::fs::write(&file, user_lines(count)).unwrap();
         let imported = data.subcommand("import", &[file.to_str().unwrap()]);

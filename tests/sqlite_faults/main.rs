@@ -1,5 +1,6 @@
 //! The embedded store when its file, its directory or its disk is not as it should be.
 
+mod backup;
 mod checks;
 mod directory;
 mod disk;
