@@ -21,6 +21,9 @@ fn change_with<S: Store>(
     async move { answer(store.change_users(command).await) }
 }
 
+/// How many users of its own a command creates, so that it takes its time.
+const OWN: usize = 100;
+
 fn eight() -> Vec<Resource> {
     (0..8)
         .map(|number| numbered_user(number, &[("env", "x")]))
@@ -30,39 +33,45 @@ fn eight() -> Vec<Resource> {
 pub async fn concurrent_creates_of_one_id_or_name_have_one_winner<B: Backend>() {
     let backend = B::start(Vec::new()).await;
     let store = backend.store();
+    let own = |round: usize, task: usize| {
+        (0..OWN).map(move |number| {
+            let id = format!("{round}000{task}000{number}");
+            create(&id, &format!("own-{id}@x"))
+        })
+    };
     for round in 0..10 {
         let id = |task: usize| format!("{round}0{task}");
         let by_name = |task: usize| {
             let name = format!("round-{round}@x");
-            change_with(store, vec![create(&id(task), &name)])
+            let named = create(&id(task), &name);
+            change_with(store, own(2 * round, task).chain([named]).collect())
         };
         let answers = all_at_once((0..16).map(by_name)).await;
         let won = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(won, 1, "{answers:?}");
-        let taken = Err(Refused::NameTaken(vec![0]));
+        let taken = Err(Refused::NameTaken(vec![OWN]));
         assert!(
             answers
                 .iter()
                 .all(|answer| answer.is_ok() || *answer == taken)
         );
 
-        // Each has a name of its own, and all have a second user in common.
+        // Each has a name of its own, and all have a user in common.
         let by_id = |task: usize| {
-            let own = create(&format!("{round}1{task}"), &format!("{round}-{task}@x"));
-            let common = create(&format!("9{round}"), &format!("{round}-{task}-common@x"));
-            change_with(store, vec![own, common])
+            let common = create(&format!("9{round}"), &format!("{round}-{task}@x"));
+            change_with(store, own(2 * round + 1, task).chain([common]).collect())
         };
         let answers = all_at_once((0..16).map(by_id)).await;
         let won = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(won, 1, "{answers:?}");
-        let exists = Err(Refused::UserExists(vec![1]));
+        let exists = Err(Refused::UserExists(vec![OWN]));
         assert!(
             answers
                 .iter()
                 .all(|answer| answer.is_ok() || *answer == exists)
         );
         // Whoever was refused has made nobody.
-        assert_eq!(backend.contents().await.len(), (round + 1) * 3);
+        assert_eq!(backend.contents().await.len(), (round + 1) * 2 * (OWN + 1));
     }
 }
 

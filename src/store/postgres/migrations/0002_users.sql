@@ -20,7 +20,8 @@ CREATE TABLE deleted_user (
     delete_time    bigint NOT NULL,
     PRIMARY KEY (account_id, resource_type, resource_id)
 );
-CREATE INDEX deleted_user_by_delete_time ON deleted_user (account_id, resource_type, delete_time);
+-- Of an expression, so that no plan that is made while the table is empty takes this index to find a user.
+CREATE INDEX deleted_user_by_delete_time ON deleted_user ((account_id || '/' || resource_type), delete_time);
 
 -- A change of a user, and what was there before it. A restore without a name has the old one here.
 CREATE TYPE untag_user_change AS (
@@ -78,7 +79,8 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    given jsonb;
+    given    jsonb;
+    restored jsonb;
 BEGIN
     -- In order of id, as changes of tags lock them.
     PERFORM FROM resource r
@@ -123,14 +125,17 @@ BEGIN
     SELECT for_account, 'user', c.id, c.name, c.tags, c.display_name, c.comments, at, at
     FROM unnest(list) c WHERE c.kind = 'create';
 
+    SELECT jsonb_object_agg(c.id, c.name) INTO restored FROM unnest(list) c WHERE c.kind = 'restore';
     WITH back AS (
-        DELETE FROM deleted_user d USING unnest(list) c
-        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id AND c.kind = 'restore'
-        RETURNING d.*, c.name AS name_after
+        DELETE FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user'
+        AND d.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind = 'restore'))
+        RETURNING d.*
     )
     INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags, display_name, comments,
         create_time, update_time)
-    SELECT b.account_id, b.resource_type, b.resource_id, b.name_after, b.tags, b.display_name, b.comments, b.create_time, at
+    SELECT b.account_id, b.resource_type, b.resource_id, restored ->> b.resource_id, b.tags, b.display_name, b.comments,
+        b.create_time, at
     FROM back b;
 END
 $$;
@@ -143,7 +148,8 @@ RETURNS TABLE (
     create_time bigint, update_time bigint, delete_time bigint
 )
 LANGUAGE plpgsql
--- Every plan is a search by key, also one that is made while a table is empty, and kept.
+-- No plan reads a table from end to end, also one that is made while it is empty, and kept until there are statistics. OFFSET 0
+-- keeps a search by id from becoming a join, for which such a plan reads all users of the account for each.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
@@ -160,9 +166,14 @@ BEGIN
             c.edit_display_name, c.display_name, c.edit_comments, c.comments, r.principal_name, d.resource_id IS NOT NULL
         )::untag_user_change ORDER BY c.number) INTO list
     FROM jsonb_populate_recordset(NULL::untag_user_change, changes) c
-    LEFT JOIN resource r ON r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id
-    LEFT JOIN deleted_user d ON d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id
-        AND d.delete_time > expired;
+    LEFT JOIN LATERAL (
+        SELECT * FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
+    ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id AND d.delete_time > expired OFFSET 0
+    ) d ON true;
     RETURN QUERY SELECT f.number, f.refusal, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
         NULL::bigint, NULL::bigint, NULL::bigint FROM untag_refuse_user_changes(for_account, list) f;
     IF FOUND THEN
@@ -174,7 +185,8 @@ BEGIN
     DELETE FROM deleted_user d
     WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = ANY (ARRAY(
         SELECT e.resource_id FROM deleted_user e
-        WHERE e.account_id = for_account AND e.resource_type = 'user' AND e.delete_time <= expired
+        WHERE e.account_id || '/' || e.resource_type = for_account || '/user' AND e.account_id = for_account
+        AND e.delete_time <= expired
         ORDER BY e.delete_time LIMIT 1000
     ));
 
@@ -182,8 +194,14 @@ BEGIN
         coalesce(r.display_name, d.display_name), coalesce(r.comments, d.comments),
         coalesce(r.create_time, d.create_time), coalesce(r.update_time, d.update_time), d.delete_time
     FROM unnest(list) c
-    LEFT JOIN resource r ON r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id
-    LEFT JOIN deleted_user d ON d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id;
+    LEFT JOIN LATERAL (
+        SELECT * FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
+    ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id OFFSET 0
+    ) d ON true;
 END
 $$;
 
