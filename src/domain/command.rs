@@ -7,14 +7,14 @@ use super::{
 /// The resources that a request names: at least one, each once, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
-    /// By id.
+    /// Resources by their ids.
     Ids(Vec<ResourceId>),
-    /// By principal name.
+    /// Resources by their principal names.
     Names(Vec<PrincipalName>),
 }
 
 impl Targets {
-    /// How many there are.
+    /// The number of resources.
     #[must_use]
     pub fn count(&self) -> usize {
         match self {
@@ -23,10 +23,10 @@ impl Targets {
         }
     }
 
-    /// Those at these positions.
+    /// The resources at these positions.
     ///
     /// # Panics
-    /// If there is none at one of them.
+    /// If a position is past the end.
     #[must_use]
     pub fn at(&self, positions: &[usize]) -> Self {
         match self {
@@ -37,7 +37,7 @@ impl Targets {
         }
     }
 
-    /// Those at these positions, for messages.
+    /// The resources at these positions, for messages.
     #[must_use]
     pub fn named(&self, positions: &[usize]) -> Vec<NamedResource> {
         let named = |&position| NamedResource {
@@ -57,7 +57,7 @@ impl Targets {
     }
 }
 
-/// Which tags to remove.
+/// The tags that a command removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagSelection {
     /// Every tag.
@@ -67,7 +67,7 @@ pub enum TagSelection {
 }
 
 impl TagSelection {
-    /// Whether a tag with this key, as text or as its UTF-8, is to go.
+    /// Whether a tag with this key, as text or as its UTF-8, is selected.
     #[must_use]
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
         match self {
@@ -80,33 +80,33 @@ impl TagSelection {
     }
 }
 
-/// Remove tags.
+/// A command that removes tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UntagCommand {
     /// The account that the resources belong to.
     pub account: AccountId,
-    /// From whom.
+    /// The resources that lose tags.
     pub targets: Targets,
-    /// What.
+    /// The tags that go.
     pub selection: TagSelection,
-    /// Skip resources that do not exist instead of failing.
+    /// Whether resources that do not exist are skipped; else the command fails.
     pub allow_missing: bool,
-    /// Check everything, change nothing.
+    /// Whether the command only checks, and changes nothing.
     pub validate_only: bool,
 }
 
-/// Set tags.
+/// A command that sets tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagCommand {
     /// The account that the resources belong to.
     pub account: AccountId,
-    /// On whom.
+    /// The resources that get the tags.
     pub targets: Targets,
-    /// At least one, each key once, in order of key.
+    /// The tags: at least one, each key once, in order of key.
     pub tags: Vec<(TagKey, TagValue)>,
 }
 
-/// What a command came to.
+/// The result of a command that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
     /// How many of the targets exist.
@@ -151,7 +151,7 @@ impl TagFilter {
     }
 }
 
-/// How many tags or users a page may hold, 1 to 100.
+/// The most tags or users of a page, 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize(u16);
 
@@ -173,7 +173,7 @@ impl PageSize {
     }
 }
 
-/// A place in a list, which goes on behind it. Lists are in order of resource id, then tag key, as text.
+/// A position in a list, which goes on behind it. Lists are in order of resource id, then tag key, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// The last resource looked at.
@@ -182,27 +182,27 @@ pub struct Position {
     pub tag_key: Option<TagKey>,
 }
 
-/// Where a list goes on.
+/// The point at which a list goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Continuation {
-    /// Behind a place, in a store that keeps its list in order.
+    /// The list goes on behind a position, in a store that keeps its list in order.
     Behind(Position),
-    /// Where the cloud says, in a form that only the cloud can read.
+    /// The list goes on where the cloud says, in a form that only the cloud can read.
     Token(String),
 }
 
-/// List tags.
+/// A query that lists tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
     /// The account that the resources belong to.
     pub account: AccountId,
-    /// Whose tags; everybody's when `None`, and then there is a filter.
+    /// The resources whose tags are listed; all of the account when `None`, and then there is a filter.
     pub targets: Option<Targets>,
-    /// Only resources that match all of these, and of their tags those that match one.
+    /// The filters: only resources that match all of them are listed, and of their tags those that match one.
     pub filters: Vec<TagFilter>,
-    /// How many at most.
+    /// The most tags of the page.
     pub page_size: PageSize,
-    /// Where the page before this one ended.
+    /// The point at which the page before this one ended.
     pub after: Option<Continuation>,
 }
 
@@ -222,8 +222,8 @@ pub struct ListedTag {
 pub struct TagPage {
     /// The tags.
     pub tags: Vec<ListedTag>,
-    /// Where to go on; `None` at the end.
+    /// The point at which the list goes on; `None` at the end.
     pub next: Option<Continuation>,
-    /// As that of [`Changed`].
+    /// The RequestId to answer with, where another service has carried the query out under its own.
     pub request_id: Option<RequestId>,
 }

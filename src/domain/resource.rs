@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{AccountId, PrincipalName, ResourceId, TagKey, TagValue, limits};
 
-/// More tags than a user may carry.
+/// The error for more tags than a user may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a user may carry at most 20 tags, and this one has {0}")]
 pub struct TooManyTags(usize);
@@ -26,9 +26,9 @@ impl TooManyTags {
 pub struct Resource {
     /// The account that it belongs to.
     pub account: AccountId,
-    /// Its id, unique in the account.
+    /// The id of the user, unique in the account.
     pub id: ResourceId,
-    /// Its login name, unique in the account without regard to case.
+    /// The login name of the user, unique in the account without regard to case.
     pub principal_name: PrincipalName,
     tags: BTreeMap<TagKey, TagValue>,
 }
@@ -48,7 +48,7 @@ impl Resource {
         Ok(Self::of_checked(account, id, principal_name, tags))
     }
 
-    /// As `new`, of tags that were counted.
+    /// A user whose tags were counted, as `new` does.
     pub(super) fn of_checked(
         account: AccountId,
         id: ResourceId,
@@ -63,7 +63,7 @@ impl Resource {
         }
     }
 
-    /// Its tags by key; at most 20.
+    /// The tags of the user by key; at most 20.
     #[must_use]
     pub fn tags(&self) -> &BTreeMap<TagKey, TagValue> {
         &self.tags

@@ -27,7 +27,7 @@ use crate::domain::{
     TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
 };
 
-/// Keeps users and their tags.
+/// A store of users and their tags.
 pub trait Store: Clone + Send + Sync + 'static {
     /// Removes tags, or only checks when the command says so.
     ///
@@ -100,20 +100,20 @@ pub trait Store: Clone + Send + Sync + 'static {
 /// Why a store did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// These targets, by their place in the command and in its order, do not exist. Nothing was changed.
+    /// These targets, by their positions in the command and in its order, do not exist. Nothing was changed.
     #[error("targets do not exist")]
     Missing(Vec<usize>),
 
-    /// These targets, by their place in the command and in its order, would carry too many tags. Nothing was changed.
+    /// These targets, by their positions in the command and in its order, would carry too many tags. Nothing was changed.
     #[error("targets would carry too many tags")]
     TagLimit(Vec<usize>),
 
-    /// These changes, by their place in the command and in its order, are of users that exist already, or of deleted ones that
+    /// These changes, by their positions in the command and in its order, are of users that exist already, or of deleted ones that
     /// can still be restored. Nothing was changed.
     #[error("users exist already")]
     UserExists(Vec<usize>),
 
-    /// These changes, by their place in the command and in its order, give users a principal name that another user would have
+    /// These changes, by their positions in the command and in its order, give users a principal name that another user would have
     /// too. Nothing was changed.
     #[error("principal names are taken")]
     NameTaken(Vec<usize>),
@@ -154,7 +154,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Nothing carries out commands any more.
+    /// The error where nothing carries out commands any more.
     fn stopped(applied: Applied) -> Self {
         Self::Unavailable {
             reason: "the store has stopped",
@@ -164,7 +164,7 @@ impl StoreError {
     }
 }
 
-/// Where a list goes on, in a store that keeps it in order.
+/// The position behind which a list goes on, in a store that keeps it in order.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] for a page token of another store.

@@ -128,7 +128,7 @@ async fn sqlite_full_disk_refuses_changes_and_the_service_goes_on_when_there_is_
 }
 
 #[tokio::test]
-async fn sqlite_full_disk_takes_changes_again_in_the_room_of_its_own_log() {
+async fn sqlite_full_disk_takes_changes_again_in_the_space_of_its_own_log() {
     let disk = SmallDisk::start();
     let client = Client::of(&disk.server).await;
     for id in 1000..1020 {
