@@ -1,6 +1,6 @@
 //! Commands that let users come and go, and what the store has to hold after them.
 //!
-//! A worker's commands follow from its seed alone, so that a process that dies has to say only how it was answered. No worker names
+//! A worker's commands follow from its seed and its users, so that a process that dies has to say only how it was answered. No worker names
 //! another's users or principal names.
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,7 +18,7 @@ use crate::model::ACCOUNT;
 
 /// How many users and how many names a worker has.
 const USERS: usize = 8;
-const NAMES: usize = 10;
+const NAMES: usize = 20;
 const KEYS: [&str; 3] = ["a", "b", "c"];
 /// The moment of the first command. No user expires in the course of a test.
 pub const START: i64 = 1_700_000_000_000;
@@ -80,71 +80,88 @@ pub fn worker_of(id: &ResourceId) -> usize {
     (id.as_str().parse::<usize>().unwrap() - 1000) / 100
 }
 
-/// The commands of a worker.
-pub fn commands(seed: u64, worker: usize) -> impl Iterator<Item = Command> + Send {
-    let mut random = StdRng::seed_from_u64(seed ^ worker as u64);
-    let mut time = START;
-    std::iter::repeat_with(move || {
-        time += 1;
-        command(&mut random, worker, time)
-    })
+/// A worker: its users, and what it does next.
+pub struct Worker {
+    number: usize,
+    random: StdRng,
+    time: i64,
+    pub population: Population,
 }
 
-fn command(random: &mut StdRng, worker: usize, time: i64) -> Command {
-    let account = AccountId::parse(ACCOUNT).unwrap();
-    let mut users: Vec<_> = (0..USERS).collect();
-    let count = [1, 1, 1, 2, 4][random.random_range(0..5)];
-    let ids: Vec<_> = (0..count)
-        .map(|_| {
-            id(
-                worker,
-                users.swap_remove(random.random_range(0..users.len())),
-            )
-        })
-        .collect();
-    let key = |random: &mut StdRng| TagKey::parse(KEYS[random.random_range(0..3)]).unwrap();
-    match random.random_range(0..6) {
-        0 => Command::Untag(Arc::new(UntagCommand {
-            account,
-            targets: Targets::Ids(ids),
-            selection: TagSelection::Keys(vec![key(random)]),
-            allow_missing: false,
-            validate_only: false,
-        })),
-        1 => Command::Tag(Arc::new(TagCommand {
-            account,
-            targets: Targets::Ids(ids),
-            tags: vec![(key(random), TagValue::parse(format!("{time}")).unwrap())],
-        })),
-        _ => {
-            let changes = ids.into_iter().map(|id| change(random, worker, id));
-            let time = Timestamp::from_millis(time);
-            let command = UserCommand::new(account, time, changes.collect());
-            Command::Users(Arc::new(command.unwrap()))
+impl Worker {
+    pub fn new(seed: u64, number: usize, population: Population) -> Self {
+        Self {
+            number,
+            random: StdRng::seed_from_u64(seed ^ number as u64),
+            time: START,
+            population,
         }
     }
-}
 
-fn change(random: &mut StdRng, worker: usize, id: ResourceId) -> UserChange {
-    let name = random.random_range(0..NAMES);
-    let name = PrincipalName::parse(format!("name-{name}@worker-{worker}")).unwrap();
-    match random.random_range(0..7) {
-        0 | 1 => {
-            let value = TagValue::parse("created").unwrap();
-            let tags = KEYS.map(|key| (TagKey::parse(key).unwrap(), value.clone()));
-            UserChange::Create(NewUser::new(id, name, tags.into()).unwrap())
+    /// The next command, which can be carried out more often than not.
+    pub fn command(&mut self) -> Command {
+        self.time += 1;
+        let account = AccountId::parse(ACCOUNT).unwrap();
+        let count = [1, 1, 2, 4][self.random.random_range(0..4)];
+        let mut users: Vec<_> = (0..USERS).collect();
+        let mut any = || users.swap_remove(self.random.random_range(0..users.len()));
+        let ids: Vec<_> = (0..count).map(|_| id(self.number, any())).collect();
+        let key = TagKey::parse(KEYS[self.random.random_range(0..3)]).unwrap();
+        match self.random.random_range(0..8) {
+            0 => Command::Untag(Arc::new(UntagCommand {
+                account,
+                targets: Targets::Ids(ids),
+                selection: TagSelection::Keys(vec![key]),
+                allow_missing: false,
+                validate_only: false,
+            })),
+            1 => Command::Tag(Arc::new(TagCommand {
+                account,
+                targets: Targets::Ids(ids),
+                tags: vec![(key, TagValue::parse(self.time.to_string()).unwrap())],
+            })),
+            _ => {
+                let changes = ids.into_iter().map(|id| self.change(id)).collect();
+                let time = Timestamp::from_millis(self.time);
+                let command = UserCommand::new(account, time, changes);
+                Command::Users(Arc::new(command.unwrap()))
+            }
         }
-        2 | 3 => UserChange::Update(UserUpdate {
-            id,
-            principal_name: Some(name),
-            display_name: Edit::Keep,
-            comments: Edit::Keep,
-        }),
-        4 => UserChange::Delete { id },
-        _ => UserChange::Restore {
-            id,
-            new_name: random.random_bool(0.5).then_some(name),
-        },
+    }
+
+    /// A change of a user that fits what there is of it, or, now and then, any.
+    fn change(&mut self, id: ResourceId) -> UserChange {
+        let random = &mut self.random;
+        let name = random.random_range(0..NAMES);
+        let name = PrincipalName::parse(format!("name-{name}@worker-{}", self.number)).unwrap();
+        let fitting = match self.population.0.get(&id) {
+            None => 0,
+            Some(user) if user.delete_time.is_some() => 3,
+            Some(_) => random.random_range(1..3),
+        };
+        let kind = if random.random_ratio(1, 20) {
+            random.random_range(0..4)
+        } else {
+            fitting
+        };
+        match kind {
+            0 => {
+                let value = TagValue::parse("created").unwrap();
+                let tags = KEYS.map(|key| (TagKey::parse(key).unwrap(), value.clone()));
+                UserChange::Create(NewUser::new(id, name, tags.into()).unwrap())
+            }
+            1 => UserChange::Update(UserUpdate {
+                id,
+                principal_name: Some(name),
+                display_name: Edit::Keep,
+                comments: Edit::Keep,
+            }),
+            2 => UserChange::Delete { id },
+            _ => UserChange::Restore {
+                id,
+                new_name: random.random_bool(0.5).then_some(name),
+            },
+        }
     }
 }
 

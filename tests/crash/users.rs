@@ -18,7 +18,7 @@ use untag::store::sqlite::{Options, SqliteStore};
 
 use crate::kill::{SLOW_DISK, say, variable};
 use crate::model::ACCOUNT;
-use crate::population::{Command, Outcome, Population, START, commands, worker_of};
+use crate::population::{Command, Outcome, Population, START, Worker, worker_of};
 use crate::support::PATIENCE;
 
 /// Enough of them to hit commits, compactions and checkpoints; `UNTAG_CRASH_CYCLES` sets another number.
@@ -50,13 +50,17 @@ fn victim_of_the_crash_test() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Arc::new(open(Path::new(&directory), seed));
-        let workers = (0..WORKERS).map(|worker| {
+        let populations = populations(&store).await.into_iter().enumerate();
+        let workers = populations.map(|(number, population)| {
             let store = Arc::clone(&store);
+            let mut worker = Worker::new(seed, number, population);
             tokio::spawn(async move {
-                for command in commands(seed, worker) {
+                loop {
+                    let command = worker.command();
                     let outcome = command.send(&*store).await;
+                    worker.population.apply(&command);
                     // In one write, so that it is there whole or not at all.
-                    say(&format!("@{worker} {outcome:?}"));
+                    say(&format!("@{number} {outcome:?}"));
                 }
             })
         });
@@ -144,30 +148,29 @@ fn sqlite_kill_loses_no_answered_change_of_a_user_and_halves_none() {
         let answers = victim.kill_after(random.random_range(0..600), moment);
 
         let found = read_copy(data.path(), &mut numbers);
-        for (worker, (answers, found)) in answers.into_iter().zip(found).enumerate() {
-            let population = &mut expected[worker];
-            let mut commands = commands(seed, worker);
+        for (number, (answers, found)) in answers.into_iter().zip(found).enumerate() {
+            let before = std::mem::take(&mut expected[number]);
+            let mut worker = Worker::new(seed, number, before);
             for answer in answers {
-                let command = commands.next().unwrap();
-                assert_eq!(population.apply(&command), answer, "{command:?} in {cycle}");
+                let command = worker.command();
+                let outcome = worker.population.apply(&command);
+                assert_eq!(outcome, answer, "{command:?} in {cycle}");
                 match (command, answer) {
                     (Command::Users(_), Outcome::Done) => made += 1,
                     (Command::Users(_), _) => refused += 1,
                     _ => {}
                 }
             }
-            let mut after = population.clone();
-            let last = commands.next().unwrap();
-            after.apply(&last);
+            let last = worker.command();
+            let answered = worker.population.clone();
+            worker.population.apply(&last);
             unanswered += 1;
-            if after == found && after != *population {
+            if worker.population == found && found != answered {
                 applied += 1;
-                *population = after;
+            } else {
+                assert_eq!(found, answered, "after crash {cycle}, unanswered {last:?}");
             }
-            assert_eq!(
-                *population, found,
-                "after crash {cycle}, unanswered {last:?}"
-            );
+            expected[number] = found;
         }
     }
     say(&format!(
@@ -188,9 +191,8 @@ fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population
             std::fs::copy(data.join(file), copy.path().join(file)).unwrap();
         }
     }
-    let mut found = vec![Population::default(); WORKERS];
     if !copy.path().join("untag.db").exists() {
-        return found;
+        return vec![Population::default(); WORKERS];
     }
     let database = rusqlite::Connection::open(copy.path().join("untag.db")).unwrap();
     let verdict: String = database
@@ -200,19 +202,8 @@ fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population
     drop(database);
 
     let store = open(copy.path(), 1);
-    let query = UserListQuery {
-        account: AccountId::parse(ACCOUNT).unwrap(),
-        page_size: PageSize::parse(100).unwrap(),
-        after: None,
-        deleted: DeletedUsers::Show,
-        time: Timestamp::from_millis(START),
-    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let page = runtime.block_on(store.list_users(Arc::new(query))).unwrap();
-    assert_eq!(page.next, None);
-    for user in page.users {
-        found[worker_of(&user.resource.id)].add(user);
-    }
+    let found = runtime.block_on(populations(&store));
     let database = rusqlite::Connection::open(copy.path().join("untag.db")).unwrap();
     let select = "SELECT resource_id, number FROM resource UNION ALL SELECT resource_id, number FROM deleted_user";
     let mut statement = database.prepare(select).unwrap();
@@ -228,4 +219,22 @@ fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population
         assert_eq!(held.insert(number, id), None, "two users have row {number}");
     }
     found
+}
+
+/// The users of each worker in a store.
+async fn populations(store: &SqliteStore) -> Vec<Population> {
+    let query = UserListQuery {
+        account: AccountId::parse(ACCOUNT).unwrap(),
+        page_size: PageSize::parse(100).unwrap(),
+        after: None,
+        deleted: DeletedUsers::Show,
+        time: Timestamp::from_millis(START),
+    };
+    let page = store.list_users(Arc::new(query)).await.unwrap();
+    assert_eq!(page.next, None);
+    let mut populations = vec![Population::default(); WORKERS];
+    for user in page.users {
+        populations[worker_of(&user.resource.id)].add(user);
+    }
+    populations
 }
