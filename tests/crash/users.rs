@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use untag::domain::{AccountId, DeletedUsers, PageSize, Timestamp, UserListQuery};
@@ -64,9 +65,9 @@ fn victim_of_the_crash_test() {
                 }
             })
         });
-        for worker in workers.collect::<Vec<_>>() {
-            worker.await.unwrap();
-        }
+        // Only a worker that fails ends before the process is killed.
+        let (ended, ..) = select_all(workers).await;
+        panic!("a worker has ended: {:?}", ended.err());
     });
 }
 
