@@ -50,6 +50,12 @@ impl Caller {
         Self(format!("key:{name}").into())
     }
 
+    /// The caller with a name that [`Self::as_str`] has given: one that was recorded.
+    #[must_use]
+    pub fn recorded(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -125,6 +131,12 @@ impl Action {
             Self::TagResources => "ram:TagResources",
             Self::ListTagResources => "ram:ListTagResources",
         }
+    }
+
+    /// The action with a name in a policy.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
     }
 
     /// Whether the action changes something.

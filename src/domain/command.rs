@@ -1,7 +1,8 @@
 //! What a request asks for, and what came of it.
 
 use super::{
-    AccountId, NamedResource, PrincipalName, RequestId, ResourceId, TagKey, TagValue, limits,
+    AccountId, NamedResource, PrincipalName, RequestId, ResourceId, Revision, TagKey, TagValue,
+    limits,
 };
 
 /// The resources that a request names: at least one, each once, in the order of the request.
@@ -114,7 +115,13 @@ pub struct Changed {
     /// How many tags were removed or set, or would be by a command that only validates. `None` where the store is not
     /// told, as by the cloud.
     pub tags: Option<usize>,
-    /// The RequestId to answer with, where another service has carried the command out under its own.
+    /// How many of the targets were changed, or would be. `None` where the store is not told.
+    pub changed_resources: Option<usize>,
+    /// The revision of the change; the newest one of the account where nothing was changed. `None` where nothing ever was, where
+    /// the command only validates, and where the store keeps no revisions.
+    pub revision: Option<Revision>,
+    /// The RequestId to answer with, where another service has carried the command out under its own,
+    /// or where this is the answer to an earlier request.
     pub request_id: Option<RequestId>,
 }
 
@@ -125,6 +132,8 @@ impl Changed {
         Self {
             resources,
             tags: Some(tags),
+            changed_resources: None,
+            revision: None,
             request_id: None,
         }
     }

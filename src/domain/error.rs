@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{AccountId, Action, Caller, RequestId};
+use super::{AccountId, Action, Caller, RequestId, Revision};
 
 /// The Alibaba Cloud error code of a fault in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +179,16 @@ pub enum Error {
     #[error("{}", resources_message("users whose principal name another user has", .0))]
     NameTaken(Vec<NamedResource>),
 
+    /// A client token that was given to a request with another content.
+    #[error(
+        "the client token was given to another request in the last 24 hours; give each request a new one; nothing was changed"
+    )]
+    TokenMismatch,
+
+    /// A change that is gone from the history, whose oldest one is this.
+    #[error("{}", compacted_message(*.0))]
+    Compacted(Option<Revision>),
+
     /// What this server's store does not do.
     #[error("this server's store can't {0}: the cloud keeps them; nothing was changed")]
     Unsupported(&'static str),
@@ -260,6 +270,8 @@ impl Error {
             Self::TagLimit(_) => "LimitExceeded.User.Tag",
             Self::UserExists(_) => "EntityAlreadyExists.User",
             Self::NameTaken(_) => "EntityAlreadyExists.User.PrincipalName",
+            Self::TokenMismatch => "IdempotentParameterMismatch",
+            Self::Compacted(_) => "EntityNotExist.Change",
             Self::Unsupported(_) => "UnsupportedOperation",
             Self::Unauthenticated(_) => "Unauthenticated",
             Self::NoPermission { .. } => "NoPermission",
@@ -293,6 +305,16 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn compacted_message(oldest: Option<Revision>) -> String {
+    oldest.map_or_else(
+        || "the history has no revision any more; read from the next change on".to_owned(),
+        |oldest| {
+            let oldest = oldest.get();
+            format!("the revision is gone from the history, which begins with {oldest}; read from there on")
+        },
+    )
 }
 
 fn invalid_message(faults: &[Fault]) -> String {

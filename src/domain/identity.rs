@@ -141,6 +141,23 @@ impl RequestId {
             .then_some(Self(canonical))
     }
 
+    /// The RequestId of a UUID.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        Uuid::from_bytes(bytes).hyphenated().encode_upper(&mut text);
+        Self(text)
+    }
+
+    /// The bytes of its UUID.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        // The text is that of a UUID, by whatever way it was made.
+        Uuid::try_parse_ascii(&self.0)
+            .unwrap_or_default()
+            .into_bytes()
+    }
+
     /// The 36 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -221,6 +238,8 @@ mod tests {
         let text = "6ac79b74-9A78-58E2-818B-1D38EDC64D67";
         let parsed = RequestId::parse(text).unwrap();
         assert_eq!(parsed.as_str(), text.to_uppercase());
+        assert_eq!(RequestId::from_bytes(parsed.to_bytes()), parsed);
+        assert_eq!(parsed.to_bytes()[..2], [0x6a, 0xc7]);
         for bad in [
             "",
             "6AC79B749A7858E2818B1D38EDC64D67",

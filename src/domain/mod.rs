@@ -15,15 +15,21 @@ macro_rules! display_as_str {
 }
 
 mod caller;
+mod change;
 mod command;
 mod error;
 mod identity;
 mod resource;
+mod revision;
 mod tag;
 mod user;
 mod user_command;
 
 pub use caller::{Action, Call, Caller, ClientRequestId};
+pub use change::{
+    Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect, EffectKind, Fingerprint,
+    History, HistoryId, Origin, Repeat, SetTag,
+};
 pub use command::{
     Changed, Continuation, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter,
     TagPage, TagSelection, Targets, UntagCommand,
@@ -36,6 +42,7 @@ pub use identity::{
     AccountId, InvalidId, InvalidPrincipalName, PrincipalName, RequestId, ResourceId,
 };
 pub use resource::{Resource, TooManyTags};
+pub use revision::Revision;
 pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
 pub use user::{Comments, DisplayName, InvalidUserText, KEEP_DELETED, Timestamp, User};
 pub use user_command::{

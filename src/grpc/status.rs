@@ -43,7 +43,8 @@ fn grpc_code(error: &Error) -> Code {
         Error::Invalid(_) => Code::InvalidArgument,
         Error::NotFound(_) => Code::NotFound,
         Error::TagLimit(_) => Code::FailedPrecondition,
-        Error::UserExists(_) | Error::NameTaken(_) => Code::AlreadyExists,
+        Error::UserExists(_) | Error::NameTaken(_) | Error::TokenMismatch => Code::AlreadyExists,
+        Error::Compacted(_) => Code::OutOfRange,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::NoPermission { .. } => Code::PermissionDenied,
         Error::Throttled { .. } | Error::TooLarge(_) => Code::ResourceExhausted,
@@ -124,6 +125,8 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
         | Error::DeadlineExceeded(_)
         | Error::TooLarge(_)
         | Error::BrokenProtocol(_)
+        | Error::TokenMismatch
+        | Error::Compacted(_)
         | Error::Unsupported(_)
         | Error::UnknownMethod(_)
         | Error::UnsupportedEncoding(_)

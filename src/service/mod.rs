@@ -9,7 +9,7 @@ pub use audit::{Audit, Refused};
 
 use crate::auth::Authority;
 use crate::domain::{
-    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, TagCommand, TagPage,
+    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, Origin, TagCommand, TagPage,
     UntagCommand,
 };
 use crate::store::{Store, StoreError};
@@ -46,10 +46,11 @@ impl<S: Store> TagService<S> {
     pub async fn untag(&self, call: &Call, command: Arc<UntagCommand>) -> Result<Changed, Error> {
         let entry = self.audit.untag(call, &command).await?;
         let allowed = self.authorise(call, Action::UntagResources, &command.account);
+        let origin = Arc::new(Origin::of(call, Action::UntagResources));
         let store = Arc::clone(&self.store);
         let change = async move {
             allowed?;
-            let result = store.untag(Arc::clone(&command)).await;
+            let result = store.untag(Arc::clone(&command), origin).await;
             result.map_err(|error| explain(error, |positions| command.targets.named(positions)))
         };
         entry.of(change).await
@@ -62,10 +63,11 @@ impl<S: Store> TagService<S> {
     pub async fn tag(&self, call: &Call, command: Arc<TagCommand>) -> Result<Changed, Error> {
         let entry = self.audit.tag(call, &command).await?;
         let allowed = self.authorise(call, Action::TagResources, &command.account);
+        let origin = Arc::new(Origin::of(call, Action::TagResources));
         let store = Arc::clone(&self.store);
         let change = async move {
             allowed?;
-            let result = store.tag(Arc::clone(&command)).await;
+            let result = store.tag(Arc::clone(&command), origin).await;
             result.map_err(|error| explain(error, |positions| command.targets.named(positions)))
         };
         entry.of(change).await
@@ -110,6 +112,15 @@ fn explain(error: StoreError, named: impl Fn(&[usize]) -> Vec<NamedResource>) ->
         StoreError::UserExists(positions) => Error::UserExists(named(&positions)),
         StoreError::NameTaken(positions) => Error::NameTaken(named(&positions)),
         StoreError::Unsupported { what } => Error::Unsupported(what),
+        StoreError::TokenMismatch => Error::TokenMismatch,
+        StoreError::TokensFull => {
+            metrics().server.throttled(Throttle::StoreQueue);
+            Error::Throttled {
+                reason: "too many answers to requests with client tokens are remembered",
+                retry_after: RETRY_AFTER,
+            }
+        }
+        StoreError::Compacted { oldest } => Error::Compacted(oldest),
         StoreError::Invalid(fault) => Error::Invalid(vec![fault]),
         StoreError::Refused(refusal) => Error::Refused(refusal),
         StoreError::Busy => {

@@ -23,23 +23,26 @@ use thiserror::Error;
 pub use bulk::{NameTaken, StillDeleted};
 
 use crate::domain::{
-    Applied, Changed, Continuation, Fault, FaultCode, ListQuery, Position, Refusal, TagCommand,
-    TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
+    AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
+    History, ListQuery, Origin, Position, Refusal, Revision, TagCommand, TagPage, UntagCommand,
+    User, UserCommand, UserListQuery, UserPage, UserQuery,
 };
 
 /// A store of users and their tags.
 pub trait Store: Clone + Send + Sync + 'static {
-    /// Removes tags, or only checks when the command says so.
+    /// Removes tags, or only checks when the command says so. The change is recorded with its origin; one with a client token that was
+    /// answered in the last 24 hours is answered as it was then, and changes nothing.
     ///
     /// # Errors
     /// [`StoreError::Missing`] with every target that does not exist, unless the command allows that;
-    /// the other errors as they say.
+    /// [`StoreError::TokenMismatch`] and [`StoreError::TokensFull`] for a client token; the other errors as they say.
     fn untag(
         &self,
         command: Arc<UntagCommand>,
+        origin: Arc<Origin>,
     ) -> impl Future<Output = Result<Changed, StoreError>> + Send;
 
-    /// Sets tags.
+    /// Sets tags, with an origin as for [`Self::untag`].
     ///
     /// # Errors
     /// [`StoreError::Missing`] with every target that does not exist, else [`StoreError::TagLimit`] with every one
@@ -47,6 +50,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn tag(
         &self,
         command: Arc<TagCommand>,
+        origin: Arc<Origin>,
     ) -> impl Future<Output = Result<Changed, StoreError>> + Send;
 
     /// Reads a page of tags.
@@ -70,6 +74,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn change_users(
         &self,
         command: Arc<UserCommand>,
+        origin: Arc<Origin>,
     ) -> impl Future<Output = Result<Vec<User>, StoreError>> + Send;
 
     /// Reads one user; `None` where there is none.
@@ -89,6 +94,36 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         query: Arc<UserListQuery>,
     ) -> impl Future<Output = Result<UserPage, StoreError>> + Send;
+
+    /// Reads the change of an account that a request has made, or that has a revision; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] for a revision before the oldest there is; [`StoreError::Unsupported`] where the store keeps no
+    /// change log; the other errors as they say.
+    fn change(
+        &self,
+        account: AccountId,
+        key: ChangeKey,
+    ) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
+
+    /// Reads changes of an account, in the order of the query. Those before the oldest revision there is are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] where the query begins before the oldest revision there is; [`StoreError::Unsupported`] where
+    /// the store keeps no change log; the other errors as they say.
+    fn changes(
+        &self,
+        query: Arc<ChangesQuery>,
+    ) -> impl Future<Output = Result<Vec<Change>, StoreError>> + Send;
+
+    /// Reads the extent of an account's change log.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] where the store keeps no change log; the other errors as they say.
+    fn history(
+        &self,
+        account: AccountId,
+    ) -> impl Future<Output = Result<History, StoreError>> + Send;
 
     /// Finds out whether the store can take changes now. It may take as long as the store does: bound it.
     ///
@@ -123,6 +158,21 @@ pub enum StoreError {
     Unsupported {
         /// What was asked, such as "change users".
         what: &'static str,
+    },
+
+    /// The client token was given to a request with another content. Nothing was changed.
+    #[error("the client token is that of another request")]
+    TokenMismatch,
+
+    /// There is no room to remember the answer to a request with a client token. Nothing was changed.
+    #[error("too many answers to requests with client tokens are remembered")]
+    TokensFull,
+
+    /// The change is gone from the change log, whose oldest one is this.
+    #[error("the change log begins later")]
+    Compacted {
+        /// The oldest revision there is; `None` where there is none.
+        oldest: Option<Revision>,
     },
 
     /// The request is wrong in a way that only this store can tell. Nothing was changed.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 
+#[path = "../support/replay.rs"]
+mod replay;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -15,6 +15,7 @@ use untag::domain::{
 use untag::store::{Store, StoreError};
 
 use crate::model::ACCOUNT;
+use crate::support::origin;
 
 /// How many users and how many names a worker has.
 const USERS: usize = 8;
@@ -63,9 +64,11 @@ impl Outcome {
 impl Command {
     pub async fn send(&self, store: &impl Store) -> Outcome {
         match self {
-            Self::Users(command) => Outcome::of(store.change_users(Arc::clone(command)).await),
-            Self::Untag(command) => Outcome::of(store.untag(Arc::clone(command)).await),
-            Self::Tag(command) => Outcome::of(store.tag(Arc::clone(command)).await),
+            Self::Users(command) => {
+                Outcome::of(store.change_users(Arc::clone(command), origin()).await)
+            }
+            Self::Untag(command) => Outcome::of(store.untag(Arc::clone(command), origin()).await),
+            Self::Tag(command) => Outcome::of(store.tag(Arc::clone(command), origin()).await),
         }
     }
 }

@@ -13,13 +13,17 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use untag::domain::{AccountId, DeletedUsers, PageSize, Timestamp, UserListQuery};
+use untag::domain::{
+    AccountId, ChangeKey, ChangesQuery, DeletedUsers, Direction, PageSize, Revision, Timestamp,
+    UserListQuery,
+};
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
 
 use crate::kill::{SLOW_DISK, say, variable};
 use crate::model::ACCOUNT;
 use crate::population::{Command, Outcome, Population, START, Worker, worker_of};
+use crate::replay::Replay;
 use crate::support::PATIENCE;
 
 /// Enough of them to hit commits, compactions and checkpoints; `UNTAG_CRASH_CYCLES` sets another number.
@@ -39,6 +43,7 @@ fn open(directory: &Path, seed: u64) -> SqliteStore {
     if seed.is_multiple_of(2) {
         // Compacts and checkpoints all the time.
         (options.uncompacted, options.wal_pages) = (2, 16);
+        options.run_keys = 64;
     }
     SqliteStore::open(directory, options, Vec::new()).unwrap()
 }
@@ -184,6 +189,29 @@ fn sqlite_kill_loses_no_answered_change_of_a_user_and_halves_none() {
     );
 }
 
+/// What the change log leads to. In the beginning there was nobody.
+async fn replay_log(store: &SqliteStore) -> Replay {
+    let account = AccountId::parse(ACCOUNT).unwrap();
+    let query = ChangesQuery {
+        account: account.clone(),
+        from: Revision::FIRST,
+        direction: Direction::Forwards,
+        user: None,
+        most: usize::MAX,
+    };
+    let changes = store.changes(Arc::new(query)).await.unwrap();
+    let newest = changes.last().map(|change| change.revision);
+    assert_eq!(store.history(account.clone()).await.unwrap().newest, newest);
+    for change in changes.iter().step_by(7) {
+        let key = ChangeKey::RequestId(change.request_id);
+        let found = store.change(account.clone(), key).await.unwrap();
+        assert_eq!(found.as_ref(), Some(change));
+    }
+    let mut replay = Replay::new(&[]);
+    replay.apply(&account, &changes);
+    replay
+}
+
 /// The users of each worker on the disk, read from a copy. `numbers` has the number of each row that was ever seen.
 fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population> {
     let copy = tempfile::tempdir().unwrap();
@@ -233,6 +261,9 @@ async fn populations(store: &SqliteStore) -> Vec<Population> {
     };
     let page = store.list_users(Arc::new(query)).await.unwrap();
     assert_eq!(page.next, None);
+    let there = page.users.iter().filter(|user| user.delete_time.is_none());
+    let replayed = replay_log(store).await;
+    assert!(replayed.users().eq(there), "the log leads to what is there");
     let mut populations = vec![Population::default(); WORKERS];
     for user in page.users {
         populations[worker_of(&user.resource.id)].add(user);

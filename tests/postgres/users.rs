@@ -17,6 +17,7 @@ use crate::harness::{
     wait_for_lock_waits,
 };
 use crate::postgres_server::{Cluster, Database};
+use crate::support::origin;
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 
@@ -62,7 +63,10 @@ fn rename(number: usize, to: &str) -> UserChange {
 async fn change(store: &PostgresStore, account: &str, millis: i64, changes: Vec<UserChange>) {
     let account = AccountId::parse(account).unwrap();
     let command = UserCommand::new(account, Timestamp::from_millis(millis), changes).unwrap();
-    store.change_users(Arc::new(command)).await.unwrap();
+    store
+        .change_users(Arc::new(command), origin())
+        .await
+        .unwrap();
 }
 
 /// An untag of `env`.
@@ -170,7 +174,7 @@ async fn postgres_untags_that_waited_find_who_has_the_name_or_id_by_then() {
             .await
             .unwrap();
         let (waiting, command) = (store.clone(), untag(targets.clone()));
-        let untagged = tokio::spawn(async move { waiting.untag(command).await });
+        let untagged = tokio::spawn(async move { waiting.untag(command, origin()).await });
         wait_for_lock_wait(&database).await;
         other.batch_execute("COMMIT").await.unwrap();
         let changed = untagged.await.unwrap().unwrap();
@@ -199,7 +203,7 @@ async fn postgres_untags_that_waited_for_a_user_that_is_deleted_miss_it() {
     let command = untag(Targets::Ids(vec![id("2"), id("1")]));
     let untagged = tokio::spawn({
         let store = self::store(&database).await;
-        async move { store.untag(command).await }
+        async move { store.untag(command, origin()).await }
     });
     wait_for_lock_waits(&database, 2).await;
     other.batch_execute("COMMIT").await.unwrap();
@@ -244,7 +248,7 @@ async fn postgres_commands_search_users_by_index_also_where_the_table_was_empty_
         Targets::Ids(vec![id("9")]),
         Targets::Names(vec![name("9@x")]),
     ] {
-        let missing = store.untag(untag(targets)).await;
+        let missing = store.untag(untag(targets), origin()).await;
         assert!(
             matches!(missing, Err(StoreError::Missing(_))),
             "{missing:?}"

@@ -9,7 +9,7 @@ use untag::store::sqlite::{Options, SqliteStore};
 use untag::store::{Store as _, StoreError};
 
 use crate::harness::{Data, untag_command};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, origin};
 
 /// A number that changes with each commit that another connection writes.
 fn data_version(connection: &Connection) -> i64 {
@@ -22,16 +22,16 @@ async fn sqlite_check_writes_until_a_commit_that_wrote_has_succeeded() {
     let data = Data::with_users(2);
     let options = Options::default();
     let store = SqliteStore::open(data.path(), options, Vec::new()).unwrap();
-    store.untag(untag_command(1001)).await.unwrap();
+    store.untag(untag_command(1001), origin()).await.unwrap();
     let other = data.connect();
     let fail =
         "CREATE TRIGGER fail BEFORE INSERT ON tombstone BEGIN SELECT RAISE(ABORT, 'no'); END";
     other.execute_batch(fail).unwrap();
-    let failed = store.untag(untag_command(1000)).await;
+    let failed = store.untag(untag_command(1000), origin()).await;
     assert!(matches!(failed, Err(StoreError::Broken(_))), "{failed:?}");
 
     // There is nothing to remove and nothing to write: that it succeeds says nothing of the disk.
-    let nothing = store.untag(untag_command(1001)).await.unwrap();
+    let nothing = store.untag(untag_command(1001), origin()).await.unwrap();
     assert_eq!(nothing.tags, Some(0));
     let before = data_version(&other);
     store.check().await.unwrap();
@@ -55,7 +55,7 @@ async fn sqlite_check_passes_what_is_queued() {
     // Each change waits two seconds for the lock, and is refused.
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut untags: FuturesUnordered<_> = (1000..1000 + QUEUED)
-        .map(|id| store.untag(untag_command(id)))
+        .map(|id| store.untag(untag_command(id), origin()))
         .collect();
     assert!(untags.next().now_or_never().is_none());
     let asked = Instant::now();

@@ -7,6 +7,7 @@ use untag::store::sqlite::{Options, SqliteStore};
 use untag::store::{Store, StoreError};
 
 use crate::harness::{Client, Data, assert_unavailable, untag_command, wait_for_health};
+use crate::support::origin;
 
 const LOCKED: &str = "locked by another program";
 const UNCHANGED: &str = "nothing was changed";
@@ -89,7 +90,7 @@ async fn sqlite_queue_that_is_full_refuses_what_does_not_fit_and_carries_out_the
 
     let untag = |id: u32| {
         let store = store.clone();
-        tokio::spawn(async move { (id, store.untag(untag_command(id)).await) })
+        tokio::spawn(async move { (id, store.untag(untag_command(id), origin()).await) })
     };
     // The writer waits for the lock with one batch, at most four more find a place.
     let tasks: Vec<_> = (1000..1050).map(untag).collect();

@@ -11,7 +11,7 @@ use untag::store::sqlite::{Options, SqliteStore};
 use untag::store::{Store, StoreError};
 
 use crate::harness::{Client, Data, refused, untag_command};
-use crate::support::untag;
+use crate::support::{origin, untag};
 
 fn file_names(data: &Data) -> BTreeSet<String> {
     let entries = std::fs::read_dir(data.path()).unwrap();
@@ -47,7 +47,7 @@ fn sqlite_file_of_another_schema_version_is_refused_unchanged() {
         let found = format!("schema version {version}");
         let words = [
             &found,
-            "versions 2 to 3 only",
+            "versions 2 to 4 only",
             "use the version of untag that wrote it",
         ];
         assert_refused_unchanged(&data, &words);
@@ -163,7 +163,7 @@ async fn sqlite_damaged_page_does_not_spread_in_a_shared_commit() {
     // All of them are queued while the writer waits for the lock, and share what comes after the first commit.
     let other = data.connect();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut untags = join_all((1000..1100).map(|id| store.untag(untag_command(id))));
+    let mut untags = join_all((1000..1100).map(|id| store.untag(untag_command(id), origin())));
     assert!((&mut untags).now_or_never().is_none());
     other.execute_batch("ROLLBACK").unwrap();
     let (mut done, mut failed) = (0, 0);

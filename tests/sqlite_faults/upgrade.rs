@@ -49,14 +49,21 @@ async fn sqlite_store_of_version_2_is_migrated_and_served_as_it_was() {
     let data = version_2();
     let arguments = ["--default-account", ACCOUNT];
     let mut server = Server::start(data.path(), &arguments);
-    let begun = server.wait_for_log("migrating the store");
-    assert_eq!(begun["version"], 3, "{begun}");
-    let done = server.wait_for_log("the store is migrated");
-    assert_eq!((&done["from"], &done["to"]), (&2.into(), &3.into()));
-    assert!(done["seconds"].is_number(), "{done}");
+    let client = Client::of(&server).await;
+    for version in 3..=4 {
+        let has_begun =
+            |line: &Value| line["message"] == "migrating the store" && line["version"] == version;
+        assert_eq!(server.count_in_log(has_begun), 1, "{version}");
+        let is_done = |line: &Value| {
+            line["message"] == "the store is migrated"
+                && line["from"] == version - 1
+                && line["to"] == version
+                && line["seconds"].is_number()
+        };
+        assert_eq!(server.count_in_log(is_done), 1, "{version}");
+    }
 
     assert_eq!(export(data.path()), EXPORT);
-    let client = Client::of(&server).await;
     let mut users = 0;
     for line in EXPORT.lines() {
         let user: Value = serde_json::from_str(line).unwrap();
@@ -85,7 +92,10 @@ async fn sqlite_store_of_version_2_is_migrated_and_served_as_it_was() {
 fn sqlite_migrate_brings_version_2_up_to_date_and_a_dry_run_changes_no_byte() {
     let data = version_2();
     let would = subcommand("migrate", data.path(), &["--dry-run"]).unwrap();
-    assert_eq!(would, "would apply migration 3 deleted_user\n");
+    assert_eq!(
+        would,
+        "would apply migration 3 deleted_user\nwould apply migration 4 change_log\n"
+    );
     let refused = subcommand("export", data.path(), &[]).unwrap_err();
     for word in ["untag.db has schema version 2", "run `untag migrate`"] {
         assert!(refused.contains(word), "{word:?} is not in {refused}");
@@ -96,9 +106,12 @@ fn sqlite_migrate_brings_version_2_up_to_date_and_a_dry_run_changes_no_byte() {
     );
 
     let applied = subcommand("migrate", data.path(), &[]).unwrap();
-    assert_eq!(applied, "applied migration 3 deleted_user\n");
+    assert_eq!(
+        applied,
+        "applied migration 3 deleted_user\napplied migration 4 change_log\n"
+    );
     let again = subcommand("migrate", data.path(), &[]).unwrap();
-    assert!(again.contains("up to date: version 3"), "{again}");
+    assert!(again.contains("up to date: version 4"), "{again}");
     assert_eq!(export(data.path()), EXPORT);
 }
 
@@ -191,7 +204,7 @@ fn sqlite_migration_that_is_killed_at_any_write_goes_on_at_the_next_start() {
         }
         killed += 1;
         let rest = subcommand("migrate", data.path(), &[]).unwrap();
-        let is_whole = ["applied migration 3", "up to date: version 3"];
+        let is_whole = ["applied migration 4", "up to date: version 4"];
         assert!(is_whole.iter().any(|whole| rest.contains(whole)), "{rest}");
         assert_eq!(export(data.path()), EXPORT, "after write {killed}");
     }

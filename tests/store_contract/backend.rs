@@ -8,6 +8,9 @@ pub trait Backend: Sized {
     /// The store.
     type Store: Store;
 
+    /// Whether the store keeps a change log.
+    const KEEPS_HISTORY: bool;
+
     /// Starts a store that holds these resources and no others.
     async fn start(resources: Vec<Resource>) -> Self;
 
@@ -125,6 +128,24 @@ macro_rules! store_contract {
     };
 }
 pub(crate) use store_contract;
+
+/// Makes a test of every case, for a backend whose store keeps a change log too.
+macro_rules! history_contract {
+    ($backend:ty) => {
+        $crate::backend::store_contract!($backend);
+        $crate::backend::make_tests! { $backend =>
+            history:
+                history_records_where_a_change_comes_from,
+                history_has_no_entry_of_what_changes_nothing,
+                history_of_an_account_is_its_own,
+                history_has_concurrent_changes_in_the_order_of_their_revisions,
+                repeated_requests_are_answered_as_they_were,
+                repeated_requests_that_changed_nothing_change_nothing_later,
+                repeated_requests_at_once_are_carried_out_once;
+        }
+    };
+}
+pub(crate) use history_contract;
 
 macro_rules! make_tests {
     ($backend:ty => $($subject:ident: $($case:ident),+;)+) => {

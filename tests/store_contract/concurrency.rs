@@ -32,7 +32,7 @@ pub fn untag_with<S: Store>(
     selection: TagSelection,
 ) -> impl Future<Output = Result<Changed, StoreError>> + Send + use<S> {
     let (store, command) = (store.clone(), Arc::new(untag(targets, selection)));
-    async move { store.untag(command).await }
+    async move { store.untag(command, origin()).await }
 }
 
 /// A tag on a task of its own.
@@ -42,7 +42,7 @@ pub fn tag_with<S: Store>(
     tags: &[(&str, &str)],
 ) -> impl Future<Output = Result<Changed, StoreError>> + Send + use<S> {
     let (store, command) = (store.clone(), Arc::new(tag(targets, tags)));
-    async move { store.tag(command).await }
+    async move { store.tag(command, origin()).await }
 }
 
 fn some_users(count: usize, tags: &[(&str, &str)]) -> Vec<Resource> {

@@ -10,6 +10,7 @@ use untag::store::{Store, StoreError};
 use crate::Backend;
 use crate::concurrency::{all_at_once, tag_with, untag_with};
 use crate::fixtures::*;
+use crate::replay;
 use crate::user_fixtures::*;
 
 /// Changes of users of [`ACCOUNT`] on a task of their own.
@@ -18,7 +19,7 @@ fn change_with<S: Store>(
     changes: Vec<UserChange>,
 ) -> impl Future<Output = Result<Vec<Seen>, Refused>> + Send + use<S> {
     let (store, command) = (store.clone(), Arc::new(command(ACCOUNT, START, changes)));
-    async move { answer(store.change_users(command).await) }
+    async move { answer(store.change_users(command, origin()).await) }
 }
 
 /// How many users of its own a command creates, so that it takes its time.
@@ -161,7 +162,7 @@ pub async fn concurrent_untags_see_a_command_of_users_as_a_whole<B: Backend>() {
                 let mut command = untag(targets.clone(), keys(["env"]));
                 command.allow_missing = true;
                 command.validate_only = task == 3;
-                let found = match store.untag(Arc::new(command)).await {
+                let found = match store.untag(Arc::new(command), origin()).await {
                     Ok(changed) => changed.resources,
                     // It came upon changes again and again.
                     Err(StoreError::Unavailable { .. }) => continue,
@@ -285,7 +286,7 @@ async fn pass_by<S: Store>(store: S, task: usize, is_on: Arc<AtomicBool>) {
         };
         let mut command = untag(targets, keys(["shared"]));
         command.allow_missing = true;
-        match store.untag(Arc::new(command)).await {
+        match store.untag(Arc::new(command), origin()).await {
             // It came upon users again and again.
             Ok(_) | Err(StoreError::Unavailable { .. }) => {}
             Err(other) => panic!("{other:?}"),
@@ -305,4 +306,5 @@ pub async fn concurrent_users_come_and_go_beside_untags_tags_and_lists<B: Backen
         passed.unwrap();
     }
     assert_eq!(backend.contents().await, contents(&eight()));
+    replay::check(&backend, &eight()).await;
 }

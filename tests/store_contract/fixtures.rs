@@ -11,6 +11,7 @@ use untag::domain::{
 use untag::store::{Store, StoreError};
 
 use crate::Backend;
+pub use crate::support::origin;
 
 /// The account of most cases, and one whose users must stay as they are.
 pub const ACCOUNT: &str = "1000000000000001";
@@ -213,11 +214,11 @@ pub fn answer<T: Compare>(result: Result<T, StoreError>) -> Result<T::Compared, 
 /// Sends commands to the store of a backend.
 pub trait Ask: Backend {
     async fn untag(&self, command: UntagCommand) -> Result<Counted, Refused> {
-        answer(self.store().untag(Arc::new(command)).await)
+        answer(self.store().untag(Arc::new(command), origin()).await)
     }
 
     async fn tag(&self, command: TagCommand) -> Result<Counted, Refused> {
-        answer(self.store().tag(Arc::new(command)).await)
+        answer(self.store().tag(Arc::new(command), origin()).await)
     }
 
     async fn page(&self, query: ListQuery) -> Result<TagPage, Refused> {

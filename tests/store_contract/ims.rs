@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 use untag::domain::{
-    Changed, DeletedUsers, ListQuery, Resource, TagCommand, TagPage, UntagCommand, User,
-    UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
+    AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ListQuery, Origin,
+    Resource, TagCommand, TagPage, UntagCommand, User, UserCommand, UserKey, UserListQuery,
+    UserPage, UserQuery,
 };
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
@@ -19,7 +20,7 @@ use untag::store::{Store, StoreError};
 use crate::Backend;
 use crate::fixtures::{ACCOUNT, OTHER_ACCOUNT, account, id, user};
 use crate::sqlite::export;
-use crate::support::{Server, untag};
+use crate::support::{Server, origin, untag};
 use crate::user_fixtures::{START, command, delete, user_list, user_query};
 
 /// Those of the cases, each with a key.
@@ -36,24 +37,33 @@ pub struct ImsBackend {
 pub struct Clouds(Arc<BTreeMap<String, ImsStore>>);
 
 impl Clouds {
-    fn of(&self, account: &untag::domain::AccountId) -> &ImsStore {
+    fn of(&self, account: &AccountId) -> &ImsStore {
         &self.0[account.as_str()]
     }
 }
 
 impl Store for Clouds {
-    async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
+    async fn untag(
+        &self,
+        command: Arc<UntagCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
         let changed = self
             .of(&command.account)
-            .untag(Arc::clone(&command))
+            .untag(Arc::clone(&command), origin)
             .await?;
         // Where nobody exists, the cloud is asked for nothing.
         assert_eq!(changed.request_id.is_some(), changed.resources > 0);
         Ok(changed)
     }
 
-    async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
-        let changed = self.of(&command.account).tag(Arc::clone(&command)).await?;
+    async fn tag(
+        &self,
+        command: Arc<TagCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
+        let store = self.of(&command.account);
+        let changed = store.tag(Arc::clone(&command), origin).await?;
         assert!(changed.request_id.is_some() && changed.tags.is_none());
         Ok(changed)
     }
@@ -64,9 +74,13 @@ impl Store for Clouds {
         Ok(page)
     }
 
-    async fn change_users(&self, command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+    async fn change_users(
+        &self,
+        command: Arc<UserCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Vec<User>, StoreError> {
         let store = self.of(command.account());
-        store.change_users(Arc::clone(&command)).await
+        store.change_users(Arc::clone(&command), origin).await
     }
 
     async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
@@ -75,6 +89,22 @@ impl Store for Clouds {
 
     async fn list_users(&self, query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
         self.of(&query.account).list_users(Arc::clone(&query)).await
+    }
+
+    async fn change(
+        &self,
+        account: AccountId,
+        key: ChangeKey,
+    ) -> Result<Option<Change>, StoreError> {
+        self.of(&account).change(account.clone(), key).await
+    }
+
+    async fn changes(&self, query: Arc<ChangesQuery>) -> Result<Vec<Change>, StoreError> {
+        self.of(&query.account).changes(Arc::clone(&query)).await
+    }
+
+    async fn history(&self, account: AccountId) -> Result<History, StoreError> {
+        self.of(&account).history(account.clone()).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -105,6 +135,7 @@ fn import(directory: &Path, resources: &[Resource]) {
 
 impl Backend for ImsBackend {
     type Store = Clouds;
+    const KEEPS_HISTORY: bool = false;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -176,7 +207,7 @@ async fn ims_store_leaves_users_to_the_cloud() {
     let backend = ImsBackend::start(vec![user("1", "a@x", &[])]).await;
     let store = backend.store();
     let command = command(ACCOUNT, START, vec![delete("1")]);
-    let changed = store.change_users(Arc::new(command)).await;
+    let changed = store.change_users(Arc::new(command), origin()).await;
     let query = user_query(START, UserKey::Id(id("1")));
     let found = store.get_user(Arc::new(query)).await;
     let query = user_list(START, DeletedUsers::Hide);

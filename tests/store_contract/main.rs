@@ -8,6 +8,7 @@ mod concurrency;
 mod concurrent_users;
 mod deleted_users;
 mod fixtures;
+mod history;
 mod ims;
 mod list;
 mod model;
@@ -17,6 +18,9 @@ mod postgres;
 mod postgres_server;
 mod random;
 mod random_users;
+mod replay;
+#[path = "../support/replay.rs"]
+mod replayed;
 mod sqlite;
 mod sqlite_users;
 #[path = "../support/mod.rs"]
@@ -27,14 +31,14 @@ mod user_fixtures;
 mod user_names;
 mod users;
 
-use backend::{Backend, store_contract, tag_contract};
+use backend::{Backend, history_contract, store_contract, tag_contract};
 
 mod sqlite_store {
-    super::store_contract!(crate::sqlite::SqliteBackend);
+    super::history_contract!(crate::sqlite::SqliteBackend);
 }
 
 mod sqlite_store_that_compacts {
-    super::store_contract!(crate::sqlite::CompactingBackend);
+    super::history_contract!(crate::sqlite::CompactingBackend);
 }
 
 mod postgres_store {

@@ -177,9 +177,9 @@ pub async fn paging_shows_one_state_on_a_page_however_many_users_it_looks_at<B: 
         let mut changes = 0;
         while goes_on.load(Ordering::Relaxed) {
             let set = tag(pair(), &[("pair", "x")]);
-            store.tag(Arc::new(set)).await.unwrap();
+            store.tag(Arc::new(set), origin()).await.unwrap();
             let remove = untag(pair(), keys(["pair"]));
-            store.untag(Arc::new(remove)).await.unwrap();
+            store.untag(Arc::new(remove), origin()).await.unwrap();
             changes += 2;
         }
         changes

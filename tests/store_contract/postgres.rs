@@ -23,6 +23,7 @@ const OPTIONS: Options = Options {
 
 impl Backend for PostgresBackend {
     type Store = PostgresStore;
+    const KEEPS_HISTORY: bool = false;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let connection = ConnectionString::parse(&shared().database().url(), None).unwrap();

@@ -14,6 +14,7 @@ use untag::domain::{
 use crate::Backend;
 use crate::fixtures::*;
 use crate::model::Model;
+use crate::replay;
 use crate::user_fixtures::*;
 
 /// Two accounts whose users have the same ids and names, and a third that has none.
@@ -260,5 +261,6 @@ pub async fn run_steps<B: Backend>(steps: Vec<Step>) -> Result<(), TestCaseError
         prop_assert_eq!(step.ask(&backend, now).await, expected, "{:?}", step);
     }
     prop_assert_eq!(backend.contents().await, model.contents());
+    replay::check(&backend, &users()).await;
     Ok(())
 }

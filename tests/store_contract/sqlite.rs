@@ -13,9 +13,10 @@ use untag::store::Store;
 use untag::store::sqlite::{self, Options, SqliteStore};
 
 use crate::Backend;
-use crate::fixtures::{Ask as _, contents, ids, keys, list, numbered_user, tag, untag};
+use crate::fixtures::{Ask as _, contents, ids, keys, list, numbered_user, origin, tag, untag};
 use crate::model::Model;
 use crate::random;
+use crate::replay;
 use crate::user_fixtures::START;
 
 pub struct SqliteBackend {
@@ -25,6 +26,7 @@ pub struct SqliteBackend {
 
 impl Backend for SqliteBackend {
     type Store = SqliteStore;
+    const KEEPS_HISTORY: bool = true;
 
     async fn start(resources: Vec<Resource>) -> Self {
         Self::with(Options::default(), resources)
@@ -57,12 +59,14 @@ impl SqliteBackend {
 
 impl Backend for CompactingBackend {
     type Store = SqliteStore;
+    const KEEPS_HISTORY: bool = true;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let options = Options {
             uncompacted: 1,
             wal_pages: 16,
             index_bytes: 20_000,
+            run_keys: 16,
             ..Options::default()
         };
         Self(SqliteBackend::with(options, resources))
@@ -145,7 +149,7 @@ impl SqliteBackend {
 
     async fn untag_of(&self, id: &str, key: &str) {
         let command = untag(ids([id]), keys([key]));
-        self.store.untag(Arc::new(command)).await.unwrap();
+        self.store.untag(Arc::new(command), origin()).await.unwrap();
     }
 }
 
@@ -158,7 +162,11 @@ async fn sqlite_store_can_be_opened_again_with_all_that_was_answered() {
     backend.untag_of("2", "b").await;
     // What is set after an untag stays set, also where the untag has not reached its row yet.
     let command = tag(ids(["1"]), &[("a", "3")]);
-    backend.store.tag(Arc::new(command)).await.unwrap();
+    backend
+        .store
+        .tag(Arc::new(command), origin())
+        .await
+        .unwrap();
     let expected = contents(&[
         numbered_user(1, &[("a", "3"), ("b", "2")]),
         numbered_user(2, &[("a", "1")]),
@@ -272,6 +280,7 @@ async fn sqlite_commands_that_share_a_commit_answer_as_one_after_another() {
             prop_assert_eq!(answer, expected, "{:?} of {:?}", step, steps);
         }
         prop_assert_eq!(backend.contents().await, model.contents());
+        replay::check(&backend, &random::users()).await;
         Ok(())
     });
 }

@@ -10,7 +10,7 @@ use untag::domain::{Resource, Timestamp, User, UserChange, UserCommand};
 use untag::store::sqlite::{self, Options, SqliteStore};
 use untag::store::{Store as _, StoreError};
 
-use crate::fixtures::{ACCOUNT, account, contents, ids, keys, numbered_user, untag};
+use crate::fixtures::{ACCOUNT, account, contents, ids, keys, numbered_user, origin, untag};
 use crate::sqlite::export;
 use crate::user_fixtures::*;
 
@@ -35,7 +35,9 @@ async fn change(
 ) -> Result<Vec<User>, StoreError> {
     let time = Timestamp::from_millis(time);
     let command = UserCommand::new(account(ACCOUNT), time, changes.into());
-    store.change_users(Arc::new(command.unwrap())).await
+    store
+        .change_users(Arc::new(command.unwrap()), origin())
+        .await
 }
 
 /// The rows of a table of users, as `1=a` with their numbers and ids.
@@ -53,7 +55,7 @@ async fn sqlite_users_keep_the_numbers_of_their_rows_and_nobody_else_gets_them()
     let users = [1, 2, 3].map(|number| numbered_user(number, &[("a", "1"), ("b", "2")]));
     let store = open(directory.path(), &users);
     let untag_a = untag(ids(["2"]), keys(["a"]));
-    store.untag(Arc::new(untag_a)).await.unwrap();
+    store.untag(Arc::new(untag_a), origin()).await.unwrap();
     change(
         &store,
         START + 1,

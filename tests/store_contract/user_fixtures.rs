@@ -202,7 +202,7 @@ impl Compare for UserPage {
 /// Sends commands and queries about users to the store of a backend. Those that name no account are of [`ACCOUNT`].
 pub trait AskUsers: Backend {
     async fn command(&self, command: UserCommand) -> Result<Vec<Seen>, Refused> {
-        answer(self.store().change_users(Arc::new(command)).await)
+        answer(self.store().change_users(Arc::new(command), origin()).await)
     }
 
     async fn change(

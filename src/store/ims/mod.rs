@@ -21,8 +21,9 @@ use thiserror::Error;
 pub use credentials::{CredentialsError, Sts};
 
 use crate::domain::{
-    AccountId, Action, Applied, Changed, Continuation, Fault, FaultCode, ListQuery, TagCommand,
-    TagPage, Targets, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
+    AccountId, Action, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault,
+    FaultCode, History, ListQuery, Origin, TagCommand, TagPage, Targets, UntagCommand, User,
+    UserCommand, UserListQuery, UserPage, UserQuery,
 };
 use crate::https::ClientError;
 use crate::store::{Store, StoreError};
@@ -169,16 +170,38 @@ impl ImsStore {
     }
 }
 
+/// The cloud keeps no changes.
+const NO_HISTORY: StoreError = StoreError::Unsupported {
+    what: "tell what was changed",
+};
+
+/// The cloud remembers no answers, so that nobody may rely on that.
+fn refuse_token(origin: &Origin) -> Result<(), StoreError> {
+    match origin.repeat {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Unsupported {
+            what: "take a client token",
+        }),
+    }
+}
+
 fn changed(resources: usize, answer: &Answer) -> Changed {
     Changed {
         resources,
         tags: None,
+        changed_resources: None,
+        revision: None,
         request_id: answer.request_id(),
     }
 }
 
 impl Store for ImsStore {
-    async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
+    async fn untag(
+        &self,
+        command: Arc<UntagCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
+        refuse_token(&origin)?;
         self.check_account(&command.account)?;
         let (targets, changes) = (&command.targets, !command.validate_only);
         let failure = match self.untag_of(&command, targets).await {
@@ -204,7 +227,12 @@ impl Store for ImsStore {
         }
     }
 
-    async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
+    async fn tag(
+        &self,
+        command: Arc<TagCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
+        refuse_token(&origin)?;
         self.check_account(&command.account)?;
         let parameters = parameters::tag(&command);
         match self.upstream.ask(Action::TagResources, parameters).await {
@@ -235,7 +263,11 @@ impl Store for ImsStore {
         })
     }
 
-    async fn change_users(&self, _command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+    async fn change_users(
+        &self,
+        _command: Arc<UserCommand>,
+        _origin: Arc<Origin>,
+    ) -> Result<Vec<User>, StoreError> {
         Err(StoreError::Unsupported {
             what: "change users",
         })
@@ -247,6 +279,22 @@ impl Store for ImsStore {
 
     async fn list_users(&self, _query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
         Err(StoreError::Unsupported { what: "list users" })
+    }
+
+    async fn change(
+        &self,
+        _account: AccountId,
+        _key: ChangeKey,
+    ) -> Result<Option<Change>, StoreError> {
+        Err(NO_HISTORY)
+    }
+
+    async fn changes(&self, _query: Arc<ChangesQuery>) -> Result<Vec<Change>, StoreError> {
+        Err(NO_HISTORY)
+    }
+
+    async fn history(&self, _account: AccountId) -> Result<History, StoreError> {
+        Err(NO_HISTORY)
     }
 
     async fn check(&self) -> Result<(), StoreError> {

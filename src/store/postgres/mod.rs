@@ -31,8 +31,9 @@ pub use config::{ConfigError, ConnectionString};
 pub use migrations::{Applied as AppliedMigrations, MigrateError};
 
 use crate::domain::{
-    Changed, ListQuery, PrincipalName, TagCommand, TagKey, TagPage, TagSelection, TagValue,
-    Targets, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, limits,
+    AccountId, Change as ChangeEntry, ChangeKey, Changed, ChangesQuery, History, ListQuery, Origin,
+    PrincipalName, TagCommand, TagKey, TagPage, TagSelection, TagValue, Targets, UntagCommand,
+    User, UserCommand, UserListQuery, UserPage, UserQuery, limits,
 };
 use crate::reload::LoadError;
 use crate::store::{Store, StoreError};
@@ -343,8 +344,17 @@ impl Names {
     }
 }
 
+/// This store does not keep what was changed yet.
+const NO_HISTORY: StoreError = StoreError::Unsupported {
+    what: "tell what was changed",
+};
+
 impl Store for PostgresStore {
-    async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
+    async fn untag(
+        &self,
+        command: Arc<UntagCommand>,
+        _origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
         if command.validate_only {
             return self.validate(&command).await;
         }
@@ -357,7 +367,11 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
+    async fn tag(
+        &self,
+        command: Arc<TagCommand>,
+        _origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
         let names = Names::of(&command.targets);
         let tags: BTreeMap<&str, &str> = command
             .tags
@@ -393,8 +407,28 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn change_users(&self, command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
+    async fn change_users(
+        &self,
+        command: Arc<UserCommand>,
+        _origin: Arc<Origin>,
+    ) -> Result<Vec<User>, StoreError> {
         self.change(&command).await
+    }
+
+    async fn change(
+        &self,
+        _account: AccountId,
+        _key: ChangeKey,
+    ) -> Result<Option<ChangeEntry>, StoreError> {
+        Err(NO_HISTORY)
+    }
+
+    async fn changes(&self, _query: Arc<ChangesQuery>) -> Result<Vec<ChangeEntry>, StoreError> {
+        Err(NO_HISTORY)
+    }
+
+    async fn history(&self, _account: AccountId) -> Result<History, StoreError> {
+        Err(NO_HISTORY)
     }
 
     async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {

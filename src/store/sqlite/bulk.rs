@@ -76,6 +76,7 @@ pub(super) fn insert<E>(
     let transaction = connection.unchecked_transaction()?;
     // Tombstones are of the tags that a row has had before.
     compact_all(&transaction).map_err(BulkError::Store)?;
+    format::begin_history(&transaction)?;
     let mut import = Import::begin(&transaction)?;
     for resource in resources {
         import.put(&resource.map_err(BulkError::Caller)?)?;

@@ -132,6 +132,11 @@ fn is_disk_full(error: &rusqlite::Error) -> bool {
 #[error("a record is not in the format of this schema version")]
 pub struct CorruptTags;
 
+/// A row of the change log, or of what finds its entries, that holds something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a row of the change log is not in the format of this schema version")]
+pub struct CorruptLog;
+
 /// What can fail while a command is applied. A commit that fails has many requests to tell, so it can be cloned.
 #[derive(Debug, Clone, Error)]
 pub enum ApplyError {
@@ -141,6 +146,9 @@ pub enum ApplyError {
     /// A row can't be read.
     #[error(transparent)]
     Tags(#[from] CorruptTags),
+    /// The change log holds something else than entries.
+    #[error(transparent)]
+    Log(#[from] CorruptLog),
 }
 
 impl From<rusqlite::Error> for ApplyError {

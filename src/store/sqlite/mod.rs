@@ -23,21 +23,23 @@ use tracing::Instrument as _;
 pub use bulk::{BulkError, Imported, export, import};
 pub use error::OpenError;
 pub use format::{Existing, Migration, inspect};
-pub use options::Options;
+pub use options::{Options, Retention};
 pub use wal::LeftInWal;
 
 use crate::domain::{
-    Applied, Changed, ListQuery, Resource, TagCommand, TagPage, UntagCommand, User, UserCommand,
-    UserListQuery, UserPage, UserQuery,
+    AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, History, ListQuery, Origin,
+    Resource, TagCommand, TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage,
+    UserQuery,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
-use crate::telemetry::trace::{self, Change};
+use crate::telemetry::trace;
 use format::DataDirectory;
 use index::Index;
+use log::changes::{ChangeLog, RecentKeys};
 use log::{Published, StoredTombstones};
 use read::Readers;
-use wal::Wal;
+use wal::{End, Wal};
 use write::{Job, Pending, Population, Setup, Work};
 
 /// A handle to the embedded store. The last one to go lets the writer end.
@@ -47,6 +49,7 @@ pub struct SqliteStore {
     checks: crossbeam_channel::Sender<Job>,
     readers: Readers,
     published: Published,
+    recent: RecentKeys,
     index: Index,
     closing: Closing,
     _counted: Arc<Vec<Open>>,
@@ -87,7 +90,16 @@ impl SqliteStore {
         directory.leave_wal(&connection, &wal)?;
         let reading = (0..options.readers).map(|_| directory.open_reader());
         let reading = reading.collect::<Result<Vec<_>, _>>()?;
+        // Into the file at once, and not with the first checkpoint.
+        let reserved = format::reserve_pages(&connection)
+            .and_then(|()| wal.end(&connection, End::Truncate, Duration::ZERO));
+        if let Err(error) = reserved {
+            tracing::warn!(%error, "no pages of the database can be kept free");
+        }
         let stored = StoredTombstones::read(&connection)?;
+        let changes = ChangeLog::open(&connection, options.retention, options.run_keys);
+        let changes = changes.map_err(BulkError::Store)?;
+        let recent = changes.recent();
         let (published, index) = (stored.publish(), Index::new(options.index_bytes));
         let (readers, threads) = Readers::start(reading, options.queue).map_err(failed)?;
         let (jobs, queue) = mpsc::channel(options.queue);
@@ -102,6 +114,7 @@ impl SqliteStore {
             readers: threads,
             stored,
             published: published.clone(),
+            changes,
             index: index.clone(),
             population: Population::new(options.now),
             jobs: queue,
@@ -115,6 +128,7 @@ impl SqliteStore {
             checks,
             readers,
             published,
+            recent,
             index,
             closing: Closing(closing),
         })
@@ -128,7 +142,7 @@ impl SqliteStore {
 
     async fn write<T>(&self, work: impl FnOnce(Pending<T>) -> Work) -> Result<T, StoreError> {
         let (pending, answer) = Pending::new();
-        let (work, trace) = (work(pending), Some(Change::queue()));
+        let (work, trace) = (work(pending), Some(trace::Change::queue()));
         self.jobs
             .try_send(Job { work, trace })
             .map_err(|error| match error {
@@ -142,9 +156,14 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    async fn untag(&self, command: Arc<UntagCommand>) -> Result<Changed, StoreError> {
+    async fn untag(
+        &self,
+        command: Arc<UntagCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
         if !command.validate_only {
-            return self.write(|pending| Work::Untag(command, pending)).await;
+            let work = |pending| Work::Untag(command, origin, pending);
+            return self.write(work).await;
         }
         let (published, index) = (self.published.clone(), self.index.clone());
         self.readers
@@ -153,8 +172,13 @@ impl Store for SqliteStore {
             .await?
     }
 
-    async fn tag(&self, command: Arc<TagCommand>) -> Result<Changed, StoreError> {
-        self.write(|pending| Work::Tag(command, pending)).await
+    async fn tag(
+        &self,
+        command: Arc<TagCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
+        self.write(|pending| Work::Tag(command, origin, pending))
+            .await
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
@@ -165,8 +189,13 @@ impl Store for SqliteStore {
             .await?
     }
 
-    async fn change_users(&self, command: Arc<UserCommand>) -> Result<Vec<User>, StoreError> {
-        self.write(|pending| Work::Users(command, pending)).await
+    async fn change_users(
+        &self,
+        command: Arc<UserCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Vec<User>, StoreError> {
+        self.write(|pending| Work::Users(command, origin, pending))
+            .await
     }
 
     async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
@@ -181,6 +210,33 @@ impl Store for SqliteStore {
         let published = self.published.clone();
         self.readers
             .run(move |connection| read::list_users(connection, &published, &query))
+            .instrument(trace::read())
+            .await
+    }
+
+    async fn change(
+        &self,
+        account: AccountId,
+        key: ChangeKey,
+    ) -> Result<Option<Change>, StoreError> {
+        let recent = self.recent.clone();
+        self.readers
+            .run(move |connection| read::change(connection, &recent, &account, key))
+            .instrument(trace::read())
+            .await?
+    }
+
+    async fn changes(&self, query: Arc<ChangesQuery>) -> Result<Vec<Change>, StoreError> {
+        let recent = self.recent.clone();
+        self.readers
+            .run(move |connection| read::changes(connection, &recent, &query))
+            .instrument(trace::read())
+            .await?
+    }
+
+    async fn history(&self, account: AccountId) -> Result<History, StoreError> {
+        self.readers
+            .run(move |connection| read::history(connection, &account))
             .instrument(trace::read())
             .await
     }

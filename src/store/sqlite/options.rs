@@ -1,6 +1,6 @@
 //! How an embedded store is set up.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::domain::Timestamp;
 
@@ -21,8 +21,31 @@ pub struct Options {
     pub wal_pages: u32,
     /// How much memory the index may take, in bytes. The users that find no place in it are searched for in the tables.
     pub index_bytes: usize,
+    /// How long the change log keeps entries.
+    pub retention: Retention,
+    /// How many keys of entries are in memory before they are written as a sorted run. With those of one commit more they are all that
+    /// is in memory, 16 bytes for each RequestId and for each user that an entry has changed.
+    pub run_keys: usize,
     /// What tells the time, by which deleted users are removed who are gone for good. What a command or a query sees goes by its own.
     pub now: fn() -> Timestamp,
+}
+
+/// How long entries of the change log are kept, and in how many bytes. The newest one always stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How old an entry may get. With 0 it goes as soon as there is time.
+    pub age: Duration,
+    /// How many bytes the log may take before the oldest entries go.
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            age: Duration::from_hours(30 * 24),
+            bytes: 1 << 30,
+        }
+    }
 }
 
 impl Default for Options {
@@ -35,6 +58,8 @@ impl Default for Options {
             uncompacted: 1_000_000,
             wal_pages: 16_384,
             index_bytes: 256 << 20,
+            retention: Retention::default(),
+            run_keys: 32_768,
             now: || SystemTime::now().into(),
         }
     }

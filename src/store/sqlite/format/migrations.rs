@@ -95,7 +95,70 @@ const DELETED_USER: Migration = Migration {
 ",
 };
 
-const MIGRATIONS: &[Migration] = &[RESOURCE, DELETED_USER];
+/// The change log: `change_log` has a row for each commit that has changed something, whose entries `log_entry.rs` reads. `total` is
+/// how many bytes the log has ever taken up to that row, with all that belongs to it. The other tables find entries: those of
+/// an account by its revision (`change_position`, `change_expired`), and by request and user in sorted runs (`change_run`,
+/// `change_key`). `removed_tags` has the removed tags that a row had when it was rewritten. The history's id
+/// is made of 16 random bytes.
+const CHANGE_LOG: Migration = Migration {
+    version: 4,
+    name: "change_log",
+    sql: "
+    CREATE TABLE change_log (
+        sequence INTEGER PRIMARY KEY,
+        time     INTEGER NOT NULL,
+        total    INTEGER NOT NULL,
+        entries  BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE change_position (
+        account_id TEXT NOT NULL,
+        revision   INTEGER NOT NULL,
+        sequence   INTEGER NOT NULL,
+        PRIMARY KEY (account_id, revision)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE change_expired (
+        account_id TEXT PRIMARY KEY,
+        revision   INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE change_run (
+        last_sequence  INTEGER PRIMARY KEY,
+        first_sequence INTEGER NOT NULL,
+        low_stamp      INTEGER NOT NULL,
+        high_stamp     INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE change_key (
+        kind  INTEGER NOT NULL,
+        run   INTEGER NOT NULL,
+        first BLOB NOT NULL,
+        keys  BLOB NOT NULL,
+        PRIMARY KEY (kind, run, first)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE removed_tags (
+        number      INTEGER NOT NULL,
+        sequence    INTEGER NOT NULL,
+        resource_id TEXT NOT NULL,
+        positions   INTEGER NOT NULL,
+        tags        BLOB NOT NULL,
+        PRIMARY KEY (number, sequence)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX removed_tags_by_sequence ON removed_tags (sequence);
+    CREATE TABLE client_token (
+        key         BLOB PRIMARY KEY,
+        time        INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL,
+        request_id  BLOB NOT NULL,
+        revision    INTEGER,
+        resources   INTEGER NOT NULL,
+        changed     INTEGER NOT NULL,
+        tags        INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX client_token_by_time ON client_token (time);
+    ALTER TABLE state ADD COLUMN history_id BLOB;
+    UPDATE state SET history_id = randomblob(16);
+",
+};
+
+const MIGRATIONS: &[Migration] = &[RESOURCE, DELETED_USER, CHANGE_LOG];
 
 /// The oldest version of the schema that can be migrated, and the version of this program.
 pub const OLDEST: i32 = MIGRATIONS[0].version;

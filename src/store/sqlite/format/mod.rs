@@ -1,6 +1,8 @@
 //! What lies on the disk: the data directory, the schema of the database, and how its rows are read and written.
 
 mod directory;
+mod log_effect;
+pub mod log_entry;
 mod migrations;
 mod numbers;
 mod rows;
@@ -10,8 +12,11 @@ pub mod tombstone;
 mod users;
 
 pub use directory::{DataDirectory, Existing, inspect, open_existing};
+pub use log_effect::LoggedEffect;
 pub use migrations::Migration;
+#[cfg(test)]
+pub use migrations::create;
 pub use numbers::{keep_next_number, next_number};
 pub use rows::{COLUMNS, Record, Rewrite, Rewriter, RowChange, RowReader};
-pub use schema::touch;
+pub use schema::{begin_history, reserve_pages, touch};
 pub use users::{StoredUser, UserTables};

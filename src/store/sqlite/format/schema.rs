@@ -78,6 +78,33 @@ pub fn identify(connection: &Connection) -> rusqlite::Result<(i32, i32, i64)> {
     ))
 }
 
+/// How many pages of the database are kept free.
+const RESERVED_PAGES: i64 = 64;
+
+/// Sees that the database has some pages without content. On a full disk the change log grows into them: else the write-ahead log
+/// could not be copied to its end, and its room could not be used again.
+pub fn reserve_pages(connection: &Connection) -> rusqlite::Result<()> {
+    let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    if free >= RESERVED_PAGES / 2 {
+        return Ok(());
+    }
+    let bytes = RESERVED_PAGES * i64::from(PAGE_BYTES);
+    // Two transactions: pages that one takes and gives back are never written, and have no room on the disk.
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS reserve (bytes BLOB) STRICT; \
+         INSERT INTO reserve VALUES (zeroblob({bytes})); DROP TABLE reserve;"
+    ))
+}
+
+/// Empties the change log, and begins a new history: what has come into the tables was not changed from what they had.
+pub fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "DELETE FROM change_log; DELETE FROM change_position; DELETE FROM change_expired; \
+         DELETE FROM change_run; DELETE FROM change_key; DELETE FROM removed_tags; \
+         DELETE FROM client_token; UPDATE state SET history_id = randomblob(16);",
+    )
+}
+
 /// Writes the schema version again: the smallest change that shows that a commit gets through.
 pub fn touch(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", NEWEST)

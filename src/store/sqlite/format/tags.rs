@@ -4,7 +4,7 @@
 //! value. Some of them may be removed already, see `tombstone.rs`: whoever reads the column is told which. An untag only
 //! walks over the keys.
 
-use crate::domain::{TagKey, TagSelection, TagValue};
+use crate::domain::{SetTag, TagKey, TagSelection, TagValue};
 use crate::store::sqlite::error::CorruptTags;
 
 /// Tags of a record by their positions in it, such as those that are removed: the lowest bit is the first. A record has at most 20.
@@ -126,6 +126,41 @@ pub fn without(encoded: &[u8], removed: TagMask) -> Result<Vec<u8>, CorruptTags>
     Ok(kept)
 }
 
+/// The tags at these positions, encoded.
+pub fn at(encoded: &[u8], positions: TagMask) -> Result<Vec<u8>, CorruptTags> {
+    without(encoded, !positions)
+}
+
+/// What of these tags, set, is new: those that have another value or are not there.
+pub fn changed(
+    encoded: &[u8],
+    removed: TagMask,
+    set: &[(TagKey, TagValue)],
+) -> Result<Vec<SetTag>, CorruptTags> {
+    let there = left(encoded, removed)
+        .map(|tag| tag.map(|(_, (key, value, _))| (key, value)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut changed = Vec::new();
+    for (key, new) in set {
+        let old = there
+            .iter()
+            .find(|(there, _)| *there == key.as_str().as_bytes());
+        if old.is_some_and(|(_, old)| *old == new.as_str().as_bytes()) {
+            continue;
+        }
+        let parse = |(_, old): &(&[u8], &[u8])| {
+            let old = std::str::from_utf8(old).map_err(|_| CorruptTags)?;
+            TagValue::parse(old).map_err(|_| CorruptTags)
+        };
+        changed.push(SetTag {
+            key: key.clone(),
+            old: old.map(parse).transpose()?,
+            new: new.clone(),
+        });
+    }
+    Ok(changed)
+}
+
 /// The tags that are there, encoded with these set, which come in order of key, and how many there are then.
 pub fn with(
     encoded: &[u8],
@@ -190,9 +225,17 @@ mod tests {
             prop_assert_eq!(rest.count_ones() as usize, left.len());
             prop_assert_eq!(rest & removed, 0);
             prop_assert_eq!(without(&encoded, removed).unwrap(), encode(&left));
+            let mut gone = tags.clone();
+            gone.retain(|key, _| !left.contains_key(key));
+            prop_assert_eq!(at(&encoded, removed).unwrap(), encode(&gone));
             prop_assert_eq!(decode(&encoded, removed).unwrap(), left.clone().into_iter().collect::<Vec<_>>());
 
             let set_list: Vec<_> = set.clone().into_iter().collect();
+            let news = set_list.iter().filter(|(key, value)| left.get(key) != Some(value));
+            let news: Vec<_> = news.map(|(key, new)| SetTag {
+                key: key.clone(), old: left.get(key).cloned(), new: new.clone(),
+            }).collect();
+            prop_assert_eq!(changed(&encoded, removed, &set_list).unwrap(), news);
             let mut expected = left;
             expected.extend(set);
             prop_assert_eq!(with(&encoded, removed, &set_list).unwrap(), (encode(&expected), expected.len()));
@@ -204,6 +247,8 @@ mod tests {
             let _ = selected(&bytes, 1, &TagSelection::All);
             let _ = without(&bytes, 1);
             let _ = with(&bytes, 1, &[]);
+            let set = (TagKey::parse("a").unwrap(), TagValue::parse("x").unwrap());
+            let _ = changed(&bytes, 1, &[set]);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::changes::{ChangeLog, RemovedTags};
 use super::tombstones::{StoredTombstones, Tombstones};
 use super::uncommitted::{CompactionPass, Uncommitted};
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
@@ -69,12 +70,10 @@ impl TombstoneLog {
     /// Compacts as much as the trigger demands.
     pub fn compact(
         &mut self,
-        connection: &Connection,
         trigger: CompactionTrigger,
         in_force: &Tombstones,
         changes: &mut Uncommitted,
-        rows: &mut RowReader<'_>,
-        rewriter: &mut Rewriter<'_>,
+        rows: &mut CompactedRows<'_>,
     ) -> Result<(), ApplyError> {
         let too_many_resources = in_force.count() > self.most;
         let too_many_tombstones = self.tombstones / TOMBSTONES_OF_A_RESOURCE > self.most;
@@ -94,7 +93,7 @@ impl TombstoneLog {
             next: Some(i64::MIN),
         });
         let Some(next) = pass.next else {
-            return Ok(self.delete(connection, pass, changes)?);
+            return Ok(self.delete(rows.connection, pass, changes)?);
         };
         let tombstones = in_force.from(next, most);
         pass.next = match tombstones.last() {
@@ -114,7 +113,7 @@ impl TombstoneLog {
                 changes.add(Tombstone { number, removed });
                 continue;
             }
-            match compact(rows, rewriter, Tombstone { number, removed }) {
+            match rows.compact(Tombstone { number, removed }) {
                 Ok(rewrite) => {
                     if let Some(rewrite) = rewrite {
                         changes.rewrote(rewrite);
@@ -182,28 +181,52 @@ impl TombstoneLog {
 /// Rewrites all rows that have lost tags, and empties the table. For a transaction of a process that serves nobody.
 pub fn compact_all(connection: &Connection) -> Result<(), ApplyError> {
     let in_force = StoredTombstones::read(connection)?.in_force;
-    let mut rows = RowReader::new(connection)?;
-    let mut rewriter = Rewriter::new(connection)?;
+    let mut rows = CompactedRows::new(connection, None)?;
     for tombstone in in_force.from(i64::MIN, usize::MAX) {
-        compact(&mut rows, &mut rewriter, tombstone)?;
+        rows.compact(tombstone)?;
     }
     connection.execute("DELETE FROM tombstone", [])?;
     Ok(())
 }
 
-/// Rewrites a row without the tags that it has lost, if there is one: nobody can ask for another either.
-fn compact(
-    rows: &mut RowReader<'_>,
-    rewriter: &mut Rewriter<'_>,
-    Tombstone { number, removed }: Tombstone,
-) -> Result<Option<Rewrite>, ApplyError> {
-    let rewrite = rows.read(number, |record| {
-        let tags = tags::without(record.tags, removed)?;
-        Ok::<_, CorruptTags>(record.rewrite(tags))
-    })?;
-    let Some(rewrite) = rewrite.transpose()? else {
-        return Ok(None);
-    };
-    rewriter.write(&rewrite)?;
-    Ok(Some(rewrite))
+/// The rows that are compacted: statements that read and write them, and the log that keeps what they have lost.
+pub struct CompactedRows<'connection> {
+    connection: &'connection Connection,
+    log: Option<&'connection mut ChangeLog>,
+    reader: RowReader<'connection>,
+    rewriter: Rewriter<'connection>,
+}
+
+impl<'connection> CompactedRows<'connection> {
+    pub fn new(
+        connection: &'connection Connection,
+        log: Option<&'connection mut ChangeLog>,
+    ) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            log,
+            reader: RowReader::new(connection)?,
+            rewriter: Rewriter::new(connection)?,
+        })
+    }
+
+    /// Rewrites a row without the tags that it has lost, if there is one: nobody can ask for another either.
+    fn compact(
+        &mut self,
+        Tombstone { number, removed }: Tombstone,
+    ) -> Result<Option<Rewrite>, ApplyError> {
+        let compacted = self.reader.read(number, |record| {
+            let tags = tags::without(record.tags, removed)?;
+            let removed = RemovedTags::of(number, record.id, record.tags, removed)?;
+            Ok::<_, CorruptTags>(removed.map(|removed| (record.rewrite(tags), removed)))
+        })?;
+        let Some((rewrite, removed)) = compacted.transpose()?.flatten() else {
+            return Ok(None);
+        };
+        if let Some(log) = &mut self.log {
+            log.keep_compacted(self.connection, &removed)?;
+        }
+        self.rewriter.write(&rewrite)?;
+        Ok(Some(rewrite))
+    }
 }

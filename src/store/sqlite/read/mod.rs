@@ -1,9 +1,11 @@
 //! The threads that read, and what they read.
 
+mod changes;
 mod pool;
 mod queries;
 mod users;
 
+pub use changes::{change, changes, history};
 pub use pool::Readers;
 pub use queries::{check_untag, list};
 pub use users::{get_user, list_users};

@@ -1,23 +1,31 @@
-//! Applies jobs to the rows of the open transaction.
+//! How a job is applied: it is planned by the rows as the open transaction finds them, written, and recorded in the change log.
 
 use rusqlite::Connection;
 
 use super::job::{Job, Work};
 use super::plan::{Plan, plan_tag};
 use super::{untags, users};
-use crate::domain::{Applied, Changed, User, UserCommand};
+use crate::domain::{
+    AccountId, Applied, Changed, Effect, EffectKind, Origin, ResourceId, Revision, User,
+    UserCommand,
+};
 use crate::store::StoreError;
-use crate::store::sqlite::error::ApplyError;
-use crate::store::sqlite::format::{self, Rewriter, UserTables};
+use crate::store::sqlite::error::{ApplyError, CorruptLog, CorruptTags};
+use crate::store::sqlite::format::{self, LoggedEffect, Rewriter, RowReader, UserTables, tags};
 use crate::store::sqlite::index::{Lookup, LookupResult};
+use crate::store::sqlite::log::changes::{ChangeLog, Known};
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
-/// The rows as a transaction finds them.
+/// What came of a job: its answer, and an error only where the transaction is lost.
+type Answer<T> = Result<Result<T, StoreError>, ApplyError>;
+
+/// The rows as a transaction finds them, and the log that it adds to.
 pub struct Rows<'connection> {
     pub connection: &'connection Connection,
     pub lookup: Lookup<'connection>,
     pub rewriter: Rewriter<'connection>,
     pub in_force: &'connection Tombstones,
+    pub log: &'connection mut ChangeLog,
     /// Whether a check has to write.
     pub touch: bool,
 }
@@ -35,19 +43,28 @@ impl Rows<'_> {
             job.refuse(StoreError::stopped(Applied::No));
             return Ok(());
         }
-        let Self {
-            lookup, in_force, ..
-        } = self;
         match &mut job.work {
-            Work::Untag(command, pending) => {
-                let plan = untags::plan(command, results, lookup, changes, in_force);
-                pending.set(self.write(plan, changes)?);
+            Work::Untag(command, origin, pending) => {
+                let answer = self.once(&command.account, origin, changes, |rows, changes| {
+                    let Rows {
+                        lookup, in_force, ..
+                    } = rows;
+                    let plan = untags::plan(command, results, lookup, changes, in_force);
+                    rows.write(&command.account, origin, plan, changes)
+                });
+                pending.set(answer?);
             }
-            Work::Tag(command, pending) => {
-                let plan = plan_tag(lookup, command, |number| changes.of(number, in_force));
-                pending.set(self.write(plan, changes)?);
+            Work::Tag(command, origin, pending) => {
+                let answer = self.once(&command.account, origin, changes, |rows, changes| {
+                    let removed = |number| changes.of(number, rows.in_force);
+                    let plan = plan_tag(&mut rows.lookup, command, removed);
+                    rows.write(&command.account, origin, plan, changes)
+                });
+                pending.set(answer?);
             }
-            Work::Users(command, pending) => pending.set(self.change_users(command, changes)?),
+            Work::Users(command, origin, pending) => {
+                pending.set(self.change_users(command, origin, changes)?);
+            }
             Work::Check(pending) => {
                 if self.touch {
                     format::touch(self.connection)?;
@@ -59,16 +76,53 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Writes a plan. Returns its answer.
+    /// Makes a change, unless it is the repetition of one: then its answer is the same again.
+    fn once(
+        &mut self,
+        account: &AccountId,
+        origin: &Origin,
+        changes: &mut Uncommitted,
+        make: impl FnOnce(&mut Self, &mut Uncommitted) -> Answer<Changed>,
+    ) -> Answer<Changed> {
+        let Some(repeat) = &origin.repeat else {
+            return make(self, changes);
+        };
+        let (connection, now) = (self.connection, self.log.time());
+        let tokens = &mut self.log.tokens;
+        match tokens.look(connection, account, origin, repeat, now)? {
+            Known::Answered(answer) => return Ok(Ok(answer)),
+            Known::Mismatch => return Ok(Err(StoreError::TokenMismatch)),
+            Known::Full => return Ok(Err(StoreError::TokensFull)),
+            Known::New => {}
+        }
+        let answer = make(self, changes)?;
+        if let Ok(answer) = &answer {
+            let tokens = &mut self.log.tokens;
+            tokens.keep(connection, account, (origin, repeat), answer, now)?;
+            changes.touched();
+        }
+        Ok(answer)
+    }
+
+    /// Writes a plan, and adds its entry. Returns its answer.
     fn write(
         &mut self,
+        account: &AccountId,
+        origin: &Origin,
         plan: Result<Plan, ApplyError>,
         changes: &mut Uncommitted,
-    ) -> Result<Result<Changed, StoreError>, ApplyError> {
+    ) -> Answer<Changed> {
         let plan = match refused(plan)? {
             Ok(plan) => plan,
             Err(error) => return Ok(Err(error)),
         };
+        let Ok(answer) = plan.answer else {
+            return Ok(plan.answer);
+        };
+        let revision = self.record(account, origin, plan.effects)?;
+        for removed in &plan.removed {
+            self.log.keep_removed(self.connection, removed)?;
+        }
         for rewrite in plan.rewrites {
             self.rewriter.write(&rewrite)?;
             changes.rewrote(rewrite);
@@ -76,20 +130,63 @@ impl Rows<'_> {
         for tombstone in plan.tombstones {
             changes.add(tombstone);
         }
-        Ok(plan.answer)
+        Ok(Ok(Changed { revision, ..answer }))
     }
 
     fn change_users(
-        &self,
+        &mut self,
         command: &UserCommand,
+        origin: &Origin,
         changes: &mut Uncommitted,
-    ) -> Result<Result<Vec<User>, StoreError>, ApplyError> {
+    ) -> Answer<Vec<User>> {
         let tables = UserTables(self.connection);
         let plan = users::plan(command, tables, |number| changes.of(number, self.in_force));
-        match refused(plan)?.and_then(|plan| plan) {
-            Ok(plan) => Ok(Ok(plan.write(tables, changes, self.in_force)?)),
-            Err(error) => Ok(Err(error)),
+        let plan = match refused(plan)?.and_then(|plan| plan) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Err(error)),
+        };
+        let written = plan.write(tables, changes, self.in_force)?;
+        self.record(command.account(), origin, written.effects)?;
+        for removed in &written.removed {
+            self.log.keep_removed(self.connection, removed)?;
         }
+        Ok(Ok(written.users))
+    }
+
+    /// Adds the entry of a change that has these effects. Returns its revision, or the newest of the account where there are none.
+    fn record(
+        &mut self,
+        account: &AccountId,
+        origin: &Origin,
+        mut effects: Vec<LoggedEffect>,
+    ) -> Result<Option<Revision>, ApplyError> {
+        if effects.is_empty() {
+            return self.log.newest(self.connection, account);
+        }
+        for effect in &mut effects {
+            if effect.removed != 0 && self.log.has_kept(effect.number) {
+                *effect = self.with_values(effect)?;
+            }
+        }
+        let revision = self.log.add(self.connection, account, origin, effects)?;
+        Ok(Some(revision))
+    }
+
+    /// The effect of an untag with the tags that it removes, which lie in their row.
+    fn with_values(&self, effect: &LoggedEffect) -> Result<LoggedEffect, ApplyError> {
+        let found = RowReader::new(self.connection)?.read(effect.number, |record| {
+            let removed = tags::at(record.tags, effect.removed)?;
+            let effect = Effect {
+                resource_id: ResourceId::parse(record.id).map_err(|_| CorruptTags)?,
+                kind: EffectKind::Tags {
+                    removed: tags::decode(&removed, 0)?,
+                    set: Vec::new(),
+                },
+            };
+            Ok::<_, CorruptTags>(effect)
+        })?;
+        let values = found.ok_or(CorruptLog)??;
+        Ok(LoggedEffect::new(effect.number, &values))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Instant;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tracing::Span;
 
 use super::apply::Rows;
@@ -14,9 +14,12 @@ use super::untags;
 use crate::domain::Applied;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::error::ApplyError;
-use crate::store::sqlite::format::{Rewriter, RowReader};
+use crate::store::sqlite::format::{self, Rewriter};
 use crate::store::sqlite::index::{Index, Lookup};
-use crate::store::sqlite::log::{CompactionTrigger, Published, TombstoneLog, Uncommitted};
+use crate::store::sqlite::log::changes::ChangeLog;
+use crate::store::sqlite::log::{
+    CompactedRows, CompactionTrigger, Published, TombstoneLog, Uncommitted,
+};
 use crate::telemetry::metrics::metrics;
 
 /// The writer: the connection that writes, and what follows from each commit.
@@ -27,26 +30,34 @@ pub struct Writer {
     tombstones: TombstoneLog,
     index: Index,
     population: Population,
+    log: ChangeLog,
     /// The changes of the open transaction.
     changes: Uncommitted,
     /// Whether the last commit that had something to write has failed.
     last_commit_failed: bool,
 }
 
+/// The logs that the writer adds to, and where it publishes its tombstones.
+pub struct Logs {
+    pub tombstones: TombstoneLog,
+    pub published: Published,
+    pub changes: ChangeLog,
+}
+
 impl Writer {
     pub fn new(
         connection: Connection,
         checkpointer: Checkpointer,
-        tombstones: TombstoneLog,
-        published: Published,
+        logs: Logs,
         index: Index,
         population: Population,
     ) -> Self {
         Self {
             connection,
             checkpointer,
-            published,
-            tombstones,
+            published: logs.published,
+            tombstones: logs.tombstones,
+            log: logs.changes,
             index,
             population,
             changes: Uncommitted::default(),
@@ -66,8 +77,10 @@ impl Writer {
         let has_changes = batch.iter().any(Job::is_change);
         self.commit(batch);
         if !has_changes && !self.last_commit_failed {
-            while is_idle() && (self.compact() || self.forget()) {}
+            while is_idle() && (self.compact() || self.forget() || self.expire()) {}
             if is_idle() {
+                // Where that fails, the next change tells.
+                let _ = format::reserve_pages(&self.connection);
                 self.checkpointer.idle(&self.connection);
             }
         }
@@ -166,6 +179,30 @@ impl Writer {
         forgotten == Forgotten::Many
     }
 
+    /// Deletes some of what has expired in the change log. Returns whether there is more to do now.
+    fn expire(&mut self) -> bool {
+        let now = self.population.now();
+        if self.checkpointer.is_behind() || !self.log.has_expired(now) {
+            return false;
+        }
+        self.log.begin(now);
+        if let Err(error) = self.expire_some() {
+            // It stays, and the next idle moment tries again.
+            tracing::warn!(%error, "cannot delete what has expired in the change log");
+            return false;
+        }
+        self.log.committed();
+        self.checkpointer.committed(&self.connection);
+        self.log.has_expired(now)
+    }
+
+    fn expire_some(&mut self) -> Result<(), ApplyError> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        self.log.expire(&transaction)?;
+        Ok(transaction.commit()?)
+    }
+
     /// Applies a batch in the open transaction, and ends that. Without a batch, there is time for compaction.
     fn transact(&mut self, batch: Option<&mut [Job]>) -> Result<(), (ApplyError, Applied)> {
         let result = self
@@ -180,6 +217,7 @@ impl Writer {
                 );
                 self.population.next_number = self.changes.next_number;
                 self.tombstones.committed(sequence, &self.changes);
+                self.log.committed();
                 self.index.apply(self.changes.rows());
                 let uncompacted = self.published.publish(sequence, self.changes.tombstones());
                 metrics().store.set_uncompacted(uncompacted);
@@ -199,21 +237,24 @@ impl Writer {
             connection,
             tombstones,
             changes,
+            log,
             ..
         } = self;
         tombstones.begin(changes);
         changes.next_number = self.population.next_number;
+        log.begin(self.population.now());
         let newest = self.published.newest();
-        let mut rows = Rows {
-            connection,
-            lookup: Lookup::new(connection, &self.index)?,
-            rewriter: Rewriter::new(connection)?,
-            in_force: &newest.in_force,
-            touch: self.last_commit_failed,
-        };
         let mut trigger = CompactionTrigger::Idle;
         if let Some(batch) = batch {
             trigger = CompactionTrigger::Commit;
+            let mut rows = Rows {
+                connection,
+                lookup: Lookup::new(connection, &self.index)?,
+                rewriter: Rewriter::new(connection)?,
+                in_force: &newest.in_force,
+                log,
+                touch: self.last_commit_failed,
+            };
             let results = untags::look_up(&mut rows.lookup, batch)?;
             let mut rest = results.as_slice();
             for job in batch {
@@ -222,14 +263,10 @@ impl Writer {
                 rows.apply(job, results, changes)?;
             }
         }
-        tombstones.compact(
-            connection,
-            trigger,
-            rows.in_force,
-            changes,
-            &mut RowReader::new(connection)?,
-            &mut rows.rewriter,
-        )?;
+        let mut rows = CompactedRows::new(connection, Some(log))?;
+        tombstones.compact(trigger, &newest.in_force, changes, &mut rows)?;
+        drop(rows);
+        log.write(connection)?;
         Ok(tombstones.insert(connection, changes)?)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot::Receiver;
 
 use crate::current::{self, Reply};
-use crate::domain::{Changed, TagCommand, UntagCommand, User, UserCommand};
+use crate::domain::{Changed, Origin, TagCommand, UntagCommand, User, UserCommand};
 use crate::store::StoreError;
 use crate::store::sqlite::log::PAGES_OF_A_USER;
 use crate::telemetry::trace::Change;
@@ -17,11 +17,11 @@ pub struct Job {
     pub trace: Option<Change>,
 }
 
-/// The work of a job.
+/// The work of a job: a change with where it comes from, or a check.
 pub enum Work {
-    Untag(Arc<UntagCommand>, Pending<Changed>),
-    Tag(Arc<TagCommand>, Pending<Changed>),
-    Users(Arc<UserCommand>, Pending<Vec<User>>),
+    Untag(Arc<UntagCommand>, Arc<Origin>, Pending<Changed>),
+    Tag(Arc<TagCommand>, Arc<Origin>, Pending<Changed>),
+    Users(Arc<UserCommand>, Arc<Origin>, Pending<Vec<User>>),
     /// Finds out whether commits get through.
     Check(Pending<()>),
 }
@@ -77,8 +77,8 @@ impl Job {
     /// Whether the caller is gone: it has passed its deadline, and is told that nothing is known of its change.
     pub fn is_abandoned(&self) -> bool {
         match &self.work {
-            Work::Untag(_, pending) | Work::Tag(_, pending) => pending.reply.is_abandoned(),
-            Work::Users(_, pending) => pending.reply.is_abandoned(),
+            Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.reply.is_abandoned(),
+            Work::Users(_, _, pending) => pending.reply.is_abandoned(),
             Work::Check(pending) => pending.reply.is_abandoned(),
         }
     }
@@ -86,7 +86,7 @@ impl Job {
     /// How many targets an untag has.
     pub fn targets(&self) -> usize {
         match &self.work {
-            Work::Untag(command, _) => command.targets.count(),
+            Work::Untag(command, ..) => command.targets.count(),
             Work::Tag(..) | Work::Users(..) | Work::Check(_) => 0,
         }
     }
@@ -95,16 +95,16 @@ impl Job {
     pub fn rows(&self) -> usize {
         match &self.work {
             Work::Untag(..) | Work::Check(_) => self.targets(),
-            Work::Tag(command, _) => command.targets.count(),
-            Work::Users(command, _) => PAGES_OF_A_USER * command.changes().len(),
+            Work::Tag(command, ..) => command.targets.count(),
+            Work::Users(command, ..) => PAGES_OF_A_USER * command.changes().len(),
         }
     }
 
     /// Sets the answer of a job that is not done.
     pub fn refuse(&mut self, error: StoreError) {
         match &mut self.work {
-            Work::Untag(_, pending) | Work::Tag(_, pending) => pending.set(Err(error)),
-            Work::Users(_, pending) => pending.set(Err(error)),
+            Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.set(Err(error)),
+            Work::Users(_, _, pending) => pending.set(Err(error)),
             Work::Check(pending) => pending.set(Err(error)),
         }
     }
@@ -121,8 +121,8 @@ impl Job {
 
     fn send(self, failure: Option<StoreError>) {
         match self.work {
-            Work::Untag(_, pending) | Work::Tag(_, pending) => pending.send(failure),
-            Work::Users(_, pending) => pending.send(failure),
+            Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.send(failure),
+            Work::Users(_, _, pending) => pending.send(failure),
             Work::Check(pending) => pending.send(failure),
         }
     }

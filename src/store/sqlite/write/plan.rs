@@ -1,18 +1,22 @@
 //! What one command comes to: everything is looked up and checked before anything is written.
 
-use crate::domain::{Changed, TagCommand, UntagCommand, limits};
+use crate::domain::{Changed, Effect, EffectKind, ResourceId, TagCommand, UntagCommand, limits};
 use crate::store::StoreError;
-use crate::store::sqlite::error::ApplyError;
-use crate::store::sqlite::format::Rewrite;
+use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::tombstone::Tombstone;
+use crate::store::sqlite::format::{LoggedEffect, Rewrite};
 use crate::store::sqlite::index::Lookup;
+use crate::store::sqlite::log::changes::RemovedTags;
 
-/// The plan of a command: its answer, its tombstones and the rows to write.
+/// The plan of a command: its answer, its tombstones, the rows to write with the removed tags that they lose for good, and what its entry
+/// says of each user that it changes.
 pub struct Plan {
     pub answer: Result<Changed, StoreError>,
     pub tombstones: Vec<Tombstone>,
     pub rewrites: Vec<Rewrite>,
+    pub removed: Vec<RemovedTags>,
+    pub effects: Vec<LoggedEffect>,
 }
 
 impl Plan {
@@ -21,6 +25,8 @@ impl Plan {
             answer: Err(error),
             tombstones: Vec::new(),
             rewrites: Vec::new(),
+            removed: Vec::new(),
+            effects: Vec::new(),
         }
     }
 }
@@ -31,6 +37,7 @@ pub struct Untag<'command> {
     resources: usize,
     tags: usize,
     tombstones: Vec<Tombstone>,
+    effects: Vec<LoggedEffect>,
 }
 
 impl<'command> Untag<'command> {
@@ -40,6 +47,7 @@ impl<'command> Untag<'command> {
             resources: 0,
             tags: 0,
             tombstones: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -52,6 +60,7 @@ impl<'command> Untag<'command> {
                 number,
                 removed: removed | selected,
             });
+            self.effects.push(LoggedEffect::removed(number, selected));
         }
     }
 
@@ -61,9 +70,14 @@ impl<'command> Untag<'command> {
             return Plan::refused(StoreError::Missing(missing));
         }
         Plan {
-            answer: Ok(Changed::count(self.resources, self.tags)),
+            answer: Ok(Changed {
+                changed_resources: Some(self.effects.len()),
+                ..Changed::count(self.resources, self.tags)
+            }),
             tombstones: self.tombstones,
             rewrites: Vec::new(),
+            removed: Vec::new(),
+            effects: self.effects,
         }
     }
 }
@@ -75,19 +89,36 @@ pub fn plan_tag(
     removed: impl Fn(i64) -> TagMask,
 ) -> Result<Plan, ApplyError> {
     let mut over_limit = Vec::new();
-    let mut tombstones = Vec::new();
-    let mut rewrites = Vec::new();
+    let resources = command.targets.count();
+    let mut plan = Plan {
+        answer: Ok(Changed::count(resources, resources * command.tags.len())),
+        tombstones: Vec::new(),
+        rewrites: Vec::new(),
+        removed: Vec::new(),
+        effects: Vec::new(),
+    };
     let missing = lookup.each(&command.account, &command.targets, |position, record| {
         let (number, encoded) = (record.number, record.tags);
         let removed = removed(number);
         let (tags, count) = tags::with(encoded, removed, &command.tags)?;
+        let set = tags::changed(encoded, removed, &command.tags)?;
         if count > limits::TAGS_OF_A_USER {
             over_limit.push(position);
-        } else if tags != encoded || removed != 0 {
+        } else if !set.is_empty() {
             if removed != 0 {
-                tombstones.push(Tombstone { number, removed: 0 });
+                plan.tombstones.push(Tombstone { number, removed: 0 });
             }
-            rewrites.push(record.rewrite(tags));
+            plan.removed
+                .extend(RemovedTags::of(number, record.id, encoded, removed)?);
+            plan.rewrites.push(record.rewrite(tags));
+            let effect = Effect {
+                resource_id: ResourceId::parse(record.id).map_err(|_| CorruptTags)?,
+                kind: EffectKind::Tags {
+                    removed: Vec::new(),
+                    set,
+                },
+            };
+            plan.effects.push(LoggedEffect::new(number, &effect));
         }
         Ok::<_, ApplyError>(())
     })?;
@@ -97,10 +128,8 @@ pub fn plan_tag(
     if !over_limit.is_empty() {
         return Ok(Plan::refused(StoreError::TagLimit(over_limit)));
     }
-    let resources = command.targets.count();
-    Ok(Plan {
-        answer: Ok(Changed::count(resources, resources * command.tags.len())),
-        tombstones,
-        rewrites,
-    })
+    if let Ok(changed) = &mut plan.answer {
+        changed.changed_resources = Some(plan.effects.len());
+    }
+    Ok(plan)
 }

@@ -33,9 +33,14 @@ impl Population {
         }
     }
 
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
     /// Removes some of the deleted users that are gone for good. Nobody sees them any more.
     pub fn forget(&self, connection: &mut Connection) -> rusqlite::Result<Forgotten> {
-        let until = (self.now)().newest_expired();
+        let until = self.now().newest_expired();
         if !UserTables(connection).has_expired(until)? {
             return Ok(Forgotten::None);
         }

@@ -7,12 +7,13 @@ use crossbeam_channel::{Receiver, Sender};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::commit::{AbortOnPanic, Writer};
+use super::commit::{AbortOnPanic, Logs, Writer};
 use super::job::Job;
 use super::population::Population;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::format::DataDirectory;
 use crate::store::sqlite::index::Index;
+use crate::store::sqlite::log::changes::ChangeLog;
 use crate::store::sqlite::log::{Published, StoredTombstones, TombstoneLog};
 use crate::store::sqlite::options::Options;
 use crate::store::sqlite::wal::Wal;
@@ -33,6 +34,7 @@ pub struct Setup {
     /// What the table of tombstones holds, and where what becomes of it is published.
     pub stored: StoredTombstones,
     pub published: Published,
+    pub changes: ChangeLog,
     pub index: Index,
     pub population: Population,
     pub jobs: mpsc::Receiver<Job>,
@@ -49,8 +51,11 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
     let mut writer = Writer::new(
         setup.connection,
         checkpointer,
-        TombstoneLog::new(&setup.stored, setup.options.uncompacted),
-        setup.published,
+        Logs {
+            tombstones: TombstoneLog::new(&setup.stored, setup.options.uncompacted),
+            published: setup.published,
+            changes: setup.changes,
+        },
         setup.index,
         setup.population,
     );

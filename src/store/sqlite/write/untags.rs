@@ -26,7 +26,7 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Lo
     for job in jobs {
         let first = results.len();
         results.resize(first + job.targets(), LookupResult::Missing);
-        if let Work::Untag(command, _) = &job.work
+        if let Work::Untag(command, ..) = &job.work
             && !job.is_abandoned()
         {
             for position in 0..command.targets.count() {

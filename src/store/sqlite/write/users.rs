@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use crate::domain::{
-    AccountId, NewUser, PrincipalName, ResourceId, Timestamp, User, UserChange, UserCommand,
-    UserKey, UserUpdate,
+    AccountId, Effect, EffectKind, NewUser, PrincipalName, ResourceId, Timestamp, User, UserChange,
+    UserCommand, UserKey, UserUpdate,
 };
 use crate::store::StoreError;
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::tombstone::Tombstone;
-use crate::store::sqlite::format::{StoredUser, UserTables};
+use crate::store::sqlite::format::{LoggedEffect, StoredUser, UserTables};
+use crate::store::sqlite::log::changes::RemovedTags;
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// A plan of a command that can be carried out.
@@ -142,6 +143,26 @@ impl<'command> Step<'command> {
     }
 }
 
+impl Step<'_> {
+    /// What the change does to a user, who is like this afterwards.
+    fn effect(&self, after: &User) -> Effect {
+        let after_change = || Box::new(after.clone());
+        let kind = match self {
+            Self::Create { .. } => EffectKind::Created(after_change()),
+            Self::Update { before, .. } => EffectKind::Updated {
+                before: Box::new(before.user.clone()),
+                after: after_change(),
+            },
+            Self::Delete { before } => EffectKind::Deleted(Box::new(before.user.clone())),
+            Self::Restore { .. } => EffectKind::Restored(after_change()),
+        };
+        Effect {
+            resource_id: after.resource.id.clone(),
+            kind,
+        }
+    }
+}
+
 /// Plans a command in the open transaction. `removed` tells which tags the row of a number has lost.
 pub fn plan<'command>(
     command: &'command UserCommand,
@@ -211,39 +232,46 @@ fn plan_names(
     })
 }
 
+/// What a command has written: each user as it is then, the removed tags that rows have lost for good, and what its entry says of each
+/// user that it has changed.
+pub struct WrittenUsers {
+    pub users: Vec<User>,
+    pub removed: Vec<RemovedTags>,
+    pub effects: Vec<LoggedEffect>,
+}
+
 impl UserPlan<'_> {
-    /// Writes all of it in the open transaction. Returns each user as it is then.
+    /// Writes all of it in the open transaction.
     pub fn write(
         self,
         tables: UserTables<'_>,
         changes: &mut Uncommitted,
         in_force: &Tombstones,
-    ) -> rusqlite::Result<Vec<User>> {
+    ) -> Result<WrittenUsers, ApplyError> {
         let after = |step: &Step<'_>| step.after(self.account, self.time);
         let users: Vec<_> = self.steps.iter().map(after).collect();
         // A name is free before another user gets it.
-        for (step, user) in self.steps.iter().zip(&users) {
-            if let Step::Delete { before } = step {
-                let number = before.number;
-                tables.delete(number, user)?;
-                if changes.of(number, in_force) != 0 {
-                    changes.add(Tombstone { number, removed: 0 });
-                }
-                changes.removed(number, &user.resource);
-            }
-        }
+        let removed = self.delete(&users, tables, changes, in_force)?;
+        let mut effects = Vec::new();
         for number in self.give_up_names {
             tables.give_up_name(number)?;
         }
         for (step, user) in self.steps.into_iter().zip(&users) {
+            let effect = step.effect(user);
             let number = match step {
-                Step::Delete { .. } => continue,
+                Step::Delete { before } => {
+                    effects.push(LoggedEffect::new(before.number, &effect));
+                    continue;
+                }
                 Step::Update { before, update } => {
                     if user.update_time != before.user.update_time
                         || update.principal_name.is_some()
                     {
                         tables.update(before.number, user)?;
                         changes.wrote(before.number, &user.resource, before.tags);
+                        if !is_same(&before.user, user) {
+                            effects.push(LoggedEffect::new(before.number, &effect));
+                        }
                     }
                     continue;
                 }
@@ -268,7 +296,42 @@ impl UserPlan<'_> {
             let tags = tags::encode(user.resource.tags());
             tables.insert(number, user, &tags)?;
             changes.wrote(number, &user.resource, tags);
+            effects.push(LoggedEffect::new(number, &effect));
         }
-        Ok(users)
+        Ok(WrittenUsers {
+            users,
+            removed,
+            effects,
+        })
     }
+
+    /// Moves those who are deleted. Returns the removed tags that their rows have lost for good.
+    fn delete(
+        &self,
+        users: &[User],
+        tables: UserTables<'_>,
+        changes: &mut Uncommitted,
+        in_force: &Tombstones,
+    ) -> Result<Vec<RemovedTags>, ApplyError> {
+        let mut removed = Vec::new();
+        for (step, user) in self.steps.iter().zip(users) {
+            if let Step::Delete { before } = step {
+                let number = before.number;
+                tables.delete(number, user)?;
+                let (id, lost) = (user.resource.id.as_str(), changes.of(number, in_force));
+                if let Some(tags) = RemovedTags::of(number, id, &before.tags, lost)? {
+                    removed.push(tags);
+                    changes.add(Tombstone { number, removed: 0 });
+                }
+                changes.removed(number, &user.resource);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Whether nothing of a user is changed, the case of its name neither.
+fn is_same(one: &User, other: &User) -> bool {
+    let name = |user: &User| user.resource.principal_name.as_str().to_owned();
+    one == other && name(one) == name(other)
 }

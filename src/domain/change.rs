@@ -1,0 +1,251 @@
+//! Changes as the change log of an account keeps them: each has the account's next revision, and tells what was there before.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    AccountId, Action, Call, Caller, RequestId, ResourceId, Revision, TagKey, TagValue, Timestamp,
+    User,
+};
+
+/// The identity of a store's history: a new one when a store is made, imported anew or restored. A revision means the same in one
+/// history only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryId(Uuid);
+
+impl HistoryId {
+    /// The one that is made of these random bytes.
+    #[must_use]
+    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+}
+
+/// The name that a caller has given a change, to be carried out once however often it is sent: 1 to 64 printable characters of
+/// ASCII.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientToken(Arc<str>);
+
+impl ClientToken {
+    const LONGEST: usize = 64;
+
+    /// Reads a token; there is none in a text that is empty, too long, or not printable.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_printable = |byte: u8| (b' '..=b'~').contains(&byte);
+        let valid = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(is_printable);
+        valid.then(|| Self(text.into()))
+    }
+
+    /// The token.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+display_as_str!(ClientToken);
+
+/// The fingerprint of a request's content: equal for two requests that ask for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 16]);
+
+/// How a repetition of a request is told from another request with the same token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeat {
+    /// The caller's token.
+    pub token: ClientToken,
+    /// The content's fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
+/// Where a change comes from: what it is recorded with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The request.
+    pub request_id: RequestId,
+    /// When it came.
+    pub time: Timestamp,
+    /// Who has asked for it.
+    pub caller: Caller,
+    /// From where.
+    pub source_ip: IpAddr,
+    /// What was asked for.
+    pub action: Action,
+    /// How its repetitions are known, where the caller wants that.
+    pub repeat: Option<Repeat>,
+}
+
+impl Origin {
+    /// The origin of what a call asks for, without a token.
+    #[must_use]
+    pub fn of(call: &Call, action: Action) -> Self {
+        Self {
+            request_id: call.request_id,
+            time: call.time.into(),
+            caller: call.caller.clone(),
+            source_ip: call.source_ip,
+            action,
+            repeat: None,
+        }
+    }
+}
+
+/// A change that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its number among the changes of its account.
+    pub revision: Revision,
+    /// The request that has made it.
+    pub request_id: RequestId,
+    /// When the request came.
+    pub time: Timestamp,
+    /// Who has asked for it.
+    pub caller: Caller,
+    /// From where.
+    pub source_ip: IpAddr,
+    /// What was asked for.
+    pub action: Action,
+    /// The caller's token.
+    pub client_token: Option<ClientToken>,
+    /// What it did to each user, one at least.
+    pub effects: Vec<Effect>,
+}
+
+/// What a change did to one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// The user.
+    pub resource_id: ResourceId,
+    /// What was done.
+    pub kind: EffectKind,
+}
+
+/// The kind of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectKind {
+    /// Tags were removed or set, each key once and in order of key.
+    Tags {
+        /// Those that were removed, with the values that they had.
+        removed: Vec<(TagKey, TagValue)>,
+        /// Those that were set and had another value or none.
+        set: Vec<SetTag>,
+    },
+    /// The user was created as it is here.
+    Created(Box<User>),
+    /// The user was renamed or described anew. Both have the tags that it had then.
+    Updated {
+        /// The user before.
+        before: Box<User>,
+        /// The user afterwards.
+        after: Box<User>,
+    },
+    /// The user was deleted; it was as it is here.
+    Deleted(Box<User>),
+    /// The user was restored as it is here.
+    Restored(Box<User>),
+}
+
+/// A tag that was set.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SetTag {
+    /// Its key.
+    pub key: TagKey,
+    /// The value that it had; `None` where it was not there.
+    pub old: Option<TagValue>,
+    /// The value that it has got.
+    pub new: TagValue,
+}
+
+impl fmt::Debug for SetTag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, old, new } = self;
+        write!(formatter, "SetTag({key}: {old:?} -> {new:?})")
+    }
+}
+
+/// What a change is asked for by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKey {
+    /// The request that has made it.
+    RequestId(RequestId),
+    /// Its revision.
+    Revision(Revision),
+}
+
+/// The order in which changes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The older before the newer ones.
+    Forwards,
+    /// The newer before the older ones.
+    Backwards,
+}
+
+/// Read changes of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangesQuery {
+    /// The account.
+    pub account: AccountId,
+    /// The first revision to look at.
+    pub from: Revision,
+    /// Whether to go on with newer or with older ones.
+    pub direction: Direction,
+    /// Only changes of this user.
+    pub user: Option<ResourceId>,
+    /// How many at most.
+    pub most: usize,
+}
+
+/// The extent of an account's change log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// The history that the revisions are of.
+    pub id: HistoryId,
+    /// The newest revision; `None` where nothing was ever changed.
+    pub newest: Option<Revision>,
+    /// The oldest revision that can still be read; `None` where there is none.
+    pub oldest: Option<Revision>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_1_to_64_printable_characters() {
+        let longest = "x".repeat(64);
+        for good in ["a", "order 7/retry=1", "~", &longest] {
+            assert_eq!(ClientToken::parse(good).unwrap().as_str(), good);
+        }
+        let too_long = "x".repeat(65);
+        for bad in ["", "a\nb", "\u{7f}", "é", "a\tb", &too_long] {
+            assert_eq!(ClientToken::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn no_value_shows_in_debug() {
+        let value = |text: &str| TagValue::parse(text).unwrap();
+        let kind = EffectKind::Tags {
+            removed: vec![(TagKey::parse("env").unwrap(), value("secret-1"))],
+            set: vec![SetTag {
+                key: TagKey::parse("team").unwrap(),
+                old: Some(value("secret-2")),
+                new: value("secret-3"),
+            }],
+        };
+        let shown = format!("{kind:?}");
+        assert!(shown.contains("env") && shown.contains("team"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

@@ -1,0 +1,260 @@
+//! How entries are read: those of an account by their revisions, by the request that has made them and by a user that they changed,
+//! all in one state of the store.
+
+use prost::Message as _;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::recent::RecentKeys;
+use super::runs::{self, EntryKey, KeyKind};
+use super::{removed_tags, revisions};
+use crate::domain::{AccountId, Change, Direction, RequestId, Revision, Timestamp};
+use crate::store::sqlite::error::{ApplyError, CorruptLog};
+use crate::store::sqlite::format::log_entry::{FoundEntry, LoggedCommit, halves, stamp};
+
+/// The log of an account in the state of the store that an open transaction reads.
+pub struct Snapshot<'connection> {
+    connection: &'connection Connection,
+    account: &'connection AccountId,
+}
+
+/// The newest and the oldest revision of an account that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extremes {
+    pub newest: Option<Revision>,
+    pub oldest: Option<Revision>,
+}
+
+/// Finds out which revisions of an account there are.
+pub fn extremes(connection: &Connection, account: &AccountId) -> Result<Extremes, ApplyError> {
+    let newest = revisions::newest(connection, account)?;
+    let expired = revisions::expired(connection, account)?;
+    Ok(Extremes {
+        newest: Revision::new(newest),
+        oldest: (expired < newest)
+            .then(|| Revision::new(expired + 1))
+            .flatten(),
+    })
+}
+
+/// What a snapshot has where keys in memory are looked at too.
+pub enum Found<T> {
+    Read(T),
+    /// The keys are not those of this state of the store: begin the transaction again.
+    Again,
+}
+
+/// A row of the log.
+struct Row {
+    sequence: i64,
+    time: Timestamp,
+    commit: LoggedCommit,
+}
+
+impl<'connection> Snapshot<'connection> {
+    pub fn new(connection: &'connection Connection, account: &'connection AccountId) -> Self {
+        Self {
+            connection,
+            account,
+        }
+    }
+
+    /// The changes from a revision on in this direction, at most so many.
+    pub fn from(
+        &self,
+        from: Revision,
+        direction: Direction,
+        most: usize,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let spans = revisions::find(self.connection, self.account, from.get(), direction, most)?;
+        let sequences = spans.iter().map(|span| span.sequence);
+        self.pick(sequences, direction, most, |found| {
+            is_behind(found.revision, from, direction)
+        })
+    }
+
+    /// The change of a revision.
+    pub fn at(&self, revision: Revision) -> Result<Option<Change>, ApplyError> {
+        let changes = self.from(revision, Direction::Forwards, 1)?;
+        Ok(changes
+            .into_iter()
+            .find(|change| change.revision == revision))
+    }
+
+    /// The change that a request has made.
+    pub fn of_request(
+        &self,
+        recent: &RecentKeys,
+        request_id: RequestId,
+    ) -> Result<Found<Option<Change>>, ApplyError> {
+        let (high, low) = halves(request_id);
+        let (kind, forwards) = (KeyKind::Request, Direction::Forwards);
+        let key = |sequence| EntryKey { key: low, sequence };
+        let found = recent.find(self.connection, kind, key(0), forwards, usize::MAX)?;
+        let Some(found) = found else {
+            return Ok(Found::Again);
+        };
+        let is_of = |found: &FoundEntry<'_>| found.entry.request_id() == request_id;
+        let change = |sequences: Vec<i64>| -> Result<_, ApplyError> {
+            let mut changes = self.pick(sequences.into_iter(), forwards, 1, is_of)?;
+            Ok(changes.pop())
+        };
+        if let Some(change) = change(found)? {
+            return Ok(Found::Read(Some(change)));
+        }
+        for run in runs::with_stamp(self.connection, stamp(high))? {
+            let (from, mut found) = (key(run.first_sequence), Vec::new());
+            runs::find(
+                self.connection,
+                &run,
+                kind,
+                from,
+                forwards,
+                usize::MAX,
+                &mut found,
+            )?;
+            if let Some(change) = change(found)? {
+                return Ok(Found::Read(Some(change)));
+            }
+        }
+        Ok(Found::Read(None))
+    }
+
+    /// The changes of the user with the row of this number, from a revision on in this direction, at most so many.
+    pub fn of_user(
+        &self,
+        recent: &RecentKeys,
+        number: i64,
+        from: Revision,
+        direction: Direction,
+        most: usize,
+    ) -> Result<Found<Vec<Change>>, ApplyError> {
+        let bound = revisions::find(self.connection, self.account, from.get(), direction, 1)?;
+        let Some(bound) = bound.first().map(|span| span.sequence) else {
+            // There is nothing from there on.
+            return Ok(Found::Read(Vec::new()));
+        };
+        let from_key = EntryKey {
+            key: number.cast_unsigned(),
+            sequence: bound,
+        };
+        let kind = KeyKind::User;
+        // The first commit may have changes of the user that lie before the revision, and a commit may have several.
+        let enough = most.saturating_add(1);
+        let recent = recent.find(self.connection, kind, from_key, direction, enough)?;
+        let Some(recent) = recent else {
+            return Ok(Found::Again);
+        };
+        let mut sequences = Vec::new();
+        if direction == Direction::Backwards {
+            sequences.extend(&recent);
+        }
+        let (first, last) = match direction {
+            Direction::Forwards => (bound, i64::MAX),
+            Direction::Backwards => (0, bound),
+        };
+        for run in runs::between(self.connection, first, last, direction)? {
+            if sequences.len() >= enough {
+                break;
+            }
+            let from = from_key;
+            runs::find(
+                self.connection,
+                &run,
+                kind,
+                from,
+                direction,
+                enough,
+                &mut sequences,
+            )?;
+        }
+        if direction == Direction::Forwards {
+            sequences.extend(&recent);
+        }
+        let changes = self.pick(sequences.into_iter(), direction, most, |found| {
+            let mut effects = found.entry.effects.iter();
+            is_behind(found.revision, from, direction)
+                && effects.any(|effect| effect.number == number)
+        })?;
+        Ok(Found::Read(changes))
+    }
+
+    /// The changes of these commits that are picked, at most so many. Commits that have expired are passed over.
+    fn pick(
+        &self,
+        sequences: impl Iterator<Item = i64>,
+        direction: Direction,
+        most: usize,
+        is_picked: impl Fn(&FoundEntry<'_>) -> bool,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let mut changes = Vec::new();
+        for sequence in sequences {
+            let Some(row) = self.row(sequence)? else {
+                continue;
+            };
+            let mut picked = Vec::new();
+            for found in row.commit.each() {
+                let found = found?;
+                if found.account == self.account.as_str() && is_picked(&found) {
+                    picked.push(found);
+                }
+            }
+            if direction == Direction::Backwards {
+                picked.reverse();
+            }
+            for found in picked {
+                if changes.len() >= most {
+                    return Ok(changes);
+                }
+                changes.push(self.change(&row, &found)?);
+            }
+        }
+        Ok(changes)
+    }
+
+    fn row(&self, sequence: i64) -> Result<Option<Row>, ApplyError> {
+        let select = "SELECT time, entries FROM change_log WHERE sequence = ?1";
+        let mut select = self.connection.prepare_cached(select)?;
+        let row = select
+            .query_row([sequence], |row| {
+                let entries = row.get_ref(1)?.as_blob()?;
+                Ok((row.get(0)?, LoggedCommit::decode(entries)))
+            })
+            .optional()?;
+        let Some((time, commit)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Row {
+            sequence,
+            time: Timestamp::from_millis(time),
+            commit: commit.map_err(|_| CorruptLog)?,
+        }))
+    }
+
+    fn change(&self, row: &Row, found: &FoundEntry<'_>) -> Result<Change, ApplyError> {
+        let recorded = found.recorded(row.time)?;
+        let effects = found.entry.effects.iter().map(|effect| {
+            if let Some(effect) = effect.detailed(self.account) {
+                return Ok(effect?);
+            }
+            removed_tags::resolve(self.connection, row.sequence, effect)
+        });
+        Ok(Change {
+            revision: found.revision,
+            request_id: recorded.request_id,
+            time: recorded.time,
+            caller: recorded.caller,
+            source_ip: recorded.source_ip,
+            action: recorded.action,
+            client_token: recorded.client_token,
+            effects: effects.collect::<Result<_, ApplyError>>()?,
+        })
+    }
+}
+
+/// Whether a revision lies from another one on in this direction.
+fn is_behind(revision: Revision, from: Revision, direction: Direction) -> bool {
+    match direction {
+        Direction::Forwards => revision >= from,
+        Direction::Backwards => revision <= from,
+    }
+}
