@@ -188,6 +188,10 @@ impl StoreChoice {
                     queue,
                     batch: count(arguments.commit_batch),
                     index_bytes: arguments.index_memory.unwrap_or_else(index_memory),
+                    retention: sqlite::Retention {
+                        age: Duration::from_secs(arguments.history_retention),
+                        bytes: arguments.history_max_bytes,
+                    },
                     ..sqlite::Options::default()
                 };
                 Self::Sqlite(directory, options)
