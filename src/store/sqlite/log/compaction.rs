@@ -114,8 +114,9 @@ impl TombstoneLog {
                 continue;
             }
             match rows.compact(Tombstone { number, removed }) {
-                Ok(rewrite) => {
-                    if let Some(rewrite) = rewrite {
+                Ok(compacted) => {
+                    if let Some((rewrite, removed)) = compacted {
+                        changes.kept(&removed);
                         changes.rewrote(rewrite);
                     }
                     changes.add(Tombstone { number, removed: 0 });
@@ -210,11 +211,11 @@ impl<'connection> CompactedRows<'connection> {
         })
     }
 
-    /// Rewrites a row without the tags that it has lost, if there is one: nobody can ask for another either.
+    /// Rewrites a row without the tags that it has lost, if there is one: nobody can ask for another either. Returns both.
     fn compact(
         &mut self,
         Tombstone { number, removed }: Tombstone,
-    ) -> Result<Option<Rewrite>, ApplyError> {
+    ) -> Result<Option<(Rewrite, RemovedTags)>, ApplyError> {
         let compacted = self.reader.read(number, |record| {
             let tags = tags::without(record.tags, removed)?;
             let removed = RemovedTags::of(number, record.id, record.tags, removed)?;
@@ -227,6 +228,6 @@ impl<'connection> CompactedRows<'connection> {
             log.keep_compacted(self.connection, &removed)?;
         }
         self.rewriter.write(&rewrite)?;
-        Ok(Some(rewrite))
+        Ok(Some((rewrite, removed)))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::FixedState;
 use rusqlite::Connection;
 
+use super::changes::RemovedTags;
 use super::tombstones::Tombstones;
 use crate::domain::Resource;
 use crate::store::sqlite::format::tags::TagMask;
@@ -36,7 +37,7 @@ pub struct Uncommitted {
     pub oldest: i64,
     pub deleted: usize,
     rows: Vec<RowChange>,
-    /// How many pages these rows are at most, about.
+    /// How many pages these rows and what is kept of them are at most, about.
     pages: usize,
     /// The numbers of these rows.
     changed: HashSet<i64, FixedState>,
@@ -77,6 +78,11 @@ impl Uncommitted {
         self.changed.insert(rewrite.number);
         self.pages += 1 + rewrite.tags.len() / PAGE_BYTES;
         self.rows.push(RowChange::Written(rewrite));
+    }
+
+    /// Counts tags that the log keeps of a row that is rewritten without them.
+    pub fn kept(&mut self, removed: &RemovedTags) {
+        self.pages += 1 + removed.bytes() / PAGE_BYTES;
     }
 
     /// Adds the row of a user who was created, renamed or restored, with these tags as they lie there.
@@ -136,7 +142,7 @@ impl Uncommitted {
         &self.rows
     }
 
-    /// How many pages the rows are at most, about.
+    /// How many pages the rows and what is kept of them are at most, about.
     pub fn pages(&self) -> usize {
         self.pages
     }

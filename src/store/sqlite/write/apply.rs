@@ -122,6 +122,7 @@ impl Rows<'_> {
         let revision = self.record(account, origin, plan.effects)?;
         for removed in &plan.removed {
             self.log.keep_removed(self.connection, removed)?;
+            changes.kept(removed);
         }
         for rewrite in plan.rewrites {
             self.rewriter.write(&rewrite)?;
@@ -149,6 +150,7 @@ impl Rows<'_> {
         self.record(command.account(), origin, written.effects)?;
         for removed in &written.removed {
             self.log.keep_removed(self.connection, removed)?;
+            changes.kept(removed);
         }
         Ok(Ok(written.users))
     }

@@ -41,6 +41,11 @@ impl RemovedTags {
         self.number
     }
 
+    /// How many bytes the tags are.
+    pub fn bytes(&self) -> usize {
+        self.tags.len()
+    }
+
     /// Keeps them with this sequence: what entries up to it refer to. Returns how many bytes they take. Where the row was rewritten with
     /// the same sequence before, nothing refers to what it has lost since.
     pub fn keep(&self, connection: &Connection, sequence: i64) -> rusqlite::Result<usize> {
