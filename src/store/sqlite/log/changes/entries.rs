@@ -102,16 +102,8 @@ impl<'connection> Snapshot<'connection> {
             return Ok(Found::Read(Some(change)));
         }
         for run in runs::with_stamp(self.connection, stamp(high))? {
-            let (from, mut found) = (key(run.first_sequence), Vec::new());
-            runs::find(
-                self.connection,
-                &run,
-                kind,
-                from,
-                forwards,
-                usize::MAX,
-                &mut found,
-            )?;
+            let from = key(run.first_sequence);
+            let found = runs::find(self.connection, &run, kind, from, forwards, usize::MAX)?;
             if let Some(change) = change(found)? {
                 return Ok(Found::Read(Some(change)));
             }
@@ -153,19 +145,12 @@ impl<'connection> Snapshot<'connection> {
             Direction::Backwards => (0, bound),
         };
         for run in runs::between(self.connection, first, last, direction)? {
-            if sequences.len() >= enough {
+            let left = enough.saturating_sub(sequences.len());
+            if left == 0 {
                 break;
             }
-            let from = from_key;
-            runs::find(
-                self.connection,
-                &run,
-                kind,
-                from,
-                direction,
-                enough,
-                &mut sequences,
-            )?;
+            let found = runs::find(self.connection, &run, kind, from_key, direction, left)?;
+            sequences.extend(found);
         }
         if direction == Direction::Forwards {
             sequences.extend(&recent);

@@ -193,7 +193,7 @@ fn run_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Run> {
     })
 }
 
-/// Adds to `found` the sequences that a run has for a key, from one on in this direction, until there are `most`.
+/// The sequences that a run has for a key, from one on in this direction, at most so many.
 pub fn find(
     connection: &Connection,
     run: &Run,
@@ -201,8 +201,8 @@ pub fn find(
     from: EntryKey,
     direction: Direction,
     most: usize,
-    found: &mut Vec<i64>,
-) -> Result<(), ApplyError> {
+) -> Result<Vec<i64>, ApplyError> {
+    let mut found = Vec::new();
     let select = match direction {
         // The row before may have the key at its end.
         Direction::Forwards => {
@@ -236,5 +236,5 @@ pub fn find(
             break;
         }
     }
-    Ok(())
+    Ok(found)
 }
