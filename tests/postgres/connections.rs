@@ -96,7 +96,8 @@ async fn postgres_role_that_may_only_read_keeps_a_replica_from_being_ready() {
     assert_eq!(health(&server).await, ServingStatus::NotServing);
     assert_eq!(get(&server, "/ready").0, 503);
 
-    database.sql(&format!("GRANT UPDATE ON resource TO {role}"));
+    let grant = format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}");
+    database.sql(&grant);
     wait_for_health(&server, ServingStatus::Serving).await;
     let mut client = server.client().await;
     remove(&mut client, &[1], &["env"]).await.unwrap();
