@@ -1,7 +1,7 @@
 //! The flags for who may call.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -11,10 +11,13 @@ use crate::auth::token::{KeySource, TokenRules};
 use crate::auth::{Demand, IneffectiveDeny};
 use crate::server::{Security, TlsFiles, TokenIssuer};
 use crate::service::Audit;
-use crate::telemetry::OnFailure;
+use crate::telemetry::{LineFile, OnFailure};
 
 /// The heading of the flags in the help.
 pub const HEADING: &str = "Who may call";
+
+/// The file of the audit beside the embedded store, where no other is given.
+const AUDIT_FILE: &str = "audit.jsonl";
 
 /// Who may call `untag serve`.
 #[derive(Debug, Args)]
@@ -104,13 +107,15 @@ pub struct SecurityArguments {
     #[arg(long, env = "UNTAG_ALLOW_INEFFECTIVE_DENY", requires = "policy")]
     allow_ineffective_deny: bool,
 
-    /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout. The file is opened again when it
-    /// was renamed or removed.
+    /// Write a line of JSON for each change, allowed or denied, to this file; `-` is stdout, and `none` is no audit. The file is
+    /// opened again when it was renamed or removed. Without it: with the embedded store `audit.jsonl` in --data-dir, of which 8 files
+    /// of 64 MiB are kept; with another store none.
     #[arg(long, env = "UNTAG_AUDIT_LOG", value_name = "FILE")]
-    pub audit_log: Option<PathBuf>,
+    audit_log: Option<PathBuf>,
 
-    /// Refuse changes while lines of the audit can't be written. Without it changes go on, and lost lines are counted.
-    #[arg(long, env = "UNTAG_AUDIT_REQUIRED", requires = "audit_log")]
+    /// Refuse changes whose lines in the audit are not sure: while none can be written, with the embedded store once 16 MiB of the
+    /// change log wait. Without it changes go on, and lost lines are counted.
+    #[arg(long, env = "UNTAG_AUDIT_REQUIRED")]
     audit_required: bool,
 
     /// How often certificates, keys, the policy and the JWKS file are looked at for changes, in seconds.
@@ -188,6 +193,28 @@ impl SecurityArguments {
     }
 
     /// The treatment of lines of the audit that can't be written.
+    /// Where the lines of the audit go; `None` where there is none. `data_dir` is the directory of the embedded store, where that is used.
+    ///
+    /// # Errors
+    /// An audit that is required, and is none.
+    pub fn audit_file(&self, data_dir: Option<&Path>) -> Result<Option<LineFile>, String> {
+        let file = match (&self.audit_log, data_dir) {
+            (Some(path), _) if path == Path::new("none") => None,
+            (Some(path), _) if path == Path::new("-") => Some(LineFile::Stdout),
+            (Some(path), _) => Some(LineFile::Followed(path.clone())),
+            (None, Some(directory)) => Some(LineFile::Rotated(directory.join(AUDIT_FILE))),
+            (None, None) => None,
+        };
+        if self.audit_required && file.is_none() {
+            return Err(
+                "--audit-required demands an audit, and there is none; give a file with --audit-log"
+                    .to_owned(),
+            );
+        }
+        Ok(file)
+    }
+
+    /// What becomes of lines that can't be written.
     pub fn on_audit_failure(&self) -> OnFailure {
         if self.audit_required {
             OnFailure::Keep

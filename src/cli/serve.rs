@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -18,14 +18,14 @@ use crate::auth::Demand;
 use crate::domain::{AccountId, Resource};
 use crate::grpc::Settings;
 use crate::server::{self, Config, Ended, Security, Signals};
-use crate::service::Audit;
+use crate::service::{Audit, Follower};
 use crate::store::Store;
 use crate::store::ims::{self, ImsStore};
 use crate::store::postgres::{self, ConnectionString, PostgresStore};
-use crate::store::sqlite::{self, Closing, SqliteStore};
+use crate::store::sqlite::{self, AuditUse, Closing, OpenError, SqliteStore};
 #[cfg(feature = "otlp")]
 use crate::telemetry::Traces;
-use crate::telemetry::{self, LineWriter};
+use crate::telemetry::{self, LineFile, LineSource, LineWriter};
 
 /// How long the last lines of the audit may take to be written at the end.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
@@ -73,7 +73,7 @@ fn run_until_signal(
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let (audit, audit_writer) = audit(&arguments.security)?;
+    let (audit, audit_writer) = audit(&arguments.security, &store)?;
     let failure_rate = arguments.limits.failure_rate();
     let config = Config {
         listen: arguments.listen,
@@ -90,13 +90,13 @@ fn run_until_signal(
         limits: arguments.limits.limits(),
         log_level,
     };
-    let closing = Arc::new(OnceLock::new());
-    let ended = runtime.block_on(store.serve(sample, config, Arc::clone(&closing)));
+    let ends = Arc::new(Ends::default());
+    let ended = runtime.block_on(store.serve(sample, config, Arc::clone(&ends)));
     #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
         traces.finish();
     }
-    finish(runtime, audit_writer, closing.get(), &ended);
+    finish(runtime, audit_writer, &ends, &ended);
     match ended? {
         Ended::Drained => Ok(ExitCode::SUCCESS),
         Ended::CutShort(signal) => Ok(ExitCode::from(signal.exit_code())),
@@ -115,21 +115,33 @@ fn warn(arguments: &ServeArguments, warnings: &[String]) {
     }
 }
 
+/// What is waited for at the end of a service with the embedded store.
+#[derive(Default)]
+struct Ends {
+    /// The thread that writes the lines of changes.
+    follower: Mutex<Option<Follower>>,
+    /// The end of the store.
+    store: OnceLock<Closing>,
+}
+
 /// Waits, for bounded times, until the audit is written and the embedded store is closed.
-fn finish(
-    runtime: Runtime,
-    audit: Option<LineWriter>,
-    store: Option<&Closing>,
-    ended: &Result<Ended, String>,
-) {
+fn finish(runtime: Runtime, audit: Option<LineWriter>, ends: &Ends, ended: &Result<Ended, String>) {
     let ending = Instant::now();
     // Connections of clients that hang are not waited for.
     runtime.shutdown_background();
+    let follower = ends
+        .follower
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(follower) = follower {
+        follower.finish(AUDIT_PATIENCE);
+    }
     if let Some(writer) = audit {
-        writer.finish(AUDIT_PATIENCE);
+        writer.finish(AUDIT_PATIENCE.saturating_sub(ending.elapsed()));
     }
     // After a second signal nothing is waited for.
-    if let (Some(closing), false) = (store, matches!(ended, Ok(Ended::CutShort(_)))) {
+    if let (Some(closing), false) = (ends.store.get(), matches!(ended, Ok(Ended::CutShort(_)))) {
         wait_for(closing, STORE_PATIENCE.saturating_sub(ending.elapsed()));
     }
 }
@@ -192,6 +204,10 @@ impl StoreChoice {
                         age: Duration::from_secs(arguments.history_retention),
                         bytes: arguments.history_max_bytes,
                     },
+                    audit: match arguments.security.audit_file(Some(&directory))? {
+                        Some(_) => AuditUse::Kept,
+                        None => AuditUse::None,
+                    },
                     ..sqlite::Options::default()
                 };
                 Self::Sqlite(directory, options)
@@ -207,6 +223,22 @@ impl StoreChoice {
         })
     }
 
+    /// The directory of the embedded store.
+    fn data_dir(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(directory, _) => Some(directory),
+            Self::Postgres(..) | Self::Ims(_) => None,
+        }
+    }
+
+    /// Where the lines of changes in the audit come from.
+    fn line_source(&self) -> LineSource {
+        match self {
+            Self::Sqlite(..) => LineSource::ChangeLog,
+            Self::Postgres(..) | Self::Ims(_) => LineSource::Requests,
+        }
+    }
+
     /// Reads the files that the store needs.
     fn check(self) -> Result<(), Box<dyn Error>> {
         match self {
@@ -216,20 +248,25 @@ impl StoreChoice {
         }
     }
 
-    /// Opens the store and serves it. `closing` gets the end of the embedded store.
+    /// Opens the store and serves it. `ends` gets what is waited for afterwards.
     async fn serve(
         self,
         sample: Vec<Resource>,
         config: Config,
-        closing: Arc<OnceLock<Closing>>,
+        ends: Arc<Ends>,
     ) -> Result<Ended, String> {
         let text = |error: &dyn Error| error.to_string();
         match self {
             Self::Sqlite(directory, options) => {
+                let audit = config.security.audit.clone();
                 let open = move || {
                     let store = SqliteStore::open(&directory, options, sample);
                     let store = store.map_err(|error| text(&error))?;
-                    closing.get_or_init(|| store.closing());
+                    ends.store.get_or_init(|| store.closing());
+                    if let Some(changes) = store.unaudited_changes() {
+                        let follower = audit.follow(changes).map_err(|error| text(&error))?;
+                        *ends.follower.lock().unwrap_or_else(PoisonError::into_inner) = follower;
+                    }
                     Ok(store)
                 };
                 // A log that is long after a crash takes its time.
@@ -309,14 +346,28 @@ fn demand(arguments: &ServeArguments) -> Result<Demand, String> {
     ))
 }
 
-fn audit(arguments: &SecurityArguments) -> Result<(Audit, Option<LineWriter>), String> {
-    let Some(path) = &arguments.audit_log else {
+/// Opens the audit, in a data directory that is made where it is missing.
+fn audit(
+    arguments: &SecurityArguments,
+    store: &StoreChoice,
+) -> Result<(Audit, Option<LineWriter>), String> {
+    let Some(file) = arguments.audit_file(store.data_dir())? else {
         return Ok((Audit::default(), None));
     };
-    let on_failure = arguments.on_audit_failure();
-    let (sender, writer) = telemetry::write_lines(path, on_failure)
-        .map_err(|error| format!("cannot write the audit log {}: {error}", path.display()))?;
-    Ok((Audit::to(sender, on_failure), Some(writer)))
+    let (on_failure, source) = (arguments.on_audit_failure(), store.line_source());
+    let failed = |error| match store.data_dir() {
+        Some(path) if matches!(file, LineFile::Rotated(_)) => OpenError::Directory {
+            path: path.to_path_buf(),
+            source: error,
+        }
+        .to_string(),
+        _ => format!("cannot write the audit log {file}: {error}"),
+    };
+    if let (LineFile::Rotated(_), Some(directory)) = (&file, store.data_dir()) {
+        sqlite::create_directory(directory).map_err(failed)?;
+    }
+    let (sender, writer) = telemetry::write_lines(&file, on_failure, source).map_err(failed)?;
+    Ok((Audit::to(sender, on_failure, source), Some(writer)))
 }
 
 fn sample(wanted: bool) -> Result<Vec<Resource>, json_lines::LineError> {

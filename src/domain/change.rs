@@ -7,8 +7,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    AccountId, Action, Call, Caller, RequestId, ResourceId, Revision, TagKey, TagValue, Timestamp,
-    User,
+    AccountId, Action, Call, Caller, ClientRequestId, RequestId, ResourceId, Revision, TagKey,
+    TagValue, Timestamp, User,
 };
 
 /// The identity of a store's history: a new one when a store is made, imported anew or restored. A revision means the same in one
@@ -79,6 +79,10 @@ pub struct Origin {
     pub caller: Caller,
     /// From where.
     pub source_ip: IpAddr,
+    /// Whether it came over TLS.
+    pub secure_transport: bool,
+    /// The caller's own name of the request, if it has given one.
+    pub client_request_id: Option<ClientRequestId>,
     /// What was asked for.
     pub action: Action,
     /// How its repetitions are known, where the caller wants that.
@@ -94,6 +98,8 @@ impl Origin {
             time: call.time.into(),
             caller: call.caller.clone(),
             source_ip: call.source_ip,
+            secure_transport: call.secure_transport,
+            client_request_id: call.client_request_id.clone(),
             action,
             repeat: None,
         }
@@ -119,6 +125,19 @@ pub struct Change {
     pub client_token: Option<ClientToken>,
     /// What it did to each user, one at least.
     pub effects: Vec<Effect>,
+}
+
+/// A change as the audit tells of it: with what only the audit wants to know of its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedChange {
+    /// The account that was changed.
+    pub account: AccountId,
+    /// The caller's own name of the request, if it has given one.
+    pub client_request_id: Option<ClientRequestId>,
+    /// Whether the request came over TLS.
+    pub secure_transport: bool,
+    /// The change.
+    pub change: Change,
 }
 
 /// What a change did to one user.

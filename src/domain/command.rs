@@ -137,6 +137,13 @@ impl Changed {
             request_id: None,
         }
     }
+
+    /// Whether the change log has an entry of this request: it has changed something, and is no answer to an earlier one.
+    #[must_use]
+    pub fn has_entry(&self) -> bool {
+        let has_changed = self.changed_resources.is_some_and(|count| count > 0);
+        has_changed && self.revision.is_some() && self.request_id.is_none()
+    }
 }
 
 /// Selects tags by key, or by key and value.

@@ -27,8 +27,8 @@ mod user_command;
 
 pub use caller::{Action, Call, Caller, ClientRequestId};
 pub use change::{
-    Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect, EffectKind, Fingerprint,
-    History, HistoryId, Origin, Repeat, SetTag,
+    AuditedChange, Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect, EffectKind,
+    Fingerprint, History, HistoryId, Origin, Repeat, SetTag,
 };
 pub use command::{
     Changed, Continuation, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter,

@@ -5,7 +5,7 @@ mod audit;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use audit::{Audit, Refused};
+pub use audit::{Audit, Follower, Refused};
 
 use crate::auth::Authority;
 use crate::domain::{

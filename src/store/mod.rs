@@ -10,6 +10,7 @@
 //! - a future that is dropped leaves its command applied as a whole or not at all.
 
 mod bulk;
+mod committed;
 pub mod ims;
 mod paging;
 pub mod postgres;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use bulk::{NameTaken, StillDeleted};
+pub use committed::{CommittedChanges, NextChanges};
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,

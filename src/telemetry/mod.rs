@@ -12,7 +12,10 @@ mod outage;
 pub mod trace;
 
 pub use appender::LogGuard;
-pub use lines::{LineSender, LineSlot, LineWriter, OnFailure, write_lines};
+pub use lines::{
+    Flush, LineFile, LineSender, LineSlot, LineSource, LineWriter, OnFailure, Written, lost_marker,
+    write_lines,
+};
 pub use log::{InvalidFilter, Listener, LogError, LogFormat, LogLevel, start_logging};
 #[cfg(feature = "otlp")]
 pub use otlp::Traces;

@@ -1,5 +1,6 @@
 //! The audit: a line for each change, allowed or denied.
 
+use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use tonic::Code;
 
@@ -52,14 +53,21 @@ async fn each_change_has_a_line_that_says_who_did_what() {
 
     server.signal("TERM");
     assert_eq!(server.wait(PATIENCE).code(), Some(0));
-    let lines = lines(&path);
-    let told = |name: &str| -> Vec<serde_json::Value> {
-        lines.iter().map(|line| line[name].clone()).collect()
-    };
+    // Those of changes that were made come from the change log, and not at once.
+    let (made, mut rest): (Vec<_>, Vec<_>) = lines(&path)
+        .into_iter()
+        .partition(|line| line["revision"].is_u64());
+    let mut lines = made;
+    lines.append(&mut rest);
+    let told = |name: &str| -> Vec<Value> { lines.iter().map(|line| line[name].clone()).collect() };
     assert_eq!(told("outcome"), ["OK", "OK", "EntityNotExist.User", "OK"]);
     assert_eq!(told("affected_tags"), [1, 1, 0, 0]);
-    assert_eq!(told("validate_only"), [false, false, false, true]);
-    assert_eq!(told("all"), [false, false, true, false]);
+    assert_eq!(told("affected_resources"), [1, 1, 0, 0]);
+    let none = Value::Null;
+    assert_eq!(told("revision"), [1.into(), 2.into(), none.clone(), none]);
+    assert_eq!(lines[2]["all"], true);
+    assert_eq!(lines[3]["validate_only"], true);
+    assert_eq!(lines[1]["tag_keys"], serde_json::json!(["tier"]));
     let first_line = &lines[0];
     assert_eq!(first_line["request_id"], first.into_inner().request_id);
     assert_eq!(first_line["target"], "audit");

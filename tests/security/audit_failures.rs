@@ -17,6 +17,7 @@ use crate::http::{get, scrape};
 use crate::mounts::in_own_mounts;
 use crate::slow_disk::SlowDisk;
 use crate::support::{PATIENCE, Server, hold_store, sample};
+use untag::grpc::proto::{ResourceIds, Tag, TagResourcesRequest, tag_resources_request};
 
 const LOST: &str = "untag_audit_lines_lost_total";
 
@@ -157,47 +158,83 @@ async fn no_line_of_the_audit_is_lost_while_its_file_is_renamed_again_and_again(
 }
 
 #[tokio::test]
-async fn an_audit_that_can_not_be_written_is_told_and_what_is_lost_is_counted() {
+async fn an_audit_that_can_not_be_written_is_told_and_loses_lines_of_requests_that_changed_nothing()
+{
     let audited = Audited::start_with(|path| symlink("/dev/full", path).unwrap(), &[]);
     let server = &audited.server;
+    let first = audited.change().await;
+    // Alice has no such tag any more.
     for _ in 0..3 {
         audited.change().await;
     }
     until("three lines are lost", server, || {
         scrape(server)[LOST] >= 3.0
     });
-    let message = "audit lines can't be written and are lost; changes go on unaudited";
+    let message =
+        "audit lines can't be written; those of changes are written later, others are lost";
     server.wait_for_log(message);
     assert_eq!(server.count_in_log(|line| line["message"] == message), 1);
     server.wait_for_log_where("ready", |line| line["warning"].is_string());
     let (status, said) = get(server, "/ready");
     assert_eq!(status, 200);
     assert!(said.starts_with("ready, but the audit log"), "{said}");
-    assert!(said.ends_with("changes go on unaudited\n"), "{said}");
-    assert!(scrape(server)["untag_audit_failing"] > 0.0);
+    assert!(
+        said.ends_with("the lines of changes are written later\n"),
+        "{said}"
+    );
+    let metrics = scrape(server);
+    assert!(metrics["untag_audit_failing"] > 0.0);
+    assert!(metrics["untag_audit_behind_bytes"] > 0.0);
 
     fs::remove_file(audited.audit()).unwrap();
     server.wait_for_log("audit lines are written again");
-    let marker = &lines(&audited.audit())[0];
-    assert_eq!(marker["event"], "lines_lost");
-    assert_eq!(marker["lines"], 3);
+    until("the first change's line", server, || {
+        ids(&audited.audit()).contains(&first)
+    });
+    let all = lines(&audited.audit());
+    let marker = all.iter().find(|line| line["event"] == "lines_lost");
+    assert_eq!(marker.unwrap()["lines"], 3);
     let id = audited.change().await;
     until("the next line", server, || {
-        ids(&audited.audit()) == [id.as_str()]
+        ids(&audited.audit()) == [first.as_str(), id.as_str()]
     });
     assert!((scrape(server)[LOST] - 3.0).abs() < f64::EPSILON);
+    until("nothing is behind", server, || {
+        scrape(server)["untag_audit_behind_bytes"].abs() < f64::EPSILON
+    });
+}
+
+/// A request that gives the three users of the sample data 16 large tags, whose values depend on a number.
+fn large_tags(number: usize) -> TagResourcesRequest {
+    let value = format!("{number:0>4}{}", "\u{10348}".repeat(124));
+    let tags = (0..16).map(|key| Tag {
+        key: format!("k{key}"),
+        value: value.clone(),
+    });
+    let users = ["1", "2", "3"].map(|last| format!("207329002493920{last}"));
+    TagResourcesRequest {
+        resources: Some(tag_resources_request::Resources::ResourceIds(ResourceIds {
+            values: users.to_vec(),
+        })),
+        tags: tags.collect(),
+        ..TagResourcesRequest::default()
+    }
 }
 
 #[tokio::test]
-async fn no_change_is_made_unaudited_where_the_audit_is_required() {
+async fn changes_are_refused_where_the_audit_is_required_and_too_many_have_no_line() {
     let full = |path: &Path| symlink("/dev/full", path).unwrap();
     let audited = Audited::start_with(full, &["--audit-required"]);
     let server = &audited.server;
     let mut client = server.client().await;
-    // Only this one finds out. Its line is kept.
-    let first = audited.change().await;
-    server.wait_for_log("audit lines can't be written and are kept; changes are refused");
-    let refused = client.untag_resources(untag_alice()).await.unwrap_err();
+    let mut made = Vec::new();
+    let refused = loop {
+        match client.tag_resources(large_tags(made.len())).await {
+            Ok(answer) => made.push(answer.into_inner().request_id),
+            Err(status) => break status,
+        }
+        assert!(made.len() < 2_000, "changes go on");
+    };
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(
         refused.message().contains("audit log can't be written"),
@@ -207,6 +244,8 @@ async fn no_change_is_made_unaudited_where_the_audit_is_required() {
         refused.message().ends_with("nothing was changed"),
         "{refused}"
     );
+    assert!(scrape(server)["untag_audit_behind_bytes"] > f64::from(16 << 20));
+    until("not ready", server, || get(server, "/ready").0 == 503);
     client
         .list_tag_resources(crate::support::list())
         .await
@@ -215,10 +254,13 @@ async fn no_change_is_made_unaudited_where_the_audit_is_required() {
     fs::remove_file(audited.audit()).unwrap();
     server.wait_for_log("audit lines are written again");
     until("ready", server, || get(server, "/ready").0 == 200);
-    let second = audited.change().await;
-    until("both lines", server, || {
-        ids(&audited.audit()) == [first.as_str(), second.as_str()]
+    made.push(audited.change().await);
+    until("all lines", server, || {
+        ids(&audited.audit()).contains(made.last().unwrap())
     });
+    let found = ids(&audited.audit());
+    let missing: Vec<_> = made.iter().filter(|id| !found.contains(id)).collect();
+    assert_eq!(missing, Vec::<&String>::new());
     assert!(scrape(server)[LOST].abs() < f64::EPSILON);
 }
 

@@ -18,6 +18,8 @@ mod authority;
 mod harness;
 
 mod audit;
+mod audit_complete;
+mod audit_default;
 mod audit_failures;
 mod audit_refusals;
 mod certificates;

@@ -84,7 +84,7 @@ async fn sqlite_migrate_says_what_serve_would_find_and_changes_nothing() {
         let said = migrate(directory);
         let expected = format!("there is no store in {} yet", directory.display());
         assert!(
-            said.contains(&expected) && said.contains("version 4"),
+            said.contains(&expected) && said.contains("version 5"),
             "{said}"
         );
     }
@@ -92,11 +92,11 @@ async fn sqlite_migrate_says_what_serve_would_find_and_changes_nothing() {
     assert_eq!(fs::read(empty.join("untag.db")).unwrap(), b"");
 
     let data = Data::with_users(1);
-    assert!(migrate(data.path()).contains("up to date: version 4"));
+    assert!(migrate(data.path()).contains("up to date: version 5"));
     // A service that runs does not notice.
     let mut server = data.serve();
     let client = Client::of(&server).await;
-    assert!(migrate(data.path()).contains("up to date: version 4"));
+    assert!(migrate(data.path()).contains("up to date: version 5"));
     client.untag("1000").await.unwrap();
     server.signal("TERM");
     assert!(server.wait(PATIENCE).success());

@@ -34,7 +34,8 @@ fn assert_refused_unchanged(data: &Data, words: &[&str]) {
     }
     assert!(data.bytes() == bytes, "the file has been changed");
     let names = file_names(data);
-    assert_eq!(names, ["untag.db", "untag.lock"].map(String::from).into());
+    let expected = ["audit.jsonl", "untag.db", "untag.lock"];
+    assert_eq!(names, expected.map(String::from).into());
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn sqlite_file_of_another_schema_version_is_refused_unchanged() {
         let found = format!("schema version {version}");
         let words = [
             &found,
-            "versions 2 to 4 only",
+            "versions 2 to 5 only",
             "use the version of untag that wrote it",
         ];
         assert_refused_unchanged(&data, &words);

@@ -50,7 +50,7 @@ async fn sqlite_store_of_version_2_is_migrated_and_served_as_it_was() {
     let arguments = ["--default-account", ACCOUNT];
     let mut server = Server::start(data.path(), &arguments);
     let client = Client::of(&server).await;
-    for version in 3..=4 {
+    for version in 3..=5 {
         let has_begun =
             |line: &Value| line["message"] == "migrating the store" && line["version"] == version;
         assert_eq!(server.count_in_log(has_begun), 1, "{version}");
@@ -94,7 +94,7 @@ fn sqlite_migrate_brings_version_2_up_to_date_and_a_dry_run_changes_no_byte() {
     let would = subcommand("migrate", data.path(), &["--dry-run"]).unwrap();
     assert_eq!(
         would,
-        "would apply migration 3 deleted_user\nwould apply migration 4 change_log\n"
+        "would apply migration 3 deleted_user\nwould apply migration 4 change_log\nwould apply migration 5 audit_position\n"
     );
     let refused = subcommand("export", data.path(), &[]).unwrap_err();
     for word in ["untag.db has schema version 2", "run `untag migrate`"] {
@@ -108,10 +108,10 @@ fn sqlite_migrate_brings_version_2_up_to_date_and_a_dry_run_changes_no_byte() {
     let applied = subcommand("migrate", data.path(), &[]).unwrap();
     assert_eq!(
         applied,
-        "applied migration 3 deleted_user\napplied migration 4 change_log\n"
+        "applied migration 3 deleted_user\napplied migration 4 change_log\napplied migration 5 audit_position\n"
     );
     let again = subcommand("migrate", data.path(), &[]).unwrap();
-    assert!(again.contains("up to date: version 4"), "{again}");
+    assert!(again.contains("up to date: version 5"), "{again}");
     assert_eq!(export(data.path()), EXPORT);
 }
 
@@ -204,7 +204,7 @@ fn sqlite_migration_that_is_killed_at_any_write_goes_on_at_the_next_start() {
         }
         killed += 1;
         let rest = subcommand("migrate", data.path(), &[]).unwrap();
-        let is_whole = ["applied migration 4", "up to date: version 4"];
+        let is_whole = ["applied migration 5", "up to date: version 5"];
         assert!(is_whole.iter().any(|whole| rest.contains(whole)), "{rest}");
         assert_eq!(export(data.path()), EXPORT, "after write {killed}");
     }

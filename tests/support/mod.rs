@@ -47,6 +47,8 @@ pub fn origin() -> Arc<Origin> {
         time: Timestamp::from_millis(1_700_000_000_000),
         caller: Caller::anonymous(),
         source_ip: Ipv4Addr::LOCALHOST.into(),
+        secure_transport: false,
+        client_request_id: None,
         action: Action::UntagResources,
         repeat: None,
     })

@@ -1,15 +1,16 @@
 //! The lines of the audit.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, RequestId,
-    TagCommand, TagKey, TagSelection, Targets, UntagCommand,
+    AccountId, Action, Applied, AuditedChange, Call, Caller, Changed, ClientRequestId, EffectKind,
+    Error, RequestId, Revision, TagCommand, TagKey, TagSelection, Targets, Timestamp, UntagCommand,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
@@ -44,7 +45,95 @@ pub struct Line {
     decision: &'static str,
     outcome: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    affected_resources: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     affected_tags: Option<usize>,
+}
+
+/// The line of a change that was made, from its entry in the change log.
+#[derive(Debug, Serialize)]
+struct MadeLine<'a> {
+    time: String,
+    target: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_request_id: Option<&'a str>,
+    caller: &'a str,
+    source_ip: IpAddr,
+    secure_transport: bool,
+    account: &'a str,
+    action: &'static str,
+    resource_ids: Vec<&'a str>,
+    tag_keys: BTreeSet<&'a str>,
+    decision: &'static str,
+    outcome: &'static str,
+    revision: u64,
+    affected_resources: usize,
+    affected_tags: usize,
+}
+
+/// The line of a change that was made, without its newline.
+pub fn made(audited: &AuditedChange) -> String {
+    let change = &audited.change;
+    let mut tag_keys = BTreeSet::new();
+    let mut affected_tags = 0;
+    for effect in &change.effects {
+        keys_of(&effect.kind, |key| {
+            affected_tags += 1;
+            tag_keys.insert(key.as_str());
+        });
+    }
+    text(&MadeLine {
+        time: rfc3339(UNIX_EPOCH + since_1970(change.time)),
+        target: TARGET,
+        request_id: change.request_id.as_str(),
+        client_request_id: audited
+            .client_request_id
+            .as_ref()
+            .map(ClientRequestId::as_str),
+        caller: change.caller.as_str(),
+        source_ip: change.source_ip,
+        secure_transport: audited.secure_transport,
+        account: audited.account.as_str(),
+        action: change.action.as_str(),
+        resource_ids: change
+            .effects
+            .iter()
+            .map(|effect| effect.resource_id.as_str())
+            .collect(),
+        tag_keys,
+        decision: "allowed",
+        outcome: "OK",
+        revision: change.revision.get(),
+        affected_resources: change.effects.len(),
+        affected_tags,
+    })
+}
+
+/// Tells the keys of the tags that came, went or changed with an effect.
+fn keys_of<'a>(kind: &'a EffectKind, mut tell: impl FnMut(&'a TagKey)) {
+    match kind {
+        EffectKind::Tags { removed, set } => {
+            for (key, _) in removed {
+                tell(key);
+            }
+            for tag in set {
+                tell(&tag.key);
+            }
+        }
+        EffectKind::Created(user) | EffectKind::Deleted(user) | EffectKind::Restored(user) => {
+            for key in user.resource.tags().keys() {
+                tell(key);
+            }
+        }
+        EffectKind::Updated { .. } => {}
+    }
+}
+
+fn since_1970(time: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(time.millis()).unwrap_or_default())
 }
 
 /// A request that was refused before it became a change: nobody who may call, a change that is wrong, or one too many.
@@ -223,6 +312,8 @@ impl Line {
             validate_only: false,
             decision: "allowed",
             outcome: "Cancelled".to_owned(),
+            revision: None,
+            affected_resources: Some(0),
             affected_tags: Some(0),
         }
     }
@@ -230,7 +321,7 @@ impl Line {
     /// Sets the outcome to unknown, since the change is being made from now on.
     pub fn begin(&mut self) {
         "Unknown".clone_into(&mut self.outcome);
-        self.affected_tags = None;
+        (self.affected_resources, self.affected_tags) = (None, None);
     }
 
     /// Sets the outcome from the result of the change.
@@ -238,12 +329,17 @@ impl Line {
         let adopted = match result {
             Ok(changed) => {
                 "OK".clone_into(&mut self.outcome);
-                self.affected_tags = changed.tags;
+                self.revision = changed.revision.map(Revision::get);
+                self.affected_resources = changed.changed_resources;
+                // Tags that have their values already are not changed.
+                let is_changed = changed.changed_resources != Some(0);
+                self.affected_tags = changed.tags.map(|tags| if is_changed { tags } else { 0 });
                 changed.request_id
             }
             Err(error) => {
                 error.code().clone_into(&mut self.outcome);
-                self.affected_tags = (error.applied() == Applied::No).then_some(0);
+                let none = (error.applied() == Applied::No).then_some(0);
+                (self.affected_resources, self.affected_tags) = (none, none);
                 if matches!(error, Error::NoPermission { .. }) {
                     self.decision = "denied";
                 }

@@ -1,9 +1,12 @@
 //! The audit: who changed what, or tried to, a line for each change.
 
+mod backlog;
 mod detached;
+mod follower;
 mod line;
 mod quota;
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,9 +16,12 @@ use tracing::Instrument as _;
 
 use super::RETRY_AFTER;
 use crate::domain::{Applied, Call, Changed, Error, TagCommand, UntagCommand};
+use crate::store::CommittedChanges;
 use crate::telemetry::metrics::metrics;
-use crate::telemetry::{LineSender, LineSlot, OnFailure, trace};
+use crate::telemetry::{LineSender, LineSlot, LineSource, OnFailure, trace};
+use backlog::Backlog;
 use detached::Detachable;
+pub use follower::Follower;
 pub use line::Refused;
 use line::{Line, LogLevelLine};
 use quota::Quota;
@@ -28,6 +34,8 @@ pub struct Audit(Option<Arc<Trail>>);
 struct Trail {
     lines: LineSender,
     on_failure: OnFailure,
+    /// How much the lines are behind the change log, where those of changes that were made come from there.
+    backlog: Option<Backlog>,
     /// The changes whose callers have gone.
     detached: TaskTracker,
     /// The bound on the lines of refused requests.
@@ -42,18 +50,36 @@ struct Pending {
     trail: Arc<Trail>,
     line: Line,
     slot: Option<LineSlot>,
+    /// Whether the line is made of the change's entry in the change log.
+    has_entry: bool,
 }
 
 impl Audit {
-    /// An audit whose lines go to this sender. `on_failure` says what becomes of lines that can't be written.
+    /// An audit whose lines go to this sender. `on_failure` says what becomes of lines that can't be written, and `source` where those
+    /// of changes come from that were made.
     #[must_use]
-    pub fn to(lines: LineSender, on_failure: OnFailure) -> Self {
+    pub fn to(lines: LineSender, on_failure: OnFailure, source: LineSource) -> Self {
         Self(Some(Arc::new(Trail {
             lines,
             on_failure,
+            backlog: (source == LineSource::ChangeLog).then(Backlog::default),
             detached: TaskTracker::new(),
             quota: Quota::default(),
         })))
+    }
+
+    /// Begins to write the lines of these changes, where that is the audit's source.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn follow(&self, changes: impl CommittedChanges) -> io::Result<Option<Follower>> {
+        let Some(trail) = &self.0 else {
+            return Ok(None);
+        };
+        let Some(backlog) = trail.backlog.clone() else {
+            return Ok(None);
+        };
+        Follower::start(changes, trail.lines.clone(), backlog).map(Some)
     }
 
     /// Begins the line of an untag: waits for a slot, so that what is changed then can't lose its line.
@@ -113,7 +139,7 @@ impl Audit {
         let Some(trail) = &self.0 else {
             return Ok(change());
         };
-        trail.check()?;
+        Trail::refuse(trail.problem_of_other_lines().as_ref())?;
         let slot = trail.lines.slot().await;
         let result = change();
         let outcome = if result.is_ok() { "OK" } else { "Invalid" };
@@ -126,21 +152,20 @@ impl Audit {
     /// Why changes are refused; `None` when they are not.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
-        let problem = self.problem(OnFailure::Keep)?;
+        let trail = self.0.as_ref()?;
+        let problem = trail.problem_of_changes()?;
         Some(format!("{problem}; changes are refused (--audit-required)"))
     }
 
-    /// Why changes go on unaudited; `None` when they are audited.
+    /// Why changes have no lines for now, or never get some; `None` when they are audited.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let problem = self.problem(OnFailure::Lose)?;
-        Some(format!("{problem}; changes go on unaudited"))
-    }
-
-    fn problem(&self, on_failure: OnFailure) -> Option<Arc<String>> {
         let trail = self.0.as_ref()?;
         let problem = trail.lines.problem()?;
-        (trail.on_failure == on_failure).then_some(problem)
+        Some(match trail.backlog {
+            None => format!("{problem}; changes go on unaudited"),
+            Some(_) => format!("{problem}; the lines of changes are written later"),
+        })
     }
 
     /// Opens the file again where another one has its path by now.
@@ -160,9 +185,26 @@ impl Audit {
 }
 
 impl Trail {
-    /// Refuses a change that has to have a line while none can be written.
-    fn check(&self) -> Result<(), Error> {
-        if self.on_failure == OnFailure::Lose || self.lines.problem().is_none() {
+    /// Why changes that have to have a line are refused; `None` where they are not. A change that the log keeps has its line for
+    /// sure, until there are too many.
+    fn problem_of_changes(&self) -> Option<Arc<String>> {
+        if self.on_failure == OnFailure::Lose {
+            return None;
+        }
+        let problem = self.lines.problem()?;
+        let is_kept = |backlog: &Backlog| !backlog.is_long() && !self.lines.is_full();
+        let refuses = !self.backlog.as_ref().is_some_and(is_kept);
+        refuses.then_some(problem)
+    }
+
+    /// Why what has no entry in the change log is refused; `None` where it is not.
+    fn problem_of_other_lines(&self) -> Option<Arc<String>> {
+        let problem = self.lines.problem()?;
+        (self.on_failure == OnFailure::Keep).then_some(problem)
+    }
+
+    fn refuse(problem: Option<&Arc<String>>) -> Result<(), Error> {
+        if problem.is_none() {
             return Ok(());
         }
         Err(Error::Unavailable {
@@ -172,12 +214,26 @@ impl Trail {
         })
     }
 
+    /// Refuses a change that has to have a line while none can be written. Where lines are written too slowly, it waits.
+    async fn admit(&self) -> Result<(), Error> {
+        Self::refuse(self.problem_of_changes().as_ref())?;
+        let Some(backlog) = &self.backlog else {
+            return Ok(());
+        };
+        while backlog.is_long() && self.lines.problem().is_none() {
+            backlog.told().await;
+            Self::refuse(self.problem_of_changes().as_ref())?;
+        }
+        Ok(())
+    }
+
     async fn begin(self: &Arc<Self>, line: Line) -> Result<Entry, Error> {
-        self.check()?;
+        self.admit().await?;
         let mut pending = Box::new(Pending {
             trail: Arc::clone(self),
             line,
             slot: None,
+            has_entry: false,
         });
         let slot = Box::pin(self.lines.slot().instrument(trace::audit())).await;
         // Until here a caller that goes has changed nothing; from here on nobody knows, until the store has answered.
@@ -208,12 +264,17 @@ impl Entry {
     fn finish(mut self, result: &Result<Changed, Error>) {
         if let Some(pending) = &mut self.0 {
             pending.line.finish(result);
+            let is_logged = pending.trail.backlog.is_some();
+            pending.has_entry = is_logged && result.as_ref().is_ok_and(Changed::has_entry);
         }
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        if self.has_entry {
+            return;
+        }
         let slot = self.slot.take().or_else(|| self.trail.lines.slot_now());
         if let Some(slot) = slot {
             slot.send(self.line.text());

@@ -13,17 +13,19 @@ mod write;
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
+use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 pub use bulk::{BulkError, Imported, export, import};
 pub use error::OpenError;
-pub use format::{Existing, Migration, inspect};
-pub use options::{Options, Retention};
+pub use format::{Existing, Migration, create_directory, inspect};
+pub use options::{AuditUse, Options, Retention};
+pub use read::UnauditedChanges;
 pub use wal::LeftInWal;
 
 use crate::domain::{
@@ -36,7 +38,7 @@ use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace;
 use format::DataDirectory;
 use index::Index;
-use log::changes::{ChangeLog, RecentKeys};
+use log::changes::{AuditProgress, ChangeLog, RecentKeys};
 use log::{Published, StoredTombstones};
 use read::Readers;
 use wal::{End, Wal};
@@ -51,6 +53,8 @@ pub struct SqliteStore {
     published: Published,
     recent: RecentKeys,
     index: Index,
+    /// What reads the changes for the audit, until it is taken.
+    unaudited: Arc<Mutex<Option<(Connection, AuditProgress)>>>,
     closing: Closing,
     _counted: Arc<Vec<Open>>,
 }
@@ -97,9 +101,9 @@ impl SqliteStore {
             tracing::warn!(%error, "no pages of the database can be kept free");
         }
         let stored = StoredTombstones::read(&connection)?;
-        let changes = ChangeLog::open(&connection, options.retention, options.run_keys);
-        let changes = changes.map_err(BulkError::Store)?;
+        let changes = ChangeLog::open(&connection, &options).map_err(BulkError::Store)?;
         let recent = changes.recent();
+        let unaudited = open_unaudited(&directory, &changes)?;
         let (published, index) = (stored.publish(), Index::new(options.index_bytes));
         let (readers, threads) = Readers::start(reading, options.queue).map_err(failed)?;
         let (jobs, queue) = mpsc::channel(options.queue);
@@ -130,6 +134,7 @@ impl SqliteStore {
             published,
             recent,
             index,
+            unaudited: Arc::new(Mutex::new(unaudited)),
             closing: Closing(closing),
         })
     }
@@ -138,6 +143,17 @@ impl SqliteStore {
     #[must_use]
     pub fn closing(&self) -> Closing {
         self.closing.clone()
+    }
+
+    /// The reader of the changes that have no line in the audit. There is one, where the options want an audit.
+    #[must_use]
+    pub fn unaudited_changes(&self) -> Option<UnauditedChanges> {
+        let mut unaudited = self
+            .unaudited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (reader, progress) = unaudited.take()?;
+        Some(UnauditedChanges::new(reader, progress, self.jobs.clone()))
     }
 
     async fn write<T>(&self, work: impl FnOnce(Pending<T>) -> Work) -> Result<T, StoreError> {
@@ -252,6 +268,17 @@ impl Store for SqliteStore {
         }
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
+}
+
+/// Opens a connection that reads for the audit, if one is kept.
+fn open_unaudited(
+    directory: &DataDirectory,
+    changes: &ChangeLog,
+) -> Result<Option<(Connection, AuditProgress)>, OpenError> {
+    let Some(progress) = changes.audit() else {
+        return Ok(None);
+    };
+    Ok(Some((directory.open_reader()?, progress)))
 }
 
 /// Brings the schema of a directory's store up to date, as `serve` does when it starts. Returns why some of it is not in the database

@@ -23,6 +23,8 @@ pub struct Options {
     pub index_bytes: usize,
     /// How long the change log keeps entries.
     pub retention: Retention,
+    /// Whether an audit is made of the change log.
+    pub audit: AuditUse,
     /// How many keys of entries are in memory before they are written as a sorted run. With those of one commit more they are all that
     /// is in memory, 16 bytes for each RequestId and for each user that an entry has changed.
     pub run_keys: usize,
@@ -37,6 +39,15 @@ pub struct Retention {
     pub age: Duration,
     /// How many bytes the log may take before the oldest entries go.
     pub bytes: u64,
+}
+
+/// The use of the change log by an audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditUse {
+    /// No audit is made of it.
+    None,
+    /// Its entries are kept until they have their lines in the audit.
+    Kept,
 }
 
 impl Default for Retention {
@@ -59,6 +70,7 @@ impl Default for Options {
             wal_pages: 16_384,
             index_bytes: 256 << 20,
             retention: Retention::default(),
+            audit: AuditUse::None,
             run_keys: 32_768,
             now: || SystemTime::now().into(),
         }

@@ -1,10 +1,10 @@
 //! The writer of the audit's lines, to a file or to stdout. A line that is lost is counted.
 
 mod output;
+mod rotation;
 mod writer;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -15,8 +15,10 @@ use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 
 use super::SECURITY;
 use super::metrics::metrics;
+pub use output::LineFile;
 use output::Output;
 use writer::Writer;
+pub use writer::lost_marker;
 
 /// How many lines may wait to be written, or be promised a slot: more than the requests in flight and those whose caller has
 /// gone, unless the flags say otherwise.
@@ -29,6 +31,15 @@ pub enum OnFailure {
     Lose,
     /// The lines are kept until they can be written.
     Keep,
+}
+
+/// Where the lines of changes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineSource {
+    /// From the requests that make them.
+    Requests,
+    /// From the change log of the store, which keeps the changes until they have their lines.
+    ChangeLog,
 }
 
 /// A sender of lines.
@@ -52,9 +63,37 @@ pub struct LineWriter {
     state: Arc<State>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// What became of lines that have to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// They are written, and on the disk where that was asked for.
+    Yes,
+    /// They are written, but these or some that were written before may not survive a crash: write them again.
+    Doubtful,
+}
+
+/// Whether lines are waited for until they are on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// They and all before them are.
+    Now,
+    /// They may be there later.
+    Later,
+}
+
+/// Lines that are never lost: they are kept until they are written.
+#[derive(Debug)]
+struct KeptLines {
+    /// The lines, each with its newline.
+    text: Vec<u8>,
+    flush: Flush,
+    written: std::sync::mpsc::Sender<Written>,
+}
+
+#[derive(Debug)]
 enum Message {
     Line(String),
+    Kept(KeptLines),
     /// Look whether the path leads to another file by now.
     Reopen,
 }
@@ -65,6 +104,7 @@ struct State {
     /// The name of the output, for messages.
     name: String,
     on_failure: OnFailure,
+    source: LineSource,
     /// Why lines can't be written now.
     problem: ArcSwapOption<String>,
     /// How many lines were sent, and neither written nor lost.
@@ -99,6 +139,27 @@ impl LineSender {
     pub async fn reopen(&self) {
         // Fails where the thread has ended, and then there is nothing to open.
         let _ = self.messages.send(Message::Reopen).await;
+    }
+
+    /// Sends lines that have to be written, each with its newline. What becomes of them arrives once they are written; it never does
+    /// where the thread has ended. Blocks while there is no slot.
+    #[must_use]
+    pub fn keep(&self, text: Vec<u8>, flush: Flush) -> std::sync::mpsc::Receiver<Written> {
+        let (written, receiver) = std::sync::mpsc::channel();
+        let kept = KeptLines {
+            text,
+            flush,
+            written,
+        };
+        // Fails where the thread has ended, and the receiver hears of it.
+        let _ = self.messages.blocking_send(Message::Kept(kept));
+        receiver
+    }
+
+    /// Whether a line would have to wait for a slot.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.messages.capacity() == 0
     }
 
     /// Why lines can't be written now; nothing when they can.
@@ -165,18 +226,30 @@ impl State {
         }
         metrics().server.audit_failing.set(1);
         let (output, error) = (&self.name, tracing::field::display(error));
-        match self.on_failure {
-            OnFailure::Lose => tracing::error!(
+        match (self.on_failure, self.source) {
+            (OnFailure::Lose, LineSource::Requests) => tracing::error!(
                 target: SECURITY,
                 output,
                 error,
                 "audit lines can't be written and are lost; changes go on unaudited"
             ),
-            OnFailure::Keep => tracing::error!(
+            (OnFailure::Lose, LineSource::ChangeLog) => tracing::error!(
+                target: SECURITY,
+                output,
+                error,
+                "audit lines can't be written; those of changes are written later, others are lost"
+            ),
+            (OnFailure::Keep, LineSource::Requests) => tracing::error!(
                 target: SECURITY,
                 output,
                 error,
                 "audit lines can't be written and are kept; changes are refused"
+            ),
+            (OnFailure::Keep, LineSource::ChangeLog) => tracing::error!(
+                target: SECURITY,
+                output,
+                error,
+                "audit lines can't be written and are kept; changes are refused when too many have none"
             ),
         }
     }
@@ -187,6 +260,15 @@ impl State {
             metrics().server.audit_failing.set(0);
             tracing::warn!(target: SECURITY, output = self.name, "audit lines are written again");
         }
+    }
+
+    fn not_rotated(&self, error: &str) {
+        tracing::error!(
+            target: SECURITY,
+            output = self.name,
+            error,
+            "the audit log can't be rotated; it becomes longer"
+        );
     }
 
     fn not_followed(&self, error: &str) {
@@ -207,20 +289,21 @@ pub(super) fn wait_for(thread: &JoinHandle<()>, patience: Duration) {
     }
 }
 
-/// Appends lines to a file, which is made where it is missing and followed through rotations, or writes them to stdout for
-/// `-`.
+/// Appends lines to a file, which is made where it is missing, or writes them to stdout.
 ///
 /// # Errors
 /// A file that can't be opened.
-pub fn write_lines(path: &Path, on_failure: OnFailure) -> io::Result<(LineSender, LineWriter)> {
-    let output = Output::open(path)?;
+pub fn write_lines(
+    file: &LineFile,
+    on_failure: OnFailure,
+    source: LineSource,
+) -> io::Result<(LineSender, LineWriter)> {
+    let output = Output::open(file)?;
     let (messages, received) = mpsc::channel(WAITING);
     let state = Arc::new(State {
-        name: match path.to_string_lossy().as_ref() {
-            "-" => "stdout".to_owned(),
-            path => path.to_owned(),
-        },
+        name: file.to_string(),
         on_failure,
+        source,
         problem: ArcSwapOption::empty(),
         unwritten: AtomicU64::new(0),
     });
@@ -246,7 +329,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lines");
         let (messages, mut received) = mpsc::channel(1);
-        let (sender, writer) = write_lines(&path, OnFailure::Lose).unwrap();
+        let (sender, writer) = write_lines(
+            &LineFile::Followed(path.clone()),
+            OnFailure::Lose,
+            LineSource::Requests,
+        )
+        .unwrap();
         let stalled = LineSender {
             messages,
             state: Arc::clone(&sender.state),
@@ -264,10 +352,8 @@ mod tests {
         assert!(stalled.slot_now().is_none());
         assert_eq!(lost(), before + 1);
         slot.send("promised".to_owned());
-        assert_eq!(
-            received.recv().await.unwrap(),
-            Message::Line("promised".to_owned())
-        );
+        let received = received.recv().await.unwrap();
+        assert!(matches!(received, Message::Line(line) if line == "promised"));
         sender.state.written(1);
 
         sender.slot().await.unwrap().send("written".to_owned());

@@ -1,15 +1,38 @@
 //! The file that lines are appended to, followed through rotations.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::rotation::Rotation;
+
 /// The pause before the next try where an output that does not block is full.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
+
+/// The file that lines are appended to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineFile {
+    /// The standard output.
+    Stdout,
+    /// A file that others rotate: another one that has its path is followed.
+    Followed(PathBuf),
+    /// A file that is rotated here: those before it have a number behind their name.
+    Rotated(PathBuf),
+}
+
+impl fmt::Display for LineFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => formatter.write_str("stdout"),
+            Self::Followed(path) | Self::Rotated(path) => path.display().fmt(formatter),
+        }
+    }
+}
 
 /// An output of lines.
 #[derive(Debug)]
@@ -17,8 +40,23 @@ pub struct Output {
     file: File,
     /// The path that the file was opened by; none for stdout.
     path: Option<PathBuf>,
+    rotation: Option<Rotation>,
+    durability: Durability,
     /// Whether the last byte that was written ended no line.
     is_cut: bool,
+}
+
+/// How sure it is that lines survive a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// All that was written is on the disk.
+    OnDisk,
+    /// Some of it may not be there yet.
+    Written,
+    /// Some of it may be lost: the system has said so.
+    Doubtful,
+    /// It is no file: nothing can be said.
+    Unknown,
 }
 
 /// A write that failed.
@@ -38,22 +76,27 @@ impl WriteFailure {
 }
 
 impl Output {
-    /// Opens a file for appending, which is made where it is missing and then is its owner's alone. `-` is stdout.
+    /// Opens a file for appending, which is made where it is missing and then is its owner's alone.
     ///
     /// # Errors
     /// What the system says.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let (file, path) = if path == Path::new("-") {
+    pub fn open(to: &LineFile) -> io::Result<Self> {
+        let (file, path) = match to {
             // Without the buffer of the standard library, which would not tell what was written of a line.
-            (io::stdout().as_fd().try_clone_to_owned()?.into(), None)
-        } else {
-            (append_to(path)?, Some(path.to_path_buf()))
+            LineFile::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
+            LineFile::Followed(path) | LineFile::Rotated(path) => {
+                (append_to(path)?, Some(path.clone()))
+            }
         };
-        Ok(Self {
-            file,
+        let mut output = Self {
+            rotation: matches!(to, LineFile::Rotated(_)).then(Rotation::default),
             path,
             is_cut: false,
-        })
+            durability: Durability::Unknown,
+            file,
+        };
+        output.begin_file()?;
+        Ok(output)
     }
 
     /// Opens the file again where another one has its path by now, or none. Where that fails, the old one stays.
@@ -71,8 +114,80 @@ impl Output {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        self.file = append_to(path)?;
+        self.replace()
+    }
+
+    /// Begins a new file where this one is rotated here and would become too long by so many bytes. Where that fails, the old one
+    /// stays.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn make_room(&mut self, bytes: usize) -> io::Result<()> {
+        let (Some(rotation), Some(path)) = (&self.rotation, &self.path) else {
+            return Ok(());
+        };
+        if !rotation.is_due(self.file.metadata()?.len(), bytes) {
+            return Ok(());
+        }
+        rotation.rotate(path)?;
+        self.replace()
+    }
+
+    fn replace(&mut self) -> io::Result<()> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let file = append_to(path)?;
+        // What it has is needed, also where the new one is on the disk first.
+        if self.durability == Durability::Written && self.file.sync_data().is_err() {
+            self.durability = Durability::Doubtful;
+        }
+        self.file = file;
+        self.begin_file()
+    }
+
+    /// Finds out what a file is that was opened, and whether its last line is cut.
+    fn begin_file(&mut self) -> io::Result<()> {
+        let data = self.file.metadata()?;
         self.is_cut = false;
+        if !data.is_file() {
+            self.durability = Durability::Unknown;
+            return Ok(());
+        }
+        if self.durability != Durability::Doubtful {
+            // Its name may not be on the disk yet.
+            self.durability = Durability::Written;
+        }
+        if let Some(path) = &self.path {
+            self.is_cut = data.len() > 0 && !ends_a_line(path, data.len());
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was written is on the disk, as far as that can be known.
+    ///
+    /// # Errors
+    /// What the system says: some of it may be lost then.
+    pub fn sync(&mut self) -> io::Result<()> {
+        match self.durability {
+            Durability::OnDisk | Durability::Unknown => return Ok(()),
+            Durability::Doubtful => {
+                self.durability = Durability::Written;
+                return Err(io::Error::other("lines of the file before may be lost"));
+            }
+            Durability::Written => {}
+        }
+        self.file.sync_data()?;
+        if let Some(directory) = self.path.as_deref().and_then(Path::parent) {
+            // The name of a new file.
+            let directory = if directory == Path::new("") {
+                Path::new(".")
+            } else {
+                directory
+            };
+            File::open(directory)?.sync_all()?;
+        }
+        self.durability = Durability::OnDisk;
         Ok(())
     }
 
@@ -85,6 +200,9 @@ impl Output {
         if self.is_cut {
             self.write_some(b"\n").map_err(|error| failure(0, error))?;
             self.is_cut = false;
+        }
+        if self.durability == Durability::OnDisk {
+            self.durability = Durability::Written;
         }
         let mut written = 0;
         while written < lines.len() {
@@ -117,6 +235,13 @@ impl Output {
             }
         }
     }
+}
+
+/// Whether a file of this length ends with the end of a line. What can't be read is taken for one.
+fn ends_a_line(path: &Path, length: u64) -> bool {
+    let mut last = [b'\n'];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, length - 1));
+    read.is_err() || last == [b'\n']
 }
 
 /// Opens a file for appending, which several processes and a rotation that truncates can share.

@@ -95,6 +95,8 @@ pub struct Server {
     pub audit_refusals_left_out: Counter,
     /// 1 while lines of the audit can't be written.
     pub audit_failing: Gauge,
+    /// Bytes of the change log whose lines of the audit are not on the disk.
+    pub audit_behind_bytes: Gauge,
     connections: Family<Labels, Gauge>,
     refused: Family<Labels, Counter>,
     evicted: Family<Labels, Counter>,
@@ -131,6 +133,7 @@ impl Server {
             audit_lines_lost: Counter::default(),
             audit_refusals_left_out: Counter::default(),
             audit_failing: Gauge::default(),
+            audit_behind_bytes: Gauge::default(),
             connections: Family::default(),
             refused: Family::default(),
             evicted: Family::default(),
@@ -236,6 +239,11 @@ impl Server {
             "untag_audit_failing",
             "1 while lines of the audit can't be written, else 0",
             self.audit_failing.clone(),
+        );
+        registry.register(
+            "untag_audit_behind_bytes",
+            "Bytes of the change log whose lines of the audit are not on the disk",
+            self.audit_behind_bytes.clone(),
         );
     }
 

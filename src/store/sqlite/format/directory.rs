@@ -120,7 +120,10 @@ impl DataDirectory {
 }
 
 /// Makes a directory, and those above it that are missing, for the owner alone. All of them survive a power loss.
-fn create_directory(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

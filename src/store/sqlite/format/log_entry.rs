@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use prost::Message;
 
 use super::log_effect::LoggedEffect;
-use crate::domain::{Action, Caller, ClientToken, Origin, RequestId, Revision, Timestamp};
+use crate::domain::{
+    Action, Caller, ClientRequestId, ClientToken, Origin, RequestId, Revision, Timestamp,
+};
 use crate::store::sqlite::error::CorruptLog;
 
 /// The entries of one commit, in the order in which its changes were made.
@@ -61,6 +63,8 @@ struct LoggedOrigin {
     source_ip: Vec<u8>,
     #[prost(string, tag = "4")]
     action: String,
+    #[prost(bool, tag = "5")]
+    secure_transport: bool,
 }
 
 /// An entry: one change.
@@ -81,6 +85,8 @@ pub struct LoggedEntry {
     client_token: Option<String>,
     #[prost(message, repeated, tag = "6")]
     pub effects: Vec<LoggedEffect>,
+    #[prost(string, optional, tag = "7")]
+    client_request_id: Option<String>,
 }
 
 /// An entry with what it shares with others of its commit.
@@ -106,6 +112,7 @@ impl LoggedCommit {
         self.accounts[account].count += 1;
         let (request_high, request_low) = halves(origin.request_id);
         let token = origin.repeat.as_ref().map(|repeat| &repeat.token);
+        let named = origin.client_request_id.as_ref();
         let entry = LoggedEntry {
             request_high,
             request_low,
@@ -113,6 +120,7 @@ impl LoggedCommit {
             origin: self.share(account, origin),
             client_token: token.map(|token| token.as_str().to_owned()),
             effects,
+            client_request_id: named.map(|id| id.as_str().to_owned()),
         };
         self.entries.push(entry);
     }
@@ -124,6 +132,7 @@ impl LoggedCommit {
             other.account == account
                 && other.caller == origin.caller.as_str()
                 && other.action == origin.action.as_str()
+                && other.secure_transport == origin.secure_transport
                 && is_address(&other.source_ip, origin.source_ip)
         };
         let from = self.origins.len().saturating_sub(Self::SHARED_ORIGINS);
@@ -138,6 +147,7 @@ impl LoggedCommit {
                         IpAddr::V6(address) => address.octets().to_vec(),
                     },
                     action: origin.action.as_str().to_owned(),
+                    secure_transport: origin.secure_transport,
                 });
                 self.origins.len() - 1
             },
@@ -216,6 +226,8 @@ pub struct Recorded {
     pub time: Timestamp,
     pub caller: Caller,
     pub source_ip: IpAddr,
+    pub secure_transport: bool,
+    pub client_request_id: Option<ClientRequestId>,
     pub action: Action,
     pub client_token: Option<ClientToken>,
 }
@@ -229,11 +241,16 @@ impl FoundEntry<'_> {
             .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
             .map_err(|_| CorruptLog)?;
         let token = self.entry.client_token.as_deref();
+        let named = self.entry.client_request_id.as_deref();
         Ok(Recorded {
             request_id: self.entry.request_id(),
             time: Timestamp::from_millis(commit_time.millis().wrapping_add(self.entry.time)),
             caller: Caller::recorded(&self.origin.caller),
             source_ip,
+            secure_transport: self.origin.secure_transport,
+            client_request_id: named
+                .map(|id| ClientRequestId::parse(id.as_bytes()).ok_or(CorruptLog))
+                .transpose()?,
             action: Action::parse(&self.origin.action).ok_or(CorruptLog)?,
             client_token: token
                 .map(|token| ClientToken::parse(token).ok_or(CorruptLog))
@@ -260,9 +277,12 @@ mod tests {
         let caller = prop_oneof![Just("anonymous"), Just("jwt:a"), Just("dns:b")];
         let action = prop_oneof![Just(Action::UntagResources), Just(Action::TagResources)];
         let token = proptest::option::of("[ -~]{1,64}");
-        let request = (any::<[u8; 16]>(), any::<i32>());
+        let named = proptest::option::of("[ -~]{1,64}");
+        let request = (any::<[u8; 16]>(), any::<i32>(), any::<bool>(), named);
         (request, caller, address, action, token).prop_map(
-            |((id, time), caller, source_ip, action, token)| Origin {
+            |((id, time, secure_transport, named), caller, source_ip, action, token)| Origin {
+                secure_transport,
+                client_request_id: named.map(|id| ClientRequestId::parse(id.as_bytes()).unwrap()),
                 request_id: RequestId::from_bytes(id),
                 time: Timestamp::from_millis(time.into()),
                 caller: Caller::recorded(caller),
@@ -304,6 +324,8 @@ mod tests {
                 prop_assert_eq!(&recorded.caller, &origin.caller);
                 prop_assert_eq!(recorded.source_ip, origin.source_ip);
                 prop_assert_eq!(recorded.action, origin.action);
+                prop_assert_eq!(recorded.secure_transport, origin.secure_transport);
+                prop_assert_eq!(&recorded.client_request_id, &origin.client_request_id);
                 prop_assert_eq!(recorded.client_token, origin.repeat.as_ref().map(|repeat| repeat.token.clone()));
                 prop_assert!(found.entry.effects == [LoggedEffect::removed(*number, *removed)]);
             }
@@ -358,6 +380,8 @@ mod tests {
                 time: Timestamp::from_millis(time.millis() - i64::from(entry)),
                 caller: Caller::recorded("jwt:system:serviceaccount:billing:cleaner"),
                 source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                secure_transport: true,
+                client_request_id: None,
                 action: Action::UntagResources,
                 repeat: None,
             };

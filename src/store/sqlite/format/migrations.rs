@@ -158,7 +158,14 @@ const CHANGE_LOG: Migration = Migration {
 ",
 };
 
-const MIGRATIONS: &[Migration] = &[RESOURCE, DELETED_USER, CHANGE_LOG];
+/// The sequence up to which the entries of the change log have their lines in the audit. NULL where no audit is kept.
+const AUDIT_POSITION: Migration = Migration {
+    version: 5,
+    name: "audit_position",
+    sql: "ALTER TABLE state ADD COLUMN audited INTEGER;",
+};
+
+const MIGRATIONS: &[Migration] = &[RESOURCE, DELETED_USER, CHANGE_LOG, AUDIT_POSITION];
 
 /// The oldest version of the schema that can be migrated, and the version of this program.
 pub const OLDEST: i32 = MIGRATIONS[0].version;

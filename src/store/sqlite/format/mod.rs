@@ -11,7 +11,7 @@ pub mod tags;
 pub mod tombstone;
 mod users;
 
-pub use directory::{DataDirectory, Existing, inspect, open_existing};
+pub use directory::{DataDirectory, Existing, create_directory, inspect, open_existing};
 pub use log_effect::LoggedEffect;
 pub use migrations::Migration;
 #[cfg(test)]

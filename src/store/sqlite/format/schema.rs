@@ -101,7 +101,7 @@ pub fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "DELETE FROM change_log; DELETE FROM change_position; DELETE FROM change_expired; \
          DELETE FROM change_run; DELETE FROM change_key; DELETE FROM removed_tags; \
-         DELETE FROM client_token; UPDATE state SET history_id = randomblob(16);",
+         DELETE FROM client_token; UPDATE state SET history_id = randomblob(16), audited = NULL;",
     )
 }
 

@@ -1,10 +1,12 @@
 //! The threads that read, and what they read.
 
+mod audit;
 mod changes;
 mod pool;
 mod queries;
 mod users;
 
+pub use audit::UnauditedChanges;
 pub use changes::{change, changes, history};
 pub use pool::Readers;
 pub use queries::{check_untag, list};

@@ -66,7 +66,10 @@ impl Writer {
     }
 
     /// Stops the threads beside it, and returns the connection.
-    pub fn stop(self) -> Connection {
+    pub fn stop(mut self) -> Connection {
+        if let Err(error) = self.log.save_position(&self.connection) {
+            tracing::warn!(%error, "cannot write down how far the audit is: some lines will be repeated");
+        }
         self.checkpointer.stop();
         self.connection
     }

@@ -190,7 +190,7 @@ impl<'connection> Snapshot<'connection> {
                 if changes.len() >= most {
                     return Ok(changes);
                 }
-                changes.push(self.change(&row, &found)?);
+                changes.push(self.change(row.sequence, row.time, &found)?);
             }
         }
         Ok(changes)
@@ -215,13 +215,19 @@ impl<'connection> Snapshot<'connection> {
         }))
     }
 
-    fn change(&self, row: &Row, found: &FoundEntry<'_>) -> Result<Change, ApplyError> {
-        let recorded = found.recorded(row.time)?;
+    /// The change of an entry, in the commit of this sequence and time.
+    pub(super) fn change(
+        &self,
+        sequence: i64,
+        time: Timestamp,
+        found: &FoundEntry<'_>,
+    ) -> Result<Change, ApplyError> {
+        let recorded = found.recorded(time)?;
         let effects = found.entry.effects.iter().map(|effect| {
             if let Some(effect) = effect.detailed(self.account) {
                 return Ok(effect?);
             }
-            removed_tags::resolve(self.connection, row.sequence, effect)
+            removed_tags::resolve(self.connection, sequence, effect)
         });
         Ok(Change {
             revision: found.revision,

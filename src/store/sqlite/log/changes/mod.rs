@@ -1,5 +1,6 @@
 //! The change log as the writer keeps it: entries are added with each commit, and found again by revision, request and user.
 
+mod audited;
 mod entries;
 mod extent;
 mod recent;
@@ -17,6 +18,7 @@ use foldhash::fast::FixedState;
 use prost::Message as _;
 use rusqlite::{Connection, params};
 
+pub use audited::{AuditProgress, Committed, Mark, behind};
 pub use entries::{Extremes, Found, Snapshot, extremes};
 pub use recent::RecentKeys;
 pub use removed_tags::RemovedTags;
@@ -26,7 +28,7 @@ use crate::domain::{AccountId, Origin, Revision, Timestamp};
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::LoggedEffect;
 use crate::store::sqlite::format::log_entry::{LoggedAccount, LoggedCommit};
-use crate::store::sqlite::options::Retention;
+use crate::store::sqlite::options::{AuditUse, Options, Retention};
 use extent::{Extent, ROW_BYTES};
 use revisions::Revisions;
 
@@ -34,6 +36,8 @@ use revisions::Revisions;
 const EXPIRE_AFTER: i64 = 64;
 /// After how many milliseconds it looks where there are no commits.
 const EXPIRE_AFTER_MILLIS: i64 = 60_000;
+/// How many milliseconds pass between two times that it writes down how far the audit is.
+const POSITION_AFTER_MILLIS: i64 = 1_000;
 
 /// The change log, up to the last commit and in the open transaction.
 pub struct ChangeLog {
@@ -48,6 +52,10 @@ pub struct ChangeLog {
     expired_at: i64,
     has_expired: bool,
     open: Open,
+    /// The progress of the audit, if one is kept, how much of it is written down, and when that was.
+    audit: Option<AuditProgress>,
+    saved_position: Option<i64>,
+    saved_time: Timestamp,
     /// The answers to requests with a client token.
     pub tokens: ClientTokens,
 }
@@ -62,6 +70,7 @@ struct Open {
     kept: HashSet<i64, FixedState>,
     bytes: usize,
     has_written_run: bool,
+    saved_position: Option<i64>,
     expired: Option<retention::Expired>,
 }
 
@@ -76,15 +85,16 @@ struct OpenAccount {
 
 impl ChangeLog {
     /// The log of a database. It does not read all of it, but the entries that no run has.
-    pub fn open(
-        connection: &Connection,
-        retention: Retention,
-        run_keys: usize,
-    ) -> Result<Self, ApplyError> {
+    pub fn open(connection: &Connection, options: &Options) -> Result<Self, ApplyError> {
+        let extent = Extent::read(connection)?;
+        let (audit, saved_position) = open_audit(connection, options.audit, &extent)?;
         Ok(Self {
-            retention,
-            run_keys,
-            extent: Extent::read(connection)?,
+            retention: options.retention,
+            run_keys: options.run_keys,
+            extent,
+            saved_position,
+            saved_time: Timestamp::from_millis(0),
+            audit,
             revisions: Revisions::default(),
             recent: RecentKeys::read(connection)?,
             expired_time: Timestamp::from_millis(0),
@@ -98,6 +108,11 @@ impl ChangeLog {
     /// The keys of the newest entries, for those who read.
     pub fn recent(&self) -> RecentKeys {
         self.recent.clone()
+    }
+
+    /// The progress of the audit, if one is kept.
+    pub fn audit(&self) -> Option<AuditProgress> {
+        self.audit.clone()
     }
 
     /// Begins a transaction at this time.
@@ -212,6 +227,9 @@ impl ChangeLog {
             self.open.has_written_run = run.is_some();
             self.open.bytes += run.unwrap_or_default();
             self.append(connection)?;
+            if self.is_position_due(self.time()) {
+                self.save_position(connection)?;
+            }
             if self.extent.newest - self.expired_at >= EXPIRE_AFTER {
                 self.expire(connection)?;
             }
@@ -263,7 +281,11 @@ impl ChangeLog {
         let Some(now) = self.open.time else {
             return Ok(());
         };
-        let mut expired = retention::expire(connection, self.retention, &self.extent, now)?;
+        let audit = self.audit.as_ref();
+        let mut expired = retention::expire(connection, self.retention, audit, &self.extent, now)?;
+        if self.is_position_due(now) {
+            self.save_position(connection)?;
+        }
         expired.has_more |= self.tokens.forget_some(connection, now)?;
         self.open.expired = Some(expired);
         self.expired_time = now;
@@ -273,7 +295,35 @@ impl ChangeLog {
     /// Whether it is time to look for what has expired, where there is nothing else to do.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         let since = now.millis().saturating_sub(self.expired_time.millis());
-        self.has_expired || since >= EXPIRE_AFTER_MILLIS
+        self.has_expired || since >= EXPIRE_AFTER_MILLIS || self.is_position_due(now)
+    }
+
+    /// Whether it is time to write down how far the audit is.
+    fn is_position_due(&self, now: Timestamp) -> bool {
+        let since = now.millis().saturating_sub(self.saved_time.millis());
+        let is_ahead = match (&self.audit, self.saved_position) {
+            (None, _) => false,
+            // A store that is only opened is not written.
+            (Some(_), None) => self.has_entries(),
+            (Some(audit), Some(saved)) => audit.written().sequence != saved,
+        };
+        is_ahead && since >= POSITION_AFTER_MILLIS
+    }
+
+    /// Writes down how far the audit is.
+    pub fn save_position(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        if self.saved_position.is_none() && !self.has_entries() {
+            return Ok(());
+        }
+        let position = Some(audit.written().sequence);
+        if position != self.saved_position {
+            audited::write_position(connection, position)?;
+            self.open.saved_position = position;
+        }
+        Ok(())
     }
 
     /// Takes over a transaction that was committed.
@@ -295,11 +345,46 @@ impl ChangeLog {
                 .committed(account, entry.first, entry.newest, written_down_at);
         }
         self.recent.committed(open.has_written_run, entries);
+        if open.saved_position.is_some() {
+            self.saved_position = open.saved_position;
+            self.saved_time = open.time.unwrap_or(self.saved_time);
+        }
         if let Some(expired) = open.expired {
             self.expired_at = self.extent.newest;
             self.has_expired = expired.has_more;
             self.extent.oldest = expired.oldest;
             self.extent.oldest_total = expired.oldest_total;
+        }
+        if let Some(audit) = &self.audit {
+            let lost = open.expired.map_or(0, |expired| expired.unaudited);
+            audit.lose(lost);
+            audit.committed(Mark {
+                sequence: self.extent.newest,
+                total: self.extent.total,
+            });
+        }
+    }
+}
+
+/// Opens the progress of the audit, with how much of it is written down. Where none was kept before, it begins with the next change;
+/// where none is kept from now on, nothing of it is left.
+fn open_audit(
+    connection: &Connection,
+    audit: AuditUse,
+    extent: &Extent,
+) -> rusqlite::Result<(Option<AuditProgress>, Option<i64>)> {
+    let saved = audited::read_position(connection)?;
+    match audit {
+        AuditUse::None => {
+            if saved.is_some() {
+                audited::write_position(connection, None)?;
+            }
+            Ok((None, None))
+        }
+        AuditUse::Kept => {
+            let position = saved.unwrap_or(extent.newest);
+            let written = audited::mark_at(connection, position, extent)?;
+            Ok((Some(AuditProgress::new(written, extent)), saved))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 use rusqlite::{Connection, params};
 
+use super::audited::AuditProgress;
 use super::extent::Extent;
 use super::{removed_tags, runs};
 use crate::domain::Timestamp;
@@ -15,6 +16,8 @@ use crate::store::sqlite::options::Retention;
 /// How many commits are deleted at once, and how many of their bytes are read for that.
 const COMMITS_AT_ONCE: i64 = 128;
 const BYTES_AT_ONCE: usize = 4 << 20;
+/// How many bytes of entries are kept beyond the retention where the audit has no lines of them.
+const UNAUDITED_BYTES: u64 = 1 << 30;
 /// How many rows of removed tags are deleted at once.
 const REMOVED_TAGS_AT_ONCE: usize = 512;
 
@@ -26,6 +29,8 @@ pub struct Expired {
     pub oldest_total: u64,
     /// Whether there is more to delete now.
     pub has_more: bool,
+    /// How many changes were deleted that have no line of the audit.
+    pub unaudited: u64,
 }
 
 /// Whether a commit of this time that had this total may go, in a log of this total.
@@ -39,16 +44,41 @@ fn has_expired(
     time <= now.millis().saturating_sub(age) || newest_total - total > retention.bytes
 }
 
+/// Whether the audit still needs a commit of this sequence and total.
+fn is_unaudited(
+    audit: Option<&AuditProgress>,
+    (sequence, total): (i64, u64),
+    newest_total: u64,
+) -> Unaudited {
+    if audit.is_none_or(|audit| sequence <= audit.written().sequence) {
+        Unaudited::No
+    } else if newest_total - total > UNAUDITED_BYTES {
+        Unaudited::TooMany
+    } else {
+        Unaudited::Yes
+    }
+}
+
+/// Whether a commit has to stay for the audit, which has no lines of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unaudited {
+    No,
+    Yes,
+    /// It had to, but there are too many.
+    TooMany,
+}
+
 /// Deletes some of what has expired. The newest commit stays, whatever its age.
 pub fn expire(
     connection: &Connection,
     retention: Retention,
+    audit: Option<&AuditProgress>,
     extent: &Extent,
     now: Timestamp,
 ) -> Result<Expired, ApplyError> {
     let (mut oldest, mut oldest_total) = (extent.oldest, extent.oldest_total);
     let mut gone: BTreeMap<String, u64> = BTreeMap::new();
-    let mut has_more = false;
+    let (mut has_more, mut unwritten) = (false, 0);
     let select = "SELECT sequence, time, total, entries FROM change_log \
              WHERE sequence >= ?1 AND sequence <= ?2 ORDER BY sequence LIMIT ?3";
     let mut select = connection.prepare_cached(select)?;
@@ -58,7 +88,9 @@ pub fn expire(
     while let Some(row) = rows.next()? {
         let total = row.get::<_, i64>(2)?.unsigned_abs();
         (oldest, oldest_total) = (row.get(0)?, total);
+        let unaudited = is_unaudited(audit, (oldest, total), extent.total);
         let is_gone = oldest < extent.newest
+            && unaudited != Unaudited::Yes
             && has_expired(retention, now, (row.get(1)?, total), extent.total);
         if !is_gone {
             break;
@@ -72,6 +104,9 @@ pub fn expire(
         let logged = LoggedAccounts::decode(entries).map_err(|_| CorruptLog)?;
         for account in logged.accounts {
             let last = account.last();
+            if unaudited == Unaudited::TooMany {
+                unwritten += account.count;
+            }
             gone.insert(account.id, last);
         }
     }
@@ -85,6 +120,7 @@ pub fn expire(
         oldest,
         oldest_total,
         has_more,
+        unaudited: unwritten,
     })
 }
 

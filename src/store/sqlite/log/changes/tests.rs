@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+mod audit;
+
 use super::*;
 use crate::domain::{
     Action, Caller, Change, Direction, Effect, EffectKind, RequestId, ResourceId, SetTag, TagKey,
@@ -55,6 +57,15 @@ fn retention() -> Retention {
     }
 }
 
+fn options(audit: AuditUse) -> Options {
+    Options {
+        retention: retention(),
+        run_keys: RUN_KEYS,
+        audit,
+        ..Options::default()
+    }
+}
+
 const RUN_KEYS: usize = 16;
 
 fn account_of(number: i64) -> AccountId {
@@ -92,7 +103,7 @@ impl Model {
                 (number, row)
             })
             .collect();
-        let log = ChangeLog::open(&connection, retention(), RUN_KEYS).unwrap();
+        let log = ChangeLog::open(&connection, &options(AuditUse::None)).unwrap();
         let mut model = Self {
             connection,
             log,
@@ -133,9 +144,13 @@ impl Model {
     }
 
     fn open_again(&mut self) {
+        self.open_again_with(AuditUse::None);
+    }
+
+    fn open_again_with(&mut self, audit: AuditUse) {
         self.commit();
         self.connection.execute_batch("COMMIT").unwrap();
-        self.log = ChangeLog::open(&self.connection, retention(), RUN_KEYS).unwrap();
+        self.log = ChangeLog::open(&self.connection, &options(audit)).unwrap();
         self.begin();
     }
 
@@ -186,6 +201,8 @@ impl Model {
             time: Timestamp::from_millis(self.time - 7),
             caller: Caller::recorded("jwt:a"),
             source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            secure_transport: false,
+            client_request_id: None,
             action: Action::UntagResources,
             repeat: None,
         };
@@ -265,6 +282,7 @@ impl Model {
     fn check(&mut self) {
         self.commit();
         let recent = self.log.recent();
+        let audited = audit::all(&self.connection);
         for account in (0..3).map(account_of) {
             let changes = self.changes.get(&account).cloned().unwrap_or_default();
             let there = extremes(&self.connection, &account).unwrap();
@@ -275,6 +293,9 @@ impl Model {
                 .iter()
                 .filter(|change| there.oldest.is_some_and(|oldest| change.revision >= oldest));
             let left: Vec<_> = left.cloned().collect();
+            let of_account = audited.iter().filter(|audited| audited.account == account);
+            let of_account = of_account.map(|audited| &audited.change);
+            assert!(of_account.eq(&left), "the audit reads the same");
             let snapshot = Snapshot::new(&self.connection, &account);
             for change in &changes {
                 let is_left = left.contains(change);

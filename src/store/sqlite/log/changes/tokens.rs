@@ -214,6 +214,8 @@ mod tests {
             time: Timestamp::from_millis(0),
             caller: Caller::recorded("jwt:a"),
             source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            secure_transport: false,
+            client_request_id: None,
             action: Action::UntagResources,
             repeat: Some(Repeat {
                 token: ClientToken::parse(token).unwrap(),

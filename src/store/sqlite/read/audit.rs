@@ -1,0 +1,67 @@
+//! What the audit reads of the change log, on a connection of its own.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use crate::domain::Applied;
+use crate::store::sqlite::error::ApplyError;
+use crate::store::sqlite::log::changes::{AuditProgress, Committed, Mark, behind};
+use crate::store::sqlite::write::Job;
+use crate::store::{CommittedChanges, NextChanges, StoreError};
+
+/// A reader of the changes that have no line in the audit. The store stays open as long as it is there.
+pub struct UnauditedChanges {
+    connection: Connection,
+    progress: AuditProgress,
+    /// The last commit that was read.
+    last: Mark,
+    _open: mpsc::Sender<Job>,
+}
+
+impl UnauditedChanges {
+    /// A reader that begins where the audit has got to.
+    pub fn new(connection: Connection, progress: AuditProgress, open: mpsc::Sender<Job>) -> Self {
+        Self {
+            connection,
+            last: progress.written(),
+            progress,
+            _open: open,
+        }
+    }
+
+    fn read(&self) -> Result<Committed, ApplyError> {
+        // One state. Dropped, it rolls back.
+        let transaction = self.connection.unchecked_transaction()?;
+        behind(&transaction, self.last)
+    }
+}
+
+impl CommittedChanges for UnauditedChanges {
+    fn next(&mut self) -> Result<NextChanges, StoreError> {
+        let read = self.read();
+        let read = read.map_err(|error| error.to_store_error(Applied::No))?;
+        self.last = read.last;
+        Ok(NextChanges {
+            changes: read.changes,
+            lost: read.unreadable + self.progress.take_lost(),
+        })
+    }
+
+    fn rewind(&mut self) {
+        self.last = self.progress.written();
+    }
+
+    fn written(&mut self) {
+        self.progress.wrote(self.last);
+    }
+
+    fn bytes_behind(&self) -> u64 {
+        self.progress.bytes_behind()
+    }
+
+    fn wait(&mut self, patience: Duration) {
+        self.progress.wait(patience);
+    }
+}
