@@ -152,12 +152,12 @@ pub struct ServeArguments {
     #[arg(long, env = "UNTAG_INDEX_MEMORY", value_name = "BYTES")]
     pub index_memory: Option<usize>,
 
-    /// How long the embedded store keeps changes in its history, in seconds; 0 keeps none.
+    /// How long the store keeps changes in its history, in seconds; 0 keeps none.
     #[arg(long, env = "UNTAG_HISTORY_RETENTION", value_name = "SECONDS", default_value = "2592000",
         value_parser = clap::value_parser!(u64).range(..=315_360_000))]
     pub history_retention: u64,
 
-    /// How many bytes the history of the embedded store may take before the oldest changes go.
+    /// How many bytes the history may take before the oldest changes go.
     #[arg(
         long,
         env = "UNTAG_HISTORY_MAX_BYTES",

@@ -19,10 +19,10 @@ use crate::domain::{AccountId, Resource};
 use crate::grpc::Settings;
 use crate::server::{self, Config, Ended, Security, Signals};
 use crate::service::{Audit, Follower};
-use crate::store::Store;
 use crate::store::ims::{self, ImsStore};
 use crate::store::postgres::{self, ConnectionString, PostgresStore};
 use crate::store::sqlite::{self, AuditUse, Closing, OpenError, SqliteStore};
+use crate::store::{Retention, Store};
 #[cfg(feature = "otlp")]
 use crate::telemetry::Traces;
 use crate::telemetry::{self, LineFile, LineSource, LineWriter};
@@ -194,16 +194,17 @@ impl StoreChoice {
             let options = arguments.ims.options(account, interval, queue, connections);
             return options.map(Box::new).map(Self::Ims);
         }
+        let retention = Retention {
+            age: Duration::from_secs(arguments.history_retention),
+            bytes: arguments.history_max_bytes,
+        };
         Ok(match arguments.store.choose()? {
             Choice::Sqlite(directory) => {
                 let options = sqlite::Options {
                     queue,
                     batch: count(arguments.commit_batch),
                     index_bytes: arguments.index_memory.unwrap_or_else(index_memory),
-                    retention: sqlite::Retention {
-                        age: Duration::from_secs(arguments.history_retention),
-                        bytes: arguments.history_max_bytes,
-                    },
+                    retention,
                     audit: match arguments.security.audit_file(Some(&directory))? {
                         Some(_) => AuditUse::Kept,
                         None => AuditUse::None,
@@ -217,6 +218,7 @@ impl StoreChoice {
                     queue,
                     connections,
                     reload_interval: arguments.security.reload_interval,
+                    retention,
                 };
                 Self::Postgres(connection, options)
             }

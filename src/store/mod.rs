@@ -14,6 +14,7 @@ mod committed;
 pub mod ims;
 mod paging;
 pub mod postgres;
+mod retention;
 pub mod sqlite;
 
 use std::error::Error as StdError;
@@ -23,6 +24,7 @@ use thiserror::Error;
 
 pub use bulk::{NameTaken, StillDeleted};
 pub use committed::{CommittedChanges, NextChanges};
+pub use retention::Retention;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,

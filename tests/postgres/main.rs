@@ -4,7 +4,9 @@
 
 mod batches;
 mod bulk;
+mod change_log;
 mod connections;
+mod cutting_proxy;
 mod failover;
 mod harness;
 mod history;

@@ -14,7 +14,7 @@ fn postgres_migrate_applies_what_is_missing_once() {
     let database = shared().database();
     assert_eq!(
         ok_on(&database.url(), &["migrate"]),
-        "applied migration 1 resource\napplied migration 2 users\n"
+        "applied migration 1 resource\napplied migration 2 users\napplied migration 3 change log\n"
     );
     assert_eq!(
         ok_on(&database.url(), &["migrate"]),
@@ -22,7 +22,7 @@ fn postgres_migrate_applies_what_is_missing_once() {
     );
     assert_eq!(
         database.sql("SELECT version, name FROM untag_migration ORDER BY version"),
-        "1|resource\n2|users"
+        "1|resource\n2|users\n3|change log"
     );
 }
 
@@ -32,7 +32,7 @@ fn postgres_migrate_dry_run_says_what_it_would_do_and_changes_nothing() {
     let said = ok_on(&database.url(), &["migrate", "--dry-run"]);
     assert_eq!(
         said,
-        "would apply migration 1 resource\nwould apply migration 2 users\n"
+        "would apply migration 1 resource\nwould apply migration 2 users\nwould apply migration 3 change log\n"
     );
     assert_eq!(
         database.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
@@ -65,7 +65,7 @@ fn postgres_migrates_at_once_apply_each_migration_once() {
     said.sort();
     assert_eq!(
         said[0],
-        "applied migration 1 resource\napplied migration 2 users\n"
+        "applied migration 1 resource\napplied migration 2 users\napplied migration 3 change log\n"
     );
     assert!(
         said[1..]
@@ -158,7 +158,10 @@ async fn postgres_schema_of_before_is_migrated_with_its_users() {
     reading.batch_execute("COMMIT").await.unwrap();
 
     let migrated = ok_on(&database.url(), &["migrate"]);
-    assert_eq!(migrated, "applied migration 2 users\n");
+    assert_eq!(
+        migrated,
+        "applied migration 2 users\napplied migration 3 change log\n"
+    );
     let exported = ok_on(&database.url(), &["export"]);
     assert_eq!(exported, user_line(1, &[("env", "prod")]));
 }
@@ -167,7 +170,7 @@ async fn postgres_schema_of_before_is_migrated_with_its_users() {
 fn postgres_newer_schema_that_is_incompatible_is_refused() {
     let database = shared().database();
     ok_on(&database.url(), &["migrate"]);
-    database.sql("INSERT INTO untag_migration VALUES (3, 'contract', 'unknown', 3)");
+    database.sql("INSERT INTO untag_migration VALUES (4, 'contract', 'unknown', 4)");
     let said = refused_to_serve(&database.url());
     assert!(said.contains("run a newer untag"), "{said}");
     let migrated = run_on(&database.url(), &["migrate"]);
@@ -199,7 +202,7 @@ async fn postgres_newer_schema_that_is_compatible_is_served() {
     let database = shared().database();
     fill(&database, &[&[("env", "prod")]]);
     // As a next version that only adds would leave it.
-    database.sql("ALTER TABLE resource ADD COLUMN note text; INSERT INTO untag_migration VALUES (3, 'expand', 'unknown', 1)");
+    database.sql("ALTER TABLE resource ADD COLUMN note text; INSERT INTO untag_migration VALUES (4, 'expand', 'unknown', 1)");
     let server = serve(&database.url(), &[]);
     let mut client = server.client().await;
     remove(&mut client, &[1], &["env"]).await.unwrap();

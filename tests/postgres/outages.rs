@@ -155,7 +155,7 @@ async fn postgres_database_that_was_stopped_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_lost_connections_are_reported_and_opened_again() {
+async fn postgres_lost_connections_are_opened_again_and_leave_no_doubt() {
     let database = database_with(&[&[], &[], &[], &[], &[], &[]]);
     let server = serve(&database.url(), &[]);
     let working = Arc::new(AtomicBool::new(true));
@@ -175,6 +175,9 @@ async fn postgres_lost_connections_are_reported_and_opened_again() {
                     Err(failure) => {
                         failed += 1;
                         assert_says_what_happened(&failure, &[Code::Unavailable]);
+                        // Its change was looked for in the log.
+                        let said = failure.message();
+                        assert!(!said.contains("may have been made"), "{said}");
                     }
                 }
             }
@@ -202,10 +205,7 @@ async fn postgres_lost_connections_are_reported_and_opened_again() {
         failed += counts.1;
     }
     println!("{ended} connections ended: {answered} requests answered, {failed} failed");
-    assert!(
-        answered > 0 && failed > 0,
-        "{answered} answered, {failed} failed"
-    );
+    assert!(answered > failed, "{answered} answered, {failed} failed");
     wait_for_health(&server, ServingStatus::Serving).await;
     let mut client = server.client().await;
     for _ in 0..20 {
@@ -217,7 +217,7 @@ async fn postgres_lost_connections_are_reported_and_opened_again() {
 }
 
 #[tokio::test]
-async fn postgres_list_whose_connection_is_lost_is_sent_again_and_a_change_is_not() {
+async fn postgres_requests_whose_connection_is_lost_are_carried_out() {
     let database = database_with(&[&[("env", "prod")]]);
     let other = session(&database).await;
 
@@ -233,8 +233,7 @@ async fn postgres_list_whose_connection_is_lost_is_sent_again_and_a_change_is_no
         );
         let request = async {
             if changes {
-                let error = untag.await.unwrap_err();
-                assert_says_what_happened(&error, &[Code::Unavailable]);
+                untag.await.expect("the untag is sent again");
             } else {
                 let tags = list.await.expect("the list is sent again");
                 assert_eq!(

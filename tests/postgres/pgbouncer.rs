@@ -116,7 +116,7 @@ async fn check_transaction_mode(settings: &str) {
     };
     assert_eq!(
         ok_on(&database.url(), &["migrate"]),
-        "applied migration 1 resource\napplied migration 2 users\n"
+        "applied migration 1 resource\napplied migration 2 users\napplied migration 3 change log\n"
     );
     let users: String = (1..=50)
         .map(|id| user_line(id, &[("env", "prod")]))

@@ -9,6 +9,7 @@ use untag::domain::{
     TagSelection, Targets, Timestamp, UntagCommand, UserChange, UserCommand, UserKey,
     UserListQuery, UserQuery, UserUpdate,
 };
+use untag::store::Retention;
 use untag::store::postgres::{ConnectionString, Options, PostgresStore};
 use untag::store::{Store as _, StoreError};
 
@@ -27,6 +28,7 @@ async fn store(database: &Database) -> PostgresStore {
         queue: 64,
         connections: 2,
         reload_interval: Duration::from_secs(10),
+        retention: Retention::default(),
     };
     PostgresStore::open(&connection, options).await.unwrap()
 }

@@ -31,7 +31,7 @@ mod user_fixtures;
 mod user_names;
 mod users;
 
-use backend::{Backend, history_contract, store_contract, tag_contract};
+use backend::{Backend, history_contract, tag_contract};
 
 mod sqlite_store {
     super::history_contract!(crate::sqlite::SqliteBackend);
@@ -42,7 +42,7 @@ mod sqlite_store_that_compacts {
 }
 
 mod postgres_store {
-    super::store_contract!(crate::postgres::PostgresBackend);
+    super::history_contract!(crate::postgres::PostgresBackend);
 }
 
 mod ims_store {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use untag::domain::Resource;
+use untag::store::Retention;
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
 
 use crate::Backend;
@@ -15,22 +16,29 @@ pub struct PostgresBackend {
 }
 
 /// Fewer connections than requests at once, so that requests share them.
-const OPTIONS: Options = Options {
-    queue: 8192,
-    connections: 4,
-    reload_interval: Duration::from_secs(10),
-};
+fn options() -> Options {
+    Options {
+        queue: 8192,
+        connections: 4,
+        reload_interval: Duration::from_secs(10),
+        // The cases say when their changes come.
+        retention: Retention {
+            age: Duration::from_hours(24 * 365 * 100),
+            bytes: 1 << 40,
+        },
+    }
+}
 
 impl Backend for PostgresBackend {
     type Store = PostgresStore;
-    const KEEPS_HISTORY: bool = false;
+    const KEEPS_HISTORY: bool = true;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let connection = ConnectionString::parse(&shared().database().url(), None).unwrap();
         PostgresStore::migrate(&connection, false).await.unwrap();
         let resources = resources.into_iter().map(Ok::<_, Infallible>);
         postgres::import(&connection, resources).await.unwrap();
-        let store = PostgresStore::open(&connection, OPTIONS).await.unwrap();
+        let store = PostgresStore::open(&connection, options()).await.unwrap();
         Self { store, connection }
     }
 

@@ -12,14 +12,15 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_postgres::types::Type;
 use tracing::Span;
 
+use super::outcome::Sent;
 use super::pool::{Locks, Pool};
-use super::session::Parameters;
-use super::{Commit, Names, untagged};
+use super::tags::{Answer, Call, Removal, removal};
+use super::targets::{By, Names};
+use super::{Commit, statements};
 use crate::current::{self, Reply};
-use crate::domain::{AccountId, Applied, Changed, TagKey, TagSelection, Targets, UntagCommand};
+use crate::domain::{AccountId, Applied, Changed, Origin, UntagCommand};
 use crate::store::StoreError;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::Change;
@@ -37,12 +38,12 @@ const LARGE: usize = 16;
 pub enum Shared {
     /// It was applied.
     Applied(Changed),
-    /// It was not, and has to be sent by itself, in the place that it has. Its users are kept from shared statements until
-    /// the claim is dropped.
-    NotApplied(OwnedSemaphorePermit, Claim),
+    /// It was not, or nobody knows: it has to be sent by itself, in the place that it has. Its users are kept from shared
+    /// statements until the claim is dropped.
+    NotApplied(Sent, (OwnedSemaphorePermit, Claim)),
 }
 
-type Answer = Result<Shared, StoreError>;
+type Reported = Result<Shared, StoreError>;
 
 /// Untags that wait for a statement, and the statements that are under way.
 pub struct Batches {
@@ -57,7 +58,7 @@ pub struct Batches {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     account: AccountId,
-    by_name: bool,
+    by: By,
 }
 
 #[derive(Default)]
@@ -123,6 +124,7 @@ impl Group {
 
 struct Job {
     command: Arc<UntagCommand>,
+    origin: Arc<Origin>,
     names: Names,
     /// The targets by hash, each once.
     targets: Vec<u64>,
@@ -130,7 +132,7 @@ struct Job {
     arrival: u64,
     place: OwnedSemaphorePermit,
     trace: Change,
-    reply: Reply<Answer>,
+    reply: Reply<Reported>,
 }
 
 /// What is under way: a statement, or a command. Others that waited for it may go when this is dropped.
@@ -190,11 +192,12 @@ impl Batches {
     pub async fn untag(
         self: &Arc<Self>,
         command: Arc<UntagCommand>,
+        origin: Arc<Origin>,
         place: OwnedSemaphorePermit,
-    ) -> Answer {
+    ) -> Reported {
         let key = Key {
             account: command.account.clone(),
-            by_name: matches!(command.targets, Targets::Names(_)),
+            by: By::of(&command.targets),
         };
         let names = Names::of(&command.targets);
         let targets = names.names.iter().map(|name| self.hasher.hash_one(name));
@@ -204,6 +207,7 @@ impl Batches {
         let (reply, answer) = current::reply();
         let job = Job {
             command,
+            origin,
             names,
             targets,
             arrival: 0,
@@ -317,112 +321,69 @@ impl Batch {
             let Some((first, _)) = jobs.first() else {
                 return Ok(Vec::new());
             };
-            let count = first.names.names.len();
-            // One by itself needs a third less of the processor with the statement that is made for it.
-            let is_lone = jobs.len() == 1;
-            let (sql, parameters) = if is_lone {
-                let (untag, parameters) = first.names.untag(&first.command, false);
-                (untag.passing, parameters)
-            } else {
-                (first.names.statements.untag_shared, parameters(jobs))
-            };
+            let account = first.command.account.as_str();
+            let removals = jobs.iter().map(|(job, _)| Removal {
+                names: &job.names,
+                selection: &job.command.selection,
+                origin: &job.origin,
+            });
+            let removals: Vec<_> = removals.collect();
+            let parameters = removal(account, Call::Shared, 1, &removals);
             let changes = jobs.len();
             let traces = jobs.iter_mut().map(|(job, _)| &mut job.trace);
             let spans = traces.filter_map(|change| change.commit(changes));
             let _spans: Vec<Span> = spans.collect();
             let _commit = Commit(Instant::now());
-            let rows = session.query(sql, &parameters).await?;
-            if is_lone {
-                let (found, tags) = untagged(&rows);
-                return Ok(vec![(found.len() == count).then_some(tags)]);
-            }
-            let mut removed = vec![None; changes];
+            let rows = session.query(statements::REMOVE_TAGS, &parameters).await?;
+            let mut answers: Vec<Option<Changed>> = vec![None; changes];
             for row in rows {
-                let (command, tags): (i64, i64) = (row.get(0), row.get(1));
-                if let Some(at) = usize::try_from(command - 1).ok()
-                    && let Some(slot) = removed.get_mut(at)
+                let place = usize::try_from(row.get::<_, i64>(0) - 1).ok();
+                if let Some(place) = place
+                    && let (Some(slot), Some((job, _))) = (answers.get_mut(place), jobs.get(place))
                 {
-                    *slot = Some(usize::try_from(tags).unwrap_or_default());
+                    *slot = Some(Answer::of(&row).changed(job.command.targets.count()));
                 }
             }
-            Ok(removed)
+            Ok(answers)
         });
         match answer.await {
-            Ok(removed) => self.finish(removed),
+            Ok(answers) => self.finish(answers, || Sent::No),
+            Err(failure) if failure.may_have_been_applied() => {
+                let (failure, none) = (Arc::new(failure), vec![None; self.jobs.len()]);
+                self.finish(none, || Sent::Unanswered(Arc::clone(&failure)));
+            }
             Err(failure) if failure.may_be_of_one_command() => {
                 let changes = self.jobs.len();
                 metrics().store.retries.inc_by(changes as u64);
                 tracing::debug!(%failure, changes, "a shared statement has failed; sending its changes one by one");
                 let none = vec![None; changes];
-                self.finish(none);
+                self.finish(none, || Sent::No);
             }
             Err(failure) => {
                 let failure = Arc::new(failure);
                 for (job, _) in self.jobs {
-                    job.reply.send(Err(failure.to_store_error(true)));
+                    job.reply.send(Err(failure.to_store_error(Applied::No)));
                 }
             }
         }
     }
 
-    /// Answers each command: with how many tags it has removed, or that it was not applied.
-    fn finish(mut self, removed: Vec<Option<usize>>) {
-        let applied = removed.iter().flatten().count();
+    /// Answers each command: with what came of it, or that it was not applied as far as anybody knows.
+    fn finish(mut self, answers: Vec<Option<Changed>>, sent: impl Fn() -> Sent) {
+        let applied = answers.iter().flatten().count();
         if applied > 0 {
             metrics().store.shared_commit(applied);
         }
-        for ((job, mut claim), removed) in self.jobs.into_iter().zip(removed) {
-            let answer = match removed {
-                Some(tags) => {
+        for ((job, mut claim), answer) in self.jobs.into_iter().zip(answers) {
+            let answer = match answer {
+                Some(changed) => {
                     // All that were applied let go at once, and the next statement takes all that have waited for them.
                     self.statement.targets.append(&mut claim.targets);
-                    Shared::Applied(Changed::count(job.command.targets.count(), tags))
+                    Shared::Applied(changed)
                 }
-                None => Shared::NotApplied(job.place, claim),
+                None => Shared::NotApplied(sent(), (job.place, claim)),
             };
             job.reply.send(Ok(answer));
         }
     }
-}
-
-/// The parameters of the shared statement. What differs from command to command travels in arrays, so that there is one
-/// statement to prepare.
-fn parameters(jobs: &mut [(Job, Claim)]) -> Parameters {
-    let (mut targets, mut commands, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    let mut account = String::new();
-    for ((job, _), number) in jobs.iter_mut().zip(1_i64..) {
-        commands.extend(std::iter::repeat_n(number, job.names.names.len()));
-        targets.append(&mut job.names.names);
-        keys.push(match &job.command.selection {
-            TagSelection::All => None,
-            TagSelection::Keys(keys) => Some(array_of(keys)),
-        });
-        job.command.account.as_str().clone_into(&mut account);
-    }
-    vec![
-        (Box::new(account), Type::TEXT),
-        (Box::new(targets), Type::TEXT_ARRAY),
-        (Box::new(commands), Type::INT8_ARRAY),
-        (Box::new(keys), Type::TEXT_ARRAY),
-    ]
-}
-
-/// Keys as PostgreSQL writes an array of texts: an array of arrays has to have as many in each.
-fn array_of(keys: &[TagKey]) -> String {
-    let mut array = String::from("{");
-    for key in keys {
-        if array.len() > 1 {
-            array.push(',');
-        }
-        array.push('"');
-        for character in key.as_str().chars() {
-            if matches!(character, '"' | '\\') {
-                array.push('\\');
-            }
-            array.push(character);
-        }
-        array.push('"');
-    }
-    array.push('}');
-    array
 }

@@ -72,6 +72,11 @@ const NAME_TAKEN: &str = "WITH line AS (
         SELECT FROM line WHERE line.account_id = holder.account_id AND line.resource_id = holder.resource_id
     )
     ORDER BY 1, 3, 4 LIMIT 1";
+/// Begins a new history: what the log says did not lead to what is imported. Whoever has taken a revision is waited for; whoever has
+/// locked a user and not the account yet gets the first one after this.
+const BEGIN_HISTORY: &str = "LOCK TABLE account IN EXCLUSIVE MODE;
+    TRUNCATE change, client_token;
+    UPDATE history SET history_id = gen_random_uuid(), tokens_full = false";
 /// Without statistics PostgreSQL reads the table from end to end for a change of one user.
 const ANALYZE: &str = "ANALYZE (SKIP_LOCKED) resource";
 const COPY_OUT: &str = "COPY (SELECT account_id, resource_id, principal_name, tags FROM resource
@@ -112,7 +117,8 @@ async fn connect<E>(connection: &ConnectionString) -> Result<tokio_postgres::Cli
 }
 
 /// Puts resources into the store, all of them or, where one fails, none. One that is there already is replaced, and of
-/// several with one id the last is taken. What a user has beside its name and tags stays. Returns how many users there were.
+/// several with one id the last is taken. What a user has beside its name and tags stays. A new history begins. Returns how many
+/// users there were.
 ///
 /// # Errors
 /// The first error of `resources`, or the store's own: [`BulkError::StillDeleted`] for a user that was deleted and can still be
@@ -139,6 +145,7 @@ pub async fn import<E>(
     transaction.query_typed(LOCK_USERS, &[]).await?;
     refuse_deleted(&transaction).await?;
     let users = move_over(&mut transaction).await?;
+    transaction.batch_execute(BEGIN_HISTORY).await?;
     transaction.commit().await?;
     // The import is done. Where this fails, autovacuum comes to it in a minute or so.
     let _ = client.batch_execute(ANALYZE).await;

@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::task::JoinError;
 use tokio_postgres::error::SqlState;
 
+use super::session::Access;
 use crate::domain::Applied;
 use crate::store::StoreError;
 
@@ -31,6 +32,12 @@ pub enum Failure {
     /// What is stored.
     #[error("a row of a user is not one that this program can have written")]
     CorruptUser,
+    /// What is stored.
+    #[error("an entry of the change log is not one that this program can have written")]
+    CorruptEntry,
+    /// What a function of the schema has returned.
+    #[error("a change has no answer")]
+    NoAnswer,
 }
 
 /// tokio-postgres says only "db error" or "error performing TLS handshake" by itself.
@@ -72,9 +79,14 @@ impl Failure {
     }
 
     /// Whether the same statement may succeed when it is sent again, and can't be applied twice: because the server has
-    /// refused it, or because it only reads and its connection was lost.
-    pub fn may_be_repeated(&self, changes: bool) -> bool {
-        self.was_refused() || (!changes && self.has_lost_connection())
+    /// refused it, or because its connection was lost and twice is as good as once.
+    pub fn may_be_repeated(&self, access: Access) -> bool {
+        self.was_refused() || (access != Access::Change && self.has_lost_connection())
+    }
+
+    /// Whether a change may have been made: it was sent, and its answer is lost.
+    pub fn may_have_been_applied(&self) -> bool {
+        matches!(self, Self::Stopped(_) | Self::Frozen) || self.has_lost_connection()
     }
 
     fn has_lost_connection(&self) -> bool {
@@ -101,28 +113,26 @@ impl Failure {
             .is_some_and(|code| !is_lost(code) && !is_refusal(code))
     }
 
-    /// Says what the failure of a change or of a read means for the caller of the store.
-    pub fn to_store_error(self: &Arc<Self>, changes: bool) -> StoreError {
+    /// Says what the failure means for the caller of the store, who knows whether the change may have been made. A read has made
+    /// none.
+    pub fn to_store_error(self: &Arc<Self>, applied: Applied) -> StoreError {
         let broken = || StoreError::Broken(Arc::clone(self) as Arc<_>);
-        let (reason, sent) = match &**self {
-            Self::NoConnection(_) => ("the database can't be reached", false),
-            Self::Stopped(_) => ("the statement was cut off", true),
-            Self::Frozen => ("the database does not answer", true),
-            Self::CorruptTags | Self::CorruptUser => return broken(),
+        let reason = match &**self {
+            Self::NoConnection(_) => "the database can't be reached",
+            Self::Stopped(_) => "the statement was cut off",
+            Self::Frozen => "the database does not answer",
+            Self::CorruptTags | Self::CorruptUser | Self::CorruptEntry | Self::NoAnswer => {
+                return broken();
+            }
             Self::Postgres(error) => match error.code() {
-                None => ("the connection to the database was lost", true),
-                Some(code) if is_lost(code) => ("the database has closed the connection", true),
+                None => "the connection to the database was lost",
+                Some(code) if is_lost(code) => "the database has closed the connection",
                 Some(code) if self.was_refused() || is_refusal(code) => {
-                    ("the database can't take the change now", false)
+                    "the database can't take the change now"
                 }
+                Some(code) if code.code() == TOKENS_FULL => return StoreError::TokensFull,
                 Some(_) => return broken(),
             },
-        };
-        // A change whose answer is lost may have been committed.
-        let applied = if sent && changes {
-            Applied::Maybe
-        } else {
-            Applied::No
         };
         StoreError::Unavailable {
             reason,
@@ -131,6 +141,16 @@ impl Failure {
         }
     }
 }
+
+impl From<Failure> for StoreError {
+    /// The failure of a read.
+    fn from(failure: Failure) -> Self {
+        Arc::new(failure).to_store_error(Applied::No)
+    }
+}
+
+/// What `untag_find_answer` fails with where there are too many client tokens.
+const TOKENS_FULL: &str = "UT001";
 
 /// Codes that end the connection: class 08, with which PgBouncer tells of its server, most of class 57P (the server shuts
 /// down, has crashed, or drops the database), and the one that says that not even the server knows the outcome.
@@ -180,13 +200,8 @@ mod tests {
     #[tokio::test]
     async fn a_change_whose_task_has_panicked_may_have_been_made() {
         let task = tokio::spawn(async { panic!("of a statement") });
-        let failure = Arc::new(Failure::from(task.await.unwrap_err()));
-        let applied = |changes| match failure.to_store_error(changes) {
-            StoreError::Unavailable { applied, .. } => applied,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(applied(true), Applied::Maybe);
-        assert_eq!(applied(false), Applied::No);
-        assert!(!failure.may_be_repeated(true) && !failure.may_be_of_one_command());
+        let failure = Failure::from(task.await.unwrap_err());
+        assert!(failure.may_have_been_applied());
+        assert!(!failure.may_be_repeated(Access::Change) && !failure.may_be_of_one_command());
     }
 }

@@ -7,7 +7,8 @@ use tokio_postgres::types::Type;
 
 use super::error::Failure;
 use super::session::Parameters;
-use super::{Names, PostgresStore, statements};
+use super::targets::Names;
+use super::{PostgresStore, statements};
 use crate::domain::{ListQuery, ResourceId, TagKey, TagPage, TagValue, Targets};
 use crate::store::StoreError;
 use crate::store::paging::{PageBuilder, SCAN_LIMIT};
@@ -25,7 +26,7 @@ pub fn record(id: &str, tags: &str) -> Result<(ResourceId, Tags), StoreError> {
             tags.into_iter().map(tag).collect::<Option<Tags>>()?,
         ))
     };
-    parse().ok_or_else(|| Arc::new(Failure::CorruptTags).to_store_error(false))
+    parse().ok_or_else(|| Failure::CorruptTags.into())
 }
 
 impl PostgresStore {
@@ -37,7 +38,7 @@ impl PostgresStore {
     ) -> Result<TagPage, StoreError> {
         let names = Names::of(targets);
         let parameters = names.parameters(query.account.as_str());
-        let rows = self.query(names.statements.find, parameters, false).await?;
+        let rows = self.read(names.by.find(), parameters).await?;
         let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let missing = names.missing(&found);
         if !missing.is_empty() {
@@ -51,7 +52,7 @@ impl PostgresStore {
     pub(super) async fn page(&self, query: &ListQuery) -> Result<TagPage, StoreError> {
         let mut page = PageBuilder::new(query)?;
         let parameters = scan(query, page.from())?;
-        let rows = self.query(statements::SCAN, parameters, false).await?;
+        let rows = self.read(statements::SCAN, parameters).await?;
         let mut seen = 0;
         for row in &rows {
             let number = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();

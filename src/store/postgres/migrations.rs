@@ -37,6 +37,17 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_users.sql"),
         oldest_program: 2,
     },
+    // Programs before it would change users without an entry of the change log.
+    Migration {
+        version: 3,
+        name: "change log",
+        sql: concat!(
+            include_str!("migrations/0003_change_log.sql"),
+            include_str!("migrations/0003_change_tags.sql"),
+            include_str!("migrations/0003_change_users.sql"),
+        ),
+        oldest_program: 3,
+    },
 ];
 
 const HISTORY: &str = "CREATE TABLE IF NOT EXISTS untag_migration (

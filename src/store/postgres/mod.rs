@@ -2,6 +2,7 @@
 
 mod batch;
 mod bulk;
+mod changes;
 mod config;
 mod connector;
 mod credentials;
@@ -9,21 +10,24 @@ mod error;
 mod hosts;
 mod list;
 mod migrations;
+mod origin;
+mod outcome;
 mod pool;
 mod probe;
+mod retention;
 mod session;
 mod statements;
+mod tags;
+mod targets;
 mod tls;
 mod users;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 use tracing::{Instrument as _, Span};
 
 pub use bulk::{BulkError, export, import};
@@ -31,21 +35,21 @@ pub use config::{ConfigError, ConnectionString};
 pub use migrations::{Applied as AppliedMigrations, MigrateError};
 
 use crate::domain::{
-    AccountId, Change as ChangeEntry, ChangeKey, Changed, ChangesQuery, History, ListQuery, Origin,
-    PrincipalName, TagCommand, TagKey, TagPage, TagSelection, TagValue, Targets, UntagCommand,
-    User, UserCommand, UserListQuery, UserPage, UserQuery, limits,
+    AccountId, Applied, Change as Entry, ChangeKey, Changed, ChangesQuery, History, ListQuery,
+    Origin, TagCommand, TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage,
+    UserQuery,
 };
 use crate::reload::LoadError;
-use crate::store::{Store, StoreError};
+use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
 use connector::Connector;
 use error::Failure;
 use list::record;
+use outcome::Sent;
 use pool::{Locks, Pool};
-use session::Parameters;
-use statements::{BY_ID, BY_NAME, ByTarget, Untag};
+use session::{Access, Parameters};
 
 /// How many times a statement is sent that the server could not carry out for its concurrency.
 const TRIES: u32 = 5;
@@ -61,6 +65,8 @@ pub struct Options {
     pub connections: usize,
     /// How often the files of the password and the certificates are looked at for changes.
     pub reload_interval: Duration,
+    /// How much of the change log is kept.
+    pub retention: Retention,
 }
 
 /// Why the store could not be opened: for the person who starts it.
@@ -104,6 +110,7 @@ impl PostgresStore {
         let connector = Connector::following(connection, options.reload_interval)?;
         migrations::check(&mut connect(&connector).await?).await?;
         let pool = Arc::new(Pool::new(connector, options.connections));
+        tokio::spawn(retention::keep(Arc::downgrade(&pool), options.retention));
         let places = Arc::new(Semaphore::new(options.queue));
         let store = Self {
             batches: Arc::new(Batches::new(Arc::clone(&pool))),
@@ -143,15 +150,15 @@ impl PostgresStore {
         place.map_err(|_| StoreError::Busy)
     }
 
-    /// Sends a statement in a place of the queue.
-    async fn query(
+    /// Sends a statement that only reads, in a place of the queue.
+    async fn read(
         &self,
         sql: &'static str,
         parameters: Parameters,
-        changes: bool,
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
-        let place = self.place()?;
-        self.send(sql, parameters, changes, Arc::new(place)).await
+        let place = Arc::new(self.place()?);
+        let answer = self.send(sql, parameters, Access::Read, place).await;
+        answer.map_err(|failure| failure.to_store_error(Applied::No))
     }
 
     /// Sends a statement, again where that may help and can't change anything twice. What it `holds` is let go when the
@@ -160,20 +167,20 @@ impl PostgresStore {
         &self,
         sql: &'static str,
         parameters: Parameters,
-        changes: bool,
+        access: Access,
         holds: Arc<impl Send + Sync + 'static>,
-    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+    ) -> Result<Vec<tokio_postgres::Row>, Arc<Failure>> {
         let parameters = Arc::new(parameters);
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
+        let changes = access == Access::Change;
+        let locks = match access {
+            Access::Read => Locks::SkipLocked,
+            Access::FindOut | Access::Change => Locks::Block,
+        };
         loop {
             let (parameters, holds) = (Arc::clone(&parameters), Arc::clone(&holds));
             let mut change = changes.then(Change::queue);
-            let locks = if changes {
-                Locks::Block
-            } else {
-                Locks::SkipLocked
-            };
             let answer = self.pool.run(locks, move |session| async move {
                 let _holds = holds;
                 let _span = change.as_mut().and_then(|change| change.commit(1));
@@ -188,7 +195,7 @@ impl PostgresStore {
                     }
                     return Ok(rows);
                 }
-                Err(failure) if failure.may_be_repeated(changes) && attempt < TRIES => {
+                Err(failure) if failure.may_be_repeated(access) && attempt < TRIES => {
                     metrics().store.retries.inc();
                     tracing::debug!(%failure, attempt, "sending a statement again");
                     // Up to twice the pause, so that those who collided do not meet again.
@@ -197,46 +204,9 @@ impl PostgresStore {
                     pause *= 2;
                     attempt += 1;
                 }
-                Err(failure) => return Err(Arc::new(failure).to_store_error(changes)),
+                Err(failure) => return Err(Arc::new(failure)),
             }
         }
-    }
-
-    /// An untag that only validates: nothing is locked.
-    async fn validate(&self, command: &UntagCommand) -> Result<Changed, StoreError> {
-        let names = Names::of(&command.targets);
-        let parameters = names.parameters(command.account.as_str());
-        let rows = self.query(names.statements.find, parameters, false).await?;
-        let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let missing = names.missing(&found);
-        if !missing.is_empty() && !command.allow_missing {
-            return Err(StoreError::Missing(missing));
-        }
-        let mut count = 0;
-        for row in &rows {
-            let (_, tags) = record(row.get(1), row.get(2))?;
-            let selected =
-                |(key, _): &&(TagKey, TagValue)| command.selection.contains(key.as_str());
-            count += tags.iter().filter(selected).count();
-        }
-        Ok(Changed::count(rows.len(), count))
-    }
-
-    /// An untag with a statement of its own, which waits for locks and tells whom it has not found.
-    async fn untag_alone(
-        &self,
-        command: &UntagCommand,
-        holds: Arc<impl Send + Sync + 'static>,
-    ) -> Result<Changed, StoreError> {
-        let names = Names::of(&command.targets);
-        let (untag, parameters) = names.untag(command, command.allow_missing);
-        let rows = self.send(untag.waiting, parameters, true, holds).await?;
-        let (found, tags) = untagged(&rows);
-        let missing = names.missing(&found);
-        if !missing.is_empty() && !command.allow_missing {
-            return Err(StoreError::Missing(missing));
-        }
-        Ok(Changed::count(found.len(), tags))
     }
 }
 
@@ -252,15 +222,6 @@ async fn connect(connector: &Connector) -> Result<Client, OpenError> {
     }
 }
 
-/// The answer to an untag by itself: the targets that were found, and how many tags went.
-fn untagged(rows: &[tokio_postgres::Row]) -> (Vec<String>, usize) {
-    let (found, removed): (Vec<String>, i64) = rows
-        .first()
-        .map(|row| (row.get(0), row.get(1)))
-        .unwrap_or_default();
-    (found, usize::try_from(removed).unwrap_or_default())
-}
-
 /// A change at the database, from when it has a connection. Notes how long it took when it goes: answered, failed or given up.
 struct Commit(Instant);
 
@@ -270,99 +231,29 @@ impl Drop for Commit {
     }
 }
 
-/// The targets of a command as the statements take them.
-struct Names {
-    names: Vec<String>,
-    statements: &'static ByTarget,
-}
-
-impl Names {
-    fn of(targets: &Targets) -> Self {
-        match targets {
-            Targets::Ids(ids) => Self {
-                names: ids.iter().map(ToString::to_string).collect(),
-                statements: &BY_ID,
-            },
-            Targets::Names(names) => Self {
-                names: names.iter().map(PrincipalName::folded).collect(),
-                statements: &BY_NAME,
-            },
-        }
-    }
-
-    fn parameters(&self, account: &str) -> Parameters {
-        vec![
-            (Box::new(account.to_owned()), Type::TEXT),
-            (Box::new(self.names.clone()), Type::TEXT_ARRAY),
-        ]
-    }
-
-    /// The statement of an untag by itself.
-    fn untag(&self, command: &UntagCommand, allow_missing: bool) -> (&'static Untag, Parameters) {
-        let mut parameters = self.parameters(command.account.as_str());
-        parameters.push((Box::new(allow_missing), Type::BOOL));
-        let untag = match &command.selection {
-            TagSelection::All => &self.statements.untag_all,
-            TagSelection::Keys(keys) => {
-                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-                parameters.push((Box::new(keys), Type::TEXT_ARRAY));
-                &self.statements.untag_keys
-            }
-        };
-        (untag, parameters)
-    }
-
-    /// The places of the targets that are not among those found.
-    fn missing(&self, found: &[String]) -> Vec<usize> {
-        if found.len() == self.names.len() {
-            return Vec::new();
-        }
-        let found: HashSet<&String> = found.iter().collect();
-        let missing = |(_, name): &(usize, &String)| !found.contains(name);
-        self.names
-            .iter()
-            .enumerate()
-            .filter(missing)
-            .map(|(position, _)| position)
-            .collect()
-    }
-
-    /// The places of these, in order.
-    fn positions(&self, wanted: &[String]) -> Vec<usize> {
-        let places: HashMap<&String, usize> = self
-            .names
-            .iter()
-            .enumerate()
-            .map(|(position, name)| (name, position))
-            .collect();
-        let mut positions: Vec<usize> = wanted
-            .iter()
-            .filter_map(|name| places.get(name).copied())
-            .collect();
-        positions.sort_unstable();
-        positions
-    }
-}
-
-/// This store does not keep what was changed yet.
-const NO_HISTORY: StoreError = StoreError::Unsupported {
-    what: "tell what was changed",
-};
-
 impl Store for PostgresStore {
     async fn untag(
         &self,
         command: Arc<UntagCommand>,
-        _origin: Arc<Origin>,
+        origin: Arc<Origin>,
     ) -> Result<Changed, StoreError> {
         if command.validate_only {
             return self.validate(&command).await;
         }
         let place = self.place()?;
-        match self.batches.untag(Arc::clone(&command), place).await? {
+        // The second of two requests with one token waits for the first, which no shared call does.
+        if origin.repeat.is_some() {
+            let alone = self.untag_alone(&command, &origin, Sent::No, Arc::new(place));
+            return alone.await;
+        }
+        let shared = self
+            .batches
+            .untag(Arc::clone(&command), Arc::clone(&origin), place);
+        match shared.await? {
             Shared::Applied(changed) => Ok(changed),
-            Shared::NotApplied(place, claim) => {
-                self.untag_alone(&command, Arc::new((place, claim))).await
+            Shared::NotApplied(sent, holds) => {
+                self.untag_alone(&command, &origin, sent, Arc::new(holds))
+                    .await
             }
         }
     }
@@ -370,34 +261,9 @@ impl Store for PostgresStore {
     async fn tag(
         &self,
         command: Arc<TagCommand>,
-        _origin: Arc<Origin>,
+        origin: Arc<Origin>,
     ) -> Result<Changed, StoreError> {
-        let names = Names::of(&command.targets);
-        let tags: BTreeMap<&str, &str> = command
-            .tags
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
-        let tags =
-            serde_json::to_string(&tags).map_err(|error| StoreError::Broken(Arc::new(error)))?;
-        let most = i64::try_from(limits::TAGS_OF_A_USER).unwrap_or(i64::MAX);
-        let mut parameters = names.parameters(command.account.as_str());
-        parameters.push((Box::new(tags), Type::TEXT));
-        parameters.push((Box::new(most), Type::INT8));
-        let rows = self.query(names.statements.tag, parameters, true).await?;
-        let (found, too_many): (Vec<String>, Vec<String>) = rows
-            .first()
-            .map(|row| (row.get(0), row.get(1)))
-            .unwrap_or_default();
-        let missing = names.missing(&found);
-        if !missing.is_empty() {
-            return Err(StoreError::Missing(missing));
-        }
-        if !too_many.is_empty() {
-            return Err(StoreError::TagLimit(names.positions(&too_many)));
-        }
-        let tags = found.len() * command.tags.len();
-        Ok(Changed::count(found.len(), tags))
+        self.set_tags(&command, &origin).await
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
@@ -410,25 +276,25 @@ impl Store for PostgresStore {
     async fn change_users(
         &self,
         command: Arc<UserCommand>,
-        _origin: Arc<Origin>,
+        origin: Arc<Origin>,
     ) -> Result<Vec<User>, StoreError> {
-        self.change(&command).await
+        self.apply(&command, &origin).await
     }
 
     async fn change(
         &self,
-        _account: AccountId,
-        _key: ChangeKey,
-    ) -> Result<Option<ChangeEntry>, StoreError> {
-        Err(NO_HISTORY)
+        account: AccountId,
+        key: ChangeKey,
+    ) -> Result<Option<Entry>, StoreError> {
+        self.find_change(&account, key).await
     }
 
-    async fn changes(&self, _query: Arc<ChangesQuery>) -> Result<Vec<ChangeEntry>, StoreError> {
-        Err(NO_HISTORY)
+    async fn changes(&self, query: Arc<ChangesQuery>) -> Result<Vec<Entry>, StoreError> {
+        self.find_changes(&query).await
     }
 
-    async fn history(&self, _account: AccountId) -> Result<History, StoreError> {
-        Err(NO_HISTORY)
+    async fn history(&self, account: AccountId) -> Result<History, StoreError> {
+        self.extent(&account).await
     }
 
     async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
@@ -441,17 +307,18 @@ impl Store for PostgresStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         // Without a place: a queue that is full for a moment is not a database that is down.
-        let rows = self
-            .send(statements::CHECK, Vec::new(), false, Arc::new(()))
-            .await?;
+        let sent = self.send(statements::CHECK, Vec::new(), Access::Read, Arc::new(()));
+        let rows = sent
+            .await
+            .map_err(|failure| failure.to_store_error(Applied::No))?;
         if rows.first().is_none_or(|row| row.get(0)) {
             return Err(StoreError::Unavailable {
                 reason: "the database is read-only",
-                applied: crate::domain::Applied::No,
+                applied: Applied::No,
                 source: None,
             });
         }
         let proven = self.pool.prove().await;
-        proven.map_err(|failure| Arc::new(failure).to_store_error(false))
+        proven.map_err(|failure| Arc::new(failure).to_store_error(Applied::No))
     }
 }

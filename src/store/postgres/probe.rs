@@ -3,64 +3,113 @@
 
 use futures_util::future::try_join_all;
 use tokio_postgres::Error;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::session::{Parameters, Session};
 use super::statements::{
-    BY_ID, BY_NAME, ByTarget, CHANGE_USERS, GET_USER_BY_ID, GET_USER_BY_NAME, LIST_ALL_USERS,
-    LIST_USERS, SCAN,
+    CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES, CHANGES_OF_USER, FIND_BY_ID,
+    FIND_BY_NAME, GET_USER_BY_ID, GET_USER_BY_NAME, HISTORY, LIST_ALL_USERS, LIST_USERS,
+    REMOVE_TAGS, SCAN, SET_TAGS,
 };
 
 /// An account that does not exist, since it is no account.
 const NOBODY: &str = "";
+/// The RequestId of no request.
+const NO_REQUEST: &str = "00000000-0000-0000-0000-000000000000";
+
+type Parameter = (Box<dyn ToSql + Send + Sync>, Type);
 
 /// Sends every kind of statement for an account that does not exist.
 pub async fn try_statements(session: &Session) -> Result<(), Error> {
     let mut statements = vec![(SCAN, scan())];
     statements.extend(of_users());
-    for by_target in [&BY_ID, &BY_NAME] {
-        statements.extend(of(by_target));
-    }
+    statements.extend(of_tags());
+    statements.extend(of_the_log());
     let sent = statements
         .iter()
         .map(|(sql, parameters)| session.query(sql, parameters));
     try_join_all(sent).await.map(drop)
 }
 
-fn of(by_target: &ByTarget) -> Vec<(&'static str, Parameters)> {
-    let mut statements = vec![(by_target.find, targets())];
-    let keys = &by_target.untag_keys;
-    for sql in [keys.waiting, keys.passing] {
-        let mut parameters = targets();
-        parameters.push((Box::new(false), Type::BOOL));
-        parameters.push((Box::new(vec!["key"]), Type::TEXT_ARRAY));
-        statements.push((sql, parameters));
+fn text(text: &'static str) -> Parameter {
+    (Box::new(text), Type::TEXT)
+}
+
+fn number(number: i64) -> Parameter {
+    (Box::new(number), Type::INT8)
+}
+
+fn flag(flag: bool) -> Parameter {
+    (Box::new(flag), Type::BOOL)
+}
+
+fn first_try() -> Parameter {
+    (Box::new(1_i32), Type::INT4)
+}
+
+/// The parts of an origin.
+fn origin() -> Parameters {
+    let none = || (Box::new(None::<String>) as _, Type::TEXT);
+    let mut origin = vec![
+        text(NO_REQUEST),
+        number(0),
+        text(""),
+        text(""),
+        text(""),
+        none(),
+    ];
+    origin.push((Box::new(None::<Vec<u8>>), Type::BYTEA));
+    origin
+}
+
+fn of_tags() -> Vec<(&'static str, Parameters)> {
+    let mut statements = vec![(FIND_BY_ID, targets()), (FIND_BY_NAME, targets())];
+    let list = || (Box::new(vec!["1"]) as _, Type::TEXT_ARRAY);
+    for are_ids in [true, false] {
+        for waits in [true, false] {
+            let mut remove = vec![text(NOBODY), flag(are_ids), flag(waits), flag(true), list()];
+            remove.push((Box::new(vec![1_i64]), Type::INT8_ARRAY));
+            remove.push((Box::new(vec![Some("{key}")]), Type::TEXT_ARRAY));
+            remove.push(first_try());
+            remove.push((Box::new(vec![NO_REQUEST]), Type::TEXT_ARRAY));
+            remove.push((Box::new(vec![0_i64]), Type::INT8_ARRAY));
+            remove.extend((0..3).map(|_| list()));
+            remove.push((Box::new(vec![None::<String>]), Type::TEXT_ARRAY));
+            remove.push((Box::new(vec![None::<Vec<u8>>]), Type::BYTEA_ARRAY));
+            statements.push((REMOVE_TAGS, remove));
+        }
+        let mut set = vec![
+            text(NOBODY),
+            flag(are_ids),
+            list(),
+            text("{}"),
+            number(20),
+            first_try(),
+        ];
+        set.extend(origin());
+        statements.push((SET_TAGS, set));
     }
-    let all = &by_target.untag_all;
-    for sql in [all.waiting, all.passing] {
-        let mut parameters = targets();
-        parameters.push((Box::new(false), Type::BOOL));
-        statements.push((sql, parameters));
-    }
-    let mut shared = targets();
-    shared.push((Box::new(vec![1_i64]), Type::INT8_ARRAY));
-    shared.push((Box::new(vec![Some("{key}")]), Type::TEXT_ARRAY));
-    statements.push((by_target.untag_shared, shared));
-    let mut tag = targets();
-    tag.push((Box::new("{}"), Type::TEXT));
-    tag.push((Box::new(20_i64), Type::INT8));
-    statements.push((by_target.tag, tag));
     statements
 }
 
-fn of_users() -> Vec<(&'static str, Parameters)> {
-    let text = |text: &'static str| (Box::new(text) as _, Type::TEXT);
-    let number = |number: i64| (Box::new(number) as _, Type::INT8);
+fn of_the_log() -> Vec<(&'static str, Parameters)> {
+    let page = || vec![text(NOBODY), number(1), flag(false), number(1)];
+    let mut of_user = page();
+    of_user.push(text("1"));
     vec![
-        (
-            CHANGE_USERS,
-            vec![text(NOBODY), number(0), number(0), text("[]")],
-        ),
+        (CHANGE_BY_REQUEST_ID, vec![text(NOBODY), text(NO_REQUEST)]),
+        (CHANGE_BY_REVISION, vec![text(NOBODY), number(1)]),
+        (CHANGES, page()),
+        (CHANGES_OF_USER, of_user),
+        (HISTORY, vec![text(NOBODY)]),
+    ]
+}
+
+fn of_users() -> Vec<(&'static str, Parameters)> {
+    let mut change = vec![text(NOBODY), number(0), number(0), text("[]"), first_try()];
+    change.extend(origin());
+    vec![
+        (CHANGE_USERS, change),
         (GET_USER_BY_ID, vec![text(NOBODY), text("1"), number(0)]),
         (GET_USER_BY_NAME, vec![text(NOBODY), text("a@b")]),
         (LIST_USERS, vec![text(NOBODY), text(""), number(1)]),

@@ -28,6 +28,15 @@ const READ_SETTING: &str = "SELECT current_setting('untag.session', true), \
 /// The parameters of a statement.
 pub type Parameters = Vec<(Box<dyn ToSql + Send + Sync>, Type)>;
 
+/// What a statement does, and so whether it may be sent again when its answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    /// Finds out what became of a change: done twice it does what it does once.
+    FindOut,
+    Change,
+}
+
 /// A server that can be connected to.
 pub struct Host {
     pub config: Config,

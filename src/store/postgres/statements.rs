@@ -1,125 +1,8 @@
-//! The SQL. Each change is one statement in one round trip, with the account in every predicate; untags share one.
+//! The SQL. Each change is one call of a function in one round trip, with the account in every predicate; untags share one.
 //!
 //! A change by itself locks its targets in order of id, so that overlapping requests wait for each other and never
-//! deadlock; untags that share a statement wait for no row. Only rows that really change are updated. What a change
-//! depends on it reads from the locked rows: the table itself is read in READ COMMITTED as it was when the statement
-//! began, which may be before a change that the lock waited for. So a user that was deleted meanwhile, or has another name now,
-//! is not among the locked rows; one that has come meanwhile, or got the name, is not either, and then the change is sent again.
-
-/// Starts a change: the targets that exist, locked. `$1` the account, `$2` the ids or lower-case names, `$key` the
-/// expression that they are compared with.
-macro_rules! locked {
-    ($key:literal, $how:literal) => {
-        concat!(
-            "WITH locked AS MATERIALIZED (SELECT resource_id, ",
-            $key,
-            " AS key, tags FROM resource WHERE account_id = $1 AND resource_type = 'user' AND ",
-            $key,
-            " = ANY ($2) ",
-            $how,
-            ")"
-        )
-    };
-}
-
-/// The column of a change that waits for locks which fails it where a target that it has not found is there by now. `$are_ids`
-/// whether the targets are ids.
-macro_rules! late {
-    ($are_ids:literal) => {
-        concat!(
-            "CASE WHEN (SELECT count(*) FROM locked) < cardinality($2) ",
-            "THEN untag_expect_users($1, $2, (SELECT count(*) FROM locked), ",
-            $are_ids,
-            ") END"
-        )
-    };
-}
-
-/// The row of a locked target.
-macro_rules! row {
-    () => {
-        "r.account_id = $1 AND r.resource_type = 'user' AND r.resource_id = l.resource_id"
-    };
-}
-
-/// `$3` whether missing targets are skipped, `$4` the keys. Returns the keys of the targets found, and how many tags go.
-/// That count reads the tags as an object, and so fails the change where they are something else: `?|` and `-` would find
-/// no key in a text or an array, or remove it from there.
-macro_rules! untag_keys {
-    ($key:literal, $how:literal, $late:expr) => {
-        concat!(
-            locked!($key, $how),
-            ", changed AS (UPDATE resource r SET tags = l.tags - $4 FROM locked l WHERE ",
-            row!(),
-            " AND l.tags ?| $4 AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
-            "SELECT array(SELECT key FROM locked), ",
-            "(SELECT count(*) FROM locked l, jsonb_object_keys(l.tags) AS gone WHERE gone = ANY ($4)), ",
-            $late
-        )
-    };
-}
-
-/// As `untag_keys`, for every tag and without `$4`.
-macro_rules! untag_all {
-    ($key:literal, $how:literal, $late:expr) => {
-        concat!(
-            locked!($key, $how),
-            ", changed AS (UPDATE resource r SET tags = '{}' FROM locked l WHERE ",
-            row!(),
-            " AND l.tags <> '{}' AND ($3 OR (SELECT count(*) FROM locked) = cardinality($2))) ",
-            "SELECT array(SELECT key FROM locked), (SELECT count(*) FROM locked l, jsonb_object_keys(l.tags)), ",
-            $late
-        )
-    };
-}
-
-/// Many untags at once. `$3` the number of each target's command, `$4` the keys of each command as an array in text, or
-/// NULL for every tag. Returns the number of each command that was applied, and how many tags it has removed: where several
-/// name a tag, the first of them. The others have changed nothing: a target of theirs is locked by another session, has tags
-/// that are no object, or does not exist.
-macro_rules! untag_shared {
-    ($key:literal) => {
-        concat!(
-            locked!(
-                $key,
-                "AND jsonb_typeof(tags) = 'object' FOR UPDATE SKIP LOCKED"
-            ),
-            ", command AS MATERIALIZED (SELECT number, keys::text[] AS keys ",
-            "FROM unnest($4) WITH ORDINALITY AS c (keys, number))",
-            ", target AS MATERIALIZED (SELECT t.command, c.keys, l.resource_id, l.tags, ",
-            "bool_and(l.key IS NOT NULL) OVER (PARTITION BY t.command) AS whole ",
-            "FROM unnest($2, $3) AS t (key, command) JOIN command c ON c.number = t.command ",
-            "LEFT JOIN locked l ON l.key = t.key)",
-            ", gone AS MATERIALIZED (SELECT DISTINCT ON (resource_id, key) resource_id, key, command ",
-            "FROM target, jsonb_object_keys(tags) AS key ",
-            "WHERE whole AND (keys IS NULL OR key = ANY (keys)) ORDER BY resource_id, key, command)",
-            ", changed AS (UPDATE resource r SET tags = l.tags - g.keys FROM locked l ",
-            "JOIN (SELECT resource_id, array_agg(key) AS keys FROM gone GROUP BY resource_id) g ",
-            "ON g.resource_id = l.resource_id WHERE ",
-            row!(),
-            ") SELECT command, count(g.key) FROM (SELECT DISTINCT command FROM target WHERE whole) t ",
-            "LEFT JOIN gone g USING (command) GROUP BY command"
-        )
-    };
-}
-
-/// `$3` the tags as a JSON object, `$4` how many a resource may carry. Returns the keys of the targets found, and of those
-/// that would carry too many.
-macro_rules! tag {
-    ($key:literal, $are_ids:literal) => {
-        concat!(
-            locked!($key, "ORDER BY resource_id FOR UPDATE"),
-            ", too_many AS (SELECT key FROM locked ",
-            "WHERE (SELECT count(*) FROM jsonb_object_keys(tags || $3::jsonb)) > $4)",
-            ", changed AS (UPDATE resource r SET tags = l.tags || $3::jsonb FROM locked l WHERE ",
-            row!(),
-            " AND l.tags <> l.tags || $3::jsonb AND (SELECT count(*) FROM locked) = cardinality($2)",
-            " AND NOT EXISTS (SELECT FROM too_many)) ",
-            "SELECT array(SELECT key FROM locked), array(SELECT key FROM too_many), ",
-            late!($are_ids)
-        )
-    };
-}
+//! deadlock; untags that share a call wait for no row. Behind the rows the account is locked, and so the change log is in the order of
+//! commits. A target that is missing at first and there behind that lock fails the change, which is sent again.
 
 /// `$1` the account, `$2` the ids or lower-case names. Returns key, id and tags of those found.
 macro_rules! find {
@@ -135,45 +18,61 @@ macro_rules! find {
     };
 }
 
-/// An untag by itself: it waits for rows that are locked, or passes them over as if they were missing.
-pub struct Untag {
-    pub waiting: &'static str,
-    pub passing: &'static str,
-}
+pub const FIND_BY_ID: &str = find!("resource_id");
+pub const FIND_BY_NAME: &str = find!("lower(principal_name)");
 
-/// The statements for targets that are named in one way.
-pub struct ByTarget {
-    pub untag_keys: Untag,
-    pub untag_all: Untag,
-    pub untag_shared: &'static str,
-    pub tag: &'static str,
-    pub find: &'static str,
-}
-
-/// An untag by itself, in both of its forms.
-macro_rules! untag {
-    ($statement:ident, $key:literal, $are_ids:literal) => {
-        Untag {
-            waiting: $statement!($key, "ORDER BY resource_id FOR UPDATE", late!($are_ids)),
-            passing: $statement!($key, "FOR UPDATE SKIP LOCKED", "NULL"),
-        }
+/// The columns of `untag_answer`.
+macro_rules! answer {
+    () => {
+        "SELECT command, found, too_many, matched, changed, tags, revision, repeats::text, mismatch FROM "
     };
 }
 
-macro_rules! by_target {
-    ($key:literal, $are_ids:literal) => {
-        ByTarget {
-            untag_keys: untag!(untag_keys, $key, $are_ids),
-            untag_all: untag!(untag_all, $key, $are_ids),
-            untag_shared: untag_shared!($key),
-            tag: tag!($key, $are_ids),
-            find: find!($key),
-        }
+/// `$1` the account, `$2` whether the targets are ids, `$3` whether to wait for locks, `$4` whether missing targets are skipped,
+/// `$5` the targets, `$6` the number of each target's command, `$7` the keys of each command as an array in text, or NULL for every
+/// tag, `$8` the number of the try, and from `$9` on the origins.
+pub const REMOVE_TAGS: &str = concat!(
+    answer!(),
+    "untag_remove_tags($1, $2, $3, $4, $5, $6, $7, $8, ",
+    "ARRAY(SELECT ROW(o.*)::untag_origin FROM unnest($9::text[]::uuid[], $10, $11, $12, $13, $14, $15) o))"
+);
+
+/// `$1` the account, `$2` whether the targets are ids, `$3` the targets, `$4` the tags as a JSON object, `$5` how many a user may
+/// have, `$6` the number of the try, and from `$7` on the origin.
+pub const SET_TAGS: &str = concat!(
+    answer!(),
+    "untag_set_tags($1, $2, $3, $4::jsonb, $5, $6, ",
+    "ROW($7::text::uuid, $8, $9, $10, $11, $12, $13)::untag_origin)"
+);
+
+/// The columns of an entry of the change log.
+macro_rules! entry {
+    () => {
+        "SELECT revision, request_id::text, at, caller, source_ip, action, client_token, effects::text FROM "
     };
 }
 
-pub const BY_ID: ByTarget = by_target!("resource_id", true);
-pub const BY_NAME: ByTarget = by_target!("lower(principal_name)", false);
+/// `$1` the account, `$2` the RequestId, `$3` the number of the try, `$4` the time. Returns the entry, if there is one.
+pub const FIND_OUT: &str = concat!(entry!(), "untag_find_out($1, $2::text::uuid, $3, $4)");
+
+/// `$1` the account, `$2` the RequestId.
+pub const CHANGE_BY_REQUEST_ID: &str = concat!(
+    entry!(),
+    "change WHERE account_id = $1 AND request_id = $2::text::uuid"
+);
+
+/// `$1` the account, `$2` the revision.
+pub const CHANGE_BY_REVISION: &str =
+    concat!(entry!(), "change WHERE account_id = $1 AND revision = $2");
+
+/// `$1` the account, `$2` the first revision, `$3` whether to go backwards, `$4` how many.
+pub const CHANGES: &str = concat!(entry!(), "untag_changes($1, $2, $3, $4)");
+
+/// As `CHANGES`. `$5` the id of a user.
+pub const CHANGES_OF_USER: &str = concat!(entry!(), "untag_changes_of_user($1, $2, $3, $4, $5)");
+
+/// `$1` the account. Returns the history's id, the newest and the oldest revision.
+pub const HISTORY: &str = "SELECT history_id::text, newest, oldest FROM history, untag_extent($1)";
 
 /// `$1` the account, `$2` the id to start with, `$3` how many rows to look at, `$4` keys and `$5` keys with values that a
 /// resource has to carry, `$6` how many of those to return. Returns the number of each among those that were looked at, its
@@ -186,9 +85,14 @@ pub const SCAN: &str = "SELECT number, resource_id, tags::text FROM (\
     ORDER BY resource_id LIMIT $6";
 
 /// `$1` the account, `$2` the time of the changes, `$3` the newest time of a deletion that has expired then, `$4` the changes as
-/// a JSON array of `untag_user_change`. Returns what `untag_change_users` says.
-pub const CHANGE_USERS: &str =
-    "SELECT * FROM untag_change_users($1, $2, $3, $4::jsonb) ORDER BY number";
+/// a JSON array of `untag_user_change`, `$5` the number of the try, and from `$6` on the origin. Returns what `untag_change_users`
+/// says.
+pub const CHANGE_USERS: &str = "SELECT * FROM untag_change_users($1, $2, $3, $4::jsonb, $5, \
+    ROW($6::text::uuid, $7, $8, $9, $10, $11, $12)::untag_origin) ORDER BY number";
+
+/// `$1` the time, `$2` the age and `$3` the bytes that the change log may have, `$4` how many entries may go, `$5` how many client
+/// tokens there may be. Returns how many have gone.
+pub const COMPACT: &str = "SELECT untag_compact($1, $2, $3, $4, $5)";
 
 /// The columns of a user that is there.
 macro_rules! user {

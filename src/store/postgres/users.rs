@@ -1,6 +1,6 @@
 //! Users: changes of them are one call of a function in the database, and reads one statement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,37 +9,82 @@ use tokio_postgres::types::Type;
 
 use super::error::Failure;
 use super::list::record;
+use super::outcome::{Change, Outcome, Sent};
 use super::session::Parameters;
-use super::{PostgresStore, statements};
+use super::{PostgresStore, origin, statements};
 use crate::domain::{
-    AccountId, Comments, DeletedUsers, DisplayName, Edit, PrincipalName, Resource, Timestamp, User,
-    UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
+    AccountId, Change as Entry, Comments, DeletedUsers, DisplayName, Edit, EffectKind, Origin,
+    PrincipalName, Resource, ResourceId, Timestamp, User, UserChange, UserCommand, UserKey,
+    UserListQuery, UserPage, UserQuery,
 };
 use crate::store::StoreError;
 
 impl PostgresStore {
-    pub(super) async fn change(&self, command: &UserCommand) -> Result<Vec<User>, StoreError> {
+    /// Changes users.
+    pub(super) async fn apply(
+        &self,
+        command: &UserCommand,
+        origin: &Origin,
+    ) -> Result<Vec<User>, StoreError> {
         let account = command.account();
         let changes = command.changes().iter().zip(0_i32..);
         let changes: Vec<Value> = changes.map(|(change, at)| encode(change, at)).collect();
         let changes =
             serde_json::to_string(&changes).map_err(|error| StoreError::Broken(Arc::new(error)))?;
-        let parameters: Parameters = vec![
-            (Box::new(account.to_string()), Type::TEXT),
-            (Box::new(command.time().millis()), Type::INT8),
-            (
-                Box::new(command.time().newest_expired().millis()),
-                Type::INT8,
-            ),
-            (Box::new(changes), Type::TEXT),
-        ];
-        let rows = self
-            .query(statements::CHANGE_USERS, parameters, true)
-            .await?;
+        let (time, expired) = (command.time(), command.time().newest_expired());
+        let change = Change {
+            sql: statements::CHANGE_USERS,
+            account,
+            request_id: origin.request_id,
+            parameters: |attempt| {
+                let mut parameters: Parameters = vec![
+                    (Box::new(account.to_string()), Type::TEXT),
+                    (Box::new(time.millis()), Type::INT8),
+                    (Box::new(expired.millis()), Type::INT8),
+                    (Box::new(changes.clone()), Type::TEXT),
+                    (Box::new(attempt), Type::INT4),
+                ];
+                parameters.extend(origin::of_one(origin));
+                parameters
+            },
+        };
+        let place = Arc::new(self.place()?);
+        let rows = match self.change(&change, Sent::No, place).await? {
+            Outcome::Answered(rows) => rows,
+            Outcome::Found(entry) => return self.recorded(command, *entry).await,
+        };
         if let Some(refusal) = rows.first().and_then(refusal) {
             return Err(refusal(rows.iter().map(position).collect()));
         }
         rows.iter().map(|row| user(account, row, 2)).collect()
+    }
+
+    /// The users after a command whose entry was found. A change that left its user as it was has no effect there.
+    async fn recorded(&self, command: &UserCommand, entry: Entry) -> Result<Vec<User>, StoreError> {
+        let effects = entry.effects.into_iter();
+        let mut effects: HashMap<ResourceId, EffectKind> = effects
+            .map(|effect| (effect.resource_id, effect.kind))
+            .collect();
+        let mut users = Vec::with_capacity(command.changes().len());
+        for change in command.changes() {
+            users.push(match effects.remove(change.id()) {
+                Some(EffectKind::Created(user) | EffectKind::Restored(user)) => *user,
+                Some(EffectKind::Updated { after, .. }) => *after,
+                Some(EffectKind::Deleted(user)) => User {
+                    delete_time: Some(command.time()),
+                    ..*user
+                },
+                Some(EffectKind::Tags { .. }) | None => {
+                    let query = UserQuery {
+                        account: command.account().clone(),
+                        by: UserKey::Id(change.id().clone()),
+                        time: command.time(),
+                    };
+                    self.find(&query).await?.ok_or(Failure::NoAnswer)?
+                }
+            });
+        }
+        Ok(users)
     }
 
     pub(super) async fn find(&self, query: &UserQuery) -> Result<Option<User>, StoreError> {
@@ -55,7 +100,7 @@ impl PostgresStore {
                 statements::GET_USER_BY_NAME
             }
         };
-        let rows = self.query(sql, parameters, false).await?;
+        let rows = self.read(sql, parameters).await?;
         rows.first()
             .map(|row| user(&query.account, row, 0))
             .transpose()
@@ -78,7 +123,7 @@ impl PostgresStore {
                 statements::LIST_ALL_USERS
             }
         };
-        let rows = self.query(sql, parameters, false).await?;
+        let rows = self.read(sql, parameters).await?;
         let users = rows.iter().take(size);
         let users = users.map(|row| user(&query.account, row, 0));
         let users: Vec<User> = users.collect::<Result<_, _>>()?;
@@ -162,5 +207,5 @@ fn user(account: &AccountId, row: &Row, first: usize) -> Result<User, StoreError
             delete_time: time(7).map(Timestamp::from_millis),
         })
     };
-    parse().ok_or_else(|| Arc::new(Failure::CorruptUser).to_store_error(false))
+    parse().ok_or_else(|| Failure::CorruptUser.into())
 }

@@ -1,8 +1,9 @@
 //! How an embedded store is set up.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::domain::Timestamp;
+use crate::store::Retention;
 
 /// How an embedded store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -32,15 +33,6 @@ pub struct Options {
     pub now: fn() -> Timestamp,
 }
 
-/// How long entries of the change log are kept, and in how many bytes. The newest one always stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// How old an entry may get. With 0 it goes as soon as there is time.
-    pub age: Duration,
-    /// How many bytes the log may take before the oldest entries go.
-    pub bytes: u64,
-}
-
 /// The use of the change log by an audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditUse {
@@ -48,15 +40,6 @@ pub enum AuditUse {
     None,
     /// Its entries are kept until they have their lines in the audit.
     Kept,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            age: Duration::from_hours(30 * 24),
-            bytes: 1 << 30,
-        }
-    }
 }
 
 impl Default for Options {

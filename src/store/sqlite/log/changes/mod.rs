@@ -25,10 +25,11 @@ pub use removed_tags::RemovedTags;
 pub use tokens::{ClientTokens, Known, MOST_TOKENS};
 
 use crate::domain::{AccountId, Origin, Revision, Timestamp};
+use crate::store::Retention;
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::LoggedEffect;
 use crate::store::sqlite::format::log_entry::{LoggedAccount, LoggedCommit};
-use crate::store::sqlite::options::{AuditUse, Options, Retention};
+use crate::store::sqlite::options::{AuditUse, Options};
 use extent::{Extent, ROW_BYTES};
 use revisions::Revisions;
 

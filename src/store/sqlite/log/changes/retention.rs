@@ -9,9 +9,9 @@ use super::audited::AuditProgress;
 use super::extent::Extent;
 use super::{removed_tags, runs};
 use crate::domain::Timestamp;
+use crate::store::Retention;
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
 use crate::store::sqlite::format::log_entry::LoggedAccounts;
-use crate::store::sqlite::options::Retention;
 
 /// How many commits are deleted at once, and how many of their bytes are read for that.
 const COMMITS_AT_ONCE: i64 = 128;

@@ -1,0 +1,169 @@
+-- Changes of users, with an entry of the change log: as before it, but for `last_change` and the effects.
+DROP FUNCTION untag_change_users(text, bigint, bigint, jsonb);
+DROP FUNCTION untag_apply_user_changes(text, bigint, untag_user_change[]);
+
+-- A user as an effect has it.
+CREATE FUNCTION untag_user(r resource)
+RETURNS jsonb
+LANGUAGE sql
+IMMUTABLE
+AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object('name', r.principal_name, 'display_name', r.display_name, 'comments', r.comments,
+        'create_time', r.create_time, 'update_time', r.update_time)) || jsonb_build_object('tags', r.tags)
+$$;
+
+-- Makes changes that are not refused, in an order in which each name is free when it is given. The rows are locked.
+CREATE FUNCTION untag_apply_user_changes(for_account text, at bigint, list untag_user_change[], request_id uuid)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    given    jsonb;
+    restored jsonb;
+BEGIN
+    WITH gone AS (
+        DELETE FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user'
+        AND r.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind = 'delete'))
+        RETURNING r.*
+    )
+    INSERT INTO deleted_user (account_id, resource_type, resource_id, principal_name, tags, display_name, comments,
+        create_time, update_time, delete_time, last_change)
+    SELECT g.account_id, g.resource_type, g.resource_id, g.principal_name, g.tags, g.display_name, g.comments,
+        g.create_time, g.update_time, at, untag_apply_user_changes.request_id FROM gone g;
+
+    -- Who gives up a name for another user has a placeholder first, since names are unique at each moment: a name has no space.
+    SELECT coalesce(jsonb_object_agg(lower(c.name), true), '{}') INTO given FROM unnest(list) c WHERE c.name IS NOT NULL;
+    UPDATE resource r SET principal_name = ' ' || r.resource_id
+    FROM unnest(list) c
+    WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id
+    AND c.kind = 'update' AND lower(c.name) <> lower(c.name_before) AND given ? lower(c.name_before);
+
+    UPDATE resource r SET
+        principal_name = coalesce(c.name, r.principal_name),
+        display_name = CASE WHEN c.edit_display_name THEN c.display_name ELSE r.display_name END,
+        comments = CASE WHEN c.edit_comments THEN c.comments ELSE r.comments END,
+        update_time = at,
+        last_change = untag_apply_user_changes.request_id
+    FROM unnest(list) c
+    WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id AND c.kind = 'update'
+    AND (c.name <> r.principal_name OR (c.edit_display_name AND c.display_name IS DISTINCT FROM r.display_name)
+        OR (c.edit_comments AND c.comments IS DISTINCT FROM r.comments));
+
+    -- What is in the way of a new user has expired and was not purged yet.
+    DELETE FROM deleted_user d
+    WHERE d.account_id = for_account AND d.resource_type = 'user'
+    AND d.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind = 'create'));
+    INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags, display_name, comments,
+        create_time, update_time, last_change)
+    SELECT for_account, 'user', c.id, c.name, c.tags, c.display_name, c.comments, at, at, untag_apply_user_changes.request_id
+    FROM unnest(list) c WHERE c.kind = 'create';
+
+    SELECT jsonb_object_agg(c.id, c.name) INTO restored FROM unnest(list) c WHERE c.kind = 'restore';
+    WITH back AS (
+        DELETE FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user'
+        AND d.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind = 'restore'))
+        RETURNING d.*
+    )
+    INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags, display_name, comments,
+        create_time, update_time, last_change)
+    SELECT b.account_id, b.resource_type, b.resource_id, restored ->> b.resource_id, b.tags, b.display_name, b.comments,
+        b.create_time, at, untag_apply_user_changes.request_id
+    FROM back b;
+END
+$$;
+
+-- Makes all changes, or answers why it makes none: the kind of refusal and the number of a change in each row. Else each row is
+-- a user as it is then, with the number of its change. What was deleted at `expired` or before is gone for good.
+CREATE FUNCTION untag_change_users(for_account text, at bigint, expired bigint, changes jsonb, attempt integer, origin untag_origin)
+RETURNS TABLE (
+    number integer, refusal text, resource_id text, principal_name text, tags text, display_name text, comments text,
+    create_time bigint, update_time bigint, delete_time bigint
+)
+LANGUAGE plpgsql
+-- No plan reads a table from end to end, also one that is made while it is empty, and kept until there are statistics. OFFSET 0
+-- keeps a search by id from becoming a join, for which such a plan reads all users of the account for each.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    list untag_user_change[];
+    -- The users before the changes, by id, and what changed each last.
+    before jsonb;
+    last_changes jsonb;
+    effects jsonb;
+BEGIN
+    -- Changes of users of one account come one after another, and beside no import: what is read here stays true. Only tags
+    -- change meanwhile. Each statement sees what was committed before it began.
+    PERFORM pg_advisory_xact_lock_shared(8461828711567422835);
+    PERFORM pg_advisory_xact_lock(hashtextextended(for_account, 8461828711567422835));
+
+    SELECT array_agg(ROW(
+            c.number, c.kind, c.id, CASE WHEN c.kind = 'restore' THEN coalesce(c.name, d.principal_name) ELSE c.name END, c.tags,
+            c.edit_display_name, c.display_name, c.edit_comments, c.comments, r.principal_name, d.resource_id IS NOT NULL
+        )::untag_user_change ORDER BY c.number) INTO list
+    FROM jsonb_populate_recordset(NULL::untag_user_change, changes) c
+    LEFT JOIN LATERAL (
+        SELECT * FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
+    ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id AND d.delete_time > expired OFFSET 0
+    ) d ON true;
+    RETURN QUERY SELECT f.number, f.refusal, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
+        NULL::bigint, NULL::bigint, NULL::bigint FROM untag_refuse_user_changes(for_account, list) f;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+
+    -- In order of id, as changes of tags lock them.
+    PERFORM FROM resource r
+    WHERE r.account_id = for_account AND r.resource_type = 'user'
+    AND r.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind IN ('update', 'delete')))
+    ORDER BY r.resource_id FOR UPDATE;
+    SELECT coalesce(jsonb_object_agg(r.resource_id, untag_user(r)), '{}'), coalesce(jsonb_object_agg(r.resource_id, r.last_change), '{}')
+    INTO before, last_changes FROM resource r
+    WHERE r.account_id = for_account AND r.resource_type = 'user'
+    AND r.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind IN ('update', 'delete')));
+    SELECT last_changes || coalesce(jsonb_object_agg(d.resource_id, d.last_change), '{}') INTO last_changes FROM deleted_user d
+    WHERE d.account_id = for_account AND d.resource_type = 'user'
+    AND d.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind = 'restore'));
+    PERFORM untag_apply_user_changes(for_account, at, list, origin.request_id);
+    SELECT jsonb_agg(jsonb_build_object('id', c.id, 'prev', last_changes -> c.id) || CASE c.kind
+            WHEN 'create' THEN jsonb_build_object('created', r.now)
+            WHEN 'update' THEN jsonb_build_object('before', before -> c.id, 'after', r.now)
+            WHEN 'delete' THEN jsonb_build_object('deleted', before -> c.id)
+            ELSE jsonb_build_object('restored', r.now) END ORDER BY c.number) INTO effects
+    FROM unnest(list) c
+    LEFT JOIN LATERAL (
+        SELECT untag_user(r) AS now, r.last_change FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
+    ) r ON true
+    WHERE c.kind = 'delete' OR r.last_change = origin.request_id;
+    PERFORM untag_record(for_account, attempt, ARRAY[origin], ARRAY[effects]);
+
+    -- As many as one command can delete, so that the table does not grow with them.
+    DELETE FROM deleted_user d
+    WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = ANY (ARRAY(
+        SELECT e.resource_id FROM deleted_user e
+        WHERE e.account_id || '/' || e.resource_type = for_account || '/user' AND e.account_id = for_account
+        AND e.delete_time <= expired
+        ORDER BY e.delete_time LIMIT 1000
+    ));
+
+    RETURN QUERY SELECT c.number, NULL::text, c.id, coalesce(r.principal_name, d.principal_name), coalesce(r.tags, d.tags)::text,
+        coalesce(r.display_name, d.display_name), coalesce(r.comments, d.comments),
+        coalesce(r.create_time, d.create_time), coalesce(r.update_time, d.update_time), d.delete_time
+    FROM unnest(list) c
+    LEFT JOIN LATERAL (
+        SELECT * FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
+    ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id OFFSET 0
+    ) d ON true;
+END
+$$;

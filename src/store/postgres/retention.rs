@@ -1,0 +1,56 @@
+//! Retention: a task in each replica deletes what is old of the change log, one replica at a time.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio_postgres::types::Type;
+
+use super::error::Failure;
+use super::pool::{Locks, Pool};
+use super::session::Parameters;
+use super::statements::COMPACT;
+use crate::domain::Timestamp;
+use crate::store::Retention;
+
+/// How long the task waits at first, and when it has nothing to do.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How many entries a statement deletes at most: about 20 ms of work, beside which changes go on.
+const MOST: i64 = 2_000;
+/// How many answers to requests with client tokens are remembered.
+const MOST_TOKENS: i64 = 1_000_000;
+
+/// Keeps the change log within its bounds, as long as the store is open.
+pub async fn keep(pool: Weak<Pool>, retention: Retention) {
+    let mut pause = PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(open) = pool.upgrade() else {
+            return;
+        };
+        pause = match compact(&open, retention).await {
+            Ok(deleted) if deleted >= MOST => Duration::ZERO,
+            Ok(_) => PAUSE,
+            Err(failure) => {
+                tracing::debug!(%failure, "cannot compact the change log now");
+                PAUSE
+            }
+        };
+    }
+}
+
+/// Deletes some of what is to go. Returns how many entries those were.
+async fn compact(pool: &Arc<Pool>, retention: Retention) -> Result<i64, Failure> {
+    let parameters = parameters(Timestamp::from(SystemTime::now()), retention);
+    let rows = pool.run(Locks::SkipLocked, move |session| async move {
+        session.query(COMPACT, &parameters).await
+    });
+    Ok(rows.await?.first().map_or(0, |row| row.get(0)))
+}
+
+fn parameters(now: Timestamp, retention: Retention) -> Parameters {
+    let age = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
+    let bytes = i64::try_from(retention.bytes).unwrap_or(i64::MAX);
+    [now.millis(), age, bytes, MOST, MOST_TOKENS]
+        .map(|number| (Box::new(number) as _, Type::INT8))
+        .into()
+}
