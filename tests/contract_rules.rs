@@ -141,6 +141,7 @@ fn tag(resource_type: &str, named: Named, tags: Vec<(String, String)>) -> TagRes
             .into_iter()
             .map(|(key, value)| Tag { key, value })
             .collect(),
+        ..TagResourcesRequest::default()
     }
 }
 
@@ -311,7 +312,48 @@ fn untag_corpus() -> Vec<UntagResourcesRequest> {
         corpus.push(untag("user", one_id(), keys.clone(), false));
         corpus.push(untag("user", one_id(), keys, true));
     }
+    let expecting = |keys: &[String], pairs: Vec<(String, String)>| UntagResourcesRequest {
+        expected_values: pairs.into_iter().collect(),
+        ..untag("user", one_id(), keys.to_vec(), true)
+    };
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    for value in tag_texts() {
+        corpus.push(expecting(&key(), vec![pair("k", &value)]));
+    }
+    for keys in all_keys() {
+        let pairs = keys.iter().map(|key| pair(key, "v"));
+        corpus.push(expecting(&keys, pairs.collect()));
+    }
+    corpus.push(expecting(&[], vec![pair("k", "v")]));
+    corpus.push(expecting(&key(), vec![pair("K", "v")]));
+    corpus.push(expecting(&key(), vec![pair("k", "v"), pair("other", "v")]));
+    corpus.extend(
+        token_texts()
+            .into_iter()
+            .map(|token| UntagResourcesRequest {
+                client_token: token,
+                ..untag("user", one_id(), key(), false)
+            }),
+    );
     corpus
+}
+
+/// Client tokens on both sides of every limit.
+fn token_texts() -> Vec<String> {
+    let texts = [
+        "",
+        " ",
+        "~",
+        "order 7/retry=1",
+        "\u{7f}",
+        "a\tb",
+        "a\n",
+        "é",
+        "\0",
+    ];
+    let mut texts: Vec<String> = texts.map(String::from).into();
+    texts.extend(["x".repeat(64), "x".repeat(65)]);
+    texts
 }
 
 fn tag_corpus() -> Vec<TagResourcesRequest> {
@@ -327,6 +369,10 @@ fn tag_corpus() -> Vec<TagResourcesRequest> {
         let tags = keys.into_iter().map(|key| (key, "v".to_owned())).collect();
         corpus.push(tag("", one_id(), tags));
     }
+    corpus.extend(token_texts().into_iter().map(|token| TagResourcesRequest {
+        client_token: token,
+        ..tag("", one_id(), vec![pair("k", "v")])
+    }));
     for value in tag_texts() {
         corpus.push(tag("", one_id(), vec![pair("k", &value)]));
         corpus.push(tag(
@@ -451,15 +497,23 @@ proptest! {
         named in named(),
         tags in few_or_about_twenty((tag_text().boxed(), tag_text().boxed())),
         has_values in any::<bool>(),
+        expected in few_or_about_twenty((any::<prop::sample::Index>(), tag_text().boxed())),
+        token in "[ -~é]{0,3}|[a-z]{63,66}",
         all in any::<bool>(),
         page_size in prop_oneof![3 => 0..=100, 1 => -2..=103, 1 => any::<i32>()],
     ) {
         thread_local!(static RULES: Rules = Rules::published());
         let keys: Vec<String> = tags.iter().map(|(key, _)| key.clone()).collect();
+        let mut untag = untag(&resource_type, named.clone(), keys.clone(), all);
+        let expected = expected.into_iter().filter(|_| !keys.is_empty());
+        untag.expected_values = expected.map(|(key, value)| (key.get(&keys).clone(), value)).collect();
+        untag.client_token = token.clone();
+        let mut tag = tag(&resource_type, named.clone(), tags.clone());
+        tag.client_token = token;
         let filters = tags.iter().cloned().map(|(key, value)| (key, has_values.then_some(value))).collect();
         let disagreements = RULES.with(|rules| [
-            rules.disagreement(&untag(&resource_type, named.clone(), keys, all)),
-            rules.disagreement(&tag(&resource_type, named.clone(), tags)),
+            rules.disagreement(&untag),
+            rules.disagreement(&tag),
             rules.disagreement(&list(&resource_type, named, filters, page_size)),
         ]);
         for disagreement in disagreements.into_iter().flatten() {

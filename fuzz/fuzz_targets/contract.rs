@@ -47,3 +47,8 @@ pub fn each_once(texts: &[String], key: impl Fn(&str) -> String) -> Vec<String> 
     kept.retain(|text| seen.insert(key(text)));
     kept
 }
+
+/// 0 to 64 printable characters of ASCII; none is no token.
+pub fn is_client_token(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}

@@ -13,7 +13,7 @@ use untag::grpc::proto::{
     list_tag_resources_request as list, tag_resources_request as tag,
     untag_resources_request as untag_request,
 };
-use untag::grpc::{parse_list, parse_tag, parse_untag};
+use untag::grpc::{Repeatable, parse_list, parse_tag, parse_untag};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(request) = UntagResourcesRequest::decode(bytes) {
@@ -111,19 +111,36 @@ fn check_untag(request: UntagResourcesRequest) {
         && named.as_ref().is_some_and(Named::are_valid)
         && has_selection
         && keys.iter().all(|key| contract::is_tag_key(key))
-        && contract::are_distinct(keys.iter().map(String::as_str));
+        && contract::are_distinct(keys.iter().map(String::as_str))
+        && request
+            .expected_values
+            .iter()
+            .all(|(key, value)| keys.contains(key) && contract::is_tag_value(value))
+        && contract::is_client_token(&request.client_token);
 
     let parsed = parse_untag(request.clone(), account());
     let Some(command) = expect_valid(parsed, is_valid, &request) else {
         return;
     };
+    let has_token = !request.client_token.is_empty() && !request.validate_only;
+    assert_eq!(command.repeat.is_some(), has_token);
     let UntagCommand {
         account: _,
         targets,
         selection,
+        expected,
         allow_missing,
         validate_only,
-    } = command;
+    } = command.command;
+    let values = expected.iter().flat_map(|expected| &expected.values);
+    let values = values.map(|(key, value)| (key.as_str(), value.as_str()));
+    let mut wanted: Vec<(&str, &str)> = request
+        .expected_values
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    wanted.sort_unstable();
+    assert!(values.eq(wanted));
     named
         .expect("a valid request names resources")
         .assert_parsed_as(&targets);
@@ -146,17 +163,19 @@ fn check_tag(request: TagResourcesRequest) {
         && tags
             .iter()
             .all(|tag| contract::is_tag_key(&tag.key) && contract::is_tag_value(&tag.value))
-        && contract::are_distinct(tags.iter().map(|tag| tag.key.as_str()));
+        && contract::are_distinct(tags.iter().map(|tag| tag.key.as_str()))
+        && contract::is_client_token(&request.client_token);
 
     let parsed = parse_tag(request.clone(), account());
-    let Some(TagCommand {
+    let Some(Repeatable { command, repeat }) = expect_valid(parsed, is_valid, &request) else {
+        return;
+    };
+    assert_eq!(repeat.is_some(), !request.client_token.is_empty());
+    let TagCommand {
         account: _,
         targets,
         tags: parsed,
-    }) = expect_valid(parsed, is_valid, &request)
-    else {
-        return;
-    };
+    } = command;
     named
         .expect("a valid request names resources")
         .assert_parsed_as(&targets);

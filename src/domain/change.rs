@@ -90,9 +90,9 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The origin of what a call asks for, without a token.
+    /// The origin of what a call asks for.
     #[must_use]
-    pub fn of(call: &Call, action: Action) -> Self {
+    pub fn of(call: &Call, action: Action, repeat: Option<Repeat>) -> Self {
         Self {
             request_id: call.request_id,
             time: call.time.into(),
@@ -101,7 +101,7 @@ impl Origin {
             secure_transport: call.secure_transport,
             client_request_id: call.client_request_id.clone(),
             action,
-            repeat: None,
+            repeat,
         }
     }
 }

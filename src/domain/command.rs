@@ -1,62 +1,6 @@
 //! What a request asks for, and what came of it.
 
-use super::{
-    AccountId, NamedResource, PrincipalName, RequestId, ResourceId, Revision, TagKey, TagValue,
-    limits,
-};
-
-/// The resources that a request names: at least one, each once, in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Targets {
-    /// Resources by their ids.
-    Ids(Vec<ResourceId>),
-    /// Resources by their principal names.
-    Names(Vec<PrincipalName>),
-}
-
-impl Targets {
-    /// The number of resources.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        match self {
-            Self::Ids(ids) => ids.len(),
-            Self::Names(names) => names.len(),
-        }
-    }
-
-    /// The resources at these positions.
-    ///
-    /// # Panics
-    /// If a position is past the end.
-    #[must_use]
-    pub fn at(&self, positions: &[usize]) -> Self {
-        match self {
-            Self::Ids(ids) => Self::Ids(positions.iter().map(|&at| ids[at].clone()).collect()),
-            Self::Names(names) => {
-                Self::Names(positions.iter().map(|&at| names[at].clone()).collect())
-            }
-        }
-    }
-
-    /// The resources at these positions, for messages.
-    #[must_use]
-    pub fn named(&self, positions: &[usize]) -> Vec<NamedResource> {
-        let named = |&position| NamedResource {
-            position,
-            name: self.name_at(position).to_owned(),
-        };
-        positions.iter().map(named).collect()
-    }
-
-    /// The id or name at a position, for messages. Empty past the end.
-    #[must_use]
-    pub fn name_at(&self, position: usize) -> &str {
-        match self {
-            Self::Ids(ids) => ids.get(position).map_or("", ResourceId::as_str),
-            Self::Names(names) => names.get(position).map_or("", PrincipalName::as_str),
-        }
-    }
-}
+use super::{AccountId, RequestId, ResourceId, Revision, TagKey, TagValue, Targets, limits};
 
 /// The tags that a command removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +25,33 @@ impl TagSelection {
     }
 }
 
+/// The values that the tags of an untag have to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// At least one value, each by its key and in order of key. The keys are among those to remove.
+    pub values: Vec<(TagKey, TagValue)>,
+    /// What becomes of an untag that meets a tag with another value.
+    pub on_mismatch: OnMismatch,
+}
+
+/// What becomes of an untag that meets a tag with another value than expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// The untag is refused.
+    Fail,
+    /// The tag stays, and the others go.
+    Skip,
+}
+
+/// A tag that has another value than expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mismatch {
+    /// The position of the user among the targets.
+    pub target: usize,
+    /// The position of the key among the expected values.
+    pub key: usize,
+}
+
 /// A command that removes tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UntagCommand {
@@ -90,10 +61,23 @@ pub struct UntagCommand {
     pub targets: Targets,
     /// The tags that go.
     pub selection: TagSelection,
+    /// The values that some of the tags have to have.
+    pub expected: Option<Expected>,
     /// Whether resources that do not exist are skipped; else the command fails.
     pub allow_missing: bool,
     /// Whether the command only checks, and changes nothing.
     pub validate_only: bool,
+}
+
+impl UntagCommand {
+    /// The name of the user, as the request has it, and the key of a tag that has another value than expected.
+    #[must_use]
+    pub fn named(&self, mismatch: Mismatch) -> (&str, &str) {
+        let expected = self.expected.as_ref();
+        let value = expected.and_then(|expected| expected.values.get(mismatch.key));
+        let key = value.map_or("", |(key, _)| key.as_str());
+        (self.targets.name_at(mismatch.target), key)
+    }
 }
 
 /// A command that sets tags.
@@ -108,12 +92,12 @@ pub struct TagCommand {
 }
 
 /// The result of a command that was carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changed {
     /// How many of the targets exist.
     pub resources: usize,
-    /// How many tags were removed or set, or would be by a command that only validates. `None` where the store is not
-    /// told, as by the cloud.
+    /// How many tags were removed, or set to a value that they did not have, or would be by a command that only validates. `None`
+    /// where the store is not told, as by the cloud.
     pub tags: Option<usize>,
     /// How many of the targets were changed, or would be. `None` where the store is not told.
     pub changed_resources: Option<usize>,
@@ -123,6 +107,10 @@ pub struct Changed {
     /// The RequestId to answer with, where another service has carried the command out under its own,
     /// or where this is the answer to an earlier request.
     pub request_id: Option<RequestId>,
+    /// Whether this is the answer to an earlier request with the same client token, and nothing was changed now.
+    pub is_replay: bool,
+    /// The tags that have stayed, since they have another value than expected; in order.
+    pub mismatches: Vec<Mismatch>,
 }
 
 impl Changed {
@@ -132,9 +120,7 @@ impl Changed {
         Self {
             resources,
             tags: Some(tags),
-            changed_resources: None,
-            revision: None,
-            request_id: None,
+            ..Self::default()
         }
     }
 
@@ -142,7 +128,13 @@ impl Changed {
     #[must_use]
     pub fn has_entry(&self) -> bool {
         let has_changed = self.changed_resources.is_some_and(|count| count > 0);
-        has_changed && self.revision.is_some() && self.request_id.is_none()
+        has_changed && self.revision.is_some() && !self.is_replay
+    }
+
+    /// How many of these the request itself has changed: none where it was answered as an earlier one.
+    #[must_use]
+    pub fn now(&self, count: Option<usize>) -> Option<usize> {
+        if self.is_replay { Some(0) } else { count }
     }
 }
 

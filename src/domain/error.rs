@@ -1,11 +1,14 @@
 //! The errors that callers are told of.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{AccountId, Action, Caller, RequestId, Revision};
+use super::{
+    AccountId, Action, Caller, Mismatch, NamedResource, RequestId, Revision, UntagCommand,
+};
 
 /// The Alibaba Cloud error code of a fault in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,10 @@ pub enum FaultCode {
     TooManyTags,
     /// A tag value that is none.
     InvalidTagValue,
+    /// An expected value of a key that is not to be removed.
+    InvalidExpectedValues,
+    /// A client token that is none.
+    InvalidClientToken,
     /// A page size below 0 or over 100.
     InvalidPageSize,
     /// A page token that this request did not get.
@@ -67,6 +74,8 @@ impl FaultCode {
             Self::MissingTags => "MissingParameter.Tags",
             Self::TooManyTags => "NumberExceed.Tags",
             Self::InvalidTagValue => "InvalidParameter.TagValue",
+            Self::InvalidExpectedValues => "InvalidParameter.ExpectedValues",
+            Self::InvalidClientToken => "InvalidParameter.ClientToken",
             Self::InvalidPageSize => "InvalidParameter.PageSize",
             Self::InvalidNextToken => "InvalidParameter.NextToken",
             Self::InvalidTimeout => "InvalidParameter.Timeout",
@@ -105,15 +114,6 @@ impl fmt::Display for Applied {
             Self::Maybe => "the change may have been made; it is safe to repeat the request",
         })
     }
-}
-
-/// A resource of the request, for a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedResource {
-    /// The position among the different resources of the request, from 0.
-    pub position: usize,
-    /// The id or the principal name, as the request has it.
-    pub name: String,
 }
 
 /// A refusal of the cloud, in its own words.
@@ -179,6 +179,10 @@ pub enum Error {
     #[error("{}", resources_message("users whose principal name another user has", .0))]
     NameTaken(Vec<NamedResource>),
 
+    /// Tags that have another value than the command expects: every one of them. Never empty.
+    #[error("{}", mismatched_message(.0, .1))]
+    Mismatched(Arc<UntagCommand>, Vec<Mismatch>),
+
     /// A client token that was given to a request with another content.
     #[error(
         "the client token was given to another request in the last 24 hours; give each request a new one; nothing was changed"
@@ -190,7 +194,7 @@ pub enum Error {
     Compacted(Option<Revision>),
 
     /// What this server's store does not do.
-    #[error("this server's store can't {0}: the cloud keeps them; nothing was changed")]
+    #[error("this server's store can't {0}; nothing was changed")]
     Unsupported(&'static str),
 
     /// The caller has not proved who it is.
@@ -270,6 +274,7 @@ impl Error {
             Self::TagLimit(_) => "LimitExceeded.User.Tag",
             Self::UserExists(_) => "EntityAlreadyExists.User",
             Self::NameTaken(_) => "EntityAlreadyExists.User.PrincipalName",
+            Self::Mismatched(..) => "PreconditionFailed.TagValue",
             Self::TokenMismatch => "IdempotentParameterMismatch",
             Self::Compacted(_) => "EntityNotExist.Change",
             Self::Unsupported(_) => "UnsupportedOperation",
@@ -335,6 +340,17 @@ fn resources_message(what: &str, resources: &[NamedResource]) -> String {
     message_with_end(format!("{what}: {}", first_names(resources)), UNCHANGED)
 }
 
+fn mismatched_message(command: &UntagCommand, mismatches: &[Mismatch]) -> String {
+    let names = first_of(mismatches, |&mismatch| {
+        let (user, key) = command.named(mismatch);
+        format!("{key} of {user}")
+    });
+    message_with_end(
+        format!("tags that have another value than expected: {names}"),
+        UNCHANGED,
+    )
+}
+
 /// The longest message of an error, in bytes: it stands in a header of its own and in the details.
 pub const LONGEST_MESSAGE: usize = 256;
 
@@ -364,13 +380,14 @@ pub fn message_with_end(start: String, end: &str) -> String {
 /// The first three resources in words, for a message whose details name all.
 #[must_use]
 pub fn first_names(resources: &[NamedResource]) -> String {
+    first_of(resources, |resource| resource.name.clone())
+}
+
+/// The first three of these in words.
+fn first_of<T>(all: &[T], name: impl Fn(&T) -> String) -> String {
     const NAMED: usize = 3;
-    let names: Vec<&str> = resources
-        .iter()
-        .take(NAMED)
-        .map(|resource| resource.name.as_str())
-        .collect();
-    let more = match resources.len().saturating_sub(NAMED) {
+    let names: Vec<String> = all.iter().take(NAMED).map(name).collect();
+    let more = match all.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };

@@ -22,6 +22,7 @@ mod identity;
 mod resource;
 mod revision;
 mod tag;
+mod targets;
 mod user;
 mod user_command;
 
@@ -31,12 +32,12 @@ pub use change::{
     Fingerprint, History, HistoryId, Origin, Repeat, SetTag,
 };
 pub use command::{
-    Changed, Continuation, ListQuery, ListedTag, PageSize, Position, TagCommand, TagFilter,
-    TagPage, TagSelection, Targets, UntagCommand,
+    Changed, Continuation, Expected, ListQuery, ListedTag, Mismatch, OnMismatch, PageSize,
+    Position, TagCommand, TagFilter, TagPage, TagSelection, UntagCommand,
 };
 pub use error::{
-    Applied, Error, Fault, FaultCode, LONGEST_MESSAGE, NamedResource, Refusal, RefusalKind,
-    first_names, message_with_end, shortened,
+    Applied, Error, Fault, FaultCode, LONGEST_MESSAGE, Refusal, RefusalKind, first_names,
+    message_with_end, shortened,
 };
 pub use identity::{
     AccountId, InvalidId, InvalidPrincipalName, PrincipalName, RequestId, ResourceId,
@@ -44,6 +45,7 @@ pub use identity::{
 pub use resource::{Resource, TooManyTags};
 pub use revision::Revision;
 pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
+pub use targets::{NamedResource, Targets};
 pub use user::{Comments, DisplayName, InvalidUserText, KEEP_DELETED, Timestamp, User};
 pub use user_command::{
     DeletedUsers, Edit, InvalidUserCommand, NewUser, UserChange, UserCommand, UserKey,

@@ -50,7 +50,10 @@ impl LogLine {
         self.is_written = true;
         let (underway, stage) = (&self.underway, self.underway.progress.take());
         let asked = stage.asked();
-        let affected = stage.changed().map_or(Some(0), |changed| changed.tags);
+        let affected = stage
+            .changed()
+            .map_or(Some(0), |changed| changed.now(changed.tags));
+        let replay = stage.changed().filter(|changed| changed.is_replay);
         let adopted_id = stage.adopted_id();
         let elapsed = self.started.elapsed().as_micros();
         self.span.finish(status::code_name(code), is_failure(code));
@@ -70,6 +73,8 @@ impl LogLine {
                     resources = asked.map_or(0, |asked| asked.resources),
                     tags = asked.map_or(0, |asked| asked.tags),
                     affected,
+                    // Whether the answer is that of an earlier request with the same client token.
+                    replay = replay.map(|_| true),
                     duration_us = u64::try_from(elapsed).unwrap_or(u64::MAX),
                     error,
                     "request"

@@ -7,6 +7,7 @@ mod codec;
 mod completion;
 mod counted_body;
 mod deadline;
+mod details;
 mod handler;
 mod headers;
 mod health;
@@ -41,7 +42,9 @@ pub use headers::{REQUEST_ID_HEADER, client_request_id, return_client_request_id
 pub use health::{Health, proto as health_proto};
 pub use in_flight::InFlight;
 pub(crate) use in_flight::InFlightGuard;
-pub use parse::{ACCOUNT_METADATA, list as parse_list, tag as parse_tag, untag as parse_untag};
+pub use parse::{
+    ACCOUNT_METADATA, Repeatable, list as parse_list, tag as parse_tag, untag as parse_untag,
+};
 pub use peer::Peer;
 pub(crate) use peer::Term;
 pub use protocol::has_grpc_content_type;

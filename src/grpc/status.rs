@@ -5,29 +5,13 @@ use std::collections::HashMap;
 use http::{HeaderMap, HeaderName};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
-use tonic_types::{
-    BadRequest, ErrorDetail, ErrorInfo, FieldViolation, QuotaFailure, QuotaViolation, RequestInfo,
-    ResourceInfo, RetryInfo, StatusExt as _,
-};
+use tonic_types::{ErrorDetail, ErrorInfo, RequestInfo, StatusExt as _};
 
-use crate::domain::{
-    Applied, Error, Fault, LONGEST_MESSAGE, NamedResource, RESOURCE_TYPE_USER, Refusal,
-    RefusalKind, RequestId, shortened,
-};
+use super::details::{self, reason};
+use crate::domain::{Applied, Error, LONGEST_MESSAGE, RefusalKind, RequestId, shortened};
 
 /// The `domain` of every `ErrorInfo`.
 const DOMAIN: &str = "untag";
-
-/// The most bytes of the details. They travel in a header, base64-encoded, together with the message, and common
-/// clients take 8 KiB of headers in all (gRPC Java, gRPC C-core's soft limit): a longer status would be lost whole.
-const DETAILS_BYTES: usize = 4_900;
-
-/// The metadata with the places of users that do not exist.
-const MISSING_POSITIONS: &str = "missing_positions";
-/// The metadata with the places of users that are refused for another reason.
-const POSITIONS: &str = "positions";
-/// How many bytes of places that may be: all of 50 users, and the first of more.
-const LONGEST_POSITIONS: usize = 256;
 
 /// The header, or trailer, with the number of the code.
 pub const STATUS_HEADER: HeaderName = HeaderName::from_static("grpc-status");
@@ -42,7 +26,7 @@ fn grpc_code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
         Error::NotFound(_) => Code::NotFound,
-        Error::TagLimit(_) => Code::FailedPrecondition,
+        Error::TagLimit(_) | Error::Mismatched(..) => Code::FailedPrecondition,
         Error::UserExists(_) | Error::NameTaken(_) | Error::TokenMismatch => Code::AlreadyExists,
         Error::Compacted(_) => Code::OutOfRange,
         Error::Unauthenticated(_) => Code::Unauthenticated,
@@ -66,72 +50,11 @@ fn grpc_code(error: &Error) -> Code {
     }
 }
 
-/// A code in the form of `ErrorInfo.reason`: `DUPLICATE_TAG_KEY` for `Duplicate.TagKey`.
-fn reason(code: &str) -> String {
-    let mut reason = String::with_capacity(code.len() + 8);
-    let mut after_lower = false;
-    for character in code.chars() {
-        if character == '.' {
-            reason.push('_');
-        } else {
-            if after_lower && character.is_ascii_uppercase() {
-                reason.push('_');
-            }
-            reason.push(character.to_ascii_uppercase());
-        }
-        after_lower = character.is_ascii_lowercase();
-    }
-    reason
-}
-
 /// Builds the status of an error.
 pub fn from_error(error: &Error, request_id: RequestId) -> Status {
     let (code, alibaba_code) = (grpc_code(error), error.code());
     let mut metadata = HashMap::from([("code".to_owned(), alibaba_code.to_owned())]);
-    let details = match error {
-        Error::Invalid(faults) => vec![field_violations(faults).into()],
-        Error::NotFound(resources) => resource_infos(resources, MISSING_POSITIONS, &mut metadata),
-        Error::UserExists(resources) | Error::NameTaken(resources) => {
-            resource_infos(resources, POSITIONS, &mut metadata)
-        }
-        Error::Refused(refusal) => match &refusal.kind {
-            RefusalKind::Invalid => vec![BadRequest::new(vec![violation(refusal)]).into()],
-            RefusalKind::NotFound(resources) => {
-                resource_infos(resources, MISSING_POSITIONS, &mut metadata)
-            }
-            RefusalKind::Throttled { retry_after }
-            | RefusalKind::Unavailable { retry_after, .. } => {
-                vec![RetryInfo::new(Some(*retry_after)).into()]
-            }
-            // The cloud does not name the users.
-            RefusalKind::TagLimit => {
-                vec![
-                    QuotaFailure::with_violation(RESOURCE_TYPE_USER, refusal.message.as_str())
-                        .into(),
-                ]
-            }
-            RefusalKind::NoPermission | RefusalKind::Internal => Vec::new(),
-        },
-        Error::TagLimit(resources) => vec![quota_violations(resources).into()],
-        Error::Throttled { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
-            vec![RetryInfo::new(Some(*retry_after)).into()]
-        }
-        Error::NoPermission { caller, action, .. } => {
-            metadata.insert("action".to_owned(), action.to_string());
-            metadata.insert("caller".to_owned(), caller.to_string());
-            Vec::new()
-        }
-        Error::Unauthenticated(_)
-        | Error::DeadlineExceeded(_)
-        | Error::TooLarge(_)
-        | Error::BrokenProtocol(_)
-        | Error::TokenMismatch
-        | Error::Compacted(_)
-        | Error::Unsupported(_)
-        | Error::UnknownMethod(_)
-        | Error::UnsupportedEncoding(_)
-        | Error::Internal => Vec::new(),
-    };
+    let details = details::of(error, &mut metadata);
     let mut all: Vec<ErrorDetail> = vec![
         ErrorInfo::new(reason(alibaba_code), DOMAIN, metadata).into(),
         RequestInfo::new(request_id.as_str(), "").into(),
@@ -146,6 +69,12 @@ pub fn from_error(error: &Error, request_id: RequestId) -> Status {
     status
 }
 
+/// The status of a request with a client token: it may be sent again whatever has become of it.
+pub fn of_repeatable(mut status: Status) -> Status {
+    status.metadata_mut().remove(PUSHBACK);
+    status
+}
+
 fn may_be_applied(error: &Error) -> bool {
     let applied = match error {
         Error::Unavailable { applied, .. } => applied,
@@ -155,30 +84,6 @@ fn may_be_applied(error: &Error) -> bool {
         _ => return false,
     };
     *applied == Applied::Maybe
-}
-
-/// The violation for what the cloud finds wrong with a request: it does not say with which field.
-fn violation(refusal: &Refusal) -> FieldViolation {
-    FieldViolation {
-        reason: reason(&refusal.code),
-        ..FieldViolation::new("", refusal.message.as_str())
-    }
-}
-
-/// A detail for each user. Where they do not all fit, the places of all stand in the metadata under `key`.
-fn resource_infos(
-    resources: &[NamedResource],
-    key: &str,
-    metadata: &mut HashMap<String, String>,
-) -> Vec<ErrorDetail> {
-    let infos = resources.iter().map(|resource| {
-        ResourceInfo::new(RESOURCE_TYPE_USER, resource.name.as_str(), "", "").into()
-    });
-    let infos = within_budget(infos);
-    if infos.len() < resources.len() {
-        metadata.insert(key.to_owned(), positions(resources));
-    }
-    infos
 }
 
 /// The failure that the headers of an answer tell of. Headers of a success have no status: it is in the trailers.
@@ -225,89 +130,10 @@ pub fn with_request_info(status: &Status, request_id: RequestId) -> Status {
     Status::with_error_details_vec(status.code(), status.message(), details)
 }
 
-/// As many details as fit into [`DETAILS_BYTES`], in order.
-fn within_budget(details: impl Iterator<Item = ErrorDetail>) -> Vec<ErrorDetail> {
-    let mut left = DETAILS_BYTES;
-    details
-        .map_while(|detail| {
-            let size = encoded_size(&detail);
-            left = left.checked_sub(size)?;
-            Some(detail)
-        })
-        .collect()
-}
-
-fn encoded_size(detail: &ErrorDetail) -> usize {
-    let status = Status::with_error_details_vec(Code::Ok, "", vec![detail.clone()]);
-    status.details().len()
-}
-
-/// The places of users, as many as fit. A place that is cut off would be another one.
-fn positions(resources: &[NamedResource]) -> String {
-    let mut text = String::new();
-    for resource in resources {
-        let next = format!(",{}", resource.position);
-        if text.len() + next.len() > LONGEST_POSITIONS {
-            text.push_str(",…");
-            break;
-        }
-        text.push_str(&next);
-    }
-    text.split_off(text.len().min(1))
-}
-
-fn field_violations(faults: &[Fault]) -> BadRequest {
-    let mut left = DETAILS_BYTES;
-    let mut violations: Vec<FieldViolation> = faults
-        .iter()
-        .map_while(|fault| {
-            let violation = FieldViolation {
-                reason: reason(fault.code.as_str()),
-                ..FieldViolation::new(fault.field.as_str(), fault.description.as_str())
-            };
-            // A tag and a length of up to two bytes for each of the fields, and for the violation.
-            let texts = [&violation.field, &violation.description, &violation.reason];
-            let size = texts.iter().map(|text| text.len() + 3).sum::<usize>() + 3;
-            left = left.checked_sub(size)?;
-            Some(violation)
-        })
-        .collect();
-    let more = faults.len() - violations.len();
-    if more > 0 {
-        violations.push(FieldViolation::new(
-            "",
-            format!("{more} more faults do not fit here"),
-        ));
-    }
-    BadRequest::new(violations)
-}
-
-fn quota_violations(resources: &[NamedResource]) -> QuotaFailure {
-    let violation = |resource: &NamedResource| {
-        QuotaViolation::new(resource.name.as_str(), "over 20 tags; remove some first")
-    };
-    let mut left = DETAILS_BYTES;
-    let mut violations: Vec<QuotaViolation> = resources
-        .iter()
-        .map(violation)
-        .map_while(|violation| {
-            left = left.checked_sub(violation.subject.len() + violation.description.len() + 9)?;
-            Some(violation)
-        })
-        .collect();
-    let more = resources.len() - violations.len();
-    if more > 0 {
-        violations.push(QuotaViolation::new(
-            "",
-            format!("{more} more users do not fit here"),
-        ));
-    }
-    QuotaFailure::new(violations)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{NamedResource, Refusal};
 
     #[test]
     fn reasons_are_upper_snake_case() {
@@ -386,6 +212,10 @@ mod tests {
             status.metadata().get(PUSHBACK).cloned()
         };
         assert_eq!(pushback(Applied::Maybe).unwrap(), "-1");
+        let never = MetadataValue::from_static("-1");
+        let mut status = Status::unavailable("x");
+        status.metadata_mut().insert(PUSHBACK, never);
+        assert_eq!(of_repeatable(status).metadata().get(PUSHBACK), None);
         assert_eq!(pushback(Applied::No), None);
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::in_flight::InFlightGuard;
+use super::parse::Repeatable;
 use super::progress::{Asked, Effect, HandedCall, Progress};
 use super::{Admission, page_token, parse, proto, status};
 use crate::domain::{
-    AccountId, Call, Changed, Error, Fault, ListedTag, RESOURCE_TYPE_USER, TagSelection, Targets,
+    AccountId, Call, Changed, Error, Fault, ListedTag, Mismatch, RESOURCE_TYPE_USER, Repeat,
+    Revision, TagSelection, Targets, UntagCommand,
 };
 use crate::service::TagService;
 use crate::store::Store;
@@ -49,7 +51,7 @@ impl<S: Store> GrpcTagService<S> {
         let command = trace::parse().in_scope(|| parse(request.into_inner(), account));
         let invalid = |faults| status::from_error(&Error::Invalid(faults), call.request_id);
         Ok(Begun {
-            command: Arc::new(command.map_err(invalid)?),
+            command: command.map_err(invalid)?,
             call,
             progress,
             admitted,
@@ -59,7 +61,7 @@ impl<S: Store> GrpcTagService<S> {
 
 /// A request that was let in.
 struct Begun<C> {
-    command: Arc<C>,
+    command: C,
     call: Arc<Call>,
     progress: Arc<Progress>,
     /// Held until the answer is ready.
@@ -80,11 +82,12 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::UntagResourcesRequest>,
     ) -> Result<Response<proto::UntagResourcesResponse>, Status> {
         let Begun {
-            command,
+            command: Repeatable { command, repeat },
             call,
             progress,
             admitted: _admitted,
         } = self.begin(request, parse::untag)?;
+        let command = Arc::new(command);
         progress.ask(Asked {
             account: command.account.clone(),
             resources: command.targets.count(),
@@ -98,10 +101,23 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                 Effect::Changes
             },
         });
-        let changed = self.service.untag(&call, command).await;
-        let changed = changed.map_err(|error| failed(&call, &progress, &error))?;
-        let request_id = answered(&call, &progress, changed);
-        Ok(Response::new(proto::UntagResourcesResponse { request_id }))
+        let changed = self
+            .service
+            .untag(&call, Arc::clone(&command), repeat.clone());
+        let failed = |error| failed_change(&call, &progress, &error, repeat.as_ref());
+        let changed = changed.await.map_err(failed)?;
+        let mismatches = changed.mismatches.iter();
+        let answer = proto::UntagResourcesResponse {
+            request_id: request_id(&call, &changed),
+            revision: changed.revision.map(revision),
+            changed_resources: changed.changed_resources.map(count),
+            changed_tags: changed.tags.map(count),
+            mismatched_tags: mismatches
+                .map(|mismatch| mismatched_tag(&command, *mismatch))
+                .collect(),
+        };
+        progress.answer(changed);
+        Ok(Response::new(answer))
     }
 
     async fn tag_resources(
@@ -109,7 +125,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         request: Request<proto::TagResourcesRequest>,
     ) -> Result<Response<proto::TagResourcesResponse>, Status> {
         let Begun {
-            command,
+            command: Repeatable { command, repeat },
             call,
             progress,
             admitted: _admitted,
@@ -120,10 +136,17 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             tags: command.tags.len(),
             effect: Effect::Changes,
         });
-        let changed = self.service.tag(&call, command).await;
-        let changed = changed.map_err(|error| failed(&call, &progress, &error))?;
-        let request_id = answered(&call, &progress, changed);
-        Ok(Response::new(proto::TagResourcesResponse { request_id }))
+        let changed = self.service.tag(&call, Arc::new(command), repeat.clone());
+        let failed = |error| failed_change(&call, &progress, &error, repeat.as_ref());
+        let changed = changed.await.map_err(failed)?;
+        let answer = proto::TagResourcesResponse {
+            request_id: request_id(&call, &changed),
+            revision: changed.revision.map(revision),
+            changed_resources: changed.changed_resources.map(count),
+            changed_tags: changed.tags.map(count),
+        };
+        progress.answer(changed);
+        Ok(Response::new(answer))
     }
 
     async fn list_tag_resources(
@@ -136,6 +159,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             progress,
             admitted: _admitted,
         } = self.begin(request, parse::list)?;
+        let query = Arc::new(query);
         progress.ask(Asked {
             account: query.account.clone(),
             resources: query.targets.as_ref().map_or(0, Targets::count),
@@ -148,7 +172,8 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             request_id: page.request_id,
             ..Changed::count(0, page.tags.len())
         };
-        let request_id = answered(&call, &progress, listed);
+        let request_id = request_id(&call, &listed);
+        progress.answer(listed);
         Ok(Response::new(proto::ListTagResourcesResponse {
             request_id,
             next_token: page
@@ -159,10 +184,27 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
     }
 }
 
-/// Records what the service has answered, and returns the RequestId to answer with.
-fn answered(call: &Call, progress: &Progress, changed: Changed) -> String {
-    progress.answer(changed);
+/// The RequestId to answer with: that of another service, or of the first request with the same token, where one of them has made
+/// the change.
+fn request_id(call: &Call, changed: &Changed) -> String {
     changed.request_id.unwrap_or(call.request_id).to_string()
+}
+
+fn revision(revision: Revision) -> i64 {
+    i64::try_from(revision.get()).unwrap_or(i64::MAX)
+}
+
+/// A count of an answer, which is 1,000 at most.
+fn count(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn mismatched_tag(command: &UntagCommand, mismatch: Mismatch) -> proto::MismatchedTag {
+    let (user, key) = command.named(mismatch);
+    proto::MismatchedTag {
+        resource_name: user.to_owned(),
+        tag_key: key.to_owned(),
+    }
 }
 
 /// Records that the service has refused, and returns the status to answer with.
@@ -173,6 +215,20 @@ fn failed(call: &Call, progress: &Progress, error: &Error) -> Status {
         ..Changed::count(0, 0)
     });
     status::from_error(error, request_id.unwrap_or(call.request_id))
+}
+
+/// As [`failed`], for a change, which may have a client token.
+fn failed_change(
+    call: &Call,
+    progress: &Progress,
+    error: &Error,
+    repeat: Option<&Repeat>,
+) -> Status {
+    let status = failed(call, progress, error);
+    match repeat {
+        None => status,
+        Some(_) => status::of_repeatable(status),
+    }
 }
 
 fn tag_resource(

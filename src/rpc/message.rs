@@ -120,6 +120,7 @@ fn tag(parameters: &Parameters) -> Result<TagResourcesRequest, Fault> {
         resource_type: resource_type(parameters),
         resources: resources(parameters)?.map(Into::into),
         tags: tags.collect(),
+        ..TagResourcesRequest::default()
     })
 }
 

@@ -9,8 +9,8 @@ pub use audit::{Audit, Follower, Refused};
 
 use crate::auth::Authority;
 use crate::domain::{
-    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, Origin, TagCommand, TagPage,
-    UntagCommand,
+    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, Origin, Repeat, TagCommand,
+    TagPage, UntagCommand,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
@@ -38,20 +38,30 @@ impl<S: Store> TagService<S> {
         }
     }
 
-    /// Removes tags. `Ok` means that the change is on durable storage.
+    /// Removes tags. `Ok` means that the change is on durable storage. With `repeat`, a repetition of the request is answered as the
+    /// first was.
     ///
     /// # Errors
-    /// [`Error::NoPermission`], [`Error::NotFound`] with every resource that does not exist, [`Error::Throttled`],
+    /// [`Error::NoPermission`], [`Error::NotFound`] with every resource that does not exist, [`Error::Mismatched`],
+    /// [`Error::TokenMismatch`], [`Error::Throttled`],
     /// [`Error::Unavailable`] or [`Error::Internal`].
-    pub async fn untag(&self, call: &Call, command: Arc<UntagCommand>) -> Result<Changed, Error> {
+    pub async fn untag(
+        &self,
+        call: &Call,
+        command: Arc<UntagCommand>,
+        repeat: Option<Repeat>,
+    ) -> Result<Changed, Error> {
         let entry = self.audit.untag(call, &command).await?;
-        let allowed = self.authorise(call, Action::UntagResources, &command.account);
-        let origin = Arc::new(Origin::of(call, Action::UntagResources));
+        let allowed = self.authorise_untag(call, &command);
+        let origin = Arc::new(Origin::of(call, Action::UntagResources, repeat));
         let store = Arc::clone(&self.store);
         let change = async move {
             allowed?;
             let result = store.untag(Arc::clone(&command), origin).await;
-            result.map_err(|error| explain(error, |positions| command.targets.named(positions)))
+            result.inspect(count_replay).map_err(|error| match error {
+                StoreError::Mismatched(mismatches) => Error::Mismatched(command, mismatches),
+                error => explain(error, |positions| command.targets.named(positions)),
+            })
         };
         entry.of(change).await
     }
@@ -60,15 +70,22 @@ impl<S: Store> TagService<S> {
     ///
     /// # Errors
     /// Those of [`TagService::untag`], and [`Error::TagLimit`] with every resource that would carry too many tags.
-    pub async fn tag(&self, call: &Call, command: Arc<TagCommand>) -> Result<Changed, Error> {
+    pub async fn tag(
+        &self,
+        call: &Call,
+        command: Arc<TagCommand>,
+        repeat: Option<Repeat>,
+    ) -> Result<Changed, Error> {
         let entry = self.audit.tag(call, &command).await?;
         let allowed = self.authorise(call, Action::TagResources, &command.account);
-        let origin = Arc::new(Origin::of(call, Action::TagResources));
+        let origin = Arc::new(Origin::of(call, Action::TagResources, repeat));
         let store = Arc::clone(&self.store);
         let change = async move {
             allowed?;
             let result = store.tag(Arc::clone(&command), origin).await;
-            result.map_err(|error| explain(error, |positions| command.targets.named(positions)))
+            result
+                .inspect(count_replay)
+                .map_err(|error| explain(error, |positions| command.targets.named(positions)))
         };
         entry.of(change).await
     }
@@ -88,6 +105,15 @@ impl<S: Store> TagService<S> {
         result.map_err(|error| explain(error, named))
     }
 
+    /// An untag that expects values would tell who may not list tags what they are.
+    fn authorise_untag(&self, call: &Call, command: &UntagCommand) -> Result<(), Error> {
+        self.authorise(call, Action::UntagResources, &command.account)?;
+        match command.expected {
+            None => Ok(()),
+            Some(_) => self.authorise(call, Action::ListTagResources, &command.account),
+        }
+    }
+
     fn authorise(&self, call: &Call, action: Action, account: &AccountId) -> Result<(), Error> {
         let is_allowed =
             trace::authorise().in_scope(|| self.authority.allows(call, action, account));
@@ -103,6 +129,10 @@ impl<S: Store> TagService<S> {
     }
 }
 
+fn count_replay(changed: &Changed) {
+    metrics().server.replays.inc_by(changed.is_replay.into());
+}
+
 /// The error for the caller of a failure of the store, whose cause goes to the log and nowhere else.
 /// `named` has the users at these positions of the command.
 fn explain(error: StoreError, named: impl Fn(&[usize]) -> Vec<NamedResource>) -> Error {
@@ -112,6 +142,8 @@ fn explain(error: StoreError, named: impl Fn(&[usize]) -> Vec<NamedResource>) ->
         StoreError::UserExists(positions) => Error::UserExists(named(&positions)),
         StoreError::NameTaken(positions) => Error::NameTaken(named(&positions)),
         StoreError::Unsupported { what } => Error::Unsupported(what),
+        // Only an untag expects values, and it tells its own.
+        StoreError::Mismatched(_) => Error::Internal,
         StoreError::TokenMismatch => Error::TokenMismatch,
         StoreError::TokensFull => {
             metrics().server.throttled(Throttle::StoreQueue);
@@ -179,7 +211,7 @@ mod tests {
         let what = "change users";
         assert_eq!(
             told(StoreError::Unsupported { what }),
-            "this server's store can't change users: the cloud keeps them; nothing was changed"
+            "this server's store can't change users; nothing was changed"
         );
     }
 }

@@ -12,6 +12,7 @@
 mod bulk;
 mod committed;
 pub mod ims;
+mod mismatches;
 mod paging;
 pub mod postgres;
 mod retention;
@@ -28,8 +29,8 @@ pub use retention::Retention;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
-    History, ListQuery, Origin, Position, Refusal, Revision, TagCommand, TagPage, UntagCommand,
-    User, UserCommand, UserListQuery, UserPage, UserQuery,
+    History, ListQuery, Mismatch, Origin, Position, Refusal, Revision, TagCommand, TagPage,
+    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
 };
 
 /// A store of users and their tags.
@@ -38,7 +39,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// answered in the last 24 hours is answered as it was then, and changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] with every target that does not exist, unless the command allows that;
+    /// [`StoreError::Missing`] with every target that does not exist, unless the command allows that; else
+    /// [`StoreError::Mismatched`] with every tag that has another value than expected, unless the command skips those;
     /// [`StoreError::TokenMismatch`] and [`StoreError::TokensFull`] for a client token; the other errors as they say.
     fn untag(
         &self,
@@ -146,6 +148,10 @@ pub enum StoreError {
     /// These targets, by their positions in the command and in its order, would carry too many tags. Nothing was changed.
     #[error("targets would carry too many tags")]
     TagLimit(Vec<usize>),
+
+    /// These tags, in order, have another value than the untag expects. Nothing was changed.
+    #[error("tags have another value than expected")]
+    Mismatched(Vec<Mismatch>),
 
     /// These changes, by their positions in the command and in its order, are of users that exist already, or of deleted ones that
     /// can still be restored. Nothing was changed.

@@ -96,6 +96,17 @@ fn describe_detail(text: &mut String, detail: ErrorDetail) {
                 .map(|one| format!("QuotaFailure {:?} {}", one.subject, one.description))
                 .collect()
         }
+        ErrorDetail::PreconditionFailure(failure) => {
+            let violations = failure.violations.iter();
+            violations
+                .map(|one| {
+                    format!(
+                        "PreconditionFailure {} {:?} {}",
+                        one.r#type, one.subject, one.description
+                    )
+                })
+                .collect()
+        }
         ErrorDetail::RetryInfo(info) => vec![format!("RetryInfo {:?}", info.retry_delay)],
         other => vec![format!("{other:?}")],
     };
@@ -120,7 +131,9 @@ pub fn alibaba_codes(status: &Status) -> Vec<String> {
 
 /// The code that a violation's reason is the upper-case form of.
 fn code_of_reason(reason: &str) -> &str {
-    const CODES: [&str; 18] = [
+    const CODES: [&str; 20] = [
+        "InvalidParameter.ExpectedValues",
+        "InvalidParameter.ClientToken",
         "MissingParameter.AccountId",
         "InvalidParameter.AccountId",
         "InvalidParameter.ResourceType",

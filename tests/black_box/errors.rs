@@ -57,6 +57,22 @@ async fn untag_names_each_fault() {
             keys(&["", "aliyun-x", "acs:x", "http://x", "ok", "x\0"]),
         ),
         ("the same key twice", keys(&["env", "team", "env"])),
+        (
+            "bad expected values",
+            UntagResourcesRequest {
+                expected_values: [("env", "https://x"), ("other", ""), ("a", &"v".repeat(129))]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+                ..keys(&["env", "a"])
+            },
+        ),
+        (
+            "a bad client token",
+            UntagResourcesRequest {
+                client_token: "x".repeat(65),
+                ..good()
+            },
+        ),
         ("missing ids", of(ids([ANN, "901", "902", "903", "904"]))),
         (
             "missing names",

@@ -15,11 +15,13 @@ mod wire;
 
 mod accounts;
 mod answer_size;
+mod answers;
 mod browsers;
 mod check_policy;
 mod deadlines;
 mod embedded;
 mod errors;
+mod expected;
 #[path = "../attacks/frames.rs"]
 #[allow(dead_code, reason = "each test crate uses its own part")]
 mod frames;
@@ -36,6 +38,7 @@ mod paging;
 mod program;
 mod protocol;
 mod reflection;
+mod repeats;
 mod settings;
 mod shutdown;
 mod store_failures;

@@ -24,10 +24,14 @@ mod wire;
 mod postgres_accounts;
 #[path = "../black_box/answer_size.rs"]
 mod postgres_answer_size;
+#[path = "../black_box/answers.rs"]
+mod postgres_answers;
 #[path = "../black_box/deadlines.rs"]
 mod postgres_deadlines;
 #[path = "../black_box/errors.rs"]
 mod postgres_errors;
+#[path = "../black_box/expected.rs"]
+mod postgres_expected;
 #[path = "../black_box/health.rs"]
 mod postgres_health;
 #[path = "../black_box/import_export.rs"]
@@ -48,6 +52,8 @@ mod postgres_paging;
 mod postgres_protocol;
 #[path = "../black_box/reflection.rs"]
 mod postgres_reflection;
+#[path = "../black_box/repeats.rs"]
+mod postgres_repeats;
 #[path = "../black_box/shutdown.rs"]
 mod postgres_shutdown;
 #[path = "../black_box/store_failures.rs"]

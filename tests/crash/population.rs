@@ -115,6 +115,7 @@ impl Worker {
                 account,
                 targets: Targets::Ids(ids),
                 selection: TagSelection::Keys(vec![key]),
+                expected: None,
                 allow_missing: false,
                 validate_only: false,
             })),

@@ -44,6 +44,7 @@ fn untag_env(user: usize) -> Arc<UntagCommand> {
         account: account(),
         targets: target(user),
         selection: TagSelection::Keys(vec![TagKey::parse("env").unwrap()]),
+        expected: None,
         allow_missing: false,
         validate_only: false,
     })
@@ -179,7 +180,7 @@ async fn postgres_log_lets_no_try_through_that_nobody_waits_for_any_more() {
     let try_it = |attempt: i32| {
         format!(
             "SELECT changed FROM untag_remove_tags('{ACCOUNT}', true, true, false, ARRAY['1'], ARRAY[1], ARRAY['{{env}}'], \
-             {attempt}, ARRAY[ROW('{id}', 1, 'a', '::1', 'ram:UntagResources', NULL, NULL)::untag_origin])"
+             '{{}}', '{{}}', false, {attempt}, ARRAY[ROW('{id}', 1, 'a', '::1', 'ram:UntagResources', NULL, NULL)::untag_origin])"
         )
     };
     let find_out = format!("SELECT revision FROM untag_find_out('{ACCOUNT}', '{id}', 1, 1)");

@@ -77,6 +77,7 @@ fn untag(targets: Targets) -> Arc<UntagCommand> {
         account: AccountId::parse(ACCOUNT).unwrap(),
         targets,
         selection: TagSelection::Keys(vec![TagKey::parse("env").unwrap()]),
+        expected: None,
         allow_missing: false,
         validate_only: false,
     })

@@ -20,7 +20,11 @@ async fn each_change_has_a_line_that_says_who_did_what() {
     let cleaner = files.callers.issue(vec![spiffe("cleaner")]);
     let mut client = files.client(&server, Some(&cleaner)).await;
 
-    let first = client.untag_resources(untag_alice()).await.unwrap();
+    let once = || UntagResourcesRequest {
+        client_token: "once".to_owned(),
+        ..untag_alice()
+    };
+    let first = client.untag_resources(once()).await.unwrap();
     let tag = TagResourcesRequest {
         resources: Some(tag_resources_request::Resources::ResourceIds(ResourceIds {
             values: vec![ALICE.to_owned()],
@@ -48,27 +52,36 @@ async fn each_change_has_a_line_that_says_who_did_what() {
         ..untag_alice()
     };
     client.untag_resources(dry).await.unwrap();
+    client.untag_resources(once()).await.unwrap();
     // No reads.
     client.list_tag_resources(list()).await.unwrap();
 
     server.signal("TERM");
     assert_eq!(server.wait(PATIENCE).code(), Some(0));
     // Those of changes that were made come from the change log, and not at once.
-    let (made, mut rest): (Vec<_>, Vec<_>) = lines(&path)
-        .into_iter()
-        .partition(|line| line["revision"].is_u64());
+    let is_made = |line: &Value| line["revision"].is_u64() && line["replay"].is_null();
+    let (made, mut rest): (Vec<_>, Vec<_>) = lines(&path).into_iter().partition(is_made);
     let mut lines = made;
     lines.append(&mut rest);
     let told = |name: &str| -> Vec<Value> { lines.iter().map(|line| line[name].clone()).collect() };
-    assert_eq!(told("outcome"), ["OK", "OK", "EntityNotExist.User", "OK"]);
-    assert_eq!(told("affected_tags"), [1, 1, 0, 0]);
-    assert_eq!(told("affected_resources"), [1, 1, 0, 0]);
+    assert_eq!(
+        told("outcome"),
+        ["OK", "OK", "EntityNotExist.User", "OK", "OK"]
+    );
+    assert_eq!(told("affected_tags"), [1, 1, 0, 0, 0]);
+    assert_eq!(told("affected_resources"), [1, 1, 0, 0, 0]);
     let none = Value::Null;
-    assert_eq!(told("revision"), [1.into(), 2.into(), none.clone(), none]);
+    assert_eq!(
+        told("revision"),
+        [1.into(), 2.into(), none.clone(), none, 1.into()]
+    );
     assert_eq!(lines[2]["all"], true);
     assert_eq!(lines[3]["validate_only"], true);
     assert_eq!(lines[1]["tag_keys"], serde_json::json!(["tier"]));
     let first_line = &lines[0];
+    assert_eq!(lines[4]["request_id"], first_line["request_id"]);
+    assert_eq!(lines[4]["replay"], true);
+    assert!(first_line["replay"].is_null(), "{first_line}");
     assert_eq!(first_line["request_id"], first.into_inner().request_id);
     assert_eq!(first_line["target"], "audit");
     assert_eq!(

@@ -10,6 +10,7 @@ use crate::authority::spiffe;
 use crate::harness::{Client, Files, lines, untag_alice};
 use crate::support::list;
 use crate::support::{PATIENCE, SAMPLE_ACCOUNT, Server, run};
+use untag::grpc::proto::UntagResourcesRequest;
 
 /// A file that binds these statements to callers.
 fn policy(bindings: &[(&str, &Value)]) -> String {
@@ -104,11 +105,21 @@ async fn who_is_not_allowed_is_told_what_and_not_why_and_changes_nothing() {
 
     let denied = cleaner.list_tag_resources(list()).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
+    // Values are not guessed by removing what has them.
+    let expecting = UntagResourcesRequest {
+        expected_values: [("env".to_owned(), "x".to_owned())].into(),
+        validate_only: true,
+        ..untag_alice()
+    };
+    let denied = cleaner.untag_resources(expecting).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let info = denied.get_details_error_info().unwrap();
+    assert_eq!(info.metadata["action"], "ram:ListTagResources");
     untag(&mut cleaner).await.unwrap();
 
     let started = Instant::now();
     let audit = guarded.files.path("audit.jsonl");
-    while lines(&audit).len() < 2 {
+    while lines(&audit).len() < 3 {
         assert!(started.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -116,7 +127,11 @@ async fn who_is_not_allowed_is_told_what_and_not_why_and_changes_nothing() {
         .iter()
         .map(|line| (line["decision"].clone(), line["outcome"].clone()))
         .collect();
-    let wanted = [("denied", "NoPermission"), ("allowed", "OK")];
+    let wanted = [
+        ("denied", "NoPermission"),
+        ("denied", "NoPermission"),
+        ("allowed", "OK"),
+    ];
     assert_eq!(
         told,
         wanted.map(|(decision, outcome)| (json!(decision), json!(outcome)))

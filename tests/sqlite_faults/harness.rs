@@ -206,6 +206,7 @@ pub fn untag_command(id: u32) -> Arc<UntagCommand> {
         account: AccountId::parse(ACCOUNT).unwrap(),
         targets: Targets::Ids(vec![ResourceId::parse(id.to_string()).unwrap()]),
         selection: TagSelection::Keys(vec![TagKey::parse("gone").unwrap()]),
+        expected: None,
         allow_missing: false,
         validate_only: false,
     })

@@ -11,6 +11,9 @@ pub trait Backend: Sized {
     /// Whether the store keeps a change log.
     const KEEPS_HISTORY: bool;
 
+    /// Whether the store compares values with expected ones.
+    const COMPARES_VALUES: bool = true;
+
     /// Starts a store that holds these resources and no others.
     async fn start(resources: Vec<Resource>) -> Self;
 
@@ -94,6 +97,13 @@ macro_rules! store_contract {
     ($backend:ty) => {
         $crate::backend::tag_contract!($backend);
         $crate::backend::make_tests! { $backend =>
+            expected:
+                expected_values_let_go_what_has_them,
+                expected_values_refuse_an_untag_with_every_tag_that_has_another,
+                expected_values_leave_what_has_another_where_that_is_skipped,
+                expected_values_are_asked_for_once_all_users_are_there,
+                expected_values_of_the_largest_request_are_all_compared,
+                expected_values_never_let_a_newer_value_go;
             users:
                 users_that_are_created_have_all_that_was_given,
                 users_are_not_created_where_their_ids_exist,

@@ -258,7 +258,7 @@ async fn live<S: Store>(store: S, number: usize) {
         let listed: Vec<_> = listed.iter().map(as_texts).collect();
         assert_eq!(listed, listing(&[(&id, "own", &value)]));
         let named = names(&[name.as_str()]);
-        let tagged = tag_with(&store, named.clone(), &[("shared", "x")]).await;
+        let tagged = tag_with(&store, named.clone(), &[("shared", &value)]).await;
         assert_eq!(answer(tagged), Ok(changed(1, 1)));
         change_with(&store, vec![delete(&id)]).await.unwrap();
         for targets in [own(), named] {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use untag::domain::{
-    AccountId, Changed, Continuation, ListQuery, ListedTag, PageSize, Position, PrincipalName,
-    RefusalKind, Resource, ResourceId, TagCommand, TagFilter, TagKey, TagPage, TagSelection,
-    TagValue, Targets, UntagCommand,
+    AccountId, Changed, Continuation, Expected, ListQuery, ListedTag, Mismatch, OnMismatch,
+    PageSize, Position, PrincipalName, RefusalKind, Resource, ResourceId, TagCommand, TagFilter,
+    TagKey, TagPage, TagSelection, TagValue, Targets, UntagCommand,
 };
 use untag::store::{Store, StoreError};
 
@@ -93,8 +93,19 @@ pub fn untag(targets: Targets, selection: TagSelection) -> UntagCommand {
         account: account(ACCOUNT),
         targets,
         selection,
+        expected: None,
         allow_missing: false,
         validate_only: false,
+    }
+}
+
+/// The expectation of these values, in order of key.
+pub fn expected(values: &[(&str, &str)], on_mismatch: OnMismatch) -> Expected {
+    let mut values = parse_tags(values);
+    values.sort();
+    Expected {
+        values,
+        on_mismatch,
     }
 }
 
@@ -129,21 +140,57 @@ pub fn page_size(size: usize) -> PageSize {
 }
 
 pub fn changed(resources: usize, tags: usize) -> Counted {
-    let tags = Some(tags);
-    Counted { resources, tags }
+    Counted {
+        resources,
+        tags: Some(tags),
+        changed_resources: None,
+        stayed: Vec::new(),
+    }
 }
 
 /// What a change came to. A count that the store does not have, since the cloud does not tell, equals any.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Counted {
     resources: usize,
     tags: Option<usize>,
+    changed_resources: Option<usize>,
+    /// The tags that have stayed, by target and expected value.
+    stayed: Vec<Mismatch>,
+}
+
+impl Counted {
+    /// The same with how many users were changed.
+    pub fn of_users(self, changed_resources: usize) -> Self {
+        Self {
+            changed_resources: Some(changed_resources),
+            ..self
+        }
+    }
+
+    /// The same with tags that have stayed.
+    pub fn without(self, stayed: &[(usize, usize)]) -> Self {
+        Self {
+            stayed: mismatches(stayed),
+            ..self
+        }
+    }
+}
+
+/// Mismatches by target and expected value.
+pub fn mismatches(all: &[(usize, usize)]) -> Vec<Mismatch> {
+    let mismatch = |&(target, key): &(usize, usize)| Mismatch { target, key };
+    all.iter().map(mismatch).collect()
 }
 
 impl PartialEq for Counted {
     fn eq(&self, other: &Self) -> bool {
-        let is_told = self.tags.is_some() && other.tags.is_some();
-        self.resources == other.resources && (!is_told || self.tags == other.tags)
+        let is_same = |one: Option<usize>, other: Option<usize>| {
+            one.is_none() || other.is_none() || one == other
+        };
+        self.resources == other.resources
+            && self.stayed == other.stayed
+            && is_same(self.tags, other.tags)
+            && is_same(self.changed_resources, other.changed_resources)
     }
 }
 
@@ -155,6 +202,7 @@ pub enum Refused {
     TagLimit(Option<Vec<usize>>),
     UserExists(Vec<usize>),
     NameTaken(Vec<usize>),
+    Mismatched(Vec<Mismatch>),
 }
 
 impl PartialEq for Refused {
@@ -164,6 +212,7 @@ impl PartialEq for Refused {
             | (Self::UserExists(one), Self::UserExists(other))
             | (Self::NameTaken(one), Self::NameTaken(other))
             | (Self::TagLimit(Some(one)), Self::TagLimit(Some(other))) => one == other,
+            (Self::Mismatched(one), Self::Mismatched(other)) => one == other,
             (Self::TagLimit(_), Self::TagLimit(_)) => true,
             _ => false,
         }
@@ -179,10 +228,12 @@ pub trait Compare {
 impl Compare for Changed {
     type Compared = Counted;
     fn compared(self) -> Counted {
-        let Self {
-            resources, tags, ..
-        } = self;
-        Counted { resources, tags }
+        Counted {
+            resources: self.resources,
+            tags: self.tags,
+            changed_resources: self.changed_resources,
+            stayed: self.mismatches,
+        }
     }
 }
 
@@ -200,6 +251,7 @@ pub fn answer<T: Compare>(result: Result<T, StoreError>) -> Result<T::Compared, 
         StoreError::TagLimit(positions) => Refused::TagLimit(Some(positions)),
         StoreError::UserExists(positions) => Refused::UserExists(positions),
         StoreError::NameTaken(positions) => Refused::NameTaken(positions),
+        StoreError::Mismatched(mismatches) => Refused::Mismatched(mismatches),
         StoreError::Refused(refusal) => match refusal.kind {
             RefusalKind::NotFound(resources) => {
                 Refused::Missing(resources.iter().map(|resource| resource.position).collect())

@@ -219,6 +219,7 @@ pub async fn repeated_requests_are_answered_as_they_were<B: Backend>() {
         repeated,
         Changed {
             request_id: Some(request_id),
+            is_replay: true,
             ..first
         }
     );

@@ -136,6 +136,7 @@ fn import(directory: &Path, resources: &[Resource]) {
 impl Backend for ImsBackend {
     type Store = Clouds;
     const KEEPS_HISTORY: bool = false;
+    const COMPARES_VALUES: bool = false;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let directory = tempfile::tempdir().unwrap();

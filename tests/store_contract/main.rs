@@ -7,6 +7,7 @@ mod backend;
 mod concurrency;
 mod concurrent_users;
 mod deleted_users;
+mod expected;
 mod fixtures;
 mod history;
 mod ims;

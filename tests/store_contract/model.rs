@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use untag::domain::{
-    DeletedUsers, ListQuery, Resource, TagCommand, Targets, UntagCommand, UserChange, UserCommand,
-    UserKey, UserListQuery, UserQuery,
+    DeletedUsers, ListQuery, OnMismatch, Resource, TagCommand, Targets, UntagCommand, UserChange,
+    UserCommand, UserKey, UserListQuery, UserQuery,
 };
 
-use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents};
+use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents, mismatches};
 use crate::user_fixtures::{Seen, edit};
 
 const MOST_TAGS: usize = 20;
@@ -45,17 +45,37 @@ impl Model {
         if !missing.is_empty() && !command.allow_missing {
             return Err(Refused::Missing(missing));
         }
-        let mut removed = 0;
-        for (_, place) in &found {
-            let tags = &mut self.users.get_mut(place).unwrap().tags;
-            let mut kept = tags.clone();
-            kept.retain(|key, _| !command.selection.contains(key));
-            removed += tags.len() - kept.len();
-            if !command.validate_only {
-                *tags = kept;
+        let (mut after, mut stayed) = (self.users.clone(), Vec::new());
+        let (mut users, mut removed) = (0, 0);
+        for (position, place) in &found {
+            let tags = &mut after.get_mut(place).unwrap().tags;
+            let before = tags.len();
+            let expected = command.expected.iter().flat_map(|one| &one.values);
+            let mut stays = Vec::new();
+            for (number, (key, value)) in expected.enumerate() {
+                if tags
+                    .get(key.as_str())
+                    .is_some_and(|found| found != value.as_str())
+                {
+                    stays.push(key.as_str());
+                    stayed.push((*position, number));
+                }
             }
+            tags.retain(|key, _| !command.selection.contains(key) || stays.contains(&key.as_str()));
+            removed += before - tags.len();
+            users += usize::from(before > tags.len());
         }
-        Ok(changed(found.len(), removed))
+        let fails = command.expected.as_ref();
+        let fails = fails.is_some_and(|one| one.on_mismatch == OnMismatch::Fail);
+        if fails && !stayed.is_empty() {
+            return Err(Refused::Mismatched(mismatches(&stayed)));
+        }
+        if !command.validate_only {
+            self.users = after;
+        }
+        Ok(changed(found.len(), removed)
+            .of_users(users)
+            .without(&stayed))
     }
 
     pub fn tag(&mut self, command: &TagCommand) -> Result<Counted, Refused> {
@@ -65,11 +85,15 @@ impl Model {
         }
         let mut after = self.users.clone();
         let mut over_limit = Vec::new();
+        let (mut users, mut set) = (0, 0);
         for (position, place) in &found {
             let tags = &mut after.get_mut(place).unwrap().tags;
+            let before = set;
             for (key, value) in &command.tags {
-                tags.insert(key.as_str().to_owned(), value.as_str().to_owned());
+                let old = tags.insert(key.as_str().to_owned(), value.as_str().to_owned());
+                set += usize::from(old.as_deref() != Some(value.as_str()));
             }
+            users += usize::from(set > before);
             if tags.len() > MOST_TAGS {
                 over_limit.push(*position);
             }
@@ -78,7 +102,7 @@ impl Model {
             return Err(Refused::TagLimit(Some(over_limit)));
         }
         self.users = after;
-        Ok(changed(found.len(), found.len() * command.tags.len()))
+        Ok(changed(found.len(), set).of_users(users))
     }
 
     /// The whole list, without pages, as (id, key, value).

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Handle;
 use untag::domain::{
-    ListQuery, Resource, TagCommand, TagSelection, Targets, Timestamp, UntagCommand, UserChange,
-    UserListQuery, UserQuery,
+    Expected, ListQuery, OnMismatch, Resource, TagCommand, TagKey, TagSelection, Targets,
+    Timestamp, UntagCommand, UserChange, UserListQuery, UserQuery,
 };
 
 use crate::Backend;
@@ -52,6 +52,17 @@ pub enum Answer {
 }
 
 impl Step {
+    /// The step without what the store of a backend does not do.
+    fn for_store_of<B: Backend>(self) -> Self {
+        match self {
+            Self::Untag(mut command) => {
+                command.expected = command.expected.filter(|_| B::COMPARES_VALUES);
+                Self::Untag(command)
+            }
+            step => step,
+        }
+    }
+
     /// What a store answers at this time.
     pub async fn ask(&self, backend: &impl Backend, now: i64) -> Answer {
         match self.clone() {
@@ -156,18 +167,46 @@ pub fn untag_step() -> impl Strategy<Value = Step> {
         6 => some_keys(8).prop_map(keys),
     ];
     let switches = (any::<bool>(), proptest::bool::weighted(0.2));
-    (accounts(), targets(), selection, switches).prop_map(
-        |(account, targets, selection, (allow_missing, validate_only))| {
+    let values = (
+        vec(proptest::option::weighted(0.3, value()), 8),
+        any::<bool>(),
+    );
+    (accounts(), targets(), selection, switches, values).prop_map(
+        |(account, targets, selection, (allow_missing, validate_only), values)| {
             let account = self::account(account);
+            let expected = expected_of(&selection, values);
             Step::Untag(UntagCommand {
                 account,
                 targets,
                 selection,
+                expected,
                 allow_missing,
                 validate_only,
             })
         },
     )
+}
+
+/// Values for some of the keys. The cloud compares none.
+fn expected_of(
+    selection: &TagSelection,
+    (values, skip): (Vec<Option<&str>>, bool),
+) -> Option<Expected> {
+    let TagSelection::Keys(keys) = selection else {
+        return None;
+    };
+    let with_value = |(key, value): (&TagKey, Option<_>)| Some((key.to_string(), value?));
+    let pairs: Vec<_> = keys.iter().zip(values).filter_map(with_value).collect();
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|(key, value)| (key.as_str(), *value))
+        .collect();
+    let on_mismatch = if skip {
+        OnMismatch::Skip
+    } else {
+        OnMismatch::Fail
+    };
+    (!pairs.is_empty()).then(|| expected(&pairs, on_mismatch))
 }
 
 pub fn tag_step() -> impl Strategy<Value = Step> {
@@ -251,6 +290,7 @@ pub async fn run_steps<B: Backend>(steps: Vec<Step>) -> Result<(), TestCaseError
     let mut model = Model::new(&users());
     let mut now = START;
     for step in steps {
+        let step = step.for_store_of::<B>();
         // Commands at one moment, and later ones.
         now += if let Step::Wait(days) = step {
             days * 24 * 60 * 60 * 1_000

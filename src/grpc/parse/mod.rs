@@ -1,16 +1,21 @@
 //! The parser of requests, which makes a command that cannot be wrong, or lists every fault.
 
+mod expected;
 mod faults;
+mod repeat;
 mod tags;
 mod targets;
 
 use super::{page_token, proto};
 use crate::domain::{
-    AccountId, Fault, FaultCode, ListQuery, PageSize, RESOURCE_TYPE_USER, TagCommand, TagFilter,
-    UntagCommand,
+    AccountId, Fault, FaultCode, ListQuery, OnMismatch, PageSize, RESOURCE_TYPE_USER, TagCommand,
+    TagFilter, UntagCommand,
 };
+use expected::expected;
 use faults::Faults;
 pub use faults::quoted;
+pub use repeat::Repeatable;
+use repeat::{client_token, of_tag, of_untag};
 use tags::{each_tag, selection, tag_key, tag_value};
 use targets::{Named, required_targets, targets};
 
@@ -64,7 +69,7 @@ pub fn account(
 pub fn untag(
     request: proto::UntagResourcesRequest,
     account: Result<AccountId, Fault>,
-) -> Result<UntagCommand, Vec<Fault>> {
+) -> Result<Repeatable<UntagCommand>, Vec<Fault>> {
     let proto::UntagResourcesRequest {
         resource_type,
         resources,
@@ -72,21 +77,34 @@ pub fn untag(
         all,
         allow_missing,
         validate_only,
+        expected_values,
+        skip_mismatched,
+        client_token: token,
     } = request;
     let mut faults = Faults::default();
     let account = faults.take(account);
     check_resource_type(&resource_type, &mut faults);
     let targets = required_targets(resources.map(Named::from), &mut faults);
+    let on_mismatch = if skip_mismatched {
+        OnMismatch::Skip
+    } else {
+        OnMismatch::Fail
+    };
+    let expected = expected(expected_values, on_mismatch, &tag_keys, &mut faults);
     let selection = selection(tag_keys, all, &mut faults);
+    // What changes nothing needs no token.
+    let token = client_token(&token, &mut faults).filter(|_| !validate_only);
     match (account, targets, selection) {
         (Some(account), Some(targets), Some(selection)) if faults.0.is_empty() => {
-            Ok(UntagCommand {
+            let command = UntagCommand {
                 account,
                 targets,
                 selection,
+                expected,
                 allow_missing,
                 validate_only,
-            })
+            };
+            Ok(Repeatable::new(command, token, of_untag))
         }
         _ => Err(faults.0),
     }
@@ -99,11 +117,12 @@ pub fn untag(
 pub fn tag(
     request: proto::TagResourcesRequest,
     account: Result<AccountId, Fault>,
-) -> Result<TagCommand, Vec<Fault>> {
+) -> Result<Repeatable<TagCommand>, Vec<Fault>> {
     let proto::TagResourcesRequest {
         resource_type,
         resources,
         tags,
+        client_token: token,
     } = request;
     let mut faults = Faults::default();
     let account = faults.take(account);
@@ -122,12 +141,16 @@ pub fn tag(
         },
     );
     tags.sort_unstable();
+    let token = client_token(&token, &mut faults);
     match (account, targets) {
-        (Some(account), Some(targets)) if faults.0.is_empty() => Ok(TagCommand {
-            account,
-            targets,
-            tags,
-        }),
+        (Some(account), Some(targets)) if faults.0.is_empty() => {
+            let command = TagCommand {
+                account,
+                targets,
+                tags,
+            };
+            Ok(Repeatable::new(command, token, of_tag))
+        }
         _ => Err(faults.0),
     }
 }

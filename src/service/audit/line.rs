@@ -50,6 +50,9 @@ pub struct Line {
     affected_resources: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     affected_tags: Option<usize>,
+    /// Whether the request was answered as an earlier one with the same client token, and changed nothing.
+    #[serde(skip_serializing_if = "is_false")]
+    replay: bool,
 }
 
 /// The line of a change that was made, from its entry in the change log.
@@ -239,6 +242,14 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 fn rfc3339(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time).format(&Rfc3339);
     time.unwrap_or_default()
@@ -315,6 +326,7 @@ impl Line {
             revision: None,
             affected_resources: Some(0),
             affected_tags: Some(0),
+            replay: false,
         }
     }
 
@@ -330,10 +342,9 @@ impl Line {
             Ok(changed) => {
                 "OK".clone_into(&mut self.outcome);
                 self.revision = changed.revision.map(Revision::get);
-                self.affected_resources = changed.changed_resources;
-                // Tags that have their values already are not changed.
-                let is_changed = changed.changed_resources != Some(0);
-                self.affected_tags = changed.tags.map(|tags| if is_changed { tags } else { 0 });
+                self.affected_resources = changed.now(changed.changed_resources);
+                self.affected_tags = changed.now(changed.tags);
+                self.replay = changed.is_replay;
                 changed.request_id
             }
             Err(error) => {

@@ -175,12 +175,12 @@ const NO_HISTORY: StoreError = StoreError::Unsupported {
     what: "tell what was changed",
 };
 
-/// The cloud remembers no answers, so that nobody may rely on that.
+/// Refuses a client token: the cloud remembers no answers, and nobody is to rely on that.
 fn refuse_token(origin: &Origin) -> Result<(), StoreError> {
     match origin.repeat {
         None => Ok(()),
         Some(_) => Err(StoreError::Unsupported {
-            what: "take a client token",
+            what: "take a client_token: leave it out",
         }),
     }
 }
@@ -188,10 +188,8 @@ fn refuse_token(origin: &Origin) -> Result<(), StoreError> {
 fn changed(resources: usize, answer: &Answer) -> Changed {
     Changed {
         resources,
-        tags: None,
-        changed_resources: None,
-        revision: None,
         request_id: answer.request_id(),
+        ..Changed::default()
     }
 }
 
@@ -202,6 +200,11 @@ impl Store for ImsStore {
         origin: Arc<Origin>,
     ) -> Result<Changed, StoreError> {
         refuse_token(&origin)?;
+        if command.expected.is_some() {
+            return Err(StoreError::Unsupported {
+                what: "compare values: leave expected_values out",
+            });
+        }
         self.check_account(&command.account)?;
         let (targets, changes) = (&command.targets, !command.validate_only);
         let failure = match self.untag_of(&command, targets).await {

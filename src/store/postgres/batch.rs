@@ -325,6 +325,7 @@ impl Batch {
             let removals = jobs.iter().map(|(job, _)| Removal {
                 names: &job.names,
                 selection: &job.command.selection,
+                expected: None,
                 origin: &job.origin,
             });
             let removals: Vec<_> = removals.collect();

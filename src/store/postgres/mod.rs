@@ -7,6 +7,7 @@ mod config;
 mod connector;
 mod credentials;
 mod error;
+mod expected;
 mod hosts;
 mod list;
 mod migrations;
@@ -241,8 +242,9 @@ impl Store for PostgresStore {
             return self.validate(&command).await;
         }
         let place = self.place()?;
-        // The second of two requests with one token waits for the first, which no shared call does.
-        if origin.repeat.is_some() {
+        // The second of two requests with one token waits for the first, and expected values are those of one command: no shared
+        // call does that.
+        if origin.repeat.is_some() || command.expected.is_some() {
             let alone = self.untag_alone(&command, &origin, Sent::No, Arc::new(place));
             return alone.await;
         }

@@ -70,7 +70,7 @@ fn of_tags() -> Vec<(&'static str, Parameters)> {
             let mut remove = vec![text(NOBODY), flag(are_ids), flag(waits), flag(true), list()];
             remove.push((Box::new(vec![1_i64]), Type::INT8_ARRAY));
             remove.push((Box::new(vec![Some("{key}")]), Type::TEXT_ARRAY));
-            remove.push(first_try());
+            remove.extend([list(), list(), flag(waits), first_try()]);
             remove.push((Box::new(vec![NO_REQUEST]), Type::TEXT_ARRAY));
             remove.push((Box::new(vec![0_i64]), Type::INT8_ARRAY));
             remove.extend((0..3).map(|_| list()));

@@ -24,17 +24,18 @@ pub const FIND_BY_NAME: &str = find!("lower(principal_name)");
 /// The columns of `untag_answer`.
 macro_rules! answer {
     () => {
-        "SELECT command, found, too_many, matched, changed, tags, revision, repeats::text, mismatch FROM "
+        "SELECT command, found, too_many, matched, changed, tags, revision, repeats::text, mismatch, others FROM "
     };
 }
 
 /// `$1` the account, `$2` whether the targets are ids, `$3` whether to wait for locks, `$4` whether missing targets are skipped,
 /// `$5` the targets, `$6` the number of each target's command, `$7` the keys of each command as an array in text, or NULL for every
-/// tag, `$8` the number of the try, and from `$9` on the origins.
+/// tag, `$8` the keys and `$9` the values that one command by itself expects, `$10` whether it skips tags with another value, `$11`
+/// the number of the try, and from `$12` on the origins.
 pub const REMOVE_TAGS: &str = concat!(
     answer!(),
-    "untag_remove_tags($1, $2, $3, $4, $5, $6, $7, $8, ",
-    "ARRAY(SELECT ROW(o.*)::untag_origin FROM unnest($9::text[]::uuid[], $10, $11, $12, $13, $14, $15) o))"
+    "untag_remove_tags($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ",
+    "ARRAY(SELECT ROW(o.*)::untag_origin FROM unnest($12::text[]::uuid[], $13, $14, $15, $16, $17, $18) o))"
 );
 
 /// `$1` the account, `$2` whether the targets are ids, `$3` the targets, `$4` the tags as a JSON object, `$5` how many a user may

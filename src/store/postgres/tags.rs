@@ -12,10 +12,10 @@ use super::list::record;
 use super::outcome::{Change, Outcome, Sent};
 use super::session::Parameters;
 use super::targets::{By, Names};
-use super::{PostgresStore, origin, statements};
+use super::{PostgresStore, expected, origin, statements};
 use crate::domain::{
-    Change as Entry, Changed, Effect, EffectKind, Origin, RequestId, TagCommand, TagKey,
-    TagSelection, TagValue, UntagCommand, limits,
+    Change as Entry, Changed, Effect, EffectKind, Expected, Origin, RequestId, TagCommand, TagKey,
+    TagSelection, UntagCommand, limits,
 };
 use crate::store::StoreError;
 
@@ -41,6 +41,7 @@ pub struct Answer {
     revision: Option<i64>,
     repeats: Option<String>,
     mismatch: bool,
+    others: Vec<i32>,
 }
 
 impl Answer {
@@ -54,6 +55,7 @@ impl Answer {
             revision: row.get(6),
             repeats: row.get(7),
             mismatch: row.get(8),
+            others: row.get(9),
         }
     }
 
@@ -65,6 +67,8 @@ impl Answer {
             changed_resources: Some(count(self.changed)),
             revision: self.revision.and_then(revision),
             request_id: self.repeats.as_deref().and_then(RequestId::parse),
+            is_replay: self.repeats.is_some(),
+            mismatches: expected::mismatches(self.others.clone()),
         }
     }
 }
@@ -93,6 +97,7 @@ pub fn recorded(entry: &Entry, targets: usize) -> Changed {
 pub struct Removal<'command> {
     pub names: &'command Names,
     pub selection: &'command TagSelection,
+    pub expected: Option<&'command Expected>,
     pub origin: &'command Origin,
 }
 
@@ -115,6 +120,9 @@ pub fn removal(account: &str, call: Call, attempt: i32, removals: &[Removal<'_>]
             TagSelection::Keys(keys) => Some(array_of(keys)),
         });
     }
+    // A command that expects values goes by itself.
+    let expected = removals.first().and_then(|removal| removal.expected);
+    let (expected_keys, expected_values, skips_others) = expected::parameters(expected);
     let mut parameters: Parameters = vec![
         (Box::new(account.to_owned()), Type::TEXT),
         (Box::new(by == By::Id), Type::BOOL),
@@ -123,6 +131,9 @@ pub fn removal(account: &str, call: Call, attempt: i32, removals: &[Removal<'_>]
         (Box::new(targets), Type::TEXT_ARRAY),
         (Box::new(commands), Type::INT8_ARRAY),
         (Box::new(keys), Type::TEXT_ARRAY),
+        (Box::new(expected_keys), Type::TEXT_ARRAY),
+        (Box::new(expected_values), Type::TEXT_ARRAY),
+        (Box::new(skips_others), Type::BOOL),
         (Box::new(attempt), Type::INT4),
     ];
     let origins: Vec<&Origin> = removals.iter().map(|removal| removal.origin).collect();
@@ -161,19 +172,12 @@ impl PostgresStore {
         if !missing.is_empty() && !command.allow_missing {
             return Err(StoreError::Missing(missing));
         }
-        let (mut tags, mut resources) = (0, 0);
-        for row in &rows {
-            let (_, record) = record(row.get(1), row.get(2))?;
-            let selected =
-                |(key, _): &&(TagKey, TagValue)| command.selection.contains(key.as_str());
-            let of_user = record.iter().filter(selected).count();
-            tags += of_user;
-            resources += usize::from(of_user > 0);
-        }
-        Ok(Changed {
-            changed_resources: Some(resources),
-            ..Changed::count(rows.len(), tags)
-        })
+        let tags = |row: &Row| Ok((row.get(0), record(row.get(1), row.get(2))?.1));
+        let found = rows
+            .iter()
+            .map(tags)
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        expected::validated(command, &names, &found)
     }
 
     /// An untag with a call of its own, which waits for locks and tells whom it has not found.
@@ -188,6 +192,7 @@ impl PostgresStore {
         let own = Removal {
             names: &names,
             selection: &command.selection,
+            expected: command.expected.as_ref(),
             origin,
         };
         let call = Call::Alone {
@@ -206,7 +211,17 @@ impl PostgresStore {
         let targets = names.names.len();
         let rows = match self.change(&change, sent, holds).await? {
             Outcome::Answered(rows) => rows,
-            Outcome::Found(entry) => return Ok(recorded(&entry, targets)),
+            Outcome::Found(entry) => {
+                // Its entry does not have what has stayed. That is there still, or has another value by now.
+                let there = match &command.expected {
+                    None => Changed::default(),
+                    Some(_) => self.validate(command).await.unwrap_or_default(),
+                };
+                return Ok(Changed {
+                    mismatches: there.mismatches,
+                    ..recorded(&entry, targets)
+                });
+            }
         };
         let answer = answer(&rows)?;
         if answer.repeats.is_none() && !command.allow_missing {
@@ -215,7 +230,7 @@ impl PostgresStore {
                 return Err(StoreError::Missing(missing));
             }
         }
-        Ok(answer.changed(targets))
+        expected::checked(command, answer.changed(targets))
     }
 
     pub(super) async fn set_tags(
@@ -248,8 +263,8 @@ impl PostgresStore {
         };
         let targets = names.names.len();
         let place = Arc::new(self.place()?);
-        let mut changed = match self.change(&change, Sent::No, place).await? {
-            Outcome::Found(entry) => recorded(&entry, targets),
+        match self.change(&change, Sent::No, place).await? {
+            Outcome::Found(entry) => Ok(recorded(&entry, targets)),
             Outcome::Answered(rows) => {
                 let answer = answer(&rows)?;
                 if answer.repeats.is_none() {
@@ -261,11 +276,9 @@ impl PostgresStore {
                         return Err(StoreError::TagLimit(names.positions(&answer.too_many)));
                     }
                 }
-                answer.changed(targets)
+                Ok(answer.changed(targets))
             }
-        };
-        changed.tags = Some(targets * command.tags.len());
-        Ok(changed)
+        }
     }
 }
 

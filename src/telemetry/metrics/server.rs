@@ -93,6 +93,8 @@ pub struct Server {
     pub audit_lines_lost: Counter,
     /// Refused requests that got no line of the audit, since their source had too many.
     pub audit_refusals_left_out: Counter,
+    /// Changes that were answered as earlier ones with the same client token.
+    pub replays: Counter,
     /// 1 while lines of the audit can't be written.
     pub audit_failing: Gauge,
     /// Bytes of the change log whose lines of the audit are not on the disk.
@@ -132,6 +134,7 @@ impl Server {
             tls_handshakes_failed: Counter::default(),
             audit_lines_lost: Counter::default(),
             audit_refusals_left_out: Counter::default(),
+            replays: Counter::default(),
             audit_failing: Gauge::default(),
             audit_behind_bytes: Gauge::default(),
             connections: Family::default(),
@@ -193,6 +196,11 @@ impl Server {
             "untag_held_bytes",
             "Memory that is held for requests and answers, of the budget for it",
             self.held_bytes.clone(),
+        );
+        registry.register(
+            "untag_replays",
+            "Changes that were answered as earlier ones with the same client token",
+            self.replays.clone(),
         );
     }
 

@@ -47,6 +47,7 @@ CREATE TABLE client_token (
     matched      bigint NOT NULL,
     changed      bigint NOT NULL,
     tags         bigint NOT NULL,
+    others       integer[] NOT NULL,
     PRIMARY KEY (account_id, caller, action, token)
 );
 CREATE INDEX client_token_by_time ON client_token (at);
@@ -78,7 +79,8 @@ CREATE TYPE untag_origin AS (
 
 -- What came of a change of tags: the number of the command; what was found of its targets, and which would have too many tags; how
 -- many were found and how many were changed; how many tags were; the account's newest revision then. Where it repeats another
--- request, that one, or that it has another content.
+-- request, that one, or that it has another content. For each tag with another value than expected 32 times the position of its user
+-- among the targets, and that of its key among those with expected values.
 CREATE TYPE untag_answer AS (
     command  bigint,
     found    text[],
@@ -88,7 +90,8 @@ CREATE TYPE untag_answer AS (
     tags     bigint,
     revision bigint,
     repeats  uuid,
-    mismatch boolean
+    mismatch boolean,
+    others   integer[]
 );
 
 -- Locks the row of an account until the transaction ends, and makes it first where there is none.
@@ -189,7 +192,8 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(
         concat_ws(' ', for_account, origin.action, length(origin.token), origin.token, origin.caller), 8386102895914018145));
-    SELECT 1, NULL, '{}', c.matched, c.changed, c.tags, c.revision, c.request_id, c.fingerprint <> origin.fingerprint INTO answer
+    SELECT 1, NULL, '{}', c.matched, c.changed, c.tags, c.revision, c.request_id, c.fingerprint <> origin.fingerprint,
+        c.others INTO answer
     FROM client_token c
     WHERE c.account_id = for_account AND c.caller = origin.caller AND c.action = origin.action AND c.token = origin.token
     AND c.at > origin.at - 86400000;
@@ -208,10 +212,10 @@ SET enable_seqscan = off
 AS $$
 BEGIN
     INSERT INTO client_token VALUES (for_account, origin.caller, origin.action, origin.token, origin.fingerprint, origin.at,
-        origin.request_id, answer.revision, answer.matched, answer.changed, answer.tags)
+        origin.request_id, answer.revision, answer.matched, answer.changed, answer.tags, answer.others)
     ON CONFLICT (account_id, caller, action, token) DO UPDATE SET fingerprint = excluded.fingerprint, at = excluded.at,
         request_id = excluded.request_id, revision = excluded.revision, matched = excluded.matched,
-        changed = excluded.changed, tags = excluded.tags;
+        changed = excluded.changed, tags = excluded.tags, others = excluded.others;
 END
 $$;
 

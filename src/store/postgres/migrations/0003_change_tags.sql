@@ -1,10 +1,11 @@
 -- Removes tags for one or more commands. Each target has the number of its command, and each command its keys as an array in text, or
 -- NULL for every tag, and its origin. Returns an answer for each command that was applied. Where several name a tag, the first has it.
 -- Who waits for locks is one command, and is answered in any case: it has changed nothing where not all was found and it
--- does not skip what is missing. The others have a row only where nothing of theirs is locked, damaged or missing.
+-- does not skip what is missing, or where tags have another value than it expects and it does not skip those. The others have a row
+-- only where nothing of theirs is locked, damaged or missing; they expect no values.
 CREATE FUNCTION untag_remove_tags(
     for_account text, are_ids boolean, waits boolean, skips_missing boolean, targets text[], commands bigint[], keys text[],
-    attempt integer, origins untag_origin[]
+    expected_keys text[], expected_values text[], skips_others boolean, attempt integer, origins untag_origin[]
 )
 RETURNS SETOF untag_answer
 LANGUAGE plpgsql
@@ -18,6 +19,8 @@ DECLARE
     done record;
     newest bigint;
     answer untag_answer;
+    expected jsonb;
+    others integer[] := '{}';
 BEGIN
     IF waits AND origins[1].token IS NOT NULL THEN
         answer := untag_find_answer(for_account, origins[1]);
@@ -27,6 +30,25 @@ BEGIN
         END IF;
     END IF;
     SELECT l.ids, l.hits INTO locked FROM untag_lock_users(for_account, are_ids, waits, targets) l;
+    IF cardinality(expected_keys) > 0 THEN
+        expected := jsonb_object(expected_keys, expected_values);
+        others := ARRAY(
+            SELECT ((t.number - 1) * 32 + e.number - 1)::integer
+            FROM unnest(targets) WITH ORDINALITY AS t (name, number)
+            JOIN unnest(locked.ids, locked.hits) AS l (resource_id, name) ON l.name = t.name
+            JOIN resource r ON r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
+            AND r.resource_id = l.resource_id,
+            unnest(expected_keys, expected_values) WITH ORDINALITY AS e (key, value, number)
+            WHERE r.tags ->> e.key <> e.value ORDER BY 1
+        );
+        IF cardinality(others) > 0 AND NOT skips_others THEN
+            IF cardinality(locked.ids) < cardinality(targets) THEN
+                PERFORM untag_expect_users(for_account, targets, cardinality(locked.ids), are_ids);
+            END IF;
+            RETURN NEXT ROW(1, locked.hits, '{}', cardinality(locked.ids), 0, 0, NULL, NULL, false, others)::untag_answer;
+            RETURN;
+        END IF;
+    END IF;
     WITH users AS MATERIALIZED (
         SELECT r.resource_id, r.tags, r.last_change FROM resource r
         WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
@@ -44,7 +66,7 @@ BEGIN
             u.last_change
         FROM target t JOIN command c ON c.number = t.command JOIN users u ON u.resource_id = t.resource_id,
         LATERAL unnest(coalesce(c.keys, ARRAY(SELECT jsonb_object_keys(u.tags)))) AS k (key)
-        WHERE t.whole AND u.tags ? k.key
+        WHERE t.whole AND u.tags ? k.key AND (expected IS NULL OR (u.tags -> k.key <> expected -> k.key) IS NOT TRUE)
         ORDER BY u.resource_id, k.key, t.command
     ), effect AS MATERIALIZED (
         SELECT g.resource_id, g.command, g.request_id, count(*) AS tags, array_agg(g.key) AS keys,
@@ -72,7 +94,7 @@ BEGIN
 
     newest := untag_record(for_account, attempt, origins, done.effects);
     IF NOT waits THEN
-        RETURN QUERY SELECT a.command, NULL::text[], '{}'::text[], NULL::bigint, a.changed, a.tags, a.revision, NULL::uuid, false FROM (
+        RETURN QUERY SELECT a.command, NULL::text[], '{}'::text[], NULL::bigint, a.changed, a.tags, a.revision, NULL::uuid, false, '{}'::integer[] FROM (
             SELECT d.*, newest + count(d.effects) OVER (ORDER BY d.command) AS revision
             FROM unnest(done.applied, done.changed, done.tags, done.effects) WITH ORDINALITY
                 AS d (applied, changed, tags, effects, command)
@@ -84,7 +106,7 @@ BEGIN
         PERFORM untag_expect_users(for_account, targets, cardinality(locked.ids), are_ids);
     END IF;
     answer := ROW(1, locked.hits, '{}', cardinality(locked.ids), done.changed[1], done.tags[1],
-        newest + CASE WHEN done.effects[1] IS NULL THEN 0 ELSE 1 END, NULL, false);
+        newest + CASE WHEN done.effects[1] IS NULL THEN 0 ELSE 1 END, NULL, false, others);
     IF origins[1].token IS NOT NULL AND done.applied[1] THEN
         PERFORM untag_keep_answer(for_account, origins[1], answer);
     END IF;
@@ -114,7 +136,7 @@ BEGIN
         END IF;
     END IF;
     SELECT l.ids, l.hits INTO locked FROM untag_lock_users(for_account, are_ids, true, targets) l;
-    answer := ROW(1, locked.hits, '{}', cardinality(locked.ids), 0, 0, NULL, NULL, false);
+    answer := ROW(1, locked.hits, '{}', cardinality(locked.ids), 0, 0, NULL, NULL, false, '{}');
     IF cardinality(locked.ids) < cardinality(targets) THEN
         PERFORM untag_expect_users(for_account, targets, cardinality(locked.ids), are_ids);
         RETURN answer;

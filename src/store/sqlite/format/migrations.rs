@@ -150,7 +150,8 @@ const CHANGE_LOG: Migration = Migration {
         revision    INTEGER,
         resources   INTEGER NOT NULL,
         changed     INTEGER NOT NULL,
-        tags        INTEGER NOT NULL
+        tags        INTEGER NOT NULL,
+        mismatches  BLOB
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX client_token_by_time ON client_token (time);
     ALTER TABLE state ADD COLUMN history_id BLOB;

@@ -116,6 +116,27 @@ pub fn selected(
     Ok(selected)
 }
 
+/// The positions of those tags that are there and have another value than expected, and for each that of its key among the
+/// expected values, which come in order of key.
+pub fn mismatched(
+    encoded: &[u8],
+    removed: TagMask,
+    expected: &[(TagKey, TagValue)],
+) -> Result<(TagMask, Vec<usize>), CorruptTags> {
+    let (mut mismatched, mut keys) = (0, Vec::new());
+    for tag in left(encoded, removed) {
+        let (place, (key, value, _)) = tag?;
+        let found = expected.binary_search_by(|(wanted, _)| wanted.as_str().as_bytes().cmp(key));
+        if let Ok(at) = found
+            && expected[at].1.as_str().as_bytes() != value
+        {
+            mismatched |= place;
+            keys.push(at);
+        }
+    }
+    Ok((mismatched, keys))
+}
+
 /// The tags that are there, encoded.
 pub fn without(encoded: &[u8], removed: TagMask) -> Result<Vec<u8>, CorruptTags> {
     let mut kept = Vec::with_capacity(encoded.len());
@@ -236,6 +257,12 @@ mod tests {
                 key: key.clone(), old: left.get(key).cloned(), new: new.clone(),
             }).collect();
             prop_assert_eq!(changed(&encoded, removed, &set_list).unwrap(), news);
+            let others = set_list.iter().enumerate().filter(|(_, (key, value))| left.get(key).is_some_and(|there| there != value));
+            let others: Vec<_> = others.map(|(at, _)| at).collect();
+            let (mask, found) = mismatched(&encoded, removed, &set_list).unwrap();
+            prop_assert_eq!(mask.count_ones() as usize, others.len());
+            prop_assert_eq!(mask & removed, 0);
+            prop_assert_eq!(found, others);
             let mut expected = left;
             expected.extend(set);
             prop_assert_eq!(with(&encoded, removed, &set_list).unwrap(), (encode(&expected), expected.len()));
@@ -248,6 +275,7 @@ mod tests {
             let _ = without(&bytes, 1);
             let _ = with(&bytes, 1, &[]);
             let set = (TagKey::parse("a").unwrap(), TagValue::parse("x").unwrap());
+            let _ = mismatched(&bytes, 1, std::slice::from_ref(&set));
             let _ = changed(&bytes, 1, &[set]);
         }
     }

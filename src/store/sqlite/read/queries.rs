@@ -12,7 +12,7 @@ use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::{COLUMNS, Record};
 use crate::store::sqlite::index::{Index, Key, Lookup};
 use crate::store::sqlite::log::{Published, Tombstones};
-use crate::store::sqlite::write::Untag;
+use crate::store::sqlite::write::{Selected, Untag};
 
 /// Checks an untag, and changes nothing.
 pub fn check_untag(
@@ -28,13 +28,10 @@ pub fn check_untag(
         index,
         &command.account,
         &command.targets,
-        |record, removed| {
-            let selected = tags::selected(record.tags, removed, &command.selection)?;
-            Ok((record.number, removed, selected))
-        },
+        |target, record, removed| Selected::of(command, target, record, removed),
     )?;
-    for (number, removed, selected) in found {
-        plan.add_selected(number, removed, selected);
+    for found in found {
+        plan.add(found);
     }
     Ok(plan.finish(missing).answer)
 }
@@ -52,7 +49,7 @@ pub fn list(
     }
 }
 
-/// Calls `found` with the record of every target that exists and what it has lost, all in one state of the store. Returns what came
+/// Calls `found` with the position and the record of every target that exists and what it has lost, all in one state of the store. Returns what came
 /// of it, in order, and the positions of the other targets.
 fn each_target<T>(
     connection: &Connection,
@@ -60,7 +57,7 @@ fn each_target<T>(
     index: &Index,
     account: &AccountId,
     targets: &Targets,
-    found: impl Fn(&Record<'_>, TagMask) -> Result<T, CorruptTags>,
+    found: impl Fn(usize, &Record<'_>, TagMask) -> Result<T, CorruptTags>,
 ) -> Result<(Vec<T>, Vec<usize>), ApplyError> {
     let key = |position| Key::of(account, targets, position);
     let mut numbers: Vec<_> = (0..targets.count())
@@ -79,8 +76,9 @@ fn each_target<T>(
         for (position, number) in numbers.iter_mut().enumerate() {
             let key = key(position);
             if let Some(number) = *number {
-                let result =
-                    lookup.find_at(number, key, |record| found(record, removed[position]))?;
+                let result = lookup.find_at(number, key, |record| {
+                    found(position, record, removed[position])
+                })?;
                 if let Some(result) = result {
                     results.push(result?);
                     continue;
@@ -114,7 +112,7 @@ fn list_targets(
         index,
         account,
         targets,
-        |record, removed| {
+        |_, record, removed| {
             let id = ResourceId::parse(record.id).map_err(|_| CorruptTags)?;
             Ok((id, tags::decode(record.tags, removed)?))
         },

@@ -10,6 +10,6 @@ mod untags;
 mod users;
 
 pub use job::{Job, Pending, Work};
-pub use plan::Untag;
+pub use plan::{Selected, Untag};
 pub use population::Population;
 pub use queue::{Setup, start};

@@ -1,11 +1,14 @@
 //! What one command comes to: everything is looked up and checked before anything is written.
 
-use crate::domain::{Changed, Effect, EffectKind, ResourceId, TagCommand, UntagCommand, limits};
+use crate::domain::{
+    Changed, Effect, EffectKind, Expected, Mismatch, OnMismatch, ResourceId, TagCommand,
+    UntagCommand, limits,
+};
 use crate::store::StoreError;
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::tombstone::Tombstone;
-use crate::store::sqlite::format::{LoggedEffect, Rewrite};
+use crate::store::sqlite::format::{LoggedEffect, Record, Rewrite};
 use crate::store::sqlite::index::Lookup;
 use crate::store::sqlite::log::changes::RemovedTags;
 
@@ -31,6 +34,38 @@ impl Plan {
     }
 }
 
+/// The tags of a record that an untag selects, and those that stay, since they have another value than expected.
+pub struct Selected {
+    number: i64,
+    removed: TagMask,
+    goes: TagMask,
+    mismatches: Vec<Mismatch>,
+}
+
+impl Selected {
+    /// What an untag selects of the record of the target at this position, which has lost these tags already.
+    pub fn of(
+        command: &UntagCommand,
+        target: usize,
+        record: &Record<'_>,
+        removed: TagMask,
+    ) -> Result<Self, CorruptTags> {
+        let mut goes = tags::selected(record.tags, removed, &command.selection)?;
+        let mut mismatches = Vec::new();
+        if let Some(Expected { values, .. }) = &command.expected {
+            let (stay, keys) = tags::mismatched(record.tags, removed, values)?;
+            goes &= !stay;
+            mismatches.extend(keys.into_iter().map(|key| Mismatch { target, key }));
+        }
+        Ok(Self {
+            number: record.number,
+            removed,
+            goes,
+            mismatches,
+        })
+    }
+}
+
 /// Plans an untag, record by record.
 pub struct Untag<'command> {
     command: &'command UntagCommand,
@@ -38,6 +73,7 @@ pub struct Untag<'command> {
     tags: usize,
     tombstones: Vec<Tombstone>,
     effects: Vec<LoggedEffect>,
+    mismatches: Vec<Mismatch>,
 }
 
 impl<'command> Untag<'command> {
@@ -48,7 +84,14 @@ impl<'command> Untag<'command> {
             tags: 0,
             tombstones: Vec::new(),
             effects: Vec::new(),
+            mismatches: Vec::new(),
         }
+    }
+
+    /// Takes what was found of the next record.
+    pub fn add(&mut self, found: Selected) {
+        self.add_selected(found.number, found.removed, found.goes);
+        self.mismatches.extend(found.mismatches);
     }
 
     /// Takes the next record, which has lost these tags already, and of which these others are selected.
@@ -69,9 +112,14 @@ impl<'command> Untag<'command> {
         if !missing.is_empty() && !self.command.allow_missing {
             return Plan::refused(StoreError::Missing(missing));
         }
+        let on_mismatch = self.command.expected.as_ref().map(|one| one.on_mismatch);
+        if !self.mismatches.is_empty() && on_mismatch == Some(OnMismatch::Fail) {
+            return Plan::refused(StoreError::Mismatched(self.mismatches));
+        }
         Plan {
             answer: Ok(Changed {
                 changed_resources: Some(self.effects.len()),
+                mismatches: self.mismatches,
                 ..Changed::count(self.resources, self.tags)
             }),
             tombstones: self.tombstones,
@@ -89,9 +137,9 @@ pub fn plan_tag(
     removed: impl Fn(i64) -> TagMask,
 ) -> Result<Plan, ApplyError> {
     let mut over_limit = Vec::new();
-    let resources = command.targets.count();
+    let mut changed_tags = 0;
     let mut plan = Plan {
-        answer: Ok(Changed::count(resources, resources * command.tags.len())),
+        answer: Ok(Changed::default()),
         tombstones: Vec::new(),
         rewrites: Vec::new(),
         removed: Vec::new(),
@@ -105,6 +153,7 @@ pub fn plan_tag(
         if count > limits::TAGS_OF_A_USER {
             over_limit.push(position);
         } else if !set.is_empty() {
+            changed_tags += set.len();
             if removed != 0 {
                 plan.tombstones.push(Tombstone { number, removed: 0 });
             }
@@ -128,8 +177,9 @@ pub fn plan_tag(
     if !over_limit.is_empty() {
         return Ok(Plan::refused(StoreError::TagLimit(over_limit)));
     }
-    if let Ok(changed) = &mut plan.answer {
-        changed.changed_resources = Some(plan.effects.len());
-    }
+    plan.answer = Ok(Changed {
+        changed_resources: Some(plan.effects.len()),
+        ..Changed::count(command.targets.count(), changed_tags)
+    });
     Ok(plan)
 }

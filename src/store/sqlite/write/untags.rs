@@ -2,7 +2,7 @@
 //! tree, which are in no cache by the time that the next request asks for one of them.
 
 use super::job::{Job, Work};
-use super::plan::{Plan, Untag};
+use super::plan::{Plan, Selected, Untag};
 use crate::domain::UntagCommand;
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags;
@@ -19,7 +19,8 @@ struct Target<'command> {
     slot: usize,
 }
 
-/// Looks up the targets of these jobs, and returns what was found of them in their order.
+/// Looks up the targets of these jobs, and returns what was found of them in their order. Those of an untag that expects values are
+/// left out.
 pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<LookupResult>> {
     let mut results = Vec::with_capacity(jobs.len());
     let mut targets = Vec::new();
@@ -28,6 +29,7 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Lo
         results.resize(first + job.targets(), LookupResult::Missing);
         if let Work::Untag(command, ..) = &job.work
             && !job.is_abandoned()
+            && command.expected.is_none()
         {
             for position in 0..command.targets.count() {
                 let key = Key::of(&command.account, &command.targets, position);
@@ -76,7 +78,7 @@ fn look_up_one(
 }
 
 /// Plans an untag from what was found of its targets before the transaction changed anything. What it has changed since is looked up
-/// again.
+/// again. Only an untag that expects values reads its rows: nothing was looked up for it.
 pub fn plan(
     command: &UntagCommand,
     results: &[LookupResult],
@@ -85,6 +87,14 @@ pub fn plan(
     in_force: &Tombstones,
 ) -> Result<Plan, ApplyError> {
     let mut plan = Untag::plan(command);
+    if command.expected.is_some() {
+        let missing = lookup.each(&command.account, &command.targets, |target, record| {
+            let removed = changes.of(record.number, in_force);
+            plan.add(Selected::of(command, target, record, removed)?);
+            Ok::<_, ApplyError>(())
+        })?;
+        return Ok(plan.finish(missing));
+    }
     let mut missing = Vec::new();
     for (position, &result) in results.iter().enumerate() {
         let number = match result {

@@ -6,11 +6,12 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::{
     AccountId, Changed, Fingerprint, Origin, Repeat, RequestId, Revision, Timestamp,
 };
+use crate::store::mismatches;
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
 
 /// How long an answer is remembered.
 const REMEMBERED_MILLIS: i64 = 24 * 60 * 60 * 1_000;
-/// How many answers are remembered at most, in about 150 bytes each.
+/// How many answers are remembered at most, in about 150 bytes each, and up to 250 more where an untag has left tags as they were.
 pub const MOST_TOKENS: i64 = 1_000_000;
 /// How many answers are forgotten at once, which have to be more than come.
 const FORGOTTEN_WITH_EACH: i64 = 2;
@@ -82,7 +83,7 @@ impl ClientTokens {
         repeat: &Repeat,
         now: Timestamp,
     ) -> Result<Known, ApplyError> {
-        let select = "SELECT fingerprint, request_id, revision, resources, changed, tags \
+        let select = "SELECT fingerprint, request_id, revision, resources, changed, tags, mismatches \
              FROM client_token WHERE key = ?1 AND time > ?2";
         let key = key(account, origin, repeat);
         let found = connection
@@ -96,12 +97,14 @@ impl ClientTokens {
                     request_id,
                     row.get::<_, Option<i64>>(2)?,
                     counts,
+                    row.get::<_, Option<Vec<u8>>>(6)?.unwrap_or_default(),
                 ))
             })
             .optional()?;
-        let Some((fingerprint, request_id, revision, (resources, changed, tags))) = found else {
+        let Some((fingerprint, request_id, revision, counts, kept)) = found else {
             return self.find_room(connection, now);
         };
+        let (resources, changed, tags) = counts;
         if Fingerprint(fingerprint) != repeat.fingerprint {
             return Ok(Known::Mismatch);
         }
@@ -112,6 +115,8 @@ impl ClientTokens {
             tags: Some(count(tags)?),
             revision: revision.and_then(|revision| Revision::new(revision.unsigned_abs())),
             request_id: Some(RequestId::from_bytes(request_id)),
+            is_replay: true,
+            mismatches: mismatches::decode(&kept).ok_or(CorruptLog)?,
         }))
     }
 
@@ -145,8 +150,9 @@ impl ClientTokens {
         self.forget(connection, now, FORGOTTEN_WITH_EACH)?;
         // One that is too old to be an answer may be there still.
         let insert = "INSERT OR REPLACE INTO client_token \
-             (key, time, fingerprint, request_id, revision, resources, changed, tags) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+             (key, time, fingerprint, request_id, revision, resources, changed, tags, mismatches) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let kept = mismatches::encode(&answer.mismatches);
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let columns = params![
             key(account, origin, repeat),
@@ -157,6 +163,7 @@ impl ClientTokens {
             count(answer.resources),
             count(answer.changed_resources.unwrap_or_default()),
             count(answer.tags.unwrap_or_default()),
+            Some(kept).filter(|kept| !kept.is_empty()),
         ];
         connection.prepare_cached(insert)?.execute(columns)?;
         self.added += 1;
@@ -205,7 +212,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::domain::{Action, Caller, ClientToken};
+    use crate::domain::{Action, Caller, ClientToken, Mismatch};
     use crate::store::sqlite::format;
 
     fn origin(token: &str, content: u8) -> Origin {
@@ -231,6 +238,8 @@ mod tests {
             tags: Some(4),
             revision: Revision::new(revision),
             request_id: Some(origin.request_id),
+            is_replay: true,
+            mismatches: vec![Mismatch { target: 1, key: 2 }],
         }
     }
 
