@@ -1,5 +1,6 @@
 //! One call: who makes it, how long it may take, and when it is sent again.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -8,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::connection::Connection;
 use super::error::CallError;
-use super::outcome::Effect;
+use super::outcome::{Effect, Outcome};
 use crate::domain::RequestId;
 use crate::grpc::{ACCOUNT_METADATA, REQUEST_ID_HEADER};
 
@@ -18,7 +19,36 @@ const MOST_ATTEMPTS: u32 = 5;
 /// How much longer than its time a call is waited for, so that an answer at the last moment is taken.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// A request for a change, which can have a client token.
+pub(super) trait Tokened: Clone {
+    /// The request with a token.
+    fn with_token(self, token: String) -> Self;
+}
+
 impl Connection {
+    /// Makes a change once, however often it has to be sent. Where the service takes no client tokens, it is sent again only as
+    /// long as it was surely not made.
+    ///
+    /// # Errors
+    /// What the last attempt came to, and whether an earlier one may have made the change.
+    pub(super) async fn change<M: Tokened, R, F: Future<Output = Result<Response<R>, Status>>>(
+        &self,
+        message: M,
+        method: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<R, CallError> {
+        if self.takes_tokens.load(Ordering::Relaxed) {
+            let token = RequestId::now().to_string();
+            let once = message.clone().with_token(token);
+            match self.call(Effect::Once, once, &method).await {
+                Err(error) if error.is_unsupported() => {
+                    self.takes_tokens.store(false, Ordering::Relaxed);
+                }
+                answer => return answer,
+            }
+        }
+        self.call(Effect::Change, message, method).await
+    }
+
     /// Makes a call, and sends it again where that is safe and may help, within the time that it has.
     ///
     /// # Errors
@@ -33,6 +63,7 @@ impl Connection {
         // One name for all attempts: they are one call.
         let name = RequestId::now();
         let mut sent = 0;
+        let mut is_unknown = false;
         loop {
             let request = self
                 .request(message.clone(), &name, deadline)
@@ -45,7 +76,11 @@ impl Connection {
                 Err(_) => Status::cancelled("the answer did not end"),
             };
             sent += 1;
-            let error = CallError::of_status(&status, effect, name.as_str(), self.timeout);
+            let mut error = CallError::of_status(&status, effect, name.as_str(), self.timeout);
+            if is_unknown {
+                error = error.after_unknown();
+            }
+            is_unknown = error.outcome() == Outcome::Unknown;
             let pause = error.pause(sent).filter(|_| sent < MOST_ATTEMPTS);
             let Some(pause) = pause.filter(|pause| Instant::now() + *pause < deadline) else {
                 return Err(error);

@@ -1,6 +1,8 @@
 //! A connection to a service: by TLS or not, and what every call on it says of the caller.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -51,6 +53,8 @@ pub struct Connection {
     pub(super) channel: Channel,
     pub(super) timeout: Duration,
     pub(super) account: Option<MetadataValue<Ascii>>,
+    /// Whether changes have client tokens: until the service says that it takes none.
+    pub(super) takes_tokens: Arc<AtomicBool>,
     token_file: Option<PathBuf>,
 }
 
@@ -69,6 +73,7 @@ impl Connection {
             account: account.map(str::parse).transpose().map_err(|_| {
                 OpenError::Setting("the account is no value of a header".to_owned())
             })?,
+            takes_tokens: Arc::new(AtomicBool::new(true)),
             token_file: settings.token_file.clone(),
         };
         connection.token().map_err(OpenError::Setting)?;

@@ -58,7 +58,7 @@ impl CallError {
             alibaba_code: details
                 .error_info()
                 .and_then(|info| info.metadata.get("code").cloned()),
-            pause: Pause::of(status, outcome),
+            pause: Pause::of(status, outcome, effect),
             request_id: answered
                 .map(RequestName::Service)
                 .or_else(|| Some(RequestName::Client(name.to_owned()))),
@@ -95,6 +95,22 @@ impl CallError {
     pub fn is_about_users(&self) -> bool {
         self.outcome == Outcome::Refused
             && matches!(self.code, Code::NotFound | Code::FailedPrecondition)
+    }
+
+    /// Whether the service's store can't do what the call asks for.
+    pub(super) fn is_unsupported(&self) -> bool {
+        self.outcome == Outcome::Refused && self.alibaba_code() == Some("UnsupportedOperation")
+    }
+
+    /// The error of a call that was sent before, with an outcome that nobody knows. Only an answer that tells of the users was given
+    /// after a look at what the earlier ones have done.
+    pub(super) fn after_unknown(self) -> Self {
+        let outcome = if self.is_about_users() {
+            self.outcome
+        } else {
+            Outcome::Unknown
+        };
+        Self { outcome, ..self }
     }
 
     /// The error code of the cloud API, if the answer has one.

@@ -11,4 +11,4 @@ pub use address::ServerAddress;
 pub use connection::{Connection, OpenError, Settings};
 pub use error::CallError;
 pub use outcome::Outcome;
-pub use tags::{Mode, Removal, UserTag, list, tag, untag};
+pub use tags::{Answer, Mode, Removal, UserTag, list, tag, untag};

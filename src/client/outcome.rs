@@ -19,8 +19,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub enum Effect {
     /// The call reads.
     Read,
+    /// The call changes tags, and has a client token, by which the service knows it again: it makes the change once, however often it
+    /// is sent.
+    Once,
     /// The call changes tags, and the service does not know it again when it is sent twice. One that may have been made is not
-    /// repeated: a tag that somebody has set meanwhile would go with it. (A client token will make it known.)
+    /// repeated: a tag that somebody has set meanwhile would go with it.
     Change,
 }
 
@@ -50,7 +53,7 @@ impl Outcome {
         let is_answered = status.get_details_request_info().is_some();
         let unless_read = match effect {
             Effect::Read => Self::Unavailable,
-            Effect::Change => Self::Unknown,
+            Effect::Once | Effect::Change => Self::Unknown,
         };
         if has_cause::<ConnectError>(status) {
             return Self::Unavailable;
@@ -67,7 +70,7 @@ impl Outcome {
             }
             Code::Internal | Code::DataLoss => match effect {
                 Effect::Read => Self::Refused,
-                Effect::Change => Self::Unknown,
+                Effect::Once | Effect::Change => Self::Unknown,
             },
             _ => Self::Refused,
         }
@@ -75,13 +78,15 @@ impl Outcome {
 }
 
 impl Pause {
-    /// When a call may be sent again: one that surely changed nothing, for a reason that passes.
-    pub fn of(status: &Status, outcome: Outcome) -> Option<Self> {
+    /// When a call may be sent again, for a reason that passes: one that surely changed nothing, or that the service knows again.
+    pub fn of(status: &Status, outcome: Outcome, effect: Effect) -> Option<Self> {
         let named = status
             .get_details_retry_info()
             .and_then(|info| info.retry_delay);
         match (outcome, status.code()) {
-            (Outcome::Unknown, _) => None,
+            (Outcome::Unknown, _) if effect != Effect::Once => None,
+            // What a connection that breaks leaves behind.
+            (Outcome::Unknown, Code::Cancelled | Code::Unknown) => Some(Self::Any),
             (_, Code::Unavailable) => Some(named.map_or(Self::Any, Self::Named)),
             (_, Code::ResourceExhausted) => named.map(Self::Named),
             _ => None,
@@ -132,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_surely_changed_nothing_is_sent_again() {
+    fn only_what_surely_changed_nothing_or_is_known_again_is_sent_again() {
         let mut maybe = answer(Code::Unavailable, "x");
         let never = tonic::metadata::MetadataValue::from_static("-1");
         maybe.metadata_mut().insert(PUSHBACK, never);
@@ -145,7 +150,22 @@ mod tests {
                 Outcome::Unavailable,
                 named,
             ),
-            (maybe, Effect::Change, Outcome::Unknown, None),
+            (maybe.clone(), Effect::Change, Outcome::Unknown, None),
+            (maybe, Effect::Once, Outcome::Unknown, named),
+            (lost.clone(), Effect::Once, Outcome::Unknown, any),
+            (Status::cancelled("x"), Effect::Once, Outcome::Unknown, any),
+            (
+                answer(Code::Internal, "x"),
+                Effect::Once,
+                Outcome::Unknown,
+                None,
+            ),
+            (
+                answer(Code::NotFound, "x"),
+                Effect::Once,
+                Outcome::Refused,
+                None,
+            ),
             (lost.clone(), Effect::Change, Outcome::Unknown, None),
             (lost, Effect::Read, Outcome::Unavailable, any),
             (
@@ -198,7 +218,7 @@ mod tests {
             ),
         ] {
             assert_eq!(Outcome::of(&status, effect), outcome, "{status:?}");
-            let found = Pause::of(&status, outcome).map(|pause| pause.after(1));
+            let found = Pause::of(&status, outcome, effect).map(|pause| pause.after(1));
             assert_eq!(found, pause, "{status:?}");
         }
         assert_eq!(Pause::Any.after(30), LONGEST_PAUSE);

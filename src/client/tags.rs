@@ -1,5 +1,6 @@
 //! The calls of the tag service.
 
+use super::call::Tokened;
 use super::connection::Connection;
 use super::error::CallError;
 use super::outcome::Effect;
@@ -44,7 +45,44 @@ pub struct UserTag {
     pub value: String,
 }
 
-/// Removes tags from users, and returns the RequestId.
+/// The answer to a change.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The RequestId.
+    pub request_id: String,
+    /// How many tags were changed, or would be; nothing where the service does not tell.
+    pub changed_tags: Option<u64>,
+}
+
+impl Answer {
+    fn new(request_id: String, changed_tags: Option<i32>) -> Self {
+        let changed_tags = changed_tags.and_then(|count| u64::try_from(count).ok());
+        Self {
+            request_id,
+            changed_tags,
+        }
+    }
+}
+
+impl Tokened for UntagResourcesRequest {
+    fn with_token(self, client_token: String) -> Self {
+        Self {
+            client_token,
+            ..self
+        }
+    }
+}
+
+impl Tokened for TagResourcesRequest {
+    fn with_token(self, client_token: String) -> Self {
+        Self {
+            client_token,
+            ..self
+        }
+    }
+}
+
+/// Removes tags from users.
 ///
 /// # Errors
 /// [`CallError`].
@@ -52,7 +90,7 @@ pub async fn untag(
     connection: &Connection,
     users: &Targets,
     removal: &Removal,
-) -> Result<String, CallError> {
+) -> Result<Answer, CallError> {
     use untag_resources_request::Resources;
     let request = UntagResourcesRequest {
         resources: Some(match users {
@@ -68,18 +106,18 @@ pub async fn untag(
         validate_only: removal.mode == Mode::DryRun,
         ..UntagResourcesRequest::default()
     };
-    let effect = match removal.mode {
-        Mode::Make => Effect::Change,
-        Mode::DryRun => Effect::Read,
-    };
-    let answer = connection.call(effect, request, |channel, request| async {
+    let method = |channel, request| async {
         let mut client = TagServiceClient::new(channel);
         client.untag_resources(request).await
-    });
-    answer.await.map(|answer| answer.request_id)
+    };
+    let answer = match removal.mode {
+        Mode::Make => connection.change(request, method).await,
+        Mode::DryRun => connection.call(Effect::Read, request, method).await,
+    };
+    answer.map(|answer| Answer::new(answer.request_id, answer.changed_tags))
 }
 
-/// Sets tags on users, and returns the RequestId.
+/// Sets tags on users.
 ///
 /// # Errors
 /// [`CallError`].
@@ -87,7 +125,7 @@ pub async fn tag(
     connection: &Connection,
     users: &Targets,
     tags: &[(TagKey, TagValue)],
-) -> Result<String, CallError> {
+) -> Result<Answer, CallError> {
     use tag_resources_request::Resources;
     let tag = |(key, value): &(TagKey, TagValue)| proto::Tag {
         key: key.to_string(),
@@ -101,11 +139,12 @@ pub async fn tag(
         tags: tags.iter().map(tag).collect(),
         ..TagResourcesRequest::default()
     };
-    let answer = connection.call(Effect::Change, request, |channel, request| async {
+    let answer = connection.change(request, |channel, request| async {
         let mut client = TagServiceClient::new(channel);
         client.tag_resources(request).await
     });
-    answer.await.map(|answer| answer.request_id)
+    let answer = answer.await;
+    answer.map(|answer| Answer::new(answer.request_id, answer.changed_tags))
 }
 
 /// Lists the tags of users, or of all users where none are named, that the filters let through.

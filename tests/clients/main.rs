@@ -20,6 +20,7 @@ mod service_config;
 mod tags;
 mod tags_failures;
 mod tags_of_files;
+mod tags_repeated;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

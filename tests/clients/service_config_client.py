@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 import time
+import uuid
 
 import grpc
 from python_client import ALICE, Tags, equal
@@ -32,7 +33,8 @@ def call_until_the_input_ends(tags):
     def call():
         while not ended.is_set():
             try:
-                tags.start("UntagResources", timeout=None, resource_ids={"values": [ALICE]}, tag_keys=["env"]).result()
+                change = {"resource_ids": {"values": [ALICE]}, "tag_keys": ["env"], "client_token": str(uuid.uuid4())}
+                tags.start("UntagResources", timeout=None, **change).result()
                 tags.start("ListTagResources", timeout=None, resource_ids={"values": [ALICE]}).result()
                 next(answered)
             except grpc.RpcError as error:

@@ -9,7 +9,7 @@ use super::source::people;
 use super::user_file::Chunk;
 use super::work::Work;
 use crate::cli::client::{Exit, Failure, Output};
-use crate::client::CallError;
+use crate::client::{Answer, CallError};
 use crate::domain::Targets;
 use crate::server::Signals;
 
@@ -21,6 +21,8 @@ pub struct Batch<'a> {
     bar: ProgressBar,
     /// Users of calls that were made.
     done: usize,
+    /// How many tags these calls have changed, or would; nothing where the service does not tell.
+    changed_tags: Option<u64>,
     /// Users of calls that were refused because of some of them.
     refused: usize,
     exit: Exit,
@@ -54,6 +56,7 @@ impl<'a> Batch<'a> {
             signals,
             bar,
             done: 0,
+            changed_tags: Some(0),
             refused: 0,
             exit: Exit::Done,
         })
@@ -66,7 +69,7 @@ impl<'a> Batch<'a> {
     pub async fn run(
         mut self,
         chunks: &[Chunk],
-        call: impl AsyncFn(&Targets) -> Result<String, CallError>,
+        call: impl AsyncFn(&Targets) -> Result<Answer, CallError>,
     ) -> Result<Exit, Failure> {
         let mut next = None;
         for (at, chunk) in chunks.iter().enumerate() {
@@ -89,7 +92,7 @@ impl<'a> Batch<'a> {
     async fn make(
         &mut self,
         chunk: &Chunk,
-        call: impl Future<Output = Result<String, CallError>>,
+        call: impl Future<Output = Result<Answer, CallError>>,
     ) -> Option<Stop> {
         let mut call = pin!(call);
         let mut ending = None;
@@ -108,20 +111,22 @@ impl<'a> Batch<'a> {
             }
         };
         let stop = match made {
-            Ok(request_id) => self.note(&request_id, chunk),
+            Ok(answer) => self.note(&answer, chunk),
             Err(error) => self.note_failure(error, chunk),
         };
         stop.or(ending)
     }
 
-    fn note(&mut self, request_id: &str, chunk: &Chunk) -> Option<Stop> {
+    fn note(&mut self, answer: &Answer, chunk: &Chunk) -> Option<Stop> {
         let users = chunk.users.count();
         self.done += users;
+        let both = self.changed_tags.zip(answer.changed_tags);
+        self.changed_tags = both.map(|(before, more)| before + more);
         // For people the sum is enough.
         if self.output.is_table() {
             return None;
         }
-        let done = self.work.done(request_id, users, Some(chunk));
+        let done = self.work.done(answer, users, Some(chunk));
         let failed = self.output.result("", &done).err()?;
         self.exit = self.exit.max(Exit::Failed);
         self.say(&Failure::from(failed).to_string());
@@ -143,7 +148,7 @@ impl<'a> Batch<'a> {
 
     /// Says what was done, what was refused, and how to go on.
     fn sum_up(&mut self, next: Option<u64>) -> Result<(), Failure> {
-        let mut sum = self.work.sentence(self.done);
+        let mut sum = self.work.sentence(self.done, self.changed_tags);
         if self.refused > 0 {
             let _ = write!(
                 sum,

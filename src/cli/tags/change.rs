@@ -5,7 +5,7 @@ use super::source::Source;
 use super::work::Work;
 use crate::cli::client::{Exit, Failure, Output};
 use crate::cli::process::end_on_signals;
-use crate::client::CallError;
+use crate::client::{Answer, CallError};
 use crate::domain::Targets;
 
 /// Makes the change, and says what came of it.
@@ -16,7 +16,7 @@ pub async fn make(
     source: &Source,
     work: &Work,
     mut output: Output,
-    call: impl AsyncFn(&Targets) -> Result<String, CallError>,
+    call: impl AsyncFn(&Targets) -> Result<Answer, CallError>,
 ) -> Result<Exit, Failure> {
     let users = match source {
         Source::Typed(users) => users,
@@ -26,9 +26,10 @@ pub async fn make(
         }
     };
     end_on_signals().map_err(Failure::Failed)?;
-    let request_id = call(users).await?;
-    let done = work.done(&request_id, users.count(), None);
-    let sentence = work.sentence(users.count());
+    let answer = call(users).await?;
+    let done = work.done(&answer, users.count(), None);
+    let sentence = work.sentence(users.count(), answer.changed_tags);
+    let request_id = &answer.request_id;
     output.result(&format!("{sentence} (RequestId {request_id})"), &done)?;
     Ok(Exit::Done)
 }

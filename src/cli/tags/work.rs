@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::source::people;
 use super::user_file::Chunk;
-use crate::client::Mode;
+use crate::client::{Answer, Mode};
 
 /// The work of a change, in words.
 pub struct Work {
@@ -23,6 +23,8 @@ pub struct Work {
 pub struct Done<'a> {
     request_id: &'a str,
     users: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_tags: Option<u64>,
     dry_run: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_line: Option<u64>,
@@ -31,22 +33,30 @@ pub struct Done<'a> {
 }
 
 impl Work {
-    /// What was done for so many users.
-    pub fn sentence(&self, users: usize) -> String {
+    /// What was done for so many users, or what a dry run has found, with how many tags would go if the service tells.
+    pub fn sentence(&self, users: usize, tags: Option<u64>) -> String {
         match self.mode {
             Mode::Make => format!("{} {}{}", self.done, people(users), self.exception),
-            Mode::DryRun => format!(
-                "a dry run: the call for {} is good, and nothing was changed",
-                people(users)
-            ),
+            Mode::DryRun => {
+                let would_go = match tags {
+                    None => String::new(),
+                    Some(1) => " and would remove 1 tag".to_owned(),
+                    Some(tags) => format!(" and would remove {tags} tags"),
+                };
+                format!(
+                    "a dry run: the call for {} is good{would_go}, and nothing was changed",
+                    people(users)
+                )
+            }
         }
     }
 
     /// What a call for so many users came to, and for which lines of a file.
-    pub fn done<'a>(&self, request_id: &'a str, users: usize, lines: Option<&Chunk>) -> Done<'a> {
+    pub fn done<'a>(&self, answer: &'a Answer, users: usize, lines: Option<&Chunk>) -> Done<'a> {
         Done {
-            request_id,
+            request_id: &answer.request_id,
             users,
+            changed_tags: answer.changed_tags,
             dry_run: self.mode == Mode::DryRun,
             first_line: lines.map(|chunk| chunk.first_line),
             last_line: lines.map(|chunk| chunk.last_line),
