@@ -1,6 +1,4 @@
--- Changes of users, with an entry of the change log: as before it, but for `last_change` and the effects.
-DROP FUNCTION untag_change_users(text, bigint, bigint, jsonb);
-DROP FUNCTION untag_apply_user_changes(text, bigint, untag_user_change[]);
+-- Changes of users, with an entry of the change log.
 
 -- A user as an effect has it.
 CREATE FUNCTION untag_user(r resource)
