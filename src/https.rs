@@ -133,6 +133,16 @@ pub fn with_causes(error: &dyn Error) -> String {
     text
 }
 
+/// The innermost cause of an error, for those that only say by themselves that there is one; `None` where there is none.
+#[must_use]
+pub fn root_cause(error: &dyn Error) -> Option<String> {
+    let mut cause = error.source()?;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    Some(cause.to_string())
+}
+
 /// The URL of a server: `https://host`, or `http://` on this host, and a port where it is needed.
 ///
 /// # Errors
@@ -156,12 +166,17 @@ pub fn server_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// Whether a URL leads to this host: what is said there nobody on the way can hear or change.
+/// Whether a URL leads to this host.
 #[must_use]
 pub fn is_this_host(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
+    names_this_host(url.host_str().unwrap_or_default())
+}
+
+/// Whether a host, as URLs have it, is this one: what is said there nobody on the way can hear or change.
+#[must_use]
+pub fn names_this_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
+    host.eq_ignore_ascii_case("localhost")
         || address
             .parse()
             .is_ok_and(|address: IpAddr| address.is_loopback())

@@ -12,6 +12,7 @@ use super::process::runtime;
 use crate::grpc::health_proto::HealthCheckRequest;
 use crate::grpc::health_proto::health_check_response::ServingStatus;
 use crate::grpc::health_proto::health_client::HealthClient;
+use crate::https::root_cause;
 
 pub fn run(arguments: &HealthArguments) -> ExitCode {
     let runtime = match runtime() {
@@ -52,10 +53,7 @@ async fn ask(address: SocketAddr, timeout: Duration) -> Result<ServingStatus, St
         let channel = endpoint
             .connect()
             .await
-            .map_err(|error| match error.source_message() {
-                Some(source) => source,
-                None => error.to_string(),
-            })?;
+            .map_err(|error| root_cause(&error).unwrap_or_else(|| error.to_string()))?;
         let request = HealthCheckRequest {
             service: String::new(),
         };
@@ -67,19 +65,4 @@ async fn ask(address: SocketAddr, timeout: Duration) -> Result<ServingStatus, St
     tokio::time::timeout(timeout, asked)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
-}
-
-/// Errors with the message of their cause, since tonic's own message is only "transport error".
-trait SourceMessage {
-    fn source_message(&self) -> Option<String>;
-}
-
-impl<E: std::error::Error> SourceMessage for E {
-    fn source_message(&self) -> Option<String> {
-        let mut source = self.source()?;
-        while let Some(next) = source.source() {
-            source = next;
-        }
-        Some(source.to_string())
-    }
 }

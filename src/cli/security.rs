@@ -192,7 +192,6 @@ impl SecurityArguments {
         }))
     }
 
-    /// The treatment of lines of the audit that can't be written.
     /// Where the lines of the audit go; `None` where there is none. `data_dir` is the directory of the embedded store, where that is used.
     ///
     /// # Errors

@@ -357,15 +357,13 @@ fn audit(
         return Ok((Audit::default(), None));
     };
     let (on_failure, source) = (arguments.on_audit_failure(), store.line_source());
-    let failed = |error| match store.data_dir() {
-        Some(path) if matches!(file, LineFile::Rotated(_)) => OpenError::Directory {
-            path: path.to_path_buf(),
-            source: error,
-        }
-        .to_string(),
-        _ => format!("cannot write the audit log {file}: {error}"),
+    let is_rotated = matches!(file, LineFile::Rotated(_));
+    let directory = store.data_dir().filter(|_| is_rotated);
+    let failed = |source| match directory.map(Path::to_path_buf) {
+        Some(path) => OpenError::Directory { path, source }.to_string(),
+        None => format!("cannot write the audit log {file}: {source}"),
     };
-    if let (LineFile::Rotated(_), Some(directory)) = (&file, store.data_dir()) {
+    if let Some(directory) = directory {
         sqlite::create_directory(directory).map_err(failed)?;
     }
     let (sender, writer) = telemetry::write_lines(&file, on_failure, source).map_err(failed)?;

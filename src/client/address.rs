@@ -1,10 +1,11 @@
 //! The address of a service, as people type it.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::uri::Authority;
+
+use crate::https;
 
 /// What is said of an address that is none.
 const EXAMPLE: &str = "give a host and a port, such as untag.example.com:50051, 127.0.0.1:50051 or [::1]:50051, and \
@@ -55,12 +56,7 @@ impl ServerAddress {
 
     /// Whether the address is of this host: what is said there nobody on the way can hear.
     pub fn is_this_host(&self) -> bool {
-        let host = self.authority.host();
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost")
-            || address
-                .parse()
-                .is_ok_and(|address: IpAddr| address.is_loopback())
+        https::names_this_host(self.authority.host())
     }
 
     /// The URI of the service by this scheme.

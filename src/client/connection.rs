@@ -16,7 +16,7 @@ use crate::bom::without_bom;
 use crate::domain::AccountId;
 use crate::grpc::health_proto::HealthCheckRequest;
 use crate::grpc::health_proto::health_client::HealthClient;
-use crate::https::with_causes;
+use crate::https::{root_cause, with_causes};
 use crate::roots;
 
 /// Which service to call, and as whom.
@@ -137,12 +137,7 @@ impl Connection {
 
 /// The fault that broke the connection under a call, where the status is not the service's own.
 pub(super) fn broken_by(status: &Status) -> Option<String> {
-    let mut cause = std::error::Error::source(status)?;
-    // The causes around it only say that there is one.
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    Some(cause.to_string())
+    root_cause(status)
 }
 
 /// The scheme that a service is called by. Where nobody says, nothing goes to another host that others could read.

@@ -4,9 +4,9 @@ use std::io::{IsTerminal as _, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::output::Output;
+use super::output::{Output, OutputFormat};
 use super::profile::{self, Profile};
 use crate::cli::values::seconds;
 use crate::client::{ServerAddress, Settings};
@@ -18,15 +18,6 @@ const ADDRESS: &str = "127.0.0.1:50051";
 /// How long a call may take where nobody says: longer than services give it by default, since their answer at its end says
 /// whether the change was made.
 const TIMEOUT: Duration = Duration::from_secs(35);
-
-/// The form of what is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    Table,
-    /// For programs: JSON Lines, an object a line.
-    Json,
-}
 
 /// Which service to call, and as whom.
 #[derive(Debug, Args)]
@@ -107,14 +98,13 @@ impl ClientArguments {
 
     /// Where to print, and how.
     pub fn output(&self) -> Output {
-        let is_table = match self.output {
-            Some(format) => format == OutputFormat::Table,
-            None => stdout().is_terminal(),
+        let by_terminal = || {
+            if stdout().is_terminal() {
+                OutputFormat::Table
+            } else {
+                OutputFormat::Json
+            }
         };
-        if is_table {
-            Output::table()
-        } else {
-            Output::json()
-        }
+        Output::new(self.output.unwrap_or_else(by_terminal))
     }
 }

@@ -3,36 +3,31 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Stdout, Write};
 
+use clap::ValueEnum;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
 /// The standard output. Once its reader has gone, nothing is written any more, and that is no error.
 pub struct Output {
-    form: Form,
+    format: OutputFormat,
     to: BufWriter<Stdout>,
     is_closed: bool,
 }
 
-/// The form of the output.
-enum Form {
+/// The form of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
     Table,
+    /// For programs: JSON Lines, an object a line.
     Json,
 }
 
 impl Output {
-    /// An output for people.
-    pub fn table() -> Self {
-        Self::of(Form::Table)
-    }
-
-    /// An output for programs.
-    pub fn json() -> Self {
-        Self::of(Form::Json)
-    }
-
-    fn of(form: Form) -> Self {
+    /// An output of which nothing is printed yet.
+    pub fn new(format: OutputFormat) -> Self {
         Self {
-            form,
+            format,
             to: BufWriter::new(io::stdout()),
             is_closed: false,
         }
@@ -45,7 +40,7 @@ impl Output {
 
     /// Whether a table is wanted.
     pub fn is_table(&self) -> bool {
-        matches!(self.form, Form::Table)
+        self.format == OutputFormat::Table
     }
 
     /// Prints a result: a sentence for people, or an object for programs.
@@ -53,9 +48,9 @@ impl Output {
     /// # Errors
     /// What the system says.
     pub fn result(&mut self, sentence: &str, object: &impl Serialize) -> io::Result<()> {
-        match self.form {
-            Form::Table => self.write(|to| writeln!(to, "{sentence}")),
-            Form::Json => self.objects(&[object]),
+        match self.format {
+            OutputFormat::Table => self.write(|to| writeln!(to, "{sentence}")),
+            OutputFormat::Json => self.objects(&[object]),
         }
     }
 
@@ -69,13 +64,13 @@ impl Output {
         rows: &[R],
         cells: impl Fn(&R) -> [String; N],
     ) -> io::Result<()> {
-        match self.form {
-            Form::Table => {
+        match self.format {
+            OutputFormat::Table => {
                 let rows: Vec<_> = rows.iter().map(cells).collect();
                 let lines = table.lines(&rows);
                 self.write(|to| to.write_all(lines.as_bytes()))
             }
-            Form::Json => self.objects(rows),
+            OutputFormat::Json => self.objects(rows),
         }
     }
 

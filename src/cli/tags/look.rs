@@ -1,7 +1,7 @@
 //! A look at the tags that users have now.
 
 use crate::cli::client::Failure;
-use crate::client::{self, Connection, UserTag};
+use crate::client::{self, CallError, Connection, UserTag};
 use crate::domain::Targets;
 
 /// The tags of each user, who is called as typed; none of a user that does not exist.
@@ -17,20 +17,21 @@ pub async fn tags_of_each(
     let mut all = Vec::with_capacity(users.count());
     for at in 0..users.count() {
         let user = users.at(&[at]);
-        let mut listing = client::list(connection, Some(&user), &[]);
-        let mut tags = Some(Vec::new());
-        loop {
-            match (listing.page().await, &mut tags) {
-                (Ok(Some(page)), Some(tags)) => tags.extend(page),
-                (Err(error), _) if error.is_missing_users() => {
-                    tags = None;
-                    break;
-                }
-                (Err(error), _) => return Err(error.into()),
-                (Ok(_), _) => break,
-            }
-        }
+        let tags = match all_tags(connection, &user).await {
+            Ok(tags) => Some(tags),
+            Err(error) if error.is_missing_users() => None,
+            Err(error) => return Err(error.into()),
+        };
         all.push((users.name_at(at).to_owned(), tags));
     }
     Ok(all)
+}
+
+async fn all_tags(connection: &Connection, user: &Targets) -> Result<Vec<UserTag>, CallError> {
+    let mut listing = client::list(connection, Some(user), &[]);
+    let mut tags = Vec::new();
+    while let Some(page) = listing.page().await? {
+        tags.extend(page);
+    }
+    Ok(tags)
 }
