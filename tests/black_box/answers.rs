@@ -1,15 +1,8 @@
 //! What answers tell of a change: how much it has changed, and the revision that it has.
 
-use untag::grpc::proto::{TagResourcesResponse, UntagResourcesRequest, UntagResourcesResponse};
+use untag::grpc::proto::{TagResourcesResponse, UntagResourcesResponse};
 
-use crate::users::{ANN, BEN, FULL, ask, ids, server, tag_request, untag_request};
-
-fn dry(request: UntagResourcesRequest) -> UntagResourcesRequest {
-    UntagResourcesRequest {
-        validate_only: true,
-        ..request
-    }
-}
+use crate::users::{ANN, BEN, FULL, ask, dry, ids, server, tag_request, untag_request};
 
 fn of_untag(answer: tonic::Response<UntagResourcesResponse>) -> (Option<i32>, Option<i32>) {
     let answer = answer.into_inner();

@@ -6,7 +6,8 @@ use untag::grpc::proto::UntagResourcesRequest;
 
 use crate::answer::{assert_shared_snapshot, case};
 use crate::users::{
-    ANN, ANN_NAME, BEN, FULL, Users, ask, ask_as, ids, line, names, server, tags_of, untag_request,
+    ANN, ANN_NAME, BEN, FULL, Users, ask, ask_as, dry, ids, line, names, server, tags_of,
+    untag_request,
 };
 
 fn expecting(users: Users, keys: &[&str], values: &[(&str, &str)]) -> UntagResourcesRequest {
@@ -14,13 +15,6 @@ fn expecting(users: Users, keys: &[&str], values: &[(&str, &str)]) -> UntagResou
     UntagResourcesRequest {
         expected_values: values.iter().map(owned).collect(),
         ..untag_request(users, keys)
-    }
-}
-
-fn dry(request: UntagResourcesRequest) -> UntagResourcesRequest {
-    UntagResourcesRequest {
-        validate_only: true,
-        ..request
     }
 }
 

@@ -5,7 +5,7 @@ use untag::grpc::proto::{ListTagResourcesRequest, UntagResourcesRequest};
 
 use crate::answer::{REQUEST_ID_HEADER, assert_request_id};
 use crate::users::{
-    ACCOUNT, ANN, ANN_NAME, BEN, FULL, ask, filter_request, ids, list_as, list_request, names,
+    ACCOUNT, ANN, ANN_NAME, BEN, FULL, ask, dry, filter_request, ids, list_as, list_request, names,
     server, tag_request, tags_of, untag_request,
 };
 
@@ -134,17 +134,13 @@ async fn allow_missing_skips_missing_users() {
 async fn validate_only_checks_everything_and_changes_nothing() {
     let (server, _directory) = server(&[]);
     let client = &mut server.client().await;
-    let validate = |request| UntagResourcesRequest {
-        validate_only: true,
-        ..request
-    };
     client
-        .untag_resources(ask(validate(untag_request(ids([ANN]), &["env"]))))
+        .untag_resources(ask(dry(untag_request(ids([ANN]), &["env"]))))
         .await
         .unwrap();
     assert_eq!(tags_of(client, ANN).await.len(), 3);
 
-    let missing = validate(untag_request(ids([ANN, "999"]), &["env"]));
+    let missing = dry(untag_request(ids([ANN, "999"]), &["env"]));
     let refused = client
         .untag_resources(ask(missing.clone()))
         .await
@@ -155,7 +151,7 @@ async fn validate_only_checks_everything_and_changes_nothing() {
         ..missing
     };
     client.untag_resources(ask(skipped)).await.unwrap();
-    let invalid = validate(untag_request(ids(["x"]), &["env"]));
+    let invalid = dry(untag_request(ids(["x"]), &["env"]));
     let refused = client.untag_resources(ask(invalid)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert_eq!(tags_of(client, ANN).await.len(), 3);

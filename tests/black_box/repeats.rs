@@ -6,8 +6,8 @@ use untag::grpc::proto::{TagResourcesRequest, UntagResourcesRequest, UntagResour
 
 use crate::answer::alibaba_codes;
 use crate::users::{
-    ANN, BEN, Client, OTHER_ACCOUNT, ask, ask_as, directory, ids, server, tag_request, tags_of,
-    untag_request,
+    ANN, BEN, Client, OTHER_ACCOUNT, ask, ask_as, directory, dry, ids, server, tag_request,
+    tags_of, untag_request,
 };
 
 fn untag_env(token: &str) -> UntagResourcesRequest {
@@ -99,10 +99,7 @@ async fn a_request_that_was_refused_or_only_checked_leaves_its_token_free() {
         send(client, missing).await.unwrap_err().code(),
         Code::NotFound
     );
-    let checked = UntagResourcesRequest {
-        validate_only: true,
-        ..untag_env("t")
-    };
+    let checked = dry(untag_env("t"));
     for _ in 0..2 {
         assert_eq!(
             send(client, checked.clone()).await.unwrap().changed_tags,

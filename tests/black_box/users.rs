@@ -142,6 +142,14 @@ pub fn untag_request(users: Users, keys: &[&str]) -> UntagResourcesRequest {
     }
 }
 
+/// The same request, which only validates.
+pub fn dry(request: UntagResourcesRequest) -> UntagResourcesRequest {
+    UntagResourcesRequest {
+        validate_only: true,
+        ..request
+    }
+}
+
 /// A request that sets tags on users.
 pub fn tag_request(users: Users, tags: &[(&str, &str)]) -> TagResourcesRequest {
     let tags = tags.iter().map(|(key, value)| Tag {

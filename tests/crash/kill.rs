@@ -186,19 +186,30 @@ async fn work_until_killed(
     })
 }
 
-/// The state on the disk, read from a copy, so that the server has to recover from the very files that the crash left.
-fn read_copy(data: &Path) -> State {
+/// A copy of the files that a crash has left, so that the server has to recover from the very same.
+pub fn copy_of(data: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in ["untag.db", "untag.db-wal"] {
         if data.join(file).exists() {
             std::fs::copy(data.join(file), copy.path().join(file)).unwrap();
         }
     }
-    let database = rusqlite::Connection::open(copy.path().join("untag.db")).unwrap();
+    copy
+}
+
+/// Checks that SQLite finds a copy whole.
+pub fn assert_intact(copy: &Path) {
+    let database = rusqlite::Connection::open(copy.join("untag.db")).unwrap();
     let verdict: String = database
         .pragma_query_value(None, "integrity_check", |row| row.get(0))
         .unwrap();
     assert_eq!(verdict, "ok", "integrity_check");
+}
+
+/// The state on the disk, read from a copy.
+fn read_copy(data: &Path) -> State {
+    let copy = copy_of(data);
+    assert_intact(copy.path());
 
     let mut state = State::new();
     untag::store::sqlite::export(copy.path(), |resource| {

@@ -15,6 +15,7 @@ use untag::domain::{
 use untag::store::{Store, StoreError};
 
 use crate::model::ACCOUNT;
+use crate::replay::with_tags;
 use crate::support::origin;
 
 /// How many users and how many names a worker has.
@@ -271,9 +272,7 @@ impl Population {
             let user = self.0.get_mut(id).unwrap();
             let mut tags = user.resource.tags().clone();
             change(&mut tags);
-            let (account, id) = (user.resource.account.clone(), id.clone());
-            let name = user.resource.principal_name.clone();
-            user.resource = untag::domain::Resource::new(account, id, name, tags).unwrap();
+            user.resource = with_tags(&user.resource, tags);
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use untag::domain::{
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
 
-use crate::kill::{SLOW_DISK, say, variable};
+use crate::kill::{SLOW_DISK, assert_intact, copy_of, say, variable};
 use crate::model::ACCOUNT;
 use crate::population::{Command, Outcome, Population, START, Worker, worker_of};
 use crate::replay::Replay;
@@ -214,21 +214,11 @@ async fn replay_log(store: &SqliteStore) -> Replay {
 
 /// The users of each worker on the disk, read from a copy. `numbers` has the number of each row that was ever seen.
 fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population> {
-    let copy = tempfile::tempdir().unwrap();
-    for file in ["untag.db", "untag.db-wal"] {
-        if data.join(file).exists() {
-            std::fs::copy(data.join(file), copy.path().join(file)).unwrap();
-        }
-    }
+    let copy = copy_of(data);
     if !copy.path().join("untag.db").exists() {
         return vec![Population::default(); WORKERS];
     }
-    let database = rusqlite::Connection::open(copy.path().join("untag.db")).unwrap();
-    let verdict: String = database
-        .pragma_query_value(None, "integrity_check", |row| row.get(0))
-        .unwrap();
-    assert_eq!(verdict, "ok", "integrity_check");
-    drop(database);
+    assert_intact(copy.path());
 
     let store = open(copy.path(), 1);
     let runtime = tokio::runtime::Runtime::new().unwrap();

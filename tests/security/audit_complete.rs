@@ -13,8 +13,8 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request};
 use untag::domain::{AccountId, Change, ChangesQuery, Direction, EffectKind, Revision, TagKey};
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{
@@ -24,6 +24,7 @@ use untag::grpc::proto::{
 use untag::store::Store as _;
 use untag::store::sqlite::{AuditUse, Options, SqliteStore};
 
+use crate::harness::in_time;
 use crate::support::{PATIENCE, Server, run};
 
 const ACCOUNT: &str = "1000000000000001";
@@ -132,9 +133,7 @@ fn change(
             ..TagResourcesRequest::default()
         };
         return Box::pin(async move {
-            let mut request = Request::new(request);
-            request.set_timeout(deadline);
-            let answer = client.tag_resources(request).await;
+            let answer = client.tag_resources(in_time(request, deadline)).await;
             answer
                 .map(|answer| answer.into_inner().request_id)
                 .map_err(|status| status.code())
@@ -158,9 +157,7 @@ fn change(
         ..UntagResourcesRequest::default()
     };
     Box::pin(async move {
-        let mut request = Request::new(request);
-        request.set_timeout(deadline);
-        let answer = client.untag_resources(request).await;
+        let answer = client.untag_resources(in_time(request, deadline)).await;
         answer
             .map(|answer| answer.into_inner().request_id)
             .map_err(|status| status.code())

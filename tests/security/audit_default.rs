@@ -5,16 +5,10 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::harness::{lines, untag_alice};
+use crate::harness::{change, lines};
 use crate::support::{PATIENCE, Server, run, sample, wait_until};
 
 const FULL: u64 = 64 << 20;
-
-async fn change(server: &Server) -> String {
-    let mut client = server.client().await;
-    let answer = client.untag_resources(untag_alice()).await.unwrap();
-    answer.into_inner().request_id
-}
 
 fn end(mut server: Server) {
     server.signal("TERM");

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tonic::{Code, Request};
+use tonic::Code;
 
-use crate::harness::{lines, untag_alice};
+use crate::harness::{change, in_time, lines, untag_alice};
 use crate::http::{get, scrape};
 use crate::mounts::in_own_mounts;
 use crate::slow_disk::SlowDisk;
@@ -55,11 +55,8 @@ impl Audited {
         self.path("audit.jsonl")
     }
 
-    /// Makes a change, and tells its RequestId.
     async fn change(&self) -> String {
-        let mut client = self.server.client().await;
-        let answer = client.untag_resources(untag_alice()).await.unwrap();
-        answer.into_inner().request_id
+        change(&self.server).await
     }
 }
 
@@ -305,12 +302,6 @@ async fn a_line_that_a_full_disk_cuts_does_not_swallow_the_next_one() {
         .filter(|line| serde_json::from_str::<Value>(line).is_err());
     assert_eq!(broken.collect::<Vec<_>>(), [cut.lines().last().unwrap()]);
     server.kill();
-}
-
-fn in_time<T>(message: T, timeout: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    request
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tonic::Request;
@@ -129,6 +130,20 @@ pub fn with_token<T>(message: T, token: &str) -> Request<T> {
     let entry = format!("Bearer {token}").parse().unwrap();
     request.metadata_mut().insert("authorization", entry);
     request
+}
+
+/// A request that has so much time.
+pub fn in_time<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+/// Makes a change, and tells its RequestId.
+pub async fn change(server: &Server) -> String {
+    let mut client = server.client().await;
+    let answer = client.untag_resources(untag_alice()).await.unwrap();
+    answer.into_inner().request_id
 }
 
 /// The lines of an audit file so far.

@@ -8,11 +8,8 @@ pub trait Backend: Sized {
     /// The store.
     type Store: Store;
 
-    /// Whether the store keeps a change log.
-    const KEEPS_HISTORY: bool;
-
-    /// Whether the store compares values with expected ones.
-    const COMPARES_VALUES: bool = true;
+    /// Whether the store keeps users itself: then it has a change log, and compares values with expected ones.
+    const KEEPS_USERS: bool = true;
 
     /// Starts a store that holds these resources and no others.
     async fn start(resources: Vec<Resource>) -> Self;
@@ -92,7 +89,7 @@ macro_rules! tag_contract {
 }
 pub(crate) use tag_contract;
 
-/// Makes a test of every case, for a backend whose store keeps users itself.
+/// Makes a test of every case, for a backend whose store keeps users, and a log of their changes, itself.
 macro_rules! store_contract {
     ($backend:ty) => {
         $crate::backend::tag_contract!($backend);
@@ -134,16 +131,6 @@ macro_rules! store_contract {
                 concurrent_users_come_and_go_beside_untags_tags_and_lists;
             random_users:
                 random_users_come_and_go_as_in_the_model;
-        }
-    };
-}
-pub(crate) use store_contract;
-
-/// Makes a test of every case, for a backend whose store keeps a change log too.
-macro_rules! history_contract {
-    ($backend:ty) => {
-        $crate::backend::store_contract!($backend);
-        $crate::backend::make_tests! { $backend =>
             history:
                 history_records_where_a_change_comes_from,
                 history_has_no_entry_of_what_changes_nothing,
@@ -155,7 +142,7 @@ macro_rules! history_contract {
         }
     };
 }
-pub(crate) use history_contract;
+pub(crate) use store_contract;
 
 macro_rules! make_tests {
     ($backend:ty => $($subject:ident: $($case:ident),+;)+) => {

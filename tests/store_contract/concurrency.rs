@@ -45,7 +45,7 @@ pub fn tag_with<S: Store>(
     async move { store.tag(command, origin()).await }
 }
 
-fn some_users(count: usize, tags: &[(&str, &str)]) -> Vec<Resource> {
+pub fn some_users(count: usize, tags: &[(&str, &str)]) -> Vec<Resource> {
     (0..count)
         .map(|number| numbered_user(number, tags))
         .collect()

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
-use untag::domain::{Resource, UserChange};
+use untag::domain::UserChange;
 use untag::store::{Store, StoreError};
 
 use crate::Backend;
-use crate::concurrency::{all_at_once, tag_with, untag_with};
+use crate::concurrency::{all_at_once, some_users, tag_with, untag_with};
 use crate::fixtures::*;
 use crate::replay;
 use crate::user_fixtures::*;
@@ -24,12 +24,6 @@ fn change_with<S: Store>(
 
 /// How many users of its own a command creates, so that it takes its time.
 const OWN: usize = 100;
-
-fn eight() -> Vec<Resource> {
-    (0..8)
-        .map(|number| numbered_user(number, &[("env", "x")]))
-        .collect()
-}
 
 pub async fn concurrent_creates_of_one_id_or_name_have_one_winner<B: Backend>() {
     let backend = B::start(Vec::new()).await;
@@ -123,7 +117,7 @@ async fn ask_by_names<S: Store>(store: S, task: usize, is_on: Arc<AtomicBool>) -
 }
 
 pub async fn concurrent_swaps_end_in_a_permutation_and_no_name_is_ever_missing<B: Backend>() {
-    let backend = B::start(eight()).await;
+    let backend = B::start(some_users(8, &[("env", "x")])).await;
     let store = backend.store();
     let is_on = Arc::new(AtomicBool::new(true));
     let ask = |task| tokio::spawn(ask_by_names(store.clone(), task, Arc::clone(&is_on)));
@@ -140,7 +134,7 @@ pub async fn concurrent_swaps_end_in_a_permutation_and_no_name_is_ever_missing<B
 }
 
 pub async fn concurrent_untags_see_a_command_of_users_as_a_whole<B: Backend>() {
-    let backend = B::start(eight()).await;
+    let backend = B::start(some_users(8, &[("env", "x")])).await;
     let store = backend.store();
     let all: Vec<_> = (0..8).map(|number| number.to_string()).collect();
     let old = |id: &String| format!("user-{id}@example.com");
@@ -197,7 +191,7 @@ pub async fn concurrent_untags_see_a_command_of_users_as_a_whole<B: Backend>() {
 }
 
 pub async fn concurrent_changes_of_tags_happen_before_a_delete_or_not_at_all<B: Backend>() {
-    let backend = B::start(eight()).await;
+    let backend = B::start(some_users(8, &[("env", "x")])).await;
     let store = backend.store();
     let live = |number: usize| {
         let (store, id) = (store.clone(), number.to_string());
@@ -295,7 +289,7 @@ async fn pass_by<S: Store>(store: S, task: usize, is_on: Arc<AtomicBool>) {
 }
 
 pub async fn concurrent_users_come_and_go_beside_untags_tags_and_lists<B: Backend>() {
-    let backend = B::start(eight()).await;
+    let backend = B::start(some_users(8, &[("env", "x")])).await;
     let store = backend.store();
     let is_on = Arc::new(AtomicBool::new(true));
     let pass = |task| tokio::spawn(pass_by(store.clone(), task, Arc::clone(&is_on)));
@@ -305,6 +299,9 @@ pub async fn concurrent_users_come_and_go_beside_untags_tags_and_lists<B: Backen
     for passed in join_all(passing).await {
         passed.unwrap();
     }
-    assert_eq!(backend.contents().await, contents(&eight()));
-    replay::check(&backend, &eight()).await;
+    assert_eq!(
+        backend.contents().await,
+        contents(&some_users(8, &[("env", "x")]))
+    );
+    replay::check(&backend, &some_users(8, &[("env", "x")])).await;
 }

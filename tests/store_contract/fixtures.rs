@@ -16,6 +16,8 @@ pub use crate::support::origin;
 /// The account of most cases, and one whose users must stay as they are.
 pub const ACCOUNT: &str = "1000000000000001";
 pub const OTHER_ACCOUNT: &str = "1000000000000002";
+/// Those two and a third, which has no users.
+pub const ACCOUNTS: [&str; 3] = [ACCOUNT, OTHER_ACCOUNT, "3"];
 
 /// A user of [`ACCOUNT`].
 pub fn user(id: &str, name: &str, tags: &[(&str, &str)]) -> Resource {

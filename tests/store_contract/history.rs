@@ -10,6 +10,7 @@ use untag::domain::{
 use untag::store::{Store, StoreError};
 
 use crate::Backend;
+use crate::concurrency::some_users;
 use crate::fixtures::*;
 use crate::replay;
 use crate::user_fixtures::*;
@@ -136,9 +137,7 @@ pub async fn history_of_an_account_is_its_own<B: Backend>() {
 }
 
 pub async fn history_has_concurrent_changes_in_the_order_of_their_revisions<B: Backend>() {
-    let users: Vec<_> = (0..4)
-        .map(|number| numbered_user(number, &[("env", "x")]))
-        .collect();
+    let users = some_users(4, &[("env", "x")]);
     let backend = B::start(users.clone()).await;
     let store = backend.store();
     let change = |task: usize| {
@@ -273,9 +272,7 @@ pub async fn repeated_requests_that_changed_nothing_change_nothing_later<B: Back
 }
 
 pub async fn repeated_requests_at_once_are_carried_out_once<B: Backend>() {
-    let users: Vec<_> = (0..8)
-        .map(|number| numbered_user(number, &[("env", "x")]))
-        .collect();
+    let users = some_users(8, &[("env", "x")]);
     let backend = B::start(users.clone()).await;
     let store = backend.store();
     let send = |task: usize| {

@@ -18,13 +18,10 @@ use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
 
 use crate::Backend;
-use crate::fixtures::{ACCOUNT, OTHER_ACCOUNT, account, id, user};
+use crate::fixtures::{ACCOUNT, ACCOUNTS, account, id, user};
 use crate::sqlite::export;
 use crate::support::{Server, origin, untag};
 use crate::user_fixtures::{START, command, delete, user_list, user_query};
-
-/// Those of the cases, each with a key.
-const ACCOUNTS: [&str; 3] = [ACCOUNT, OTHER_ACCOUNT, "3"];
 
 pub struct ImsBackend {
     store: Clouds,
@@ -135,8 +132,7 @@ fn import(directory: &Path, resources: &[Resource]) {
 
 impl Backend for ImsBackend {
     type Store = Clouds;
-    const KEEPS_HISTORY: bool = false;
-    const COMPARES_VALUES: bool = false;
+    const KEEPS_USERS: bool = false;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let directory = tempfile::tempdir().unwrap();

@@ -32,18 +32,18 @@ mod user_fixtures;
 mod user_names;
 mod users;
 
-use backend::{Backend, history_contract, tag_contract};
+use backend::{Backend, store_contract, tag_contract};
 
 mod sqlite_store {
-    super::history_contract!(crate::sqlite::SqliteBackend);
+    super::store_contract!(crate::sqlite::SqliteBackend);
 }
 
 mod sqlite_store_that_compacts {
-    super::history_contract!(crate::sqlite::CompactingBackend);
+    super::store_contract!(crate::sqlite::CompactingBackend);
 }
 
 mod postgres_store {
-    super::history_contract!(crate::postgres::PostgresBackend);
+    super::store_contract!(crate::postgres::PostgresBackend);
 }
 
 mod ims_store {

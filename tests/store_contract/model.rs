@@ -8,11 +8,9 @@ use untag::domain::{
 };
 
 use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents, mismatches};
-use crate::user_fixtures::{Seen, edit};
+use crate::user_fixtures::{KEPT, Seen, edit};
 
 const MOST_TAGS: usize = 20;
-/// How long deleted users are kept, in milliseconds.
-const KEPT: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 #[derive(Clone)]
 pub struct Model {

@@ -31,7 +31,6 @@ fn options() -> Options {
 
 impl Backend for PostgresBackend {
     type Store = PostgresStore;
-    const KEEPS_HISTORY: bool = true;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let connection = ConnectionString::parse(&shared().database().url(), None).unwrap();

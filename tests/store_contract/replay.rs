@@ -29,11 +29,11 @@ pub fn query(account: &AccountId, from: u64, direction: Direction) -> ChangesQue
 
 /// Checks that the log of a store that held these resources at first tells what it holds now, where the store keeps a log.
 pub async fn check<B: Backend>(backend: &B, resources: &[Resource]) {
-    if !B::KEEPS_HISTORY {
+    if !B::KEEPS_USERS {
         return;
     }
     let mut replay = Replay::new(resources);
-    for id in [ACCOUNT, OTHER_ACCOUNT, "3"] {
+    for id in ACCOUNTS {
         let account = account(id);
         let changes = all_changes(backend, &account).await;
         let history = backend.store().history(account.clone()).await.unwrap();

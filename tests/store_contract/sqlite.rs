@@ -26,7 +26,6 @@ pub struct SqliteBackend {
 
 impl Backend for SqliteBackend {
     type Store = SqliteStore;
-    const KEEPS_HISTORY: bool = true;
 
     async fn start(resources: Vec<Resource>) -> Self {
         Self::with(Options::default(), resources)
@@ -59,7 +58,6 @@ impl SqliteBackend {
 
 impl Backend for CompactingBackend {
     type Store = SqliteStore;
-    const KEEPS_HISTORY: bool = true;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let options = Options {

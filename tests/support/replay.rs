@@ -109,7 +109,8 @@ fn is_same(one: &User, other: &User) -> bool {
     one == other && name(one) == name(other)
 }
 
-fn with_tags(resource: &Resource, tags: BTreeMap<TagKey, TagValue>) -> Resource {
+/// The same user with other tags.
+pub fn with_tags(resource: &Resource, tags: BTreeMap<TagKey, TagValue>) -> Resource {
     let name = resource.principal_name.clone();
     Resource::new(resource.account.clone(), resource.id.clone(), name, tags).unwrap()
 }
