@@ -146,6 +146,13 @@ pub struct User {
 }
 
 impl User {
+    /// Whether two users are the same to the letter: names that differ in case are equal, and not the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let [one, two] = [self, other].map(|user| user.resource.principal_name.as_str());
+        one == two && self == other
+    }
+
     /// When a deleted user is gone for good: [`KEEP_DELETED`] after it was deleted.
     #[must_use]
     pub fn expire_time(&self) -> Option<Timestamp> {

@@ -110,9 +110,7 @@ impl UserUpdate {
         }
         after.display_name = self.display_name.of(before.display_name.as_ref());
         after.comments = self.comments.of(before.comments.as_ref());
-        let names = [before, &after].map(|user| user.resource.principal_name.as_str());
-        // Names are equal in upper and lower case.
-        if names[0] != names[1] || after != *before {
+        if !after.is_same(before) {
             after.update_time = Some(time);
         }
         after

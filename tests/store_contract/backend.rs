@@ -105,6 +105,7 @@ macro_rules! store_contract {
                 users_that_are_created_have_all_that_was_given,
                 users_are_not_created_where_their_ids_exist,
                 users_that_are_updated_change_only_where_that_is_said,
+                users_that_are_updated_twice_at_one_moment_have_both_updates,
                 users_that_are_missing_are_all_named,
                 users_are_refused_for_the_first_reason_and_nothing_is_changed,
                 users_of_the_largest_command_are_all_changed,

@@ -103,6 +103,14 @@ pub async fn users_that_are_updated_change_only_where_that_is_said<B: Backend>()
     assert_eq!(answer, Ok(vec![one]));
 }
 
+pub async fn users_that_are_updated_twice_at_one_moment_have_both_updates<B: Backend>() {
+    let backend = start_with_three::<B>().await;
+    backend.change(START, [show_as("1", "One")]).await.unwrap();
+    let answer = backend.change(START, [show_as("1", "Two")]).await.unwrap();
+    assert_eq!(answer[0].display_name.as_deref(), Some("Two"));
+    assert_eq!(backend.by_id(START, "1").await.unwrap(), answer[0]);
+}
+
 pub async fn users_that_are_missing_are_all_named<B: Backend>() {
     let backend = start_with_three::<B>().await;
     let before = backend.contents().await;

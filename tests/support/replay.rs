@@ -84,14 +84,14 @@ impl Replay {
             EffectKind::Updated { before, after } => {
                 let found = self.there.insert(place, User::clone(after));
                 assert!(
-                    found.is_some_and(|found| is_same(&found, before)),
+                    found.is_some_and(|found| found.is_same(before)),
                     "{change:?}"
                 );
-                assert!(!is_same(before, after), "{change:?}");
+                assert!(!before.is_same(after), "{change:?}");
             }
             EffectKind::Deleted(before) => {
                 let found = self.there.remove(&place).expect("it was there");
-                assert!(is_same(&found, before), "{change:?}");
+                assert!(found.is_same(before), "{change:?}");
                 self.deleted.insert(place, found);
             }
             EffectKind::Restored(after) => {
@@ -101,12 +101,6 @@ impl Replay {
             }
         }
     }
-}
-
-/// Whether two users are the same to the letter: the case of a name counts.
-fn is_same(one: &User, other: &User) -> bool {
-    let name = |user: &User| user.resource.principal_name.to_string();
-    one == other && name(one) == name(other)
 }
 
 /// The same user with other tags.

@@ -263,15 +263,11 @@ impl UserPlan<'_> {
                     effects.push(LoggedEffect::new(before.number, &effect));
                     continue;
                 }
-                Step::Update { before, update } => {
-                    if user.update_time != before.user.update_time
-                        || update.principal_name.is_some()
-                    {
+                Step::Update { before, .. } => {
+                    if !before.user.is_same(user) {
                         tables.update(before.number, user)?;
                         changes.wrote(before.number, &user.resource, before.tags);
-                        if !is_same(&before.user, user) {
-                            effects.push(LoggedEffect::new(before.number, &effect));
-                        }
+                        effects.push(LoggedEffect::new(before.number, &effect));
                     }
                     continue;
                 }
@@ -328,10 +324,4 @@ impl UserPlan<'_> {
         }
         Ok(removed)
     }
-}
-
-/// Whether nothing of a user is changed, the case of its name neither.
-fn is_same(one: &User, other: &User) -> bool {
-    let name = |user: &User| user.resource.principal_name.as_str().to_owned();
-    one == other && name(one) == name(other)
 }
