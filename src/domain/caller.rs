@@ -84,17 +84,21 @@ pub struct Call {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientRequestId(Arc<str>);
 
-impl ClientRequestId {
-    const LONGEST: usize = 64;
+/// The most characters of a name that a caller gives.
+const LONGEST_NAME: usize = 64;
 
+/// Whether a text may be a name that a caller gives: 1 to 64 printable characters of ASCII.
+pub(super) fn is_name(text: &[u8]) -> bool {
+    let is_printable = |byte: &u8| (b' '..=b'~').contains(byte);
+    (1..=LONGEST_NAME).contains(&text.len()) && text.iter().all(is_printable)
+}
+
+impl ClientRequestId {
     /// Reads a name; there is none in a text that is too long, empty, or not printable.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let is_printable = |byte: &u8| (b' '..=b'~').contains(byte);
-        if !(1..=Self::LONGEST).contains(&text.len()) || !text.iter().all(is_printable) {
-            return None;
-        }
-        std::str::from_utf8(text).ok().map(|text| Self(text.into()))
+        let text = std::str::from_utf8(text).ok()?;
+        is_name(text.as_bytes()).then(|| Self(text.into()))
     }
 
     /// The name.

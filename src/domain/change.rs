@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::caller::is_name;
 use super::{
     AccountId, Action, Call, Caller, ClientRequestId, RequestId, ResourceId, Revision, TagKey,
     TagValue, Timestamp, User,
@@ -36,14 +37,10 @@ impl HistoryId {
 pub struct ClientToken(Arc<str>);
 
 impl ClientToken {
-    const LONGEST: usize = 64;
-
     /// Reads a token; there is none in a text that is empty, too long, or not printable.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_printable = |byte: u8| (b' '..=b'~').contains(&byte);
-        let valid = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(is_printable);
-        valid.then(|| Self(text.into()))
+        is_name(text.as_bytes()).then(|| Self(text.into()))
     }
 
     /// The token.

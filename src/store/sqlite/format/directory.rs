@@ -17,7 +17,7 @@ use crate::store::sqlite::wal::{BUSY_TIMEOUT, Wal};
 const DATABASE: &str = "untag.db";
 const BESIDE_DATABASE: [&str; 2] = ["untag.db-wal", "untag.db-shm"];
 const LOCK: &str = "untag.lock";
-/// How many statements the connection that writes keeps prepared: more than it has.
+/// How many statements a connection keeps prepared: more than any has.
 const STATEMENTS: usize = 64;
 /// The mode of files and of new directories: others than their owner may do nothing with them.
 const FILE_MODE: u32 = 0o600;
@@ -215,6 +215,7 @@ fn open_reader(path: &Path) -> Result<Connection, OpenError> {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "query_only", true)?;
         // The first read opens the log, for which there may be no file descriptor left when that is a request's.
         schema::identify(&connection)?;

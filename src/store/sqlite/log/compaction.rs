@@ -73,7 +73,8 @@ impl TombstoneLog {
         trigger: CompactionTrigger,
         in_force: &Tombstones,
         changes: &mut Uncommitted,
-        rows: &mut CompactedRows<'_>,
+        connection: &Connection,
+        log: &mut ChangeLog,
     ) -> Result<(), ApplyError> {
         let too_many_resources = in_force.count() > self.most;
         let too_many_tombstones = self.tombstones / TOMBSTONES_OF_A_RESOURCE > self.most;
@@ -93,13 +94,14 @@ impl TombstoneLog {
             next: Some(i64::MIN),
         });
         let Some(next) = pass.next else {
-            return Ok(self.delete(rows.connection, pass, changes)?);
+            return Ok(self.delete(connection, pass, changes)?);
         };
         let tombstones = in_force.from(next, most);
         pass.next = match tombstones.last() {
             Some(last) if tombstones.len() == most => Some(last.number + 1),
             _ => None,
         };
+        let mut rows = CompactedRows::new(connection, Some(log))?;
         for &Tombstone { number, .. } in &tombstones {
             if changes.pages() > MOST_PAGES {
                 pass.next = Some(number);
@@ -191,7 +193,7 @@ pub fn compact_all(connection: &Connection) -> Result<(), ApplyError> {
 }
 
 /// The rows that are compacted: statements that read and write them, and the log that keeps what they have lost.
-pub struct CompactedRows<'connection> {
+struct CompactedRows<'connection> {
     connection: &'connection Connection,
     log: Option<&'connection mut ChangeLog>,
     reader: RowReader<'connection>,
@@ -199,7 +201,7 @@ pub struct CompactedRows<'connection> {
 }
 
 impl<'connection> CompactedRows<'connection> {
-    pub fn new(
+    fn new(
         connection: &'connection Connection,
         log: Option<&'connection mut ChangeLog>,
     ) -> rusqlite::Result<Self> {

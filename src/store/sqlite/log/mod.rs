@@ -6,6 +6,6 @@ mod compaction;
 mod tombstones;
 mod uncommitted;
 
-pub use compaction::{CompactedRows, CompactionTrigger, TombstoneLog, compact_all};
+pub use compaction::{CompactionTrigger, TombstoneLog, compact_all};
 pub use tombstones::{Published, StoredTombstones, Tombstones};
 pub use uncommitted::{PAGES_OF_A_USER, Uncommitted};

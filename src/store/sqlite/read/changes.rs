@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use crate::store::StoreError;
 use crate::store::sqlite::error::ApplyError;
-use crate::store::sqlite::log::changes::{Extremes, Found, RecentKeys, Snapshot, extremes};
+use crate::store::sqlite::log::changes::{Found, RecentKeys, Snapshot, expired, extremes};
 
 /// Reads the change of a request or of a revision; `None` where there is none.
 pub fn change(
@@ -23,8 +23,7 @@ pub fn change(
         let snapshot = Snapshot::new(&transaction, account);
         match key {
             ChangeKey::Revision(revision) => {
-                let there = extremes(&transaction, account)?;
-                return Ok(match compacted(there, revision) {
+                return Ok(match compacted(&transaction, account, revision)? {
                     Some(error) => Err(error),
                     None => Ok(snapshot.at(revision)?),
                 });
@@ -48,8 +47,7 @@ pub fn changes(
     let (from, direction, most) = (query.from, query.direction, query.most);
     loop {
         let transaction = connection.unchecked_transaction()?;
-        let there = extremes(&transaction, &query.account)?;
-        if let Some(error) = compacted(there, from) {
+        if let Some(error) = compacted(&transaction, &query.account, from)? {
             return Ok(Err(error));
         }
         let snapshot = Snapshot::new(&transaction, &query.account);
@@ -86,13 +84,17 @@ fn wait() {
     std::thread::yield_now();
 }
 
-/// The refusal of a revision that is gone.
-fn compacted(there: Extremes, revision: Revision) -> Option<StoreError> {
-    let oldest = there.oldest.or(there.newest.map(Revision::next));
-    let is_gone = oldest.is_some_and(|oldest| revision < oldest);
-    is_gone.then_some(StoreError::Compacted {
-        oldest: there.oldest,
-    })
+/// The refusal of a revision, if it is gone.
+fn compacted(
+    connection: &Connection,
+    account: &AccountId,
+    revision: Revision,
+) -> Result<Option<StoreError>, ApplyError> {
+    if revision.get() > expired(connection, account)? {
+        return Ok(None);
+    }
+    let oldest = extremes(connection, account)?.oldest;
+    Ok(Some(StoreError::Compacted { oldest }))
 }
 
 /// The number of the row that a user has, or had before it was deleted.

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::{ApplyError, CorruptLog, CorruptTags};
 use crate::store::sqlite::format::{self, LoggedEffect, Rewriter, RowReader, UserTables, tags};
 use crate::store::sqlite::index::{Lookup, LookupResult};
-use crate::store::sqlite::log::changes::{ChangeLog, Known};
+use crate::store::sqlite::log::changes::{ChangeLog, Known, RemovedTags};
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// What came of a job: its answer, and an error only where the transaction is lost.
@@ -120,10 +120,7 @@ impl Rows<'_> {
             return Ok(plan.answer);
         };
         let revision = self.record(account, origin, plan.effects)?;
-        for removed in &plan.removed {
-            self.log.keep_removed(self.connection, removed)?;
-            changes.kept(removed);
-        }
+        self.keep(&plan.removed, changes)?;
         for rewrite in plan.rewrites {
             self.rewriter.write(&rewrite)?;
             changes.rewrote(rewrite);
@@ -148,11 +145,21 @@ impl Rows<'_> {
         };
         let written = plan.write(tables, changes, self.in_force)?;
         self.record(command.account(), origin, written.effects)?;
-        for removed in &written.removed {
+        self.keep(&written.removed, changes)?;
+        Ok(Ok(written.users))
+    }
+
+    /// Keeps the removed tags of rows that are rewritten, once the entry is added.
+    fn keep(
+        &mut self,
+        removed: &[RemovedTags],
+        changes: &mut Uncommitted,
+    ) -> Result<(), ApplyError> {
+        for removed in removed {
             self.log.keep_removed(self.connection, removed)?;
             changes.kept(removed);
         }
-        Ok(Ok(written.users))
+        Ok(())
     }
 
     /// Adds the entry of a change that has these effects. Returns its revision, or the newest of the account where there are none.
@@ -177,11 +184,10 @@ impl Rows<'_> {
     /// The effect of an untag with the tags that it removes, which lie in their row.
     fn with_values(&self, effect: &LoggedEffect) -> Result<LoggedEffect, ApplyError> {
         let found = RowReader::new(self.connection)?.read(effect.number, |record| {
-            let removed = tags::at(record.tags, effect.removed)?;
             let effect = Effect {
                 resource_id: ResourceId::parse(record.id).map_err(|_| CorruptTags)?,
                 kind: EffectKind::Tags {
-                    removed: tags::decode(&removed, 0)?,
+                    removed: tags::decode(record.tags, !effect.removed)?,
                     set: Vec::new(),
                 },
             };

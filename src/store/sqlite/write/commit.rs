@@ -17,9 +17,7 @@ use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::{self, Rewriter};
 use crate::store::sqlite::index::{Index, Lookup};
 use crate::store::sqlite::log::changes::ChangeLog;
-use crate::store::sqlite::log::{
-    CompactedRows, CompactionTrigger, Published, TombstoneLog, Uncommitted,
-};
+use crate::store::sqlite::log::{CompactionTrigger, Published, TombstoneLog, Uncommitted};
 use crate::telemetry::metrics::metrics;
 
 /// The writer: the connection that writes, and what follows from each commit.
@@ -266,9 +264,7 @@ impl Writer {
                 rows.apply(job, results, changes)?;
             }
         }
-        let mut rows = CompactedRows::new(connection, Some(log))?;
-        tombstones.compact(trigger, &newest.in_force, changes, &mut rows)?;
-        drop(rows);
+        tombstones.compact(trigger, &newest.in_force, changes, connection, log)?;
         log.write(connection)?;
         Ok(tombstones.insert(connection, changes)?)
     }

@@ -189,14 +189,16 @@ impl Committed {
         for found in commit.each() {
             let change = found.map_err(ApplyError::from).and_then(|found| {
                 let account = AccountId::parse(found.account).map_err(|_| CorruptLog)?;
-                let recorded = found.recorded(time)?;
+                let mut recorded = found.recorded(time)?;
+                let client_request_id = recorded.client_request_id.take();
+                let secure_transport = recorded.secure_transport;
                 let snapshot = Snapshot::new(connection, &account);
-                let change = snapshot.change(self.last.sequence, time, &found)?;
+                let change = snapshot.change(self.last.sequence, recorded, &found)?;
                 Ok(AuditedChange {
-                    client_request_id: recorded.client_request_id,
-                    secure_transport: recorded.secure_transport,
-                    change,
                     account,
+                    client_request_id,
+                    secure_transport,
+                    change,
                 })
             });
             match change {

@@ -9,7 +9,7 @@ use super::runs::{self, EntryKey, KeyKind};
 use super::{removed_tags, revisions};
 use crate::domain::{AccountId, Change, Direction, RequestId, Revision, Timestamp};
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
-use crate::store::sqlite::format::log_entry::{FoundEntry, LoggedCommit, halves, stamp};
+use crate::store::sqlite::format::log_entry::{FoundEntry, LoggedCommit, Recorded, halves, stamp};
 
 /// The log of an account in the state of the store that an open transaction reads.
 pub struct Snapshot<'connection> {
@@ -45,7 +45,6 @@ pub enum Found<T> {
 
 /// A row of the log.
 struct Row {
-    sequence: i64,
     time: Timestamp,
     commit: LoggedCommit,
 }
@@ -68,7 +67,7 @@ impl<'connection> Snapshot<'connection> {
         let spans = revisions::find(self.connection, self.account, from.get(), direction, most)?;
         let sequences = spans.iter().map(|span| span.sequence);
         self.pick(sequences, direction, most, |found| {
-            is_behind(found.revision, from, direction)
+            runs::is_behind(found.revision, from, direction)
         })
     }
 
@@ -157,7 +156,7 @@ impl<'connection> Snapshot<'connection> {
         }
         let changes = self.pick(sequences.into_iter(), direction, most, |found| {
             let mut effects = found.entry.effects.iter();
-            is_behind(found.revision, from, direction)
+            runs::is_behind(found.revision, from, direction)
                 && effects.any(|effect| effect.number == number)
         })?;
         Ok(Found::Read(changes))
@@ -190,7 +189,7 @@ impl<'connection> Snapshot<'connection> {
                 if changes.len() >= most {
                     return Ok(changes);
                 }
-                changes.push(self.change(row.sequence, row.time, &found)?);
+                changes.push(self.change(sequence, found.recorded(row.time)?, &found)?);
             }
         }
         Ok(changes)
@@ -209,20 +208,18 @@ impl<'connection> Snapshot<'connection> {
             return Ok(None);
         };
         Ok(Some(Row {
-            sequence,
             time: Timestamp::from_millis(time),
             commit: commit.map_err(|_| CorruptLog)?,
         }))
     }
 
-    /// The change of an entry, in the commit of this sequence and time.
+    /// The change of an entry in the commit of this sequence, with what is recorded of it.
     pub(super) fn change(
         &self,
         sequence: i64,
-        time: Timestamp,
+        recorded: Recorded,
         found: &FoundEntry<'_>,
     ) -> Result<Change, ApplyError> {
-        let recorded = found.recorded(time)?;
         let effects = found.entry.effects.iter().map(|effect| {
             if let Some(effect) = effect.detailed(self.account) {
                 return Ok(effect?);
@@ -239,13 +236,5 @@ impl<'connection> Snapshot<'connection> {
             client_token: recorded.client_token,
             effects: effects.collect::<Result<_, ApplyError>>()?,
         })
-    }
-}
-
-/// Whether a revision lies from another one on in this direction.
-fn is_behind(revision: Revision, from: Revision, direction: Direction) -> bool {
-    match direction {
-        Direction::Forwards => revision >= from,
-        Direction::Backwards => revision <= from,
     }
 }

@@ -19,9 +19,10 @@ use prost::Message as _;
 use rusqlite::{Connection, params};
 
 pub use audited::{AuditProgress, Committed, Mark, behind};
-pub use entries::{Extremes, Found, Snapshot, extremes};
+pub use entries::{Found, Snapshot, extremes};
 pub use recent::RecentKeys;
 pub use removed_tags::RemovedTags;
+pub use revisions::expired;
 pub use tokens::{ClientTokens, Known, MOST_TOKENS};
 
 use crate::domain::{AccountId, Origin, Revision, Timestamp};
@@ -302,25 +303,22 @@ impl ChangeLog {
     /// Whether it is time to write down how far the audit is.
     fn is_position_due(&self, now: Timestamp) -> bool {
         let since = now.millis().saturating_sub(self.saved_time.millis());
-        let is_ahead = match (&self.audit, self.saved_position) {
-            (None, _) => false,
-            // A store that is only opened is not written.
-            (Some(_), None) => self.has_entries(),
-            (Some(audit), Some(saved)) => audit.written().sequence != saved,
-        };
-        is_ahead && since >= POSITION_AFTER_MILLIS
+        since >= POSITION_AFTER_MILLIS && self.unsaved_position().is_some()
+    }
+
+    /// How far the audit is, where that is not written down.
+    fn unsaved_position(&self) -> Option<i64> {
+        let position = self.audit.as_ref()?.written().sequence;
+        let saved = self.open.saved_position.or(self.saved_position);
+        // A store that is only opened is not written.
+        let is_ahead = saved.map_or(self.has_entries(), |saved| position != saved);
+        is_ahead.then_some(position)
     }
 
     /// Writes down how far the audit is.
     pub fn save_position(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let Some(audit) = &self.audit else {
-            return Ok(());
-        };
-        if self.saved_position.is_none() && !self.has_entries() {
-            return Ok(());
-        }
-        let position = Some(audit.written().sequence);
-        if position != self.saved_position {
+        let position = self.unsaved_position();
+        if position.is_some() {
             audited::write_position(connection, position)?;
             self.open.saved_position = position;
         }

@@ -133,11 +133,9 @@ impl RecentKeys {
             return Ok(None);
         }
         let matches = |key: &&EntryKey| {
-            let is_behind = match direction {
-                Direction::Forwards => key.sequence >= from.sequence,
-                Direction::Backwards => key.sequence <= from.sequence,
-            };
-            key.key == from.key && is_behind && (covered + 1..=newest).contains(&key.sequence)
+            key.key == from.key
+                && runs::is_behind(key.sequence, from.sequence, direction)
+                && (covered + 1..=newest).contains(&key.sequence)
         };
         let found = keys.of(kind).iter().filter(matches).map(|key| key.sequence);
         let mut found: Vec<_> = found.collect();

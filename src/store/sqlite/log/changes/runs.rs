@@ -238,3 +238,11 @@ pub fn find(
     }
     Ok(found)
 }
+
+/// Whether a revision, or a sequence, lies from another one on in this direction.
+pub fn is_behind<T: Copy + PartialOrd>(at: T, from: T, direction: Direction) -> bool {
+    match direction {
+        Direction::Forwards => at >= from,
+        Direction::Backwards => at <= from,
+    }
+}
