@@ -70,6 +70,13 @@ pub struct UntagCommand {
 }
 
 impl UntagCommand {
+    /// Whether the command is refused for these tags, which have another value than it expects.
+    #[must_use]
+    pub fn is_refused_for(&self, mismatches: &[Mismatch]) -> bool {
+        let on_mismatch = self.expected.as_ref().map(|one| one.on_mismatch);
+        on_mismatch == Some(OnMismatch::Fail) && !mismatches.is_empty()
+    }
+
     /// The name of the user, as the request has it, and the key of a tag that has another value than expected.
     #[must_use]
     pub fn named(&self, mismatch: Mismatch) -> (&str, &str) {

@@ -111,7 +111,7 @@ fn resource_infos(
     let infos = resources.iter().map(|resource| {
         ResourceInfo::new(RESOURCE_TYPE_USER, resource.name.as_str(), "", "").into()
     });
-    let infos = within_budget(infos);
+    let infos = fitting(infos, encoded_size);
     if infos.len() < resources.len() {
         let all = resources.iter().map(|resource| resource.position);
         metadata.insert(key.to_owned(), positions(all));
@@ -126,19 +126,17 @@ fn precondition_violations(
     mismatches: &[Mismatch],
     metadata: &mut HashMap<String, String>,
 ) -> PreconditionFailure {
-    let mut left = DETAILS_BYTES;
-    let violations = mismatches.iter().map_while(|&mismatch| {
+    let violations = mismatches.iter().map(|&mismatch| {
         let (user, key) = command.named(mismatch);
-        let violation = PreconditionViolation::new(
+        PreconditionViolation::new(
             "TAG_VALUE",
             format!("{user}/{key}"),
             "the tag has another value than expected_values says",
-        );
-        let alone = PreconditionFailure::new(vec![violation.clone()]).into();
-        left = left.checked_sub(encoded_size(&alone))?;
-        Some(violation)
+        )
     });
-    let violations: Vec<_> = violations.collect();
+    let violations = fitting(violations, |violation| {
+        encoded_size(&PreconditionFailure::new(vec![violation.clone()]).into())
+    });
     if violations.len() < mismatches.len() {
         let users: BTreeSet<usize> = mismatches.iter().map(|one| one.target).collect();
         metadata.insert(
@@ -149,16 +147,14 @@ fn precondition_violations(
     PreconditionFailure::new(violations)
 }
 
-/// As many details as fit into [`DETAILS_BYTES`], in order.
-fn within_budget(details: impl Iterator<Item = ErrorDetail>) -> Vec<ErrorDetail> {
+/// As many as fit into [`DETAILS_BYTES`], in order.
+fn fitting<T>(all: impl Iterator<Item = T>, size: impl Fn(&T) -> usize) -> Vec<T> {
     let mut left = DETAILS_BYTES;
-    details
-        .map_while(|detail| {
-            let size = encoded_size(&detail);
-            left = left.checked_sub(size)?;
-            Some(detail)
-        })
-        .collect()
+    all.map_while(|one| {
+        left = left.checked_sub(size(&one))?;
+        Some(one)
+    })
+    .collect()
 }
 
 fn encoded_size(detail: &ErrorDetail) -> usize {
@@ -181,21 +177,15 @@ fn positions(all: impl Iterator<Item = usize>) -> String {
 }
 
 fn field_violations(faults: &[Fault]) -> BadRequest {
-    let mut left = DETAILS_BYTES;
-    let mut violations: Vec<FieldViolation> = faults
-        .iter()
-        .map_while(|fault| {
-            let violation = FieldViolation {
-                reason: reason(fault.code.as_str()),
-                ..FieldViolation::new(fault.field.as_str(), fault.description.as_str())
-            };
-            // A tag and a length of up to two bytes for each of the fields, and for the violation.
-            let texts = [&violation.field, &violation.description, &violation.reason];
-            let size = texts.iter().map(|text| text.len() + 3).sum::<usize>() + 3;
-            left = left.checked_sub(size)?;
-            Some(violation)
-        })
-        .collect();
+    let violations = faults.iter().map(|fault| FieldViolation {
+        reason: reason(fault.code.as_str()),
+        ..FieldViolation::new(fault.field.as_str(), fault.description.as_str())
+    });
+    let mut violations = fitting(violations, |violation| {
+        // A tag and a length of up to two bytes for each of the fields, and for the violation.
+        let texts = [&violation.field, &violation.description, &violation.reason];
+        texts.iter().map(|text| text.len() + 3).sum::<usize>() + 3
+    });
     let more = faults.len() - violations.len();
     if more > 0 {
         violations.push(FieldViolation::new(
@@ -210,15 +200,9 @@ fn quota_violations(resources: &[NamedResource]) -> QuotaFailure {
     let violation = |resource: &NamedResource| {
         QuotaViolation::new(resource.name.as_str(), "over 20 tags; remove some first")
     };
-    let mut left = DETAILS_BYTES;
-    let mut violations: Vec<QuotaViolation> = resources
-        .iter()
-        .map(violation)
-        .map_while(|violation| {
-            left = left.checked_sub(violation.subject.len() + violation.description.len() + 9)?;
-            Some(violation)
-        })
-        .collect();
+    let mut violations = fitting(resources.iter().map(violation), |violation| {
+        violation.subject.len() + violation.description.len() + 9
+    });
     let more = resources.len() - violations.len();
     if more > 0 {
         violations.push(QuotaViolation::new(

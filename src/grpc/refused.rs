@@ -40,13 +40,13 @@ pub fn audit(
     if !audit.is_kept() {
         return;
     }
+    let Some(failure) = status::failure_in(headers) else {
+        return;
+    };
     let stage = underway.progress.stage();
     if stage.asked().is_some() {
         return;
     }
-    let Some(failure) = status::failure_in(headers) else {
-        return;
-    };
     let action = action(&underway.path);
     if failure.code() != Code::Unauthenticated && !action.is_some_and(Action::changes) {
         return;

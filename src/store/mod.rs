@@ -1,7 +1,7 @@
 //! The repository layer: where tags are kept.
 //!
 //! [`Store`] is the contract that every implementation keeps and that `tests/store_contract` checks. To write the
-//! next one: implement the seven methods, give the suite a way to start it with a set of resources, and run it there.
+//! next one: implement its methods, give the suite a way to start it with a set of resources, and run it there.
 //!
 //! What every store promises:
 //! - a command is applied as a whole or not at all, also when many are applied at once;

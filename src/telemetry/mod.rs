@@ -14,7 +14,7 @@ pub mod trace;
 pub use appender::LogGuard;
 pub use lines::{
     Flush, LineFile, LineSender, LineSlot, LineSource, LineWriter, OnFailure, Written, lost_marker,
-    write_lines,
+    wait_for, write_lines,
 };
 pub use log::{InvalidFilter, Listener, LogError, LogFormat, LogLevel, start_logging};
 #[cfg(feature = "otlp")]

@@ -10,7 +10,7 @@ use super::backlog::Backlog;
 use super::line;
 use crate::store::{CommittedChanges, NextChanges};
 use crate::telemetry::metrics::metrics;
-use crate::telemetry::{Flush, LineSender, SECURITY, Written, lost_marker};
+use crate::telemetry::{Flush, LineSender, SECURITY, Written, lost_marker, wait_for};
 
 /// How long lines may be written without being on the disk, and how many bytes of them: a crash repeats them. Each wait for the disk
 /// holds up the commits of a store beside it.
@@ -65,9 +65,7 @@ impl Follower {
         let end = Instant::now() + patience;
         let _ = self.end.set(end);
         self.thread.thread().unpark();
-        while !self.thread.is_finished() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(2));
-        }
+        wait_for(&self.thread, patience);
     }
 }
 

@@ -125,7 +125,8 @@ impl Group {
 struct Job {
     command: Arc<UntagCommand>,
     origin: Arc<Origin>,
-    names: Names,
+    /// The targets as its call takes them, until that is sent.
+    names: Vec<String>,
     /// The targets by hash, each once.
     targets: Vec<u64>,
     /// Its number among the commands of its group.
@@ -195,11 +196,11 @@ impl Batches {
         origin: Arc<Origin>,
         place: OwnedSemaphorePermit,
     ) -> Reported {
+        let names = Names::of(&command.targets);
         let key = Key {
             account: command.account.clone(),
-            by: By::of(&command.targets),
+            by: names.by,
         };
-        let names = Names::of(&command.targets);
         let targets = names.names.iter().map(|name| self.hasher.hash_one(name));
         let mut targets: Vec<u64> = targets.collect();
         targets.sort_unstable();
@@ -208,7 +209,7 @@ impl Batches {
         let job = Job {
             command,
             origin,
-            names,
+            names: names.names,
             targets,
             arrival: 0,
             place,
@@ -312,24 +313,24 @@ struct Batch {
 impl Batch {
     async fn run(mut self) {
         let pool = Arc::clone(&self.statement.batches.pool);
-        let jobs = &mut self.jobs;
+        let (jobs, key) = (&mut self.jobs, &self.statement.key);
         let answer = pool.perform(Locks::SkipLocked, |session| async move {
             // There may have been a wait for the connection.
             for (job, _) in jobs.extract_if(.., |(job, _)| job.reply.is_abandoned()) {
                 job.reply.send(Err(StoreError::stopped(Applied::No)));
             }
-            let Some((first, _)) = jobs.first() else {
+            if jobs.is_empty() {
                 return Ok(Vec::new());
-            };
-            let account = first.command.account.as_str();
-            let removals = jobs.iter().map(|(job, _)| Removal {
-                names: &job.names,
+            }
+            let removals = jobs.iter_mut().map(|(job, _)| Removal {
+                names: std::mem::take(&mut job.names),
                 selection: &job.command.selection,
                 expected: None,
                 origin: &job.origin,
             });
             let removals: Vec<_> = removals.collect();
-            let parameters = removal(account, Call::Shared, 1, &removals);
+            let account = key.account.as_str();
+            let parameters = removal(account, key.by, Call::Shared, 1, removals);
             let changes = jobs.len();
             let traces = jobs.iter_mut().map(|(job, _)| &mut job.trace);
             let spans = traces.filter_map(|change| change.commit(changes));

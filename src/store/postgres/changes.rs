@@ -35,10 +35,7 @@ impl PostgresStore {
         let parameters = vec![(Box::new(account.to_string()) as _, Type::TEXT), by];
         let rows = self.read(sql, parameters).await?;
         if let (None, ChangeKey::Revision(revision)) = (rows.first(), key) {
-            let oldest = self.extent(account).await?.oldest;
-            if oldest.is_some_and(|oldest| revision < oldest) {
-                return Err(StoreError::Compacted { oldest });
-            }
+            self.refuse_compacted(account, revision).await?;
         }
         let entry = rows.first().map(|row| parse(account, row));
         entry.transpose()
@@ -76,12 +73,22 @@ impl PostgresStore {
             .first()
             .is_some_and(|first| first.revision == query.from);
         if query.user.is_some() || !is_whole {
-            let oldest = self.extent(account).await?.oldest;
-            if oldest.is_some_and(|oldest| query.from < oldest) {
-                return Err(StoreError::Compacted { oldest });
-            }
+            self.refuse_compacted(account, query.from).await?;
         }
         Ok(changes)
+    }
+
+    /// Refuses a revision that is gone.
+    async fn refuse_compacted(
+        &self,
+        account: &AccountId,
+        revision: Revision,
+    ) -> Result<(), StoreError> {
+        let oldest = self.extent(account).await?.oldest;
+        if oldest.is_some_and(|oldest| revision < oldest) {
+            return Err(StoreError::Compacted { oldest });
+        }
+        Ok(())
     }
 
     pub(super) async fn extent(&self, account: &AccountId) -> Result<History, StoreError> {

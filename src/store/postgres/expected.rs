@@ -41,8 +41,7 @@ pub fn mismatches(others: Vec<i32>) -> Vec<Mismatch> {
 
 /// The answer to an untag, or its refusal for what has another value than expected.
 pub fn checked(command: &UntagCommand, changed: Changed) -> Result<Changed, StoreError> {
-    let on_mismatch = command.expected.as_ref().map(|one| one.on_mismatch);
-    if on_mismatch == Some(OnMismatch::Fail) && !changed.mismatches.is_empty() {
+    if command.is_refused_for(&changed.mismatches) {
         return Err(StoreError::Mismatched(changed.mismatches));
     }
     Ok(changed)

@@ -40,10 +40,7 @@ impl PostgresStore {
         let parameters = names.parameters(query.account.as_str());
         let rows = self.read(names.by.find(), parameters).await?;
         let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let missing = names.missing(&found);
-        if !missing.is_empty() {
-            return Err(StoreError::Missing(missing));
-        }
+        names.all_among(&found)?;
         let records = rows.iter().map(|row| record(row.get(1), row.get(2)));
         PageBuilder::page_of(query, records.collect::<Result<_, _>>()?)
     }

@@ -321,6 +321,6 @@ impl Store for PostgresStore {
             });
         }
         let proven = self.pool.prove().await;
-        proven.map_err(|failure| Arc::new(failure).to_store_error(Applied::No))
+        proven.map_err(StoreError::from)
     }
 }

@@ -58,9 +58,10 @@ impl PostgresStore {
         sent: Sent,
         holds: Arc<impl Send + Sync + 'static>,
     ) -> Result<Outcome, StoreError> {
-        let (mut attempt, mut lost) = match sent {
-            Sent::No => (1, None),
-            Sent::Unanswered(failure) => (1, Some(failure)),
+        let mut attempt = 1;
+        let mut lost = match sent {
+            Sent::No => None,
+            Sent::Unanswered(failure) => Some(failure),
         };
         loop {
             if let Some(failure) = lost.take() {

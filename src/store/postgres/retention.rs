@@ -38,10 +38,11 @@ pub async fn keep(pool: Weak<Pool>, retention: Retention) {
     }
 }
 
-/// Deletes some of what is to go. Returns how many entries those were.
+/// Deletes some of what is to go. Returns how many entries those were. Others send nothing behind it that can go elsewhere: it takes
+/// its time, and waits for rows that are locked.
 async fn compact(pool: &Arc<Pool>, retention: Retention) -> Result<i64, Failure> {
     let parameters = parameters(Timestamp::from(SystemTime::now()), retention);
-    let rows = pool.run(Locks::SkipLocked, move |session| async move {
+    let rows = pool.run(Locks::Block, move |session| async move {
         session.query(COMPACT, &parameters).await
     });
     Ok(rows.await?.first().map_or(0, |row| row.get(0)))

@@ -60,7 +60,7 @@ impl Answer {
     }
 
     /// The answer to a command that was applied, and had as many targets.
-    pub fn changed(&self, targets: usize) -> Changed {
+    pub fn changed(self, targets: usize) -> Changed {
         Changed {
             resources: self.matched.map_or(targets, count),
             tags: Some(count(self.tags)),
@@ -68,7 +68,7 @@ impl Answer {
             revision: self.revision.and_then(revision),
             request_id: self.repeats.as_deref().and_then(RequestId::parse),
             is_replay: self.repeats.is_some(),
-            mismatches: expected::mismatches(self.others.clone()),
+            mismatches: expected::mismatches(self.others),
         }
     }
 }
@@ -95,14 +95,21 @@ pub fn recorded(entry: &Entry, targets: usize) -> Changed {
 
 /// A command in a call of `untag_remove_tags`.
 pub struct Removal<'command> {
-    pub names: &'command Names,
+    /// What its targets are looked for by.
+    pub names: Vec<String>,
     pub selection: &'command TagSelection,
     pub expected: Option<&'command Expected>,
     pub origin: &'command Origin,
 }
 
 /// The parameters of `untag_remove_tags`. What differs from command to command travels in arrays.
-pub fn removal(account: &str, call: Call, attempt: i32, removals: &[Removal<'_>]) -> Parameters {
+pub fn removal(
+    account: &str,
+    by: By,
+    call: Call,
+    attempt: i32,
+    removals: Vec<Removal<'_>>,
+) -> Parameters {
     let waits = call != Call::Shared;
     let skips_missing = matches!(
         call,
@@ -110,19 +117,19 @@ pub fn removal(account: &str, call: Call, attempt: i32, removals: &[Removal<'_>]
             skips_missing: true
         }
     );
-    let by = removals.first().map_or(By::Id, |removal| removal.names.by);
     let (mut targets, mut commands, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    for (removal, number) in removals.iter().zip(1_i64..) {
-        targets.extend_from_slice(&removal.names.names);
+    // A command that expects values goes by itself.
+    let expected = removals.first().and_then(|removal| removal.expected);
+    let (expected_keys, expected_values, skips_others) = expected::parameters(expected);
+    let origins: Vec<&Origin> = removals.iter().map(|removal| removal.origin).collect();
+    for (mut removal, number) in removals.into_iter().zip(1_i64..) {
+        targets.append(&mut removal.names);
         commands.resize(targets.len(), number);
         keys.push(match removal.selection {
             TagSelection::All => None,
             TagSelection::Keys(keys) => Some(array_of(keys)),
         });
     }
-    // A command that expects values goes by itself.
-    let expected = removals.first().and_then(|removal| removal.expected);
-    let (expected_keys, expected_values, skips_others) = expected::parameters(expected);
     let mut parameters: Parameters = vec![
         (Box::new(account.to_owned()), Type::TEXT),
         (Box::new(by == By::Id), Type::BOOL),
@@ -136,7 +143,6 @@ pub fn removal(account: &str, call: Call, attempt: i32, removals: &[Removal<'_>]
         (Box::new(skips_others), Type::BOOL),
         (Box::new(attempt), Type::INT4),
     ];
-    let origins: Vec<&Origin> = removals.iter().map(|removal| removal.origin).collect();
     parameters.extend(origin::of_all(&origins));
     parameters
 }
@@ -168,9 +174,8 @@ impl PostgresStore {
         let parameters = names.parameters(command.account.as_str());
         let rows = self.read(names.by.find(), parameters).await?;
         let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let missing = names.missing(&found);
-        if !missing.is_empty() && !command.allow_missing {
-            return Err(StoreError::Missing(missing));
+        if !command.allow_missing {
+            names.all_among(&found)?;
         }
         let tags = |row: &Row| Ok((row.get(0), record(row.get(1), row.get(2))?.1));
         let found = rows
@@ -189,12 +194,6 @@ impl PostgresStore {
         holds: Arc<impl Send + Sync + 'static>,
     ) -> Result<Changed, StoreError> {
         let names = Names::of(&command.targets);
-        let own = Removal {
-            names: &names,
-            selection: &command.selection,
-            expected: command.expected.as_ref(),
-            origin,
-        };
         let call = Call::Alone {
             skips_missing: command.allow_missing,
         };
@@ -204,8 +203,13 @@ impl PostgresStore {
             request_id: origin.request_id,
             parameters: |attempt| {
                 let account = command.account.as_str();
-                let removals = std::slice::from_ref(&own);
-                removal(account, call, attempt, removals)
+                let own = Removal {
+                    names: names.names.clone(),
+                    selection: &command.selection,
+                    expected: command.expected.as_ref(),
+                    origin,
+                };
+                removal(account, names.by, call, attempt, vec![own])
             },
         };
         let targets = names.names.len();
@@ -225,10 +229,7 @@ impl PostgresStore {
         };
         let answer = answer(&rows)?;
         if answer.repeats.is_none() && !command.allow_missing {
-            let missing = names.missing(&answer.found);
-            if !missing.is_empty() {
-                return Err(StoreError::Missing(missing));
-            }
+            names.all_among(&answer.found)?;
         }
         expected::checked(command, answer.changed(targets))
     }
@@ -268,10 +269,7 @@ impl PostgresStore {
             Outcome::Answered(rows) => {
                 let answer = answer(&rows)?;
                 if answer.repeats.is_none() {
-                    let missing = names.missing(&answer.found);
-                    if !missing.is_empty() {
-                        return Err(StoreError::Missing(missing));
-                    }
+                    names.all_among(&answer.found)?;
                     if !answer.too_many.is_empty() {
                         return Err(StoreError::TagLimit(names.positions(&answer.too_many)));
                     }

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use super::session::Parameters;
 use super::statements::{FIND_BY_ID, FIND_BY_NAME};
 use crate::domain::{PrincipalName, Targets};
+use crate::store::StoreError;
 
 /// What the users that a command names are looked for by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,7 +17,7 @@ pub enum By {
 }
 
 impl By {
-    pub fn of(targets: &Targets) -> Self {
+    fn of(targets: &Targets) -> Self {
         match targets {
             Targets::Ids(_) => Self::Id,
             Targets::Names(_) => Self::Name,
@@ -58,8 +59,17 @@ impl Names {
         ]
     }
 
+    /// Refuses a command whose targets are not all among those found.
+    pub fn all_among(&self, found: &[String]) -> Result<(), StoreError> {
+        let missing = self.missing(found);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Missing(missing))
+    }
+
     /// The places of the targets that are not among those found.
-    pub fn missing(&self, found: &[String]) -> Vec<usize> {
+    fn missing(&self, found: &[String]) -> Vec<usize> {
         if found.len() == self.names.len() {
             return Vec::new();
         }

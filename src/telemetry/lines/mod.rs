@@ -282,7 +282,7 @@ impl State {
 }
 
 /// Waits until a thread has ended, but for no longer than `patience`.
-pub(super) fn wait_for(thread: &JoinHandle<()>, patience: Duration) {
+pub fn wait_for(thread: &JoinHandle<()>, patience: Duration) {
     let deadline = Instant::now() + patience;
     while !thread.is_finished() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(2));

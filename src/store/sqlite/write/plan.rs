@@ -1,8 +1,7 @@
 //! What one command comes to: everything is looked up and checked before anything is written.
 
 use crate::domain::{
-    Changed, Effect, EffectKind, Expected, Mismatch, OnMismatch, ResourceId, TagCommand,
-    UntagCommand, limits,
+    Changed, Effect, EffectKind, Expected, Mismatch, ResourceId, TagCommand, UntagCommand, limits,
 };
 use crate::store::StoreError;
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
@@ -112,8 +111,7 @@ impl<'command> Untag<'command> {
         if !missing.is_empty() && !self.command.allow_missing {
             return Plan::refused(StoreError::Missing(missing));
         }
-        let on_mismatch = self.command.expected.as_ref().map(|one| one.on_mismatch);
-        if !self.mismatches.is_empty() && on_mismatch == Some(OnMismatch::Fail) {
+        if self.command.is_refused_for(&self.mismatches) {
             return Plan::refused(StoreError::Mismatched(self.mismatches));
         }
         Plan {
