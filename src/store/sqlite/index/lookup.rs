@@ -62,9 +62,19 @@ impl<'connection> Lookup<'connection> {
     pub fn find<T>(
         &mut self,
         key: Key<'_>,
+        found: impl FnMut(&Record<'_>) -> T,
+    ) -> rusqlite::Result<Option<T>> {
+        self.find_from(self.index.hint(key), key, found)
+    }
+
+    /// As `find`, where this is the number of the row that may have the key.
+    pub fn find_from<T>(
+        &mut self,
+        hint: Option<i64>,
+        key: Key<'_>,
         mut found: impl FnMut(&Record<'_>) -> T,
     ) -> rusqlite::Result<Option<T>> {
-        if let Some(number) = self.index.hint(key)
+        if let Some(number) = hint
             && let Some(result) = self.find_at(number, key, &mut found)?
         {
             return Ok(Some(result));

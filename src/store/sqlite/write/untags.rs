@@ -55,17 +55,18 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Lo
     targets
         .sort_unstable_by_key(|target| (target.hint, target.hint.is_none().then_some(target.key)));
     for target in targets {
-        results[target.slot] = look_up_one(lookup, target.key, target.command)?;
+        results[target.slot] = look_up_one(lookup, target.hint, target.key, target.command)?;
     }
     Ok(results)
 }
 
 fn look_up_one(
     lookup: &mut Lookup<'_>,
+    hint: Option<i64>,
     key: Key<'_>,
     command: &UntagCommand,
 ) -> rusqlite::Result<LookupResult> {
-    let result = lookup.find(key, |record| {
+    let result = lookup.find_from(hint, key, |record| {
         match tags::selected(record.tags, 0, &command.selection) {
             Ok(selected) => LookupResult::Record {
                 number: record.number,
@@ -103,7 +104,7 @@ pub fn plan(
         };
         let result = if changes.has_changed(number) {
             let key = Key::of(&command.account, &command.targets, position);
-            look_up_one(lookup, key, command)?
+            look_up_one(lookup, number, key, command)?
         } else {
             result
         };
