@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
-const CONTRACT: &str = "ram/tag/v1/tag_service.proto";
+/// The files of the contract, whose comments are published too.
+const CONTRACT: [&str; 2] = ["ram/tag/v1/tag_service.proto", "ram/user/v1/user.proto"];
 /// The contract of the standard health service.
 const HEALTH: &str = "grpc/health/v1/health.proto";
 
@@ -14,12 +16,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
 
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_source_info(true).open_file(CONTRACT)?;
+    compiler.include_source_info(true).open_files(CONTRACT)?;
     let contract = compiler.encode_file_descriptor_set();
-    let files = prost_types::FileDescriptorSet::decode(contract.as_slice())?;
+    let files = FileDescriptorSet::decode(contract.as_slice())?;
 
-    // What it imports, without comments: they are most of the bytes, and nobody asks this service for them.
+    // What it imports from elsewhere, without comments: they are most of the bytes, and nobody asks this service for them.
     let imports = files.file.iter().flat_map(|file| &file.dependency);
+    let imports = imports.filter(|name| !CONTRACT.contains(&name.as_str()));
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).open_files(imports)?;
     let imported = compiler.encode_file_descriptor_set();
@@ -27,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Reflection serves these bytes: only the compiler's own encoding keeps the buf.validate options. Two sets, one behind the
     // other, are one.
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let descriptors = out.join("tag_service_descriptor.binpb");
+    let descriptors = out.join("contract_descriptor.binpb");
     fs::write(descriptors, [contract.as_slice(), &imported].concat())?;
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).open_file(HEALTH)?;
@@ -35,10 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("health_descriptor.binpb"), &health)?;
 
     // No Rust code is wanted for what is imported.
-    for files in [
-        files,
-        prost_types::FileDescriptorSet::decode(health.as_slice())?,
-    ] {
+    for files in [files, FileDescriptorSet::decode(health.as_slice())?] {
         tonic_prost_build::configure()
             .build_transport(false)
             .codec_path("crate::grpc::codec::MessageCodec")

@@ -301,7 +301,7 @@ pub struct HealthArguments {
 /// `untag proto`.
 #[derive(Debug, Args)]
 pub struct ProtoArguments {
-    /// Leave out the rules of buf.validate, and with them all that the contract imports.
+    /// Leave out the rules of buf.validate, and with them their import.
     #[arg(long)]
     pub plain: bool,
     /// Where to write it. Files that are there already are replaced.

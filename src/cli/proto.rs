@@ -7,27 +7,30 @@ use std::process::ExitCode;
 use super::args::ProtoArguments;
 use super::fail;
 
-/// The contract, and the path that it is imported by.
-const CONTRACT: (&str, &str) = (
-    "ram/tag/v1/tag_service.proto",
-    include_str!("../../proto/ram/tag/v1/tag_service.proto"),
-);
+/// Files of the contract with the paths that they are imported by.
+macro_rules! files {
+    ($($path:literal),*) => { [$(($path, include_str!(concat!("../../proto/", $path)))),*] };
+}
+
+/// The contract.
+const CONTRACT: [(&str, &str); 2] =
+    files!["ram/tag/v1/tag_service.proto", "ram/user/v1/user.proto"];
 
 /// The options that state the contract's rules. What they import in turn comes with every compiler.
-const RULES: (&str, &str) = (
-    "buf/validate/validate.proto",
-    include_str!("../../proto/buf/validate/validate.proto"),
-);
+const RULES: [(&str, &str); 1] = files!["buf/validate/validate.proto"];
 
 /// The beginning of the paragraph about the rules in the contract's first comment, and the text that follows it.
 const ABOUT_RULES: (&str, &str) = ("//\n// The buf.validate rules", "syntax");
 
 pub fn run(arguments: &ProtoArguments) -> ExitCode {
-    let (path, contract) = CONTRACT;
-    let files = if arguments.plain {
-        vec![(path, without_rules(contract))]
+    let contract = CONTRACT.into_iter();
+    let files: Vec<(&str, String)> = if arguments.plain {
+        contract
+            .map(|(path, text)| (path, without_rules(text)))
+            .collect()
     } else {
-        vec![(path, contract.to_owned()), (RULES.0, RULES.1.to_owned())]
+        let files = contract.chain(RULES);
+        files.map(|(path, text)| (path, text.to_owned())).collect()
     };
     for (path, text) in files {
         let file = arguments.directory.join(path);
@@ -41,9 +44,12 @@ pub fn run(arguments: &ProtoArguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The contract without its rules: the same messages and methods, and nothing to import.
+/// A file of the contract without its rules: the same messages and methods, and no import of rules.
 fn without_rules(contract: &str) -> String {
-    let mut plain = contract.replace(&format!("import \"{}\";\n\n", RULES.0), "");
+    let import = format!("import \"{}\";\n", RULES[0].0);
+    // Where nothing else is imported, a blank line goes too.
+    let alone = format!("{import}\n");
+    let mut plain = contract.replace(&alone, "").replace(&import, "");
     if let Some(start) = plain.find(ABOUT_RULES.0)
         && let Some(length) = plain[start..].find(ABOUT_RULES.1)
     {
@@ -97,7 +103,11 @@ fn length_to(text: &str, end: char) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use prost_types::{FileDescriptorProto, FileDescriptorSet};
+
     use super::*;
+    use crate::grpc::DESCRIPTORS;
 
     #[test]
     fn rules_are_left_out_and_nothing_else() {
@@ -109,6 +119,26 @@ mod tests {
         let plain = "// A.\nsyntax = \"proto3\";\n\nmessage M {\n  oneof o {\n    // Brackets [1] and \"quotes\".\n    \
             string a = 1;\n  }\n  string b = 2;\n}\n";
         assert_eq!(without_rules(ruled), plain);
-        assert!(!without_rules(CONTRACT.1).contains("buf"));
+        let imports =
+            "import \"buf/validate/validate.proto\";\nimport \"other.proto\";\n\nmessage M {}\n";
+        assert_eq!(
+            without_rules(imports),
+            "import \"other.proto\";\n\nmessage M {}\n"
+        );
+        for (path, text) in CONTRACT {
+            let plain = without_rules(text);
+            assert!(
+                !plain.contains("buf.validate") && !plain.contains(RULES[0].0),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_contract_is_written() {
+        let compiled = FileDescriptorSet::decode(DESCRIPTORS).unwrap().file;
+        let names = compiled.iter().map(FileDescriptorProto::name);
+        let names: Vec<&str> = names.filter(|name| name.starts_with("ram/")).collect();
+        assert_eq!(names, CONTRACT.map(|(path, _)| path));
     }
 }

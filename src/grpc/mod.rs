@@ -58,15 +58,32 @@ use health_proto::health_server::HealthServer;
 use proto::tag_service_server::TagServiceServer;
 use reflection::Reflection;
 
-/// The generated messages and services of `proto/ram/tag/v1/tag_service.proto`.
+/// The generated messages and services of the contract. Those of `ram.tag.v1` stand in the module itself.
 #[expect(clippy::pedantic, reason = "generated code")]
 pub mod proto {
-    tonic::include_proto!("ram.tag.v1");
+    // A module for each part of a package: what one generates finds another by a path of `super`.
+    pub use tag::v1::*;
+
+    /// The package `ram.tag`.
+    pub mod tag {
+        /// The package `ram.tag.v1`.
+        pub mod v1 {
+            tonic::include_proto!("ram.tag.v1");
+        }
+    }
+
+    /// The package `ram.user`.
+    pub mod user {
+        /// The package `ram.user.v1`.
+        pub mod v1 {
+            tonic::include_proto!("ram.user.v1");
+        }
+    }
 }
 
 /// The compiled contract, with its comments and its buf.validate rules, as reflection serves it.
 pub const DESCRIPTORS: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/tag_service_descriptor.binpb"));
+    include_bytes!(concat!(env!("OUT_DIR"), "/contract_descriptor.binpb"));
 
 /// The compiled health service, as reflection serves it.
 const HEALTH_DESCRIPTORS: &[u8] =

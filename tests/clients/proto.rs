@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::{Printed, Sample, assert_has, support, tool};
 
 const CONTRACT: &str = "ram/tag/v1/tag_service.proto";
+const USERS: &str = "ram/user/v1/user.proto";
 const RULES: &str = "buf/validate/validate.proto";
 
 /// A folder that has what `untag proto` writes, in `in`, and where things may be generated, in `out`.
@@ -69,39 +70,48 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
 #[test]
 fn proto_writes_the_contract_with_and_without_its_rules() {
     let [ruled, plain] = Contract::both();
-    assert_eq!(ruled.files, [CONTRACT, RULES]);
-    assert_eq!(plain.files, [CONTRACT]);
+    assert_eq!(ruled.files, [CONTRACT, USERS, RULES]);
+    assert_eq!(plain.files, [CONTRACT, USERS]);
     for contract in [&ruled, &plain] {
         let written = files_below(&contract.path("in"));
         assert_eq!(written, contract.files.iter().cloned().collect());
         let set = ["-I", "in", "--descriptor_set_out=out/set"];
         contract.compile(&mut Command::new("protoc"), &set);
     }
-    // The same messages and methods, in all but their options.
-    let [ruled_set, plain_set] = [&ruled, &plain].map(|contract| {
-        let set = fs::read(contract.path("out/set")).unwrap();
-        let set = FileDescriptorSet::decode(&*set).unwrap();
-        set.file.into_iter().find(|file| file.name() == CONTRACT)
-    });
-    let mut ruled_file = ruled_set.unwrap();
-    ruled_file.dependency.clear();
-    for message in &mut ruled_file.message_type {
-        message.options = None;
-        let oneofs = message.oneof_decl.iter_mut();
-        oneofs.for_each(|oneof| oneof.options = None);
-        let fields = message.field.iter_mut();
-        fields.for_each(|field| field.options = None);
+    for name in &plain.files {
+        assert_same_but_for_options(&ruled, &plain, name);
+        let text = fs::read_to_string(plain.path("in").join(name)).unwrap();
+        assert!(
+            !text.contains("buf.validate") && !text.contains(RULES),
+            "{text}"
+        );
     }
-    assert_eq!(ruled_file, plain_set.unwrap());
-    assert!(ruled_file.options.unwrap().go_package().contains('/'));
-    let text = fs::read_to_string(plain.path("in").join(CONTRACT)).unwrap();
-    assert!(!text.contains("buf"), "{text}");
 
     let existing = tempfile::NamedTempFile::new().unwrap();
     let refused = support::run(&["proto", existing.path().to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(1));
     let reason = String::from_utf8(refused.stderr).unwrap();
     assert_has(&reason, &["cannot write", CONTRACT]);
+}
+
+/// Asserts that both forms of a file have the same messages and methods, in all but their options.
+fn assert_same_but_for_options(ruled: &Contract, plain: &Contract, name: &str) {
+    let [mut ruled, plain] = [ruled, plain].map(|contract| {
+        let set = fs::read(contract.path("out/set")).unwrap();
+        let files = FileDescriptorSet::decode(&*set).unwrap().file;
+        let file = files.into_iter().find(|file| file.name() == name);
+        file.unwrap()
+    });
+    ruled.dependency.retain(|import| import != RULES);
+    for message in &mut ruled.message_type {
+        message.options = None;
+        let oneofs = message.oneof_decl.iter_mut();
+        oneofs.for_each(|oneof| oneof.options = None);
+        let fields = message.field.iter_mut();
+        fields.for_each(|field| field.options = None);
+    }
+    assert_eq!(ruled, plain);
+    assert!(ruled.options.unwrap().go_package().contains('/'));
 }
 
 #[test]
@@ -121,7 +131,7 @@ fn proto_is_a_module_of_buf() {
     let export = ["export", env!("CARGO_MANIFEST_DIR"), "--output"];
     Printed::of(buf().args(export).arg(folder.path())).success();
     let exported = files_below(folder.path());
-    for file in [CONTRACT, RULES] {
+    for file in [CONTRACT, USERS, RULES] {
         assert!(exported.contains(file), "{exported:?}");
     }
 }
