@@ -10,7 +10,8 @@ use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::domain::{AccountId, Action, Caller, ClientRequestId};
+use super::operation::Operation;
+use crate::domain::{AccountId, Caller, ClientRequestId};
 use crate::grpc::{
     ACCOUNT_METADATA, Authenticated, Handler, InFlightGuard, Peer, REQUEST_ID_HEADER, TAG_SERVICE,
 };
@@ -36,7 +37,7 @@ pub struct Failure {
 /// The order of a request whose signature was verified.
 #[derive(Debug)]
 pub struct Order {
-    pub action: Action,
+    pub operation: Operation,
     /// The caller whose key has signed the request.
     pub caller: Caller,
     pub account: AccountId,
@@ -75,7 +76,7 @@ pub async fn call(
 
 /// The request of gRPC for an order.
 fn request(order: Order) -> Request<Full<Bytes>> {
-    let method = order.action.operation();
+    let method = order.operation.name();
     let mut request = Request::new(Full::new(frame(&order.message)));
     *request.method_mut() = http::Method::POST;
     if let Ok(path) = format!("/{TAG_SERVICE}/{method}").parse() {

@@ -81,9 +81,9 @@ impl Gateway {
             Ok(order) => {
                 let host = shown(&head.headers, HOST.as_str()).to_owned();
                 drop(head);
-                let action = order.action;
+                let operation = order.operation;
                 let called = call(handler, peer, order, in_flight).await;
-                reply(format, action, &host, &called)
+                reply(format, operation, &host, &called)
             }
             Err(stop) => {
                 let request_id = RequestId::now();

@@ -3,31 +3,25 @@
 use prost::Message as _;
 
 use super::names;
+use super::operation::Operation;
 use super::parameters::{Parameters, malformed};
-use crate::domain::{Action, Fault};
+use crate::domain::Fault;
 use crate::grpc::proto::{
     ListTagResourcesRequest, ResourceIds, ResourcePrincipalNames, Tag, TagFilter,
     TagResourcesRequest, UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
     untag_resources_request,
 };
 
-/// The action of a name such as `UntagResources`.
-pub fn action(name: &str) -> Option<Action> {
-    Action::ALL
-        .into_iter()
-        .find(|action| action.operation() == name)
-}
-
-/// The encoded message that an action is asked for with.
+/// The encoded message that an operation is asked for with.
 ///
 /// # Errors
 /// Parameters that have no form in the contract.
-pub fn message(action: Action, parameters: &Parameters) -> Result<Vec<u8>, Fault> {
-    names::check(action, parameters)?;
-    Ok(match action {
-        Action::UntagResources => untag(parameters)?.encode_to_vec(),
-        Action::TagResources => tag(parameters)?.encode_to_vec(),
-        Action::ListTagResources => list(parameters)?.encode_to_vec(),
+pub fn message(operation: Operation, parameters: &Parameters) -> Result<Vec<u8>, Fault> {
+    names::check(operation, parameters)?;
+    Ok(match operation {
+        Operation::UntagResources => untag(parameters)?.encode_to_vec(),
+        Operation::TagResources => tag(parameters)?.encode_to_vec(),
+        Operation::ListTagResources => list(parameters)?.encode_to_vec(),
     })
 }
 

@@ -11,6 +11,7 @@ mod gateway;
 mod message;
 mod names;
 mod nonces;
+mod operation;
 mod parameters;
 mod reply;
 mod request;

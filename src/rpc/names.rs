@@ -3,8 +3,9 @@
 //! As the cloud does, the service ignores parameters that it doesn't know, since SDKs add some of their own. A misspelt one is
 //! another matter: where `tagKey.1=env` beside `All=true` were ignored, the request would remove every tag.
 
+use super::operation::Operation;
 use super::parameters::{Parameters, malformed};
-use crate::domain::{Action, Fault};
+use crate::domain::Fault;
 
 /// The parameters of UntagResources; a segment `N` stands for a number.
 const UNTAG: &[&str] = &[
@@ -34,29 +35,29 @@ const LIST: &[&str] = &[
 /// The parameters of other APIs that ask for a dry run, as stems. Whoever sends one counts on it.
 const DRY_RUNS: [&str; 2] = ["dryrun", "validateonly"];
 
-/// Checks that no name is one of ours in a wrong spelling, of another action, or no name at all.
+/// Checks that no name is one of ours in a wrong spelling, of another operation, or no name at all.
 ///
 /// # Errors
 /// The first such name, and what to give instead.
-pub fn check(action: Action, parameters: &Parameters) -> Result<(), Fault> {
+pub fn check(operation: Operation, parameters: &Parameters) -> Result<(), Fault> {
     let mut names = parameters.pairs().iter().map(|(name, _)| name.as_str());
-    match names.find_map(|name| Some((name, problem(action, name)?))) {
+    match names.find_map(|name| Some((name, problem(operation, name)?))) {
         None => Ok(()),
         Some((name, problem)) => Err(malformed(name, &problem)),
     }
 }
 
-fn own(action: Action) -> &'static [&'static str] {
-    match action {
-        Action::UntagResources => UNTAG,
-        Action::TagResources => TAG,
-        Action::ListTagResources => LIST,
+fn own(operation: Operation) -> &'static [&'static str] {
+    match operation {
+        Operation::UntagResources => UNTAG,
+        Operation::TagResources => TAG,
+        Operation::ListTagResources => LIST,
     }
 }
 
 /// The fault of a name, if it has one.
-fn problem(action: Action, name: &str) -> Option<String> {
-    let own = own(action);
+fn problem(operation: Operation, name: &str) -> Option<String> {
+    let own = own(operation);
     if own.iter().any(|pattern| fits(pattern, name)) {
         return None;
     }
@@ -66,15 +67,15 @@ fn problem(action: Action, name: &str) -> Option<String> {
         return Some(problem.to_owned());
     }
     let stem = stem(name);
-    let action_name = action.operation();
+    let operation = operation.name();
     if DRY_RUNS.contains(&stem.as_str()) {
         return Some(format!(
-            "{action_name} has no dry run here; use validate_only at the gRPC port"
+            "{operation} has no dry run here; use validate_only at the gRPC port"
         ));
     }
     if let Some(meant) = own.iter().find(|pattern| is_like(pattern, &stem)) {
         return Some(format!(
-            "{action_name} has no parameter of this name; give {meant}"
+            "{operation} has no parameter of this name; give {meant}"
         ));
     }
     let all = [UNTAG, TAG, LIST].concat();
@@ -82,7 +83,7 @@ fn problem(action: Action, name: &str) -> Option<String> {
     let is_ours = is_about_tags || all.iter().any(|pattern| is_like(pattern, &stem));
     is_ours.then(|| {
         format!(
-            "{action_name} has no parameter of this name; it has {}",
+            "{operation} has no parameter of this name; it has {}",
             own.join(", ")
         )
     })
@@ -144,13 +145,13 @@ mod tests {
             "Stage",
             "x-acs-region-id",
         ] {
-            for action in Action::ALL {
-                assert_eq!(problem(action, name), None, "{name}");
+            for operation in Operation::ALL {
+                assert_eq!(problem(operation, name), None, "{name}");
             }
         }
-        for action in Action::ALL {
-            for pattern in own(action) {
-                assert_eq!(problem(action, &pattern.replace(".N", ".12")), None);
+        for operation in Operation::ALL {
+            for pattern in own(operation) {
+                assert_eq!(problem(operation, &pattern.replace(".N", ".12")), None);
             }
         }
     }
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn a_misspelt_name_is_told_the_right_one() {
         let meant = |name: &str| {
-            let problem = problem(Action::UntagResources, name).unwrap();
+            let problem = problem(Operation::UntagResources, name).unwrap();
             problem
                 .rsplit_once("give ")
                 .unwrap_or_default()
@@ -194,10 +195,10 @@ mod tests {
             ("ResourcePrincipalName", "ResourcePrincipalName.N"),
             ("DryRun", "validate_only"),
         ] {
-            let problem = problem(Action::UntagResources, name).unwrap();
+            let problem = problem(Operation::UntagResources, name).unwrap();
             assert!(problem.contains(right), "{problem}");
         }
-        // Those of other actions, and whatever is about tags.
+        // Those of other operations, and whatever is about tags.
         for name in [
             "Tag.1.Value",
             "Tag",
@@ -206,7 +207,7 @@ mod tests {
             "Key.1",
             "PageSize",
         ] {
-            let problem = problem(Action::UntagResources, name).unwrap();
+            let problem = problem(Operation::UntagResources, name).unwrap();
             assert!(problem.contains("it has ResourceType"), "{problem}");
         }
         for name in [
@@ -216,7 +217,7 @@ mod tests {
             "TagKey 1",
             "标签",
         ] {
-            let problem = problem(Action::UntagResources, name).unwrap();
+            let problem = problem(Operation::UntagResources, name).unwrap();
             assert!(problem.contains("no name of a parameter"), "{problem}");
         }
     }

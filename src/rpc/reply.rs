@@ -7,13 +7,14 @@ use tonic::body::Body;
 
 use super::answer::{self, Format, Problem, unwritable};
 use super::call::Called;
+use super::operation::Operation;
 use super::parameters::malformed;
 use super::stop::Stop;
-use crate::domain::{Action, Error};
+use crate::domain::Error;
 use crate::grpc::proto::{ListTagResourcesResponse, TagResource};
 
 /// Makes the answer in the cloud's form from the result of a call.
-pub fn reply(format: Format, action: Action, host: &str, called: &Called) -> Response<Body> {
+pub fn reply(format: Format, operation: Operation, host: &str, called: &Called) -> Response<Body> {
     let request_id = called.request_id.as_str();
     let content = match &called.result {
         Err(failure) => {
@@ -27,11 +28,11 @@ pub fn reply(format: Format, action: Action, host: &str, called: &Called) -> Res
             };
             return answer::problem(format, &problem);
         }
-        Ok(message) => content(format, action, request_id, message),
+        Ok(message) => content(format, operation, request_id, message),
     };
     match content {
         Ok(content) => {
-            let root = format!("{}Response", action.operation());
+            let root = format!("{}Response", operation.name());
             answer::success(format, &root, request_id, &content)
         }
         Err(stop) => {
@@ -50,13 +51,13 @@ pub fn reply(format: Format, action: Action, host: &str, called: &Called) -> Res
 
 fn content(
     format: Format,
-    action: Action,
+    operation: Operation,
     request_id: &str,
     message: &[u8],
 ) -> Result<Value, Stop> {
-    match action {
-        Action::UntagResources | Action::TagResources => Ok(json!({"RequestId": request_id})),
-        Action::ListTagResources => {
+    match operation {
+        Operation::UntagResources | Operation::TagResources => Ok(json!({"RequestId": request_id})),
+        Operation::ListTagResources => {
             let page = ListTagResourcesResponse::decode(message).map_err(|error| {
                 // It is our own message.
                 tracing::error!(%error, request_id, "the answer can't be read back");

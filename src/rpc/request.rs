@@ -10,11 +10,12 @@ use super::access_keys::AccessKeys;
 use super::answer::Format;
 use super::authentication::{Signature, Signed, authenticate};
 use super::call::Order;
-use super::message::{action, message};
+use super::message::message;
 use super::nonces::{Moment, Nonces};
+use super::operation::Operation;
 use super::parameters::{LONGEST_NAME, Parameters, decode};
 use super::stop::Stop;
-use crate::domain::{Action, shortened};
+use crate::domain::shortened;
 use crate::grpc::client_request_id;
 use crate::signature::VERSION;
 
@@ -76,16 +77,16 @@ impl Request<'_> {
         if !is_form && !body.is_empty() {
             return Err(signed_by(no_form(&head.headers)));
         }
-        let action = asked(signature, &head.headers, &parameters).map_err(signed_by)?;
-        let message = message(action, &parameters).map_err(|fault| {
-            let action = Some(action);
+        let operation = asked(signature, &head.headers, &parameters).map_err(signed_by)?;
+        let message = message(operation, &parameters).map_err(|fault| {
+            let action = Some(operation.action());
             signed_by(Stop {
                 action,
                 ..Stop::fault(fault)
             })
         })?;
         Ok(Order {
-            action,
+            operation,
             caller: key.caller.clone(),
             account: key.account.clone(),
             traceparent: head.headers.get("traceparent").cloned(),
@@ -108,12 +109,12 @@ fn check_count(encoded: [&[u8]; 2]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The action that is asked for: in what is signed, a header (V3 alone) or a parameter.
+/// The operation that is asked for: in what is signed, a header (V3 alone) or a parameter.
 fn asked(
     signature: Signature,
     headers: &HeaderMap,
     parameters: &Parameters,
-) -> Result<Action, Stop> {
+) -> Result<Operation, Stop> {
     let given = |header, parameter| {
         let header = match signature {
             Signature::V1 => "",
@@ -134,14 +135,12 @@ fn asked(
         ));
     }
     let name = given("x-acs-action", "Action");
-    action(&name).ok_or_else(|| {
+    Operation::parse(&name).ok_or_else(|| {
+        let known = Operation::ALL.map(Operation::name).join(", ");
         Stop::new(
             StatusCode::NOT_FOUND,
             "InvalidAction.NotFound",
-            format!(
-                "action {:?} is not known; give UntagResources, TagResources or ListTagResources",
-                told(&name)
-            ),
+            format!("action {:?} is not known; there are {known}", told(&name)),
         )
     })
 }
