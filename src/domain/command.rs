@@ -170,12 +170,18 @@ impl TagFilter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize(u16);
 
+impl Default for PageSize {
+    fn default() -> Self {
+        Self(limits::PAGE_SIZE)
+    }
+}
+
 impl PageSize {
     /// Takes 1 to 100, or 0 for the default of 100.
     #[must_use]
     pub fn parse(size: i32) -> Option<Self> {
         match u16::try_from(size) {
-            Ok(0) => Some(Self(limits::PAGE_SIZE)),
+            Ok(0) => Some(Self::default()),
             Ok(size) if size <= limits::PAGE_SIZE => Some(Self(size)),
             _ => None,
         }

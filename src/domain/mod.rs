@@ -25,6 +25,7 @@ mod tag;
 mod targets;
 mod user;
 mod user_command;
+mod user_list;
 
 pub use caller::{Action, Call, Caller, ClientRequestId};
 pub use change::{
@@ -48,8 +49,10 @@ pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
 pub use targets::{NamedResource, Targets};
 pub use user::{Comments, DisplayName, InvalidUserText, KEEP_DELETED, Timestamp, User};
 pub use user_command::{
-    DeletedUsers, Edit, InvalidUserCommand, NewUser, UserChange, UserCommand, UserKey,
-    UserListQuery, UserPage, UserQuery, UserUpdate,
+    Edit, InvalidUserCommand, NewUser, UserChange, UserCommand, UserKey, UserQuery, UserUpdate,
+};
+pub use user_list::{
+    DeletedUsers, InvalidNamePrefix, NamePrefix, TagCondition, UserListQuery, UserPage,
 };
 
 /// The only resource type there is: a RAM user.

@@ -1,12 +1,12 @@
-//! What is asked about users who come and go: changes of them, and reads.
+//! Changes of users who come and go, and the query for one of them.
 
 use std::collections::{BTreeMap, HashSet};
 
 use thiserror::Error;
 
 use super::{
-    AccountId, Comments, DisplayName, NamedResource, PageSize, PrincipalName, Resource, ResourceId,
-    TagKey, TagValue, Timestamp, TooManyTags, User, limits,
+    AccountId, Comments, DisplayName, NamedResource, PrincipalName, Resource, ResourceId, TagKey,
+    TagValue, Timestamp, TooManyTags, User, limits,
 };
 
 /// A user to create.
@@ -259,39 +259,6 @@ pub struct UserQuery {
     pub by: UserKey,
     /// The present moment, which says which deleted users are gone for good.
     pub time: Timestamp,
-}
-
-/// Whether a list has deleted users in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeletedUsers {
-    /// Only users that are there.
-    Hide,
-    /// Users that are there, and deleted ones that have not expired.
-    Show,
-}
-
-/// List users.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserListQuery {
-    /// The account that the users belong to.
-    pub account: AccountId,
-    /// How many at most.
-    pub page_size: PageSize,
-    /// Where the page before this one ended.
-    pub after: Option<ResourceId>,
-    /// Whether deleted users are listed too.
-    pub deleted: DeletedUsers,
-    /// The present moment, which says which deleted users are gone for good.
-    pub time: Timestamp,
-}
-
-/// A page of a list of users, in order of id as text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UserPage {
-    /// The users. Fewer than the page size only at the end.
-    pub users: Vec<User>,
-    /// The last id on this page, behind which the list goes on; `None` at the end.
-    pub next: Option<ResourceId>,
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         query: Arc<UserQuery>,
     ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
 
-    /// Reads a page of users.
+    /// Reads a page of users. It looks at a bounded number of them: a page that few match may be short, or empty, and the list goes on.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] where the store does not keep users itself; the other errors as they say.

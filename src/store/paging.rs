@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use super::{StoreError, position};
 use crate::domain::{
-    Continuation, ListQuery, ListedTag, Position, ResourceId, TagKey, TagPage, TagValue,
+    Continuation, ListQuery, ListedTag, Position, ResourceId, TagKey, TagPage, TagValue, User,
+    UserListQuery, UserPage,
 };
 
 /// The most records that one request may look at. A page that is not full then ends early with a position to go on from, so
@@ -53,9 +54,10 @@ impl<'query> PageBuilder<'query> {
         Ok(page.finish())
     }
 
-    /// Counts records that the store has looked at and passed over, since they have no tag for this page.
-    pub fn pass_over(&mut self, records: usize) {
-        self.scanned += records;
+    /// Says which record comes next of those that the store looks at, the first being 1: it has passed over those that have no tag for
+    /// this page.
+    pub fn go_on_at(&mut self, number: usize) {
+        self.scanned = number.saturating_sub(1);
     }
 
     /// Takes the next record, with its tags in order of key. `Break` when the page needs no more.
@@ -130,5 +132,54 @@ impl<'query> PageBuilder<'query> {
                 std::cmp::Ordering::Equal => after.tag_key.as_ref().is_none_or(|last| key <= last),
                 std::cmp::Ordering::Greater => false,
             })
+    }
+}
+
+/// A builder of one page of users.
+pub struct UserPageBuilder<'query> {
+    query: &'query UserListQuery,
+    page: UserPage,
+    scanned: usize,
+}
+
+impl<'query> UserPageBuilder<'query> {
+    /// An empty page of a query.
+    pub fn new(query: &'query UserListQuery) -> Self {
+        Self {
+            query,
+            page: UserPage::default(),
+            scanned: 0,
+        }
+    }
+
+    /// Says which user comes next of those that the store looks at, the first being 1: it has passed over those that are not asked for.
+    pub fn go_on_at(&mut self, number: usize) {
+        self.scanned = number.saturating_sub(1);
+    }
+
+    /// Takes the next user, and lists it where it is asked for. `Break` when the page needs no more.
+    pub fn add(&mut self, user: User) -> ControlFlow<()> {
+        if self.scanned == SCAN_LIMIT {
+            return ControlFlow::Break(());
+        }
+        self.scanned += 1;
+        if self.scanned == SCAN_LIMIT {
+            self.page.next = Some(user.resource.id.clone());
+        }
+        if !self.query.matches(&user) {
+            return ControlFlow::Continue(());
+        }
+        if self.page.users.len() == self.query.page_size.get() {
+            let last = self.page.users.last();
+            self.page.next = last.map(|last| last.resource.id.clone());
+            return ControlFlow::Break(());
+        }
+        self.page.users.push(user);
+        ControlFlow::Continue(())
+    }
+
+    /// The finished page.
+    pub fn finish(self) -> UserPage {
+        self.page
     }
 }

@@ -14,8 +14,7 @@ use futures_util::future::select_all;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use untag::domain::{
-    AccountId, ChangeKey, ChangesQuery, DeletedUsers, Direction, PageSize, Revision, Timestamp,
-    UserListQuery,
+    AccountId, ChangeKey, ChangesQuery, DeletedUsers, Direction, Revision, Timestamp, UserListQuery,
 };
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
@@ -242,12 +241,10 @@ fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population
 
 /// The users of each worker in a store.
 async fn populations(store: &SqliteStore) -> Vec<Population> {
+    let account = AccountId::parse(ACCOUNT).unwrap();
     let query = UserListQuery {
-        account: AccountId::parse(ACCOUNT).unwrap(),
-        page_size: PageSize::parse(100).unwrap(),
-        after: None,
         deleted: DeletedUsers::Show,
-        time: Timestamp::from_millis(START),
+        ..UserListQuery::all(account, Timestamp::from_millis(START))
     };
     let page = store.list_users(Arc::new(query)).await.unwrap();
     assert_eq!(page.next, None);

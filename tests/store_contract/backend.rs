@@ -111,6 +111,11 @@ macro_rules! store_contract {
                 users_of_the_largest_command_are_all_changed,
                 users_of_other_accounts_are_neither_seen_nor_changed,
                 users_are_listed_in_pages_in_order_of_id;
+            user_filters:
+                users_are_listed_by_the_beginning_of_their_names,
+                users_are_listed_by_a_tag_and_by_having_none,
+                users_who_are_deleted_are_listed_by_what_they_had,
+                users_who_are_rare_are_reached_among_more_than_a_page_looks_at;
             user_names:
                 users_have_names_that_are_unique_without_case,
                 users_swap_names_and_pass_them_in_chains_and_cycles,

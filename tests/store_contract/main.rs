@@ -28,6 +28,7 @@ mod sqlite_users;
 mod support;
 mod tag;
 mod untag;
+mod user_filters;
 mod user_fixtures;
 mod user_names;
 mod users;

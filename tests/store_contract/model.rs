@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use untag::domain::{
-    DeletedUsers, ListQuery, OnMismatch, Resource, TagCommand, Targets, UntagCommand, UserChange,
-    UserCommand, UserKey, UserListQuery, UserQuery,
+    DeletedUsers, ListQuery, OnMismatch, Resource, TagCommand, TagCondition, Targets, UntagCommand,
+    UserChange, UserCommand, UserKey, UserListQuery, UserQuery,
 };
 
 use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents, mismatches};
@@ -264,9 +264,22 @@ impl Model {
         self.expire(query.time.millis());
         let account = query.account.as_str();
         let is_shown = |user: &Seen| query.deleted == DeletedUsers::Show || user.is_there();
+        let is_named = |user: &Seen| {
+            let prefix = query.name_prefix.as_ref();
+            prefix.is_none_or(|prefix| user.name.to_lowercase().starts_with(prefix.as_str()))
+        };
+        let has_tags = |user: &Seen| match &query.tags {
+            TagCondition::Any => true,
+            TagCondition::Carries(filter) => {
+                let mut tags = user.tags.iter();
+                tags.any(|(key, value)| filter.matches(key, value))
+            }
+            TagCondition::Untagged => user.tags.is_empty(),
+        };
         let listed = self.users.iter();
         listed
             .filter(|((owner, _), user)| owner == account && is_shown(user))
+            .filter(|(_, user)| is_named(user) && has_tags(user))
             .map(|(_, user)| user.clone())
             .collect()
     }

@@ -10,6 +10,7 @@ use crate::random::{
     NAMED, Step, USERS, accounts, for_each, list_step, run_steps, some_keys, tag_step, untag_step,
     value,
 };
+use crate::user_filters::{carrying, named, untagged};
 use crate::user_fixtures::*;
 
 /// Changes of users: mostly of one or two, since one that is refused refuses the whole command.
@@ -80,11 +81,22 @@ fn get_step() -> impl Strategy<Value = Step> {
 
 fn list_users_step() -> impl Strategy<Value = Step> {
     let deleted = prop_oneof![Just(DeletedUsers::Hide), Just(DeletedUsers::Show)];
-    (accounts(), 1..5_usize, deleted).prop_map(|(account, size, deleted)| {
+    let prefix = proptest::option::weighted(0.2, 0..USERS);
+    let tag = (0..3_usize, some_keys(1), proptest::option::of(value()));
+    let filters = (prefix, tag);
+    (accounts(), 1..5_usize, deleted, filters).prop_map(|(account, size, deleted, filters)| {
         let mut query = user_list(0, deleted);
         query.account = self::account(account);
         query.page_size = page_size(size);
-        Step::ListUsers(query)
+        let (prefix, (kind, keys, value)) = filters;
+        if let Some(number) = prefix {
+            query = named(&format!("uSER-{number}"), query);
+        }
+        Step::ListUsers(match (kind, keys.first()) {
+            (0, Some(key)) => carrying(key, value, query),
+            (1, _) => untagged(query),
+            _ => query,
+        })
     })
 }
 

@@ -5,8 +5,9 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use untag::domain::{
-    Comments, DeletedUsers, DisplayName, Edit, NewUser, PrincipalName, ResourceId, Timestamp, User,
-    UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery, UserUpdate,
+    Comments, DeletedUsers, DisplayName, Edit, NewUser, PrincipalName, ResourceId, TagCondition,
+    Timestamp, User, UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
+    UserUpdate,
 };
 use untag::store::Store as _;
 
@@ -162,11 +163,8 @@ pub fn command(account: &str, time: i64, changes: Vec<UserChange>) -> UserComman
 /// A list of the users of [`ACCOUNT`] in full pages, from the start.
 pub fn user_list(time: i64, deleted: DeletedUsers) -> UserListQuery {
     UserListQuery {
-        account: account(ACCOUNT),
-        page_size: page_size(100),
-        after: None,
         deleted,
-        time: Timestamp::from_millis(time),
+        ..UserListQuery::all(account(ACCOUNT), Timestamp::from_millis(time))
     }
 }
 
@@ -228,7 +226,7 @@ pub trait AskUsers: Backend {
         self.query(user_query(time, key)).await
     }
 
-    /// Reads page after page to the end. All are full but the last, which has somebody on it if there is anybody.
+    /// Reads page after page to the end. Without a filter all are full but the last, which has somebody on it if there is anybody.
     async fn user_pages(&self, mut query: UserListQuery) -> Vec<Seen> {
         let mut all: Vec<Seen> = Vec::new();
         let start = query.after.clone();
@@ -237,11 +235,17 @@ pub trait AskUsers: Backend {
             let (users, next) = answer(page).unwrap();
             let size = query.page_size.get();
             let last = users.last().map(|user| id(&user.id));
-            if next.is_some() {
+            let is_filtered = query.name_prefix.is_some() || query.tags != TagCondition::Any;
+            assert!(users.len() <= size, "a page is too long");
+            if is_filtered && users.len() < size {
+                assert!(
+                    next >= last || next.is_none(),
+                    "a list goes on before what it has"
+                );
+            } else if next.is_some() {
                 assert_eq!(users.len(), size, "a page before the last is full");
                 assert_eq!(next, last, "a list goes on behind the last user");
             } else {
-                assert!(users.len() <= size, "a page is too long");
                 assert!(query.after == start || last.is_some(), "an empty last page");
             }
             all.extend(users);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::error::Failure;
@@ -50,11 +51,8 @@ impl PostgresStore {
         let mut page = PageBuilder::new(query)?;
         let parameters = scan(query, page.from())?;
         let rows = self.read(statements::SCAN, parameters).await?;
-        let mut seen = 0;
         for row in &rows {
-            let number = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
-            page.pass_over(number.saturating_sub(seen + 1));
-            seen = number;
+            page.go_on_at(number(row, 0));
             let (id, tags) = record(row.get(1), row.get(2))?;
             if page.add(&id, &tags).is_break() {
                 break;
@@ -62,6 +60,11 @@ impl PostgresStore {
         }
         Ok(page.finish())
     }
+}
+
+/// The number of a row among those that were looked at, in this column.
+pub fn number(row: &Row, column: usize) -> usize {
+    usize::try_from(row.get::<_, i64>(column)).unwrap_or_default()
 }
 
 /// The parameters of `SCAN`.

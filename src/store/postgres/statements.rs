@@ -95,20 +95,24 @@ pub const CHANGE_USERS: &str = "SELECT * FROM untag_change_users($1, $2, $3, $4:
 /// tokens there may be. Returns how many have gone.
 pub const COMPACT: &str = "SELECT untag_compact($1, $2, $3, $4, $5)";
 
-/// The columns of a user that is there.
+/// The columns of a user, with its tags in this form.
 macro_rules! user {
-    () => {
-        "resource_id, principal_name, tags::text, display_name, comments, create_time, update_time"
+    ($tags:literal) => {
+        concat!(
+            "resource_id, principal_name, ",
+            $tags,
+            ", display_name, comments, create_time, update_time, "
+        )
     };
 }
 
 /// A read of users that are there.
 macro_rules! users {
-    ($condition:literal) => {
+    ($tags:literal, $condition:literal) => {
         concat!(
             "SELECT ",
-            user!(),
-            ", NULL::bigint AS delete_time FROM resource WHERE account_id = $1 AND resource_type = 'user' AND ",
+            user!($tags),
+            "NULL::bigint AS delete_time FROM resource WHERE account_id = $1 AND resource_type = 'user' AND ",
             $condition
         )
     };
@@ -116,11 +120,11 @@ macro_rules! users {
 
 /// A read of deleted users.
 macro_rules! deleted_users {
-    ($condition:literal) => {
+    ($tags:literal, $condition:literal) => {
         concat!(
             "SELECT ",
-            user!(),
-            ", delete_time FROM deleted_user WHERE account_id = $1 AND resource_type = 'user' AND ",
+            user!($tags),
+            "delete_time FROM deleted_user WHERE account_id = $1 AND resource_type = 'user' AND ",
             $condition
         )
     };
@@ -128,25 +132,49 @@ macro_rules! deleted_users {
 
 /// `$1` the account, `$2` the id, `$3` the newest time of a deletion that has expired.
 pub const GET_USER_BY_ID: &str = concat!(
-    users!("resource_id = $2"),
+    users!("tags::text", "resource_id = $2"),
     " UNION ALL ",
-    deleted_users!("resource_id = $2 AND delete_time > $3")
+    deleted_users!("tags::text", "resource_id = $2 AND delete_time > $3")
 );
 
 /// `$1` the account, `$2` the name in lower case.
-pub const GET_USER_BY_NAME: &str = users!("lower(principal_name) = $2");
+pub const GET_USER_BY_NAME: &str = users!("tags::text", "lower(principal_name) = $2");
 
-/// `$1` the account, `$2` the id behind which the list goes on, `$3` how many.
-pub const LIST_USERS: &str = users!("resource_id > $2 ORDER BY resource_id LIMIT $3");
+/// What a list of users returns of these: those that match, each with its number among those that were looked at. As in `SCAN`, the
+/// last one that may be looked at is returned in any case, and so is one that is damaged.
+macro_rules! matching_users {
+    ($users:expr) => {
+        concat!(
+            "SELECT ",
+            user!("tags::text"),
+            "delete_time, number FROM (SELECT *, row_number() OVER (ORDER BY resource_id) AS number FROM (",
+            $users,
+            ") listed) scanned WHERE number = $3 OR jsonb_typeof(tags) <> 'object' OR (\
+             starts_with(lower(principal_name), $5) AND tags ?& $6 AND tags @> $7::jsonb AND (NOT $8 OR tags = '{}')) \
+             ORDER BY resource_id LIMIT $4"
+        )
+    };
+}
 
-/// As `LIST_USERS`, with deleted users. `$4` the newest time of a deletion that has expired.
-pub const LIST_ALL_USERS: &str = concat!(
+/// `$1` the account, `$2` the id behind which the list goes on, `$3` how many users to look at, `$4` how many to return that match:
+/// `$5` the beginning of the name in lower case, `$6` keys and `$7` keys with values that a user has to carry, `$8` whether it
+/// may carry none.
+pub const LIST_USERS: &str = matching_users!(users!(
+    "tags",
+    "resource_id > $2 ORDER BY resource_id LIMIT $3"
+));
+
+/// As `LIST_USERS`, with deleted users. `$9` the newest time of a deletion that has expired.
+pub const LIST_ALL_USERS: &str = matching_users!(concat!(
     "(",
-    users!("resource_id > $2 ORDER BY resource_id LIMIT $3"),
+    users!("tags", "resource_id > $2 ORDER BY resource_id LIMIT $3"),
     ") UNION ALL (",
-    deleted_users!("resource_id > $2 AND delete_time > $4 ORDER BY resource_id LIMIT $3"),
+    deleted_users!(
+        "tags",
+        "resource_id > $2 AND delete_time > $9 ORDER BY resource_id LIMIT $3"
+    ),
     ") ORDER BY resource_id LIMIT $3"
-);
+));
 
 /// Whether this server takes changes.
 pub const CHECK: &str =

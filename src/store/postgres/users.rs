@@ -8,16 +8,17 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::error::Failure;
-use super::list::record;
+use super::list::{number, record};
 use super::outcome::{Change, Outcome, Sent};
 use super::session::Parameters;
 use super::{PostgresStore, origin, statements};
 use crate::domain::{
-    AccountId, Change as Entry, Comments, DeletedUsers, DisplayName, Edit, EffectKind, Origin,
-    PrincipalName, Resource, ResourceId, Timestamp, User, UserChange, UserCommand, UserKey,
-    UserListQuery, UserPage, UserQuery,
+    AccountId, Change as Entry, Comments, DeletedUsers, DisplayName, Edit, EffectKind, NamePrefix,
+    Origin, PrincipalName, Resource, ResourceId, TagCondition, TagFilter, Timestamp, User,
+    UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
 };
 use crate::store::StoreError;
+use crate::store::paging::{SCAN_LIMIT, UserPageBuilder};
 
 impl PostgresStore {
     /// Changes users.
@@ -107,15 +108,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn users(&self, query: &UserListQuery) -> Result<UserPage, StoreError> {
-        let size = query.page_size.get();
-        let after = query.after.as_ref().map_or("", |id| id.as_str()).to_owned();
-        // One more than fits tells that the list goes on.
-        let count = i64::try_from(size + 1).unwrap_or(i64::MAX);
-        let mut parameters: Parameters = vec![
-            (Box::new(query.account.to_string()), Type::TEXT),
-            (Box::new(after), Type::TEXT),
-            (Box::new(count), Type::INT8),
-        ];
+        let mut parameters = scan(query)?;
         let sql = match query.deleted {
             DeletedUsers::Hide => statements::LIST_USERS,
             DeletedUsers::Show => {
@@ -124,13 +117,40 @@ impl PostgresStore {
             }
         };
         let rows = self.read(sql, parameters).await?;
-        let users = rows.iter().take(size);
-        let users = users.map(|row| user(&query.account, row, 0));
-        let users: Vec<User> = users.collect::<Result<_, _>>()?;
-        let last = users.last().filter(|_| rows.len() > size);
-        let next = last.map(|user| user.resource.id.clone());
-        Ok(UserPage { users, next })
+        let mut page = UserPageBuilder::new(query);
+        for row in &rows {
+            page.go_on_at(number(row, 8));
+            if page.add(user(&query.account, row, 0)?).is_break() {
+                break;
+            }
+        }
+        Ok(page.finish())
     }
+}
+
+/// The parameters of `LIST_USERS`.
+fn scan(query: &UserListQuery) -> Result<Parameters, StoreError> {
+    let after = query.after.as_ref().map_or("", ResourceId::as_str);
+    let prefix = query.name_prefix.as_ref().map_or("", NamePrefix::as_str);
+    let (mut keys, mut values) = (Vec::new(), BTreeMap::new());
+    if let TagCondition::Carries(TagFilter { key, value }) = &query.tags {
+        keys.push(key.to_string());
+        values.extend(value.as_ref().map(|value| (key.as_str(), value.as_str())));
+    }
+    let values =
+        serde_json::to_string(&values).map_err(|error| StoreError::Broken(Arc::new(error)))?;
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    Ok(vec![
+        (Box::new(query.account.to_string()), Type::TEXT),
+        (Box::new(after.to_owned()), Type::TEXT),
+        (Box::new(count(SCAN_LIMIT)), Type::INT8),
+        // One more than fits tells that the list goes on.
+        (Box::new(count(query.page_size.get() + 1)), Type::INT8),
+        (Box::new(prefix.to_owned()), Type::TEXT),
+        (Box::new(keys), Type::TEXT_ARRAY),
+        (Box::new(values), Type::TEXT),
+        (Box::new(query.tags == TagCondition::Untagged), Type::BOOL),
+    ])
 }
 
 fn expired(time: Timestamp) -> (Box<dyn tokio_postgres::types::ToSql + Send + Sync>, Type) {

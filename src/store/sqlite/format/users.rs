@@ -1,12 +1,14 @@
 //! Users as they lie in the tables, with all that is kept of them: those that are there in `resource`, and deleted ones in
 //! `deleted_user`. One that is deleted takes the number of its row along, and gets it back when it is restored.
 
+use std::ops::ControlFlow;
+
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
 use super::tags::{self, TagMask};
 use crate::domain::{
-    AccountId, Comments, DisplayName, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId,
-    Timestamp, User, UserKey,
+    AccountId, Comments, DeletedUsers, DisplayName, PrincipalName, RESOURCE_TYPE_USER, Resource,
+    ResourceId, Timestamp, User, UserKey, UserListQuery,
 };
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 
@@ -34,15 +36,23 @@ const DELETED_BY_ID: &str = select!(
     "delete_time",
     "deleted_user WHERE account_id = ?1 AND resource_type = ?2 AND resource_id = ?3"
 );
-const PAGE: &str = select!(
+const LIST: &str = select!(
     "NULL",
     "resource WHERE account_id = ?1 AND resource_type = ?2 AND resource_id > ?3 \
      ORDER BY resource_id LIMIT ?4"
 );
-const DELETED_PAGE: &str = select!(
-    "delete_time",
-    "deleted_user WHERE account_id = ?1 AND resource_type = ?2 AND resource_id > ?3 \
-     AND delete_time > ?5 ORDER BY resource_id LIMIT ?4"
+// With a plus, the index of times is not used: its rows would have to be sorted.
+const LIST_WITH_DELETED: &str = concat!(
+    select!(
+        "NULL",
+        "resource WHERE account_id = ?1 AND resource_type = ?2 AND resource_id > ?3"
+    ),
+    " UNION ALL ",
+    select!(
+        "delete_time",
+        "deleted_user WHERE account_id = ?1 AND resource_type = ?2 AND resource_id > ?3 \
+         AND +delete_time > ?5 ORDER BY resource_id LIMIT ?4"
+    )
 );
 const INSERT: &str = "INSERT INTO resource (number, account_id, resource_type, resource_id, principal_name, tags, \
      display_name, comments, create_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -63,15 +73,22 @@ pub struct StoredUser {
 }
 
 impl StoredUser {
-    /// The user of a row. `removed` tells which tags the row of a number has lost.
+    /// The user of a row. `removed` tells which tags the row of a number has lost, of one that is there.
     fn of(
         row: &rusqlite::Row<'_>,
         removed: impl FnOnce(i64) -> TagMask,
     ) -> Result<Self, ApplyError> {
         let number = row.get(0)?;
         let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+        let time = |column| {
+            let millis: Option<i64> = row.get(column)?;
+            Ok::<_, rusqlite::Error>(millis.map(Timestamp::from_millis))
+        };
         let encoded: Vec<u8> = row.get(4)?;
-        let tags = tags::decode(&encoded, removed(number))?;
+        let delete_time = time(9)?;
+        // A deleted user was written without the tags that it had lost.
+        let removed = delete_time.map_or_else(|| removed(number), |_| 0);
+        let tags = tags::decode(&encoded, removed)?;
         let resource = Resource::new(
             valid(AccountId::parse(text(1)?))?,
             valid(ResourceId::parse(text(2)?))?,
@@ -79,17 +96,13 @@ impl StoredUser {
             tags.into_iter().collect(),
         );
         let (display_name, comments): (Option<String>, Option<String>) = (row.get(5)?, row.get(6)?);
-        let time = |column| {
-            let millis: Option<i64> = row.get(column)?;
-            Ok::<_, rusqlite::Error>(millis.map(Timestamp::from_millis))
-        };
         let user = User {
             resource: valid(resource)?,
             display_name: valid(display_name.map(DisplayName::parse).transpose())?,
             comments: valid(comments.map(Comments::parse).transpose())?,
             create_time: time(7)?,
             update_time: time(8)?,
-            delete_time: time(9)?,
+            delete_time,
         };
         Ok(Self {
             number,
@@ -145,36 +158,36 @@ impl UserTables<'_> {
         self.first(DELETED_BY_ID, values, |_| 0)
     }
 
-    /// Up to so many users that are there, in order of id, from behind one.
-    pub fn page(
+    /// Calls `found` with the users of a query's account from where the page begins, in order of id and up to so many, until it has
+    /// enough. Deleted ones are among them where the query says so. `removed` is as for `find`.
+    pub fn each(
         self,
-        account: &AccountId,
-        after: &str,
+        query: &UserListQuery,
         most: usize,
         removed: impl Fn(i64) -> TagMask,
-    ) -> Result<Vec<User>, ApplyError> {
+        mut found: impl FnMut(User) -> ControlFlow<()>,
+    ) -> Result<(), ApplyError> {
+        let account = query.account.as_str();
+        let after = query.after.as_ref().map_or("", ResourceId::as_str);
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let values = params![account.as_str(), RESOURCE_TYPE_USER, after, most];
-        self.all(PAGE, values, removed)
-    }
-
-    /// As `page`, of users that were deleted after a moment.
-    pub fn deleted_page(
-        self,
-        account: &AccountId,
-        after: &str,
-        most: usize,
-        deleted_after: Timestamp,
-    ) -> Result<Vec<User>, ApplyError> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let values = params![
-            account.as_str(),
-            RESOURCE_TYPE_USER,
-            after,
-            most,
-            deleted_after.millis()
-        ];
-        self.all(DELETED_PAGE, values, |_| 0)
+        let expired = query.time.newest_expired().millis();
+        let mut statement;
+        let mut rows = match query.deleted {
+            DeletedUsers::Hide => {
+                statement = self.0.prepare_cached(LIST)?;
+                statement.query(params![account, RESOURCE_TYPE_USER, after, most])?
+            }
+            DeletedUsers::Show => {
+                statement = self.0.prepare_cached(LIST_WITH_DELETED)?;
+                statement.query(params![account, RESOURCE_TYPE_USER, after, most, expired])?
+            }
+        };
+        while let Some(row) = rows.next()? {
+            if found(StoredUser::of(row, &removed)?.user).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Adds a user that is there, with these tags encoded.
@@ -264,20 +277,5 @@ impl UserTables<'_> {
         let mut rows = statement.query(values)?;
         let row = rows.next()?;
         row.map(|row| StoredUser::of(row, removed)).transpose()
-    }
-
-    fn all(
-        self,
-        select: &str,
-        values: impl Params,
-        removed: impl Fn(i64) -> TagMask,
-    ) -> Result<Vec<User>, ApplyError> {
-        let mut statement = self.0.prepare_cached(select)?;
-        let mut rows = statement.query(values)?;
-        let mut users = Vec::new();
-        while let Some(row) = rows.next()? {
-            users.push(StoredUser::of(row, &removed)?.user);
-        }
-        Ok(users)
     }
 }

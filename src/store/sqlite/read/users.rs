@@ -2,7 +2,8 @@
 
 use rusqlite::Connection;
 
-use crate::domain::{DeletedUsers, User, UserKey, UserListQuery, UserPage, UserQuery};
+use crate::domain::{User, UserKey, UserListQuery, UserPage, UserQuery};
+use crate::store::paging::{SCAN_LIMIT, UserPageBuilder};
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::UserTables;
 use crate::store::sqlite::log::{Published, Tombstones};
@@ -43,21 +44,11 @@ pub fn list_users(
     published: &Published,
     query: &UserListQuery,
 ) -> Result<UserPage, ApplyError> {
-    let account = &query.account;
-    let after = query.after.as_ref().map_or("", |id| id.as_str());
-    // One more tells whether the list goes on.
-    let most = query.page_size.get() + 1;
+    // One more than a page looks at tells whether it has seen the last.
+    let most = SCAN_LIMIT + 1;
     let (snapshot, in_force) = published.snapshot(connection, Tombstones::clone)?;
-    let tables = UserTables(&snapshot);
-    let mut users = tables.page(account, after, most, |number| in_force.of(number))?;
-    if query.deleted == DeletedUsers::Show {
-        let since = query.time.newest_expired();
-        users.extend(tables.deleted_page(account, after, most, since)?);
-        users.sort_unstable_by(|one, other| one.resource.id.cmp(&other.resource.id));
-    }
-    let goes_on = users.len() >= most;
-    users.truncate(query.page_size.get());
-    let last = users.last().filter(|_| goes_on);
-    let next = last.map(|user| user.resource.id.clone());
-    Ok(UserPage { users, next })
+    let mut page = UserPageBuilder::new(query);
+    let removed = |number| in_force.of(number);
+    UserTables(&snapshot).each(query, most, removed, |user| page.add(user))?;
+    Ok(page.finish())
 }
