@@ -124,17 +124,85 @@ pub struct Change {
     pub effects: Vec<Effect>,
 }
 
-/// A change as the audit tells of it: with what only the audit wants to know of its request.
+/// A change as the audit tells of it: without any value, and with what only the audit wants to know of its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditedChange {
     /// The account that was changed.
     pub account: AccountId,
+    /// The number of the change among those of its account.
+    pub revision: Revision,
+    /// The request that has made it.
+    pub request_id: RequestId,
     /// The caller's own name of the request, if it has given one.
     pub client_request_id: Option<ClientRequestId>,
+    /// When the request came.
+    pub time: Timestamp,
+    /// Who has asked for it.
+    pub caller: Caller,
+    /// From where.
+    pub source_ip: IpAddr,
     /// Whether the request came over TLS.
     pub secure_transport: bool,
-    /// The change.
-    pub change: Change,
+    /// What was asked for.
+    pub action: Action,
+    /// The users that were changed, one at least.
+    pub effects: Vec<AuditedEffect>,
+}
+
+impl AuditedChange {
+    /// A change with what only the audit wants to know of its request.
+    #[must_use]
+    pub fn of(
+        change: Change,
+        account: AccountId,
+        client_request_id: Option<ClientRequestId>,
+        secure_transport: bool,
+    ) -> Self {
+        Self {
+            account,
+            revision: change.revision,
+            request_id: change.request_id,
+            client_request_id,
+            time: change.time,
+            caller: change.caller,
+            source_ip: change.source_ip,
+            secure_transport,
+            action: change.action,
+            effects: change
+                .effects
+                .into_iter()
+                .map(AuditedEffect::from)
+                .collect(),
+        }
+    }
+}
+
+/// A user that a change has changed, as the audit tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedEffect {
+    /// The user.
+    pub resource_id: ResourceId,
+    /// The keys of the tags that came, went or were changed.
+    pub tag_keys: Vec<TagKey>,
+}
+
+impl From<Effect> for AuditedEffect {
+    fn from(effect: Effect) -> Self {
+        let tag_keys = match effect.kind {
+            EffectKind::Tags { removed, set } => {
+                let removed = removed.into_iter().map(|(key, _)| key);
+                removed.chain(set.into_iter().map(|tag| tag.key)).collect()
+            }
+            EffectKind::Created(user) | EffectKind::Deleted(user) | EffectKind::Restored(user) => {
+                user.resource.tags().keys().cloned().collect()
+            }
+            EffectKind::Updated { .. } => Vec::new(),
+        };
+        Self {
+            resource_id: effect.resource_id,
+            tag_keys,
+        }
+    }
 }
 
 /// What a change did to one user.

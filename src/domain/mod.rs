@@ -29,8 +29,8 @@ mod user_list;
 
 pub use caller::{Action, Call, Caller, ClientRequestId};
 pub use change::{
-    AuditedChange, Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect, EffectKind,
-    Fingerprint, History, HistoryId, Origin, Repeat, SetTag,
+    AuditedChange, AuditedEffect, Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect,
+    EffectKind, Fingerprint, History, HistoryId, Origin, Repeat, SetTag,
 };
 pub use command::{
     Changed, Continuation, Expected, ListQuery, ListedTag, Mismatch, OnMismatch, PageSize,

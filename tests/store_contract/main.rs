@@ -23,6 +23,7 @@ mod replay;
 #[path = "../support/replay.rs"]
 mod replayed;
 mod sqlite;
+mod sqlite_audit;
 mod sqlite_users;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, AuditedChange, Call, Caller, Changed, ClientRequestId, EffectKind,
-    Error, RequestId, Revision, TagCommand, TagKey, TagSelection, Targets, Timestamp, UntagCommand,
+    AccountId, Action, Applied, AuditedChange, Call, Caller, Changed, ClientRequestId, Error,
+    RequestId, Revision, TagCommand, TagKey, TagSelection, Targets, Timestamp, UntagCommand,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
@@ -78,61 +78,31 @@ struct MadeLine<'a> {
 }
 
 /// The line of a change that was made, without its newline.
-pub fn made(audited: &AuditedChange) -> String {
-    let change = &audited.change;
-    let mut tag_keys = BTreeSet::new();
-    let mut affected_tags = 0;
-    for effect in &change.effects {
-        keys_of(&effect.kind, |key| {
-            affected_tags += 1;
-            tag_keys.insert(key.as_str());
-        });
-    }
+pub fn made(change: &AuditedChange) -> String {
+    let effects = &change.effects;
+    let keys = || effects.iter().flat_map(|effect| &effect.tag_keys);
+    let client_request_id = change.client_request_id.as_ref();
     text(&MadeLine {
         time: rfc3339(UNIX_EPOCH + since_1970(change.time)),
         target: TARGET,
         request_id: change.request_id.as_str(),
-        client_request_id: audited
-            .client_request_id
-            .as_ref()
-            .map(ClientRequestId::as_str),
+        client_request_id: client_request_id.map(ClientRequestId::as_str),
         caller: change.caller.as_str(),
         source_ip: change.source_ip,
-        secure_transport: audited.secure_transport,
-        account: audited.account.as_str(),
+        secure_transport: change.secure_transport,
+        account: change.account.as_str(),
         action: change.action.as_str(),
-        resource_ids: change
-            .effects
+        resource_ids: effects
             .iter()
             .map(|effect| effect.resource_id.as_str())
             .collect(),
-        tag_keys,
+        tag_keys: keys().map(TagKey::as_str).collect(),
         decision: "allowed",
         outcome: "OK",
         revision: change.revision.get(),
-        affected_resources: change.effects.len(),
-        affected_tags,
+        affected_resources: effects.len(),
+        affected_tags: keys().count(),
     })
-}
-
-/// Tells the keys of the tags that came, went or changed with an effect.
-fn keys_of<'a>(kind: &'a EffectKind, mut tell: impl FnMut(&'a TagKey)) {
-    match kind {
-        EffectKind::Tags { removed, set } => {
-            for (key, _) in removed {
-                tell(key);
-            }
-            for tag in set {
-                tell(&tag.key);
-            }
-        }
-        EffectKind::Created(user) | EffectKind::Deleted(user) | EffectKind::Restored(user) => {
-            for key in user.resource.tags().keys() {
-                tell(key);
-            }
-        }
-        EffectKind::Updated { .. } => {}
-    }
 }
 
 fn since_1970(time: Timestamp) -> Duration {

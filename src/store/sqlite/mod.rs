@@ -153,7 +153,12 @@ impl SqliteStore {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let (reader, progress) = unaudited.take()?;
-        Some(UnauditedChanges::new(reader, progress, self.jobs.clone()))
+        Some(UnauditedChanges::new(
+            reader,
+            self.index.clone(),
+            progress,
+            self.jobs.clone(),
+        ))
     }
 
     async fn write<T>(&self, work: impl FnOnce(Pending<T>) -> Work) -> Result<T, StoreError> {

@@ -81,10 +81,25 @@ impl Accounts {
         keys: RowKeys,
         selection: &TagSelection,
     ) -> Option<TagMask> {
+        let dictionary = self.dictionary(account, keys)?;
+        Some(dictionary.places(keys.mask, selection))
+    }
+
+    /// The keys at these positions in a row with these keys.
+    pub fn keys_at(
+        &self,
+        account: AccountNumber,
+        keys: RowKeys,
+        places: TagMask,
+    ) -> impl Iterator<Item = &[u8]> {
+        let dictionary = self.dictionary(account, keys).into_iter();
+        dictionary.flat_map(move |dictionary| dictionary.keys_at(keys.mask, places))
+    }
+
+    fn dictionary(&self, account: AccountNumber, keys: RowKeys) -> Option<&KeyDictionary> {
         let dictionary = usize::from(keys.dictionary).checked_sub(1)?;
         let account = self.accounts.get(usize::from(account))?;
-        let dictionary = account.dictionaries.get(dictionary)?;
-        Some(dictionary.places(keys.mask, selection))
+        account.dictionaries.get(dictionary)
     }
 }
 

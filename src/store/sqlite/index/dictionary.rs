@@ -85,6 +85,15 @@ impl KeyDictionary {
             places | 1 << (keys & term.before).count_ones()
         })
     }
+
+    /// The keys at these positions of a record that has these keys.
+    pub fn keys_at(&self, keys: KeyMask, places: TagMask) -> impl Iterator<Item = &[u8]> {
+        let is_there = move |term: &&Term| keys & term.bit != 0;
+        let terms = self.terms.iter().filter(is_there).enumerate();
+        terms
+            .filter(move |(place, _)| places & (1 << place) != 0)
+            .map(|(_, term)| &*term.key)
+    }
 }
 
 /// The first positions of a record.
@@ -136,6 +145,14 @@ mod tests {
                 for selection in [&selection, &TagSelection::All] {
                     let places = dictionary.places(keys, selection);
                     prop_assert_eq!(Ok(places), tags::selected(&encoded, 0, selection));
+                    let at_places: Vec<_> = dictionary.keys_at(keys, places).collect();
+                    let is_selected = |(key, _): &&(TagKey, _)| selection.contains(key.as_str());
+                    let named: Vec<_> = tags
+                        .iter()
+                        .filter(is_selected)
+                        .map(|(key, _)| key.as_str().as_bytes())
+                        .collect();
+                    prop_assert_eq!(at_places, named);
                 }
             }
         }

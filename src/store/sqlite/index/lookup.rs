@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::key::{Key, KeyKind};
-use super::{Found, Index};
+use super::{Found, Index, KnownKeys};
 use crate::domain::{AccountId, RESOURCE_TYPE_USER, TagSelection, Targets};
 use crate::store::sqlite::format::tags::TagMask;
 use crate::store::sqlite::format::{COLUMNS, Record};
@@ -130,5 +130,7 @@ pub enum LookupResult {
     Record {
         number: i64,
         selected: TagMask,
+        /// The keys of the record, where the index has told of it.
+        keys: Option<KnownKeys>,
     },
 }

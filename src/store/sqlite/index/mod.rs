@@ -21,10 +21,10 @@ use parking_lot::{Mutex, RwLock};
 pub use key::Key;
 pub use lookup::{Lookup, LookupResult};
 
-use crate::domain::TagSelection;
+use crate::domain::{TagKey, TagSelection};
 use crate::store::sqlite::format::tags::TagMask;
 use crate::store::sqlite::format::{Record, RowChange};
-use accounts::Accounts;
+use accounts::{AccountNumber, Accounts, RowKeys};
 use budget::MemoryBudget;
 use key::KeyKind;
 use slab::Summary;
@@ -53,11 +53,22 @@ struct Changing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// The number of the row with this key, and which of its tags are selected, those too that are removed.
-    Known { number: i64, selected: TagMask },
+    Known {
+        number: i64,
+        selected: TagMask,
+        keys: KnownKeys,
+    },
     /// The number of a row that may have the key.
     Maybe(i64),
     /// Nothing: the tables have to be searched.
     Ask,
+}
+
+/// The keys of a row, in the order of its tags: what they are can be asked for as long as there is the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownKeys {
+    account: AccountNumber,
+    keys: RowKeys,
 }
 
 impl Index {
@@ -82,10 +93,25 @@ impl Index {
         let number = summary.number();
         let selected = accounts.selected(summary.account, summary.keys(), selection);
         match (key.kind, selected) {
-            (KeyKind::Id, Some(selected)) => Found::Known { number, selected },
+            (KeyKind::Id, Some(selected)) => Found::Known {
+                number,
+                selected,
+                keys: KnownKeys {
+                    account: summary.account,
+                    keys: summary.keys(),
+                },
+            },
             // Of a name the index has only a hash.
             _ => Found::Maybe(number),
         }
+    }
+
+    /// The keys of the tags at these positions of a row that has, or had, these keys.
+    pub fn keys_at(&self, known: KnownKeys, positions: TagMask) -> Vec<TagKey> {
+        let accounts = self.0.accounts.read();
+        let keys = accounts.keys_at(known.account, known.keys, positions);
+        let parse = |key| TagKey::parse(std::str::from_utf8(key).ok()?).ok();
+        keys.filter_map(parse).collect()
     }
 
     /// The number of a row that may have a key.

@@ -1,19 +1,21 @@
 //! How a job is applied: it is planned by the rows as the open transaction finds them, written, and recorded in the change log.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 
 use super::job::{Job, Work};
 use super::plan::{Plan, plan_tag};
 use super::{untags, users};
 use crate::domain::{
-    AccountId, Applied, Changed, Effect, EffectKind, Origin, ResourceId, Revision, User,
-    UserCommand,
+    AccountId, Applied, Changed, Effect, EffectKind, Origin, ResourceId, Revision, UntagCommand,
+    User, UserCommand,
 };
 use crate::store::StoreError;
 use crate::store::sqlite::error::{ApplyError, CorruptLog, CorruptTags};
 use crate::store::sqlite::format::{self, LoggedEffect, Rewriter, RowReader, UserTables, tags};
 use crate::store::sqlite::index::{Lookup, LookupResult};
-use crate::store::sqlite::log::changes::{ChangeLog, Known, RemovedTags};
+use crate::store::sqlite::log::changes::{ChangeLog, FreshUntag, Known, RemovedTags};
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// What came of a job: its answer, and an error only where the transaction is lost.
@@ -50,7 +52,7 @@ impl Rows<'_> {
                         lookup, in_force, ..
                     } = rows;
                     let plan = untags::plan(command, results, lookup, changes, in_force);
-                    rows.write(&command.account, origin, plan, changes)
+                    rows.untag(command, origin, plan, changes)
                 });
                 pending.set(answer?);
             }
@@ -100,6 +102,32 @@ impl Rows<'_> {
             let tokens = &mut self.log.tokens;
             tokens.keep(connection, account, (origin, repeat), answer, now)?;
             changes.touched();
+        }
+        Ok(answer)
+    }
+
+    /// Writes the plan of an untag, and tells the audit of it where it can.
+    fn untag(
+        &mut self,
+        command: &Arc<UntagCommand>,
+        origin: &Arc<Origin>,
+        mut plan: Result<Plan, ApplyError>,
+        changes: &mut Uncommitted,
+    ) -> Answer<Changed> {
+        let fresh = plan.as_mut().ok().and_then(|plan| plan.fresh.take());
+        let answer = self.write(&command.account, origin, plan, changes)?;
+        if let Some(effects) = fresh.filter(|effects| !effects.is_empty())
+            && let Ok(Changed {
+                revision: Some(revision),
+                ..
+            }) = answer
+        {
+            self.log.tell(FreshUntag {
+                command: Arc::clone(command),
+                origin: Arc::clone(origin),
+                revision,
+                effects,
+            });
         }
         Ok(answer)
     }

@@ -8,8 +8,8 @@ use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags::{self, TagMask};
 use crate::store::sqlite::format::tombstone::Tombstone;
 use crate::store::sqlite::format::{LoggedEffect, Record, Rewrite};
-use crate::store::sqlite::index::Lookup;
-use crate::store::sqlite::log::changes::RemovedTags;
+use crate::store::sqlite::index::{KnownKeys, Lookup};
+use crate::store::sqlite::log::changes::{FreshEffect, RemovedTags};
 
 /// The plan of a command: its answer, its tombstones, the rows to write with the removed tags that they lose for good, and what its entry
 /// says of each user that it changes.
@@ -19,6 +19,8 @@ pub struct Plan {
     pub rewrites: Vec<Rewrite>,
     pub removed: Vec<RemovedTags>,
     pub effects: Vec<LoggedEffect>,
+    /// The effects as the audit can be told of them, where no row has to be read for that.
+    pub fresh: Option<Vec<FreshEffect>>,
 }
 
 impl Plan {
@@ -29,15 +31,14 @@ impl Plan {
             rewrites: Vec::new(),
             removed: Vec::new(),
             effects: Vec::new(),
+            fresh: None,
         }
     }
 }
 
 /// The tags of a record that an untag selects, and those that stay, since they have another value than expected.
 pub struct Selected {
-    number: i64,
-    removed: TagMask,
-    goes: TagMask,
+    tags: SelectedTags,
     mismatches: Vec<Mismatch>,
 }
 
@@ -57,9 +58,13 @@ impl Selected {
             mismatches.extend(keys.into_iter().map(|key| Mismatch { target, key }));
         }
         Ok(Self {
-            number: record.number,
-            removed,
-            goes,
+            tags: SelectedTags {
+                target,
+                number: record.number,
+                removed,
+                selected: goes,
+                keys: None,
+            },
             mismatches,
         })
     }
@@ -72,7 +77,21 @@ pub struct Untag<'command> {
     tags: usize,
     tombstones: Vec<Tombstone>,
     effects: Vec<LoggedEffect>,
+    fresh: Option<Vec<FreshEffect>>,
     mismatches: Vec<Mismatch>,
+}
+
+/// The selected tags of a target's record.
+pub struct SelectedTags {
+    /// The position of the target.
+    pub target: usize,
+    /// The number of the record.
+    pub number: i64,
+    /// The tags that it has lost already, and the others that are selected.
+    pub removed: TagMask,
+    pub selected: TagMask,
+    /// The keys of the record, where they are known.
+    pub keys: Option<KnownKeys>,
 }
 
 impl<'command> Untag<'command> {
@@ -83,27 +102,41 @@ impl<'command> Untag<'command> {
             tags: 0,
             tombstones: Vec::new(),
             effects: Vec::new(),
+            fresh: Some(Vec::new()),
             mismatches: Vec::new(),
         }
     }
 
     /// Takes what was found of the next record.
     pub fn add(&mut self, found: Selected) {
-        self.add_selected(found.number, found.removed, found.goes);
+        self.add_selected(&found.tags);
         self.mismatches.extend(found.mismatches);
     }
 
-    /// Takes the next record, which has lost these tags already, and of which these others are selected.
-    pub fn add_selected(&mut self, number: i64, removed: TagMask, selected: TagMask) {
+    /// Takes the next record, of which these tags are selected.
+    pub fn add_selected(&mut self, tags: &SelectedTags) {
         self.resources += 1;
-        if selected != 0 {
-            self.tags += selected.count_ones() as usize;
-            self.tombstones.push(Tombstone {
-                number,
-                removed: removed | selected,
-            });
-            self.effects.push(LoggedEffect::removed(number, selected));
+        let &SelectedTags {
+            number, selected, ..
+        } = tags;
+        if selected == 0 {
+            return;
         }
+        self.tags += selected.count_ones() as usize;
+        self.tombstones.push(Tombstone {
+            number,
+            removed: tags.removed | selected,
+        });
+        self.effects.push(LoggedEffect::removed(number, selected));
+        let known = self.fresh.take().zip(tags.keys);
+        self.fresh = known.map(|(mut fresh, keys)| {
+            fresh.push(FreshEffect {
+                target: tags.target,
+                removed: selected,
+                keys,
+            });
+            fresh
+        });
     }
 
     /// The plan, where these targets do not exist.
@@ -124,6 +157,7 @@ impl<'command> Untag<'command> {
             rewrites: Vec::new(),
             removed: Vec::new(),
             effects: self.effects,
+            fresh: self.fresh,
         }
     }
 }
@@ -142,6 +176,7 @@ pub fn plan_tag(
         rewrites: Vec::new(),
         removed: Vec::new(),
         effects: Vec::new(),
+        fresh: None,
     };
     let missing = lookup.each(&command.account, &command.targets, |position, record| {
         let (number, encoded) = (record.number, record.tags);

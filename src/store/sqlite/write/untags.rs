@@ -2,7 +2,7 @@
 //! tree, which are in no cache by the time that the next request asks for one of them.
 
 use super::job::{Job, Work};
-use super::plan::{Plan, Selected, Untag};
+use super::plan::{Plan, Selected, SelectedTags, Untag};
 use crate::domain::UntagCommand;
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 use crate::store::sqlite::format::tags;
@@ -35,8 +35,16 @@ pub fn look_up(lookup: &mut Lookup<'_>, jobs: &[Job]) -> rusqlite::Result<Vec<Lo
                 let key = Key::of(&command.account, &command.targets, position);
                 let slot = first + position;
                 let hint = match lookup.find_in_index(key, &command.selection) {
-                    Found::Known { number, selected } => {
-                        results[slot] = LookupResult::Record { number, selected };
+                    Found::Known {
+                        number,
+                        selected,
+                        keys,
+                    } => {
+                        results[slot] = LookupResult::Record {
+                            number,
+                            selected,
+                            keys: Some(keys),
+                        };
                         continue;
                     }
                     Found::Maybe(number) => Some(number),
@@ -71,6 +79,7 @@ fn look_up_one(
             Ok(selected) => LookupResult::Record {
                 number: record.number,
                 selected,
+                keys: None,
             },
             Err(CorruptTags) => LookupResult::Corrupt,
         }
@@ -111,9 +120,19 @@ pub fn plan(
         match result {
             LookupResult::Missing => missing.push(position),
             LookupResult::Corrupt => return Err(CorruptTags.into()),
-            LookupResult::Record { number, selected } => {
+            LookupResult::Record {
+                number,
+                selected,
+                keys,
+            } => {
                 let removed = changes.of(number, in_force);
-                plan.add_selected(number, removed, selected & !removed);
+                plan.add_selected(&SelectedTags {
+                    target: position,
+                    number,
+                    removed,
+                    selected: selected & !removed,
+                    keys,
+                });
             }
         }
     }

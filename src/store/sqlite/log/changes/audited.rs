@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::entries::Snapshot;
 use super::extent::Extent;
+use super::fresh::{FreshCommit, FreshCommits};
 use crate::domain::{AccountId, AuditedChange, Timestamp};
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
 use crate::store::sqlite::format::log_entry::LoggedCommit;
@@ -31,6 +32,8 @@ pub struct AuditProgress(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     marks: Mutex<Marks>,
+    /// What was just committed, where nothing has to be read for it.
+    fresh: Mutex<FreshCommits>,
     /// How many changes were deleted before they had their lines, and nobody was told of.
     lost: AtomicU64,
     /// The thread that is woken by commits.
@@ -54,6 +57,7 @@ impl AuditProgress {
         };
         Self(Arc::new(Shared {
             marks: Mutex::new(Marks { written, newest }),
+            fresh: Mutex::default(),
             lost: AtomicU64::new(0),
             reader: OnceLock::new(),
         }))
@@ -61,6 +65,15 @@ impl AuditProgress {
 
     fn marks(&self) -> MutexGuard<'_, Marks> {
         self.0.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, FreshCommits> {
+        self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the commits right behind one whose changes are known without the log.
+    pub fn take_fresh(&self, last: Mark) -> Vec<FreshCommit> {
+        self.fresh().take_behind(last.sequence)
     }
 
     /// The last commit whose lines are safe.
@@ -82,9 +95,12 @@ impl AuditProgress {
         self.marks().written = mark;
     }
 
-    /// Takes over the newest commit, and wakes the reader.
-    pub fn committed(&self, newest: Mark) {
+    /// Takes over the newest commit, with its changes where they are known, and wakes the reader.
+    pub fn committed(&self, newest: Mark, fresh: Option<FreshCommit>) {
         self.marks().newest = newest;
+        if let Some(fresh) = fresh {
+            self.fresh().push(fresh);
+        }
         if let Some(reader) = self.0.reader.get() {
             reader.unpark();
         }
@@ -194,12 +210,12 @@ impl Committed {
                 let secure_transport = recorded.secure_transport;
                 let snapshot = Snapshot::new(connection, &account);
                 let change = snapshot.change(self.last.sequence, recorded, &found)?;
-                Ok(AuditedChange {
+                Ok(AuditedChange::of(
+                    change,
                     account,
                     client_request_id,
                     secure_transport,
-                    change,
-                })
+                ))
             });
             match change {
                 Ok(change) => self.changes.push(change),

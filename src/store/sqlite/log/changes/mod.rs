@@ -3,6 +3,7 @@
 mod audited;
 mod entries;
 mod extent;
+mod fresh;
 mod recent;
 mod removed_tags;
 mod retention;
@@ -20,6 +21,7 @@ use rusqlite::{Connection, params};
 
 pub use audited::{AuditProgress, Committed, Mark, behind};
 pub use entries::{Found, Snapshot, extremes};
+pub use fresh::{FreshEffect, FreshUntag};
 pub use recent::RecentKeys;
 pub use removed_tags::RemovedTags;
 pub use revisions::expired;
@@ -32,6 +34,7 @@ use crate::store::sqlite::format::LoggedEffect;
 use crate::store::sqlite::format::log_entry::{LoggedAccount, LoggedCommit};
 use crate::store::sqlite::options::{AuditUse, Options};
 use extent::{Extent, ROW_BYTES};
+use fresh::FreshCommit;
 use revisions::Revisions;
 
 /// After how many commits the writer looks for entries that have expired.
@@ -70,6 +73,8 @@ struct Open {
     accounts: HashMap<AccountId, OpenAccount, FixedState>,
     /// The rows whose removed tags were kept.
     kept: HashSet<i64, FixedState>,
+    /// The untags among its changes that the audit can be told of.
+    fresh: Vec<FreshUntag>,
     bytes: usize,
     has_written_run: bool,
     saved_position: Option<i64>,
@@ -160,6 +165,13 @@ impl ChangeLog {
         let time = self.open.time.unwrap_or(origin.time);
         self.open.commit.add(position, origin, time, effects);
         Ok(revision)
+    }
+
+    /// Tells the audit of an untag whose entry was added. An audit that is not told of each entry of a commit reads the log.
+    pub fn tell(&mut self, untag: FreshUntag) {
+        if self.audit.is_some() {
+            self.open.fresh.push(untag);
+        }
     }
 
     /// The position of an account in the commit, whose next entry has this revision.
@@ -357,10 +369,13 @@ impl ChangeLog {
         if let Some(audit) = &self.audit {
             let lost = open.expired.map_or(0, |expired| expired.unaudited);
             audit.lose(lost);
-            audit.committed(Mark {
+            let mark = Mark {
                 sequence: self.extent.newest,
                 total: self.extent.total,
-            });
+            };
+            let untags = open.fresh;
+            let is_told = untags.len() == open.commit.entries().len() && !untags.is_empty();
+            audit.committed(mark, is_told.then_some(FreshCommit { mark, untags }));
         }
     }
 }

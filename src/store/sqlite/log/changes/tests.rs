@@ -10,8 +10,8 @@ mod audit;
 
 use super::*;
 use crate::domain::{
-    Action, Caller, Change, Direction, Effect, EffectKind, RequestId, ResourceId, SetTag, TagKey,
-    TagValue,
+    Action, AuditedChange, Caller, Change, Direction, Effect, EffectKind, RequestId, ResourceId,
+    SetTag, TagKey, TagValue,
 };
 use crate::store::sqlite::format;
 use crate::store::sqlite::format::tags::{self, TagMask};
@@ -294,8 +294,10 @@ impl Model {
                 .filter(|change| there.oldest.is_some_and(|oldest| change.revision >= oldest));
             let left: Vec<_> = left.cloned().collect();
             let of_account = audited.iter().filter(|audited| audited.account == account);
-            let of_account = of_account.map(|audited| &audited.change);
-            assert!(of_account.eq(&left), "the audit reads the same");
+            let expected = left.iter().cloned();
+            let expected =
+                expected.map(|change| AuditedChange::of(change, account.clone(), None, false));
+            assert!(of_account.cloned().eq(expected), "the audit reads the same");
             let snapshot = Snapshot::new(&self.connection, &account);
             for change in &changes {
                 let is_left = left.contains(change);
