@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 /// The files of the contract, whose comments are published too.
-const CONTRACT: [&str; 2] = ["ram/tag/v1/tag_service.proto", "ram/user/v1/user.proto"];
+const CONTRACT: [&str; 3] = [
+    "ram/tag/v1/tag_service.proto",
+    "ram/tag/v1/change_service.proto",
+    "ram/user/v1/user.proto",
+];
 /// The contract of the standard health service.
 const HEALTH: &str = "grpc/health/v1/health.proto";
 
@@ -18,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).open_files(CONTRACT)?;
     let contract = compiler.encode_file_descriptor_set();
-    let files = FileDescriptorSet::decode(contract.as_slice())?;
+    let mut files = FileDescriptorSet::decode(contract.as_slice())?;
 
     // What it imports from elsewhere, without comments: they are most of the bytes, and nobody asks this service for them.
     let imports = files.file.iter().flat_map(|file| &file.dependency);
@@ -37,7 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let health = compiler.encode_file_descriptor_set();
     fs::write(out.join("health_descriptor.binpb"), &health)?;
 
-    // No Rust code is wanted for what is imported.
+    // No Rust code is wanted for what is imported. That of Google's own types is in prost-types, and only their fields are asked for.
+    let imported = FileDescriptorSet::decode(imported.as_slice())?.file;
+    let is_googles = |file: &FileDescriptorProto| file.package() == "google.protobuf";
+    files.file.extend(imported.into_iter().filter(is_googles));
     for files in [files, FileDescriptorSet::decode(health.as_slice())?] {
         tonic_prost_build::configure()
             .build_transport(false)

@@ -3,7 +3,8 @@
 //!
 //! Run it by `cargo test --features protovalidate --test contract_rules`; Cargo.toml says why it is apart.
 //!
-//! The account and the `next_token` are left out: no rule can tell what the metadata or an earlier answer held.
+//! The account and the `next_token` are left out: no rule can tell what the metadata or an earlier answer held. So is the name of an
+//! action, since actions are added.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +13,13 @@ use prost::Message;
 use prost_protovalidate::{Error, Validator};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use untag::domain::{AccountId, Fault};
+use untag::grpc::proto::get_change_request::Change as ChangeKey;
 use untag::grpc::proto::{
-    ListTagResourcesRequest, ResourceIds, ResourcePrincipalNames, Tag, TagFilter,
-    TagResourcesRequest, UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
-    untag_resources_request,
+    GetChangeRequest, ListChangesRequest, ListTagResourcesRequest, ResourceIds,
+    ResourcePrincipalNames, Tag, TagFilter, TagResourcesRequest, UntagResourcesRequest,
+    list_tag_resources_request, tag_resources_request, untag_resources_request,
 };
-use untag::grpc::{DESCRIPTORS, parse_list, parse_tag, parse_untag};
+use untag::grpc::{DESCRIPTORS, parse_change, parse_changes, parse_list, parse_tag, parse_untag};
 
 /// The published rules, ready to be evaluated.
 struct Rules {
@@ -85,7 +87,9 @@ macro_rules! requests {
 requests!(
     UntagResourcesRequest by parse_untag,
     TagResourcesRequest by parse_tag,
-    ListTagResourcesRequest by parse_list
+    ListTagResourcesRequest by parse_list,
+    GetChangeRequest by parse_change,
+    ListChangesRequest by parse_changes
 );
 
 /// Which resources a request names, whatever its type.
@@ -409,6 +413,64 @@ fn list_corpus() -> Vec<ListTagResourcesRequest> {
     corpus
 }
 
+fn change_corpus() -> Vec<GetChangeRequest> {
+    let by = |change, page_size| GetChangeRequest {
+        change: Some(change),
+        page_size,
+        ..GetChangeRequest::default()
+    };
+    let id = "6AC79B74-9A78-58E2-818B-1D38EDC64D67";
+    let mut corpus = vec![GetChangeRequest::default()];
+    corpus.extend(PAGE_SIZES.map(|size| by(ChangeKey::RequestId(id.to_owned()), size)));
+    let wrong = [
+        "",
+        "7",
+        "{6AC79B74-9A78-58E2-818B-1D38EDC64D67}",
+        "6AC79B749A7858E2818B1D38EDC64D67",
+    ];
+    for text in wrong
+        .map(str::to_owned)
+        .into_iter()
+        .chain([id.to_lowercase(), format!("{id} ")])
+    {
+        corpus.push(by(ChangeKey::RequestId(text), 0));
+    }
+    let revisions = [1, 0, -1, i64::MAX, i64::MIN];
+    corpus.extend(revisions.map(|revision| by(ChangeKey::Revision(revision), 0)));
+    corpus
+}
+
+fn changes_corpus() -> Vec<ListChangesRequest> {
+    let all = ListChangesRequest::default;
+    let time = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
+    let mut corpus = vec![all()];
+    let ids = id_texts().into_iter();
+    corpus.extend(ids.map(|resource_id| ListChangesRequest {
+        resource_id,
+        ..all()
+    }));
+    let keys = tag_texts().into_iter();
+    corpus.extend(keys.map(|tag_key| ListChangesRequest { tag_key, ..all() }));
+    let callers = ["anonymous".to_owned(), "é".repeat(1_024), "é".repeat(1_025)];
+    corpus.extend(callers.map(|caller| ListChangesRequest { caller, ..all() }));
+    corpus.extend(PAGE_SIZES.map(|page_size| ListChangesRequest { page_size, ..all() }));
+    corpus.extend([0, 1, 2, 3, -1].map(|order| ListChangesRequest { order, ..all() }));
+    let spans = [
+        (None, time(1, 0)),
+        (time(1, 0), None),
+        (time(1, 0), time(1, 0)),
+        (time(1, 0), time(1, 1)),
+        (time(1, 1), time(1, 0)),
+        (time(2, 0), time(1, 999_999_999)),
+    ];
+    corpus.extend(spans.map(|(start_time, end_time)| ListChangesRequest {
+        start_time,
+        end_time,
+        ..all()
+    }));
+    corpus
+}
+
 /// Compares the verdicts over a corpus, and returns which rules it breaks.
 fn compare(corpus: &[impl Request]) -> BTreeSet<String> {
     let rules = Rules::published();
@@ -449,6 +511,13 @@ fn rules_and_code_agree_on_every_limit_of_tag() {
 #[test]
 fn rules_and_code_agree_on_every_limit_of_list() {
     let broken = compare(&list_corpus());
+    insta::assert_debug_snapshot!(broken);
+}
+
+#[test]
+fn rules_and_code_agree_on_every_limit_of_reading_changes() {
+    let mut broken = compare(&change_corpus());
+    broken.extend(compare(&changes_corpus()));
     insta::assert_debug_snapshot!(broken);
 }
 

@@ -13,8 +13,11 @@ macro_rules! files {
 }
 
 /// The contract.
-const CONTRACT: [(&str, &str); 2] =
-    files!["ram/tag/v1/tag_service.proto", "ram/user/v1/user.proto"];
+const CONTRACT: [(&str, &str); 3] = files![
+    "ram/tag/v1/tag_service.proto",
+    "ram/tag/v1/change_service.proto",
+    "ram/user/v1/user.proto"
+];
 
 /// The options that state the contract's rules. What they import in turn comes with every compiler.
 const RULES: [(&str, &str); 1] = files!["buf/validate/validate.proto"];

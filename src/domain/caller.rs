@@ -117,14 +117,20 @@ pub enum Action {
     TagResources,
     /// `ram:ListTagResources`
     ListTagResources,
+    /// `untag:GetChange`
+    GetChange,
+    /// `untag:ListChanges`
+    ListChanges,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 5] = [
         Self::UntagResources,
         Self::TagResources,
         Self::ListTagResources,
+        Self::GetChange,
+        Self::ListChanges,
     ];
 
     /// The name in a policy.
@@ -134,6 +140,8 @@ impl Action {
             Self::UntagResources => "ram:UntagResources",
             Self::TagResources => "ram:TagResources",
             Self::ListTagResources => "ram:ListTagResources",
+            Self::GetChange => "untag:GetChange",
+            Self::ListChanges => "untag:ListChanges",
         }
     }
 
@@ -146,13 +154,18 @@ impl Action {
     /// Whether the action changes something.
     #[must_use]
     pub fn changes(self) -> bool {
-        self != Self::ListTagResources
+        match self {
+            Self::UntagResources | Self::TagResources => true,
+            Self::ListTagResources | Self::GetChange | Self::ListChanges => false,
+        }
     }
 
-    /// The name of the operation, without the product's: `UntagResources`.
+    /// The name of the operation, without the service's: `UntagResources`.
     #[must_use]
     pub fn operation(self) -> &'static str {
-        self.as_str().trim_start_matches("ram:")
+        let name = self.as_str();
+        name.split_once(':')
+            .map_or(name, |(_, operation)| operation)
     }
 }
 

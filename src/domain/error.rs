@@ -7,7 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{
-    AccountId, Action, Caller, Mismatch, NamedResource, RequestId, Revision, UntagCommand,
+    AccountId, Action, Caller, ChangeKey, Mismatch, NamedResource, RequestId, Revision,
+    UntagCommand,
 };
 
 /// The Alibaba Cloud error code of a fault in a request.
@@ -45,6 +46,20 @@ pub enum FaultCode {
     InvalidExpectedValues,
     /// A client token that is none.
     InvalidClientToken,
+    /// Neither a RequestId nor a revision.
+    MissingChange,
+    /// A RequestId that is none.
+    InvalidRequestId,
+    /// A revision below 1.
+    InvalidRevision,
+    /// A caller that is too long.
+    InvalidCaller,
+    /// An action that is none.
+    InvalidAction,
+    /// An end before the beginning.
+    InvalidEndTime,
+    /// An order that is none.
+    InvalidOrder,
     /// A page size below 0 or over 100.
     InvalidPageSize,
     /// A page token that this request did not get.
@@ -76,6 +91,13 @@ impl FaultCode {
             Self::InvalidTagValue => "InvalidParameter.TagValue",
             Self::InvalidExpectedValues => "InvalidParameter.ExpectedValues",
             Self::InvalidClientToken => "InvalidParameter.ClientToken",
+            Self::MissingChange => "MissingParameter.Change",
+            Self::InvalidRequestId => "InvalidParameter.RequestId",
+            Self::InvalidRevision => "InvalidParameter.Revision",
+            Self::InvalidCaller => "InvalidParameter.Caller",
+            Self::InvalidAction => "InvalidParameter.Action",
+            Self::InvalidEndTime => "InvalidParameter.EndTime",
+            Self::InvalidOrder => "InvalidParameter.Order",
             Self::InvalidPageSize => "InvalidParameter.PageSize",
             Self::InvalidNextToken => "InvalidParameter.NextToken",
             Self::InvalidTimeout => "InvalidParameter.Timeout",
@@ -189,6 +211,10 @@ pub enum Error {
     )]
     TokenMismatch,
 
+    /// A change that the history does not have.
+    #[error("{}", no_change_message(*.0))]
+    NoChange(ChangeKey),
+
     /// A change that is gone from the history, whose oldest one is this.
     #[error("{}", compacted_message(*.0))]
     Compacted(Option<Revision>),
@@ -276,7 +302,8 @@ impl Error {
             Self::NameTaken(_) => "EntityAlreadyExists.User.PrincipalName",
             Self::Mismatched(..) => "PreconditionFailed.TagValue",
             Self::TokenMismatch => "IdempotentParameterMismatch",
-            Self::Compacted(_) => "EntityNotExist.Change",
+            Self::NoChange(_) => "EntityNotExist.Change",
+            Self::Compacted(_) => "OutOfRange.Revision",
             Self::Unsupported(_) => "UnsupportedOperation",
             Self::Unauthenticated(_) => "Unauthenticated",
             Self::NoPermission { .. } => "NoPermission",
@@ -312,12 +339,26 @@ impl Error {
     }
 }
 
+fn no_change_message(key: ChangeKey) -> String {
+    match key {
+        ChangeKey::RequestId(id) => {
+            format!(
+                "no change was made by the request {id}: it changed nothing, or was never made in this account"
+            )
+        }
+        ChangeKey::Revision(revision) => format!(
+            "the account has no revision {} yet; list its changes to see the newest",
+            revision.get()
+        ),
+    }
+}
+
 fn compacted_message(oldest: Option<Revision>) -> String {
     oldest.map_or_else(
-        || "the history has no revision any more; read from the next change on".to_owned(),
+        || "the history has no change any more; read from the next one on".to_owned(),
         |oldest| {
             let oldest = oldest.get();
-            format!("the revision is gone from the history, which begins with {oldest}; read from there on")
+            format!("the change is gone from the history, which begins with the revision {oldest}; read from there on")
         },
     )
 }

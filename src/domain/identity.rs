@@ -158,6 +158,19 @@ impl RequestId {
             .into_bytes()
     }
 
+    /// When the RequestId was made, by the clock of its maker; only version 7 tells.
+    #[must_use]
+    pub fn time(&self) -> Option<super::Timestamp> {
+        let uuid = Uuid::from_bytes(self.to_bytes());
+        let unix = uuid
+            .get_timestamp()
+            .filter(|_| uuid.get_version_num() == 7)?;
+        let (seconds, nanoseconds) = unix.to_unix();
+        let millis = i64::try_from(seconds).ok()?.checked_mul(1_000)?;
+        let millis = millis.checked_add(i64::from(nanoseconds / 1_000_000))?;
+        Some(super::Timestamp::from_millis(millis))
+    }
+
     /// The 36 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -234,10 +247,13 @@ mod tests {
         let (seconds, nanoseconds) = uuid.get_timestamp().unwrap().to_unix();
         let made = seconds * 1000 + u64::from(nanoseconds) / 1_000_000;
         assert!((before..=after).contains(&made), "{before} {made} {after}");
+        let told = id.time().unwrap().millis();
+        assert_eq!(u64::try_from(told).unwrap(), made);
         assert_ne!(RequestId::now(), RequestId::now());
         let text = "6ac79b74-9A78-58E2-818B-1D38EDC64D67";
         let parsed = RequestId::parse(text).unwrap();
         assert_eq!(parsed.as_str(), text.to_uppercase());
+        assert_eq!(parsed.time(), None, "version 5");
         assert_eq!(RequestId::from_bytes(parsed.to_bytes()), parsed);
         assert_eq!(parsed.to_bytes()[..2], [0x6a, 0xc7]);
         for bad in [

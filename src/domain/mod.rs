@@ -16,6 +16,7 @@ macro_rules! display_as_str {
 
 mod caller;
 mod change;
+mod change_query;
 mod command;
 mod error;
 mod identity;
@@ -32,6 +33,7 @@ pub use change::{
     AuditedChange, AuditedEffect, Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect,
     EffectKind, Fingerprint, History, HistoryId, Origin, Repeat, SetTag,
 };
+pub use change_query::{ChangeFilter, ChangeListQuery, ChangePage, ChangeQuery};
 pub use command::{
     Changed, Continuation, Expected, ListQuery, ListedTag, Mismatch, OnMismatch, PageSize,
     Position, TagCommand, TagFilter, TagPage, TagSelection, UntagCommand,

@@ -4,7 +4,6 @@ use http::Response;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::services::ServiceKind;
 use super::status;
 use super::underway::Underway;
 use crate::domain::{Error, Fault, FaultCode};
@@ -41,7 +40,7 @@ pub fn complete(response: &mut Response<Body>, underway: &Underway) {
     }
 }
 
-/// The error that a status of tonic's means in the contract's words, where it is about the tag service or no service.
+/// The error that a status of tonic's means in the contract's words, where it is about a service of the contract or no service.
 fn library_error(found: &Status, underway: &Underway) -> Option<Error> {
     if found.code() == Code::Unimplemented {
         return Some(match found.message() {
@@ -49,7 +48,7 @@ fn library_error(found: &Status, underway: &Underway) -> Option<Error> {
             message => Error::UnsupportedEncoding(message.to_owned()),
         });
     }
-    if underway.service != ServiceKind::Tags || underway.progress.stage().is_decoded() {
+    if !underway.service.is_of_contract() || underway.progress.stage().is_decoded() {
         return None;
     }
     match found.code() {

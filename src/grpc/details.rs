@@ -22,6 +22,8 @@ const MISSING_POSITIONS: &str = "missing_positions";
 const MISMATCHED_POSITIONS: &str = "mismatched_positions";
 /// The metadata with the places of users that are refused for another reason.
 const POSITIONS: &str = "positions";
+/// The metadata with the oldest revision that there is.
+const OLDEST_REVISION: &str = "oldest_revision";
 /// How many bytes of places that may be: all of 50 users, and the first of more.
 const LONGEST_POSITIONS: usize = 256;
 
@@ -65,12 +67,18 @@ pub fn of(error: &Error, metadata: &mut HashMap<String, String>) -> Vec<ErrorDet
             metadata.insert("caller".to_owned(), caller.to_string());
             Vec::new()
         }
+        Error::Compacted(oldest) => {
+            if let Some(oldest) = oldest {
+                metadata.insert(OLDEST_REVISION.to_owned(), oldest.get().to_string());
+            }
+            Vec::new()
+        }
         Error::Unauthenticated(_)
         | Error::DeadlineExceeded(_)
         | Error::TooLarge(_)
         | Error::BrokenProtocol(_)
         | Error::TokenMismatch
-        | Error::Compacted(_)
+        | Error::NoChange(_)
         | Error::Unsupported(_)
         | Error::UnknownMethod(_)
         | Error::UnsupportedEncoding(_)

@@ -122,7 +122,9 @@ impl Handler {
     ) -> impl Future<Output = Response<Body>> + use<B> {
         let underway = Underway::of(&request);
         let (guard, term) = match underway.service {
-            ServiceKind::Tags => (Some(self.0.in_flight.enter()), Term::Bounded),
+            ServiceKind::Tags | ServiceKind::Contract => {
+                (Some(self.0.in_flight.enter()), Term::Bounded)
+            }
             // Health watches and reflection streams last as long as their callers like, and hold up no drain.
             ServiceKind::Health | ServiceKind::Other => (None, Term::Open),
         };
@@ -149,7 +151,7 @@ impl Handler {
     ) -> impl Future<Output = (Response<FirstFrame>, Held)> + use<B> {
         let started = Instant::now();
         let span = match underway.service {
-            ServiceKind::Tags => {
+            ServiceKind::Tags | ServiceKind::Contract => {
                 CallSpan::start(&underway.path, request.headers(), underway.id.as_str())
             }
             ServiceKind::Health | ServiceKind::Other => CallSpan::none(),
@@ -203,7 +205,7 @@ impl Handler {
         });
         let holder = checked.as_ref().ok().map(|_| match underway.service {
             ServiceKind::Health => Holder::Stranger,
-            ServiceKind::Tags | ServiceKind::Other => Holder::Caller,
+            ServiceKind::Tags | ServiceKind::Contract | ServiceKind::Other => Holder::Caller,
         });
         let Some(held) = Held::for_request(peer, holder, kind) else {
             let refusal = underway.refusal(&over_budget(OverBudget));

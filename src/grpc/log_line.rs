@@ -6,7 +6,6 @@ use std::time::Instant;
 use http::HeaderMap;
 use tonic::{Code, Status};
 
-use super::services::ServiceKind;
 use super::status;
 use super::underway::Underway;
 use crate::domain::{AccountId, Call, ClientRequestId};
@@ -83,7 +82,7 @@ impl LogLine {
         }
         match code {
             Code::Unauthenticated | Code::PermissionDenied => line!(warn, SECURITY),
-            _ if underway.service != ServiceKind::Tags => line!(debug, module_path!()),
+            _ if !underway.service.is_of_contract() => line!(debug, module_path!()),
             // Broken frames of the caller's: the method was not reached.
             Code::Internal if !stage.is_decoded() => line!(info, module_path!()),
             Code::Internal | Code::Unknown | Code::DataLoss => line!(error, module_path!()),

@@ -3,6 +3,9 @@
 mod admission;
 mod bearer;
 mod budget;
+mod change_message;
+mod change_service;
+mod change_token;
 mod codec;
 mod completion;
 mod counted_body;
@@ -13,6 +16,7 @@ mod headers;
 mod health;
 mod held;
 mod in_flight;
+mod intake;
 mod log_line;
 mod message;
 mod page_token;
@@ -27,6 +31,7 @@ mod services;
 mod status;
 mod tag_service;
 mod underway;
+mod user_message;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +48,8 @@ pub use health::{Health, proto as health_proto};
 pub use in_flight::InFlight;
 pub(crate) use in_flight::InFlightGuard;
 pub use parse::{
-    ACCOUNT_METADATA, Repeatable, list as parse_list, tag as parse_tag, untag as parse_untag,
+    ACCOUNT_METADATA, Repeatable, change as parse_change, changes as parse_changes,
+    list as parse_list, tag as parse_tag, untag as parse_untag,
 };
 pub use peer::Peer;
 pub(crate) use peer::Term;
@@ -52,14 +58,22 @@ pub use request_check::Authenticated;
 pub use services::{Services, service_of};
 
 use crate::domain::AccountId;
-use crate::service::TagService;
+use crate::service::UseCases;
 use crate::store::Store;
+use change_service::GrpcChangeService;
 use health_proto::health_server::HealthServer;
+use intake::Intake;
+use proto::change_service_server::ChangeServiceServer;
 use proto::tag_service_server::TagServiceServer;
 use reflection::Reflection;
+use tag_service::GrpcTagService;
 
 /// The generated messages and services of the contract. Those of `ram.tag.v1` stand in the module itself.
-#[expect(clippy::pedantic, reason = "generated code")]
+#[expect(
+    clippy::pedantic,
+    clippy::large_enum_variant,
+    reason = "generated code"
+)]
 pub mod proto {
     // A module for each part of a package: what one generates finds another by a path of `super`.
     pub use tag::v1::*;
@@ -92,6 +106,9 @@ const HEALTH_DESCRIPTORS: &[u8] =
 /// The name of the tag service, as health and reflection know it.
 pub const TAG_SERVICE: &str = "ram.tag.v1.TagService";
 
+/// The name of the change service, as health and reflection know it.
+pub const CHANGE_SERVICE: &str = "ram.tag.v1.ChangeService";
+
 /// The name under which health tells whether the process lives, on the admin port.
 pub const LIVENESS: &str = "liveness";
 
@@ -111,20 +128,23 @@ pub struct Settings {
     pub reflection: bool,
 }
 
-/// The services of the public port: tags, health and, where it is wanted, reflection.
+/// The services of the public port: those of the contract, health and, where it is wanted, reflection.
 ///
 /// # Errors
 /// When the compiled contract can't be read back, which a test rules out.
 pub fn public_services<S: Store>(
-    service: TagService<S>,
+    use_cases: UseCases<S>,
     settings: &Settings,
     admission: Admission,
     health: Health,
 ) -> Result<Services, DecodeError> {
-    let default_account = settings.default_account.clone();
-    let tags = tag_service::GrpcTagService::new(service, default_account, admission);
+    let intake = Intake::new(settings.default_account.clone(), admission);
+    let tags = GrpcTagService::new(use_cases.tags, intake.clone());
+    let changes = GrpcChangeService::new(use_cases.changes, intake);
     let mut routes = RoutesBuilder::default();
-    routes.add_service(HealthServer::new(health));
+    routes
+        .add_service(HealthServer::new(health))
+        .add_service(ChangeServiceServer::new(changes));
     if settings.reflection {
         let reflection = Reflection::on(&[
             DESCRIPTORS,

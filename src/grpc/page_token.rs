@@ -21,24 +21,15 @@ pub fn write(next: &Continuation, query: &ListQuery) -> String {
         Continuation::Behind(Position { resource_id, .. }) => (POSITION, resource_id.to_string()),
         Continuation::Token(token) => (TOKEN, token.clone()),
     };
-    let mut bytes = vec![version];
-    bytes.extend_from_slice(&fingerprint(query));
-    bytes.extend_from_slice(text.as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
+    seal(version, &fingerprint(query), &text)
 }
 
 /// Reads a token, or `None` where it is none or belongs to another query.
 pub fn read(token: &str, query: &ListQuery) -> Option<Continuation> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (version, rest) = bytes.split_first()?;
-    let (found, rest) = rest.split_first_chunk::<8>()?;
-    if *found != fingerprint(query) {
-        return None;
-    }
-    let text = std::str::from_utf8(rest).ok()?;
-    match *version {
-        POSITION => read_position(text).map(Continuation::Behind),
-        TOKEN => Some(Continuation::Token(text.to_owned())),
+    let (version, text) = open(token, &fingerprint(query))?;
+    match version {
+        POSITION => read_position(&text).map(Continuation::Behind),
+        TOKEN => Some(Continuation::Token(text)),
         _ => None,
     }
 }
@@ -54,28 +45,57 @@ fn read_position(text: &str) -> Option<Position> {
     })
 }
 
-/// FNV-1a over what the query asks for, page size apart, which may change from page to page (AIP-158). The same in
-/// every replica and version; it guards against mistakes, and the account in the query against everything else.
-fn fingerprint(query: &ListQuery) -> [u8; 8] {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut add = |text: &str| {
-        for byte in text.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
-    add(query.account.as_str());
+fn fingerprint(query: &ListQuery) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add(query.account.as_str());
     if let Some(targets) = &query.targets {
         for position in 0..targets.count() {
-            add(&targets.name_at(position).to_ascii_lowercase());
+            fingerprint.add(&targets.name_at(position).to_ascii_lowercase());
         }
     }
     for filter in &query.filters {
-        add("\0tag");
-        add(filter.key.as_str());
+        fingerprint.add("\0tag");
+        fingerprint.add(filter.key.as_str());
         if let Some(value) = &filter.value {
-            add("\0value");
-            add(value.as_str());
+            fingerprint.add("\0value");
+            fingerprint.add(value.as_str());
         }
     }
-    hash.to_be_bytes()
+    fingerprint
+}
+
+/// FNV-1a over what a query asks for, page size apart, which may change from page to page (AIP-158). The same in every replica and
+/// version; it guards against mistakes, and the account in the query against everything else.
+pub struct Fingerprint(u64);
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fingerprint {
+    /// Adds a part of the query.
+    pub fn add(&mut self, text: &str) {
+        for byte in text.bytes().chain([0]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// The token of a version with a text, for the query of a fingerprint.
+pub fn seal(version: u8, of: &Fingerprint, text: &str) -> String {
+    let mut bytes = vec![version];
+    bytes.extend_from_slice(&of.0.to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The version and the text of a token, or `None` where it is none or belongs to another query.
+pub fn open(token: &str, of: &Fingerprint) -> Option<(u8, String)> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (version, rest) = bytes.split_first()?;
+    let (found, rest) = rest.split_first_chunk::<8>()?;
+    let text = std::str::from_utf8(rest).ok()?;
+    (*found == of.0.to_be_bytes()).then(|| (*version, text.to_owned()))
 }

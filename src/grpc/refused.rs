@@ -7,10 +7,11 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::peer::Peer;
+use super::status;
 use super::underway::Underway;
-use super::{TAG_SERVICE, status};
 use crate::domain::{Action, Call};
 use crate::service::{Audit, Refused};
+use crate::telemetry::metrics::{self, Kind};
 
 /// The source of a request, for the audit.
 #[derive(Debug, Clone, Copy)]
@@ -67,10 +68,12 @@ pub fn audit(
     });
 }
 
-/// The action of the method in a path, where it is one of the tag service.
+/// The action of the method in a path, where there is such a method and it has an action.
 fn action(path: &str) -> Option<Action> {
-    let method = path.strip_prefix('/')?.strip_prefix(TAG_SERVICE)?;
-    let method = method.strip_prefix('/')?;
+    let (_, method) = path.rsplit_once('/')?;
+    if metrics::kind_of(path) == Kind::Unknown {
+        return None;
+    }
     Action::ALL
         .into_iter()
         .find(|action| action.operation() == method)

@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use tower::{Service as _, ServiceExt as _};
 
 use super::proto::tag_service_server::{TagService, TagServiceServer};
-use super::{HEALTH_SERVICE, TAG_SERVICE};
+use super::{CHANGE_SERVICE, HEALTH_SERVICE, TAG_SERVICE};
 use crate::telemetry::metrics::{self, Kind};
 
 /// An answer that is on its way.
@@ -22,6 +22,8 @@ pub(super) type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 pub(super) enum ServiceKind {
     /// The tag service.
     Tags,
+    /// Another service of the contract.
+    Contract,
     /// The health service.
     Health,
     /// Any other, and what is no service.
@@ -33,9 +35,15 @@ impl ServiceKind {
     pub(super) fn of(path: &str) -> Self {
         match service_of(path) {
             TAG_SERVICE => Self::Tags,
+            CHANGE_SERVICE => Self::Contract,
             HEALTH_SERVICE => Self::Health,
             _ => Self::Other,
         }
+    }
+
+    /// Whether the service is one of the contract: its requests are logged and traced, and a drain waits for them.
+    pub(super) fn is_of_contract(self) -> bool {
+        matches!(self, Self::Tags | Self::Contract)
     }
 }
 
@@ -66,7 +74,8 @@ impl Services {
 
     /// The kind of the method that a path names, among these services.
     pub(super) fn kind_of(&self, path: &str, service: ServiceKind) -> Kind {
-        if service == ServiceKind::Tags && self.tags.is_none() {
+        // The tag service is there where the contract is served.
+        if service.is_of_contract() && self.tags.is_none() {
             return Kind::Unknown;
         }
         metrics::kind_of(path)

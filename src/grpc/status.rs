@@ -25,7 +25,7 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 fn grpc_code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
-        Error::NotFound(_) => Code::NotFound,
+        Error::NotFound(_) | Error::NoChange(_) => Code::NotFound,
         Error::TagLimit(_) | Error::Mismatched(..) => Code::FailedPrecondition,
         Error::UserExists(_) | Error::NameTaken(_) | Error::TokenMismatch => Code::AlreadyExists,
         Error::Compacted(_) => Code::OutOfRange,

@@ -4,75 +4,27 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::in_flight::InFlightGuard;
+use super::intake::{Begun, Intake, failed, failed_change};
 use super::parse::Repeatable;
-use super::progress::{Asked, Effect, HandedCall, Progress};
-use super::{Admission, page_token, parse, proto, status};
+use super::progress::{Asked, Effect};
+use super::{page_token, parse, proto};
 use crate::domain::{
-    AccountId, Call, Changed, Error, Fault, ListedTag, Mismatch, RESOURCE_TYPE_USER, Repeat,
-    Revision, TagSelection, Targets, UntagCommand,
+    Call, Changed, ListedTag, Mismatch, RESOURCE_TYPE_USER, Revision, TagSelection, Targets,
+    UntagCommand,
 };
 use crate::service::TagService;
 use crate::store::Store;
-use crate::telemetry::trace;
 
 /// The tag service as gRPC calls it.
 pub struct GrpcTagService<S> {
     service: TagService<S>,
-    default_account: Option<AccountId>,
-    admission: Admission,
+    intake: Intake,
 }
 
-impl<S: Store> GrpcTagService<S> {
-    pub fn new(
-        service: TagService<S>,
-        default_account: Option<AccountId>,
-        admission: Admission,
-    ) -> Self {
-        Self {
-            service,
-            default_account,
-            admission,
-        }
+impl<S> GrpcTagService<S> {
+    pub fn new(service: TagService<S>, intake: Intake) -> Self {
+        Self { service, intake }
     }
-
-    /// Lets a request in and parses it. Not async, so that no future keeps its message.
-    fn begin<T, C>(
-        &self,
-        request: Request<T>,
-        parse: impl FnOnce(T, Result<AccountId, Fault>) -> Result<C, Vec<Fault>>,
-    ) -> Result<Begun<C>, Status> {
-        let HandedCall { call, progress } = handed(&request)?;
-        progress.decode(None);
-        let admitted = self.admission.enter(&call.caller);
-        let admitted = admitted.map_err(|error| status::from_error(&error, call.request_id))?;
-        let account = parse::account(request.metadata(), self.default_account.as_ref());
-        progress.decode(account.as_ref().ok().cloned());
-        let command = trace::parse().in_scope(|| parse(request.into_inner(), account));
-        let invalid = |faults| status::from_error(&Error::Invalid(faults), call.request_id);
-        Ok(Begun {
-            command: command.map_err(invalid)?,
-            call,
-            progress,
-            admitted,
-        })
-    }
-}
-
-/// A request that was let in.
-struct Begun<C> {
-    command: C,
-    call: Arc<Call>,
-    progress: Arc<Progress>,
-    /// Held until the answer is ready.
-    admitted: InFlightGuard,
-}
-
-/// The call that the handler around the service has put into the request.
-fn handed<T>(request: &Request<T>) -> Result<HandedCall, Status> {
-    let handed = request.extensions().get::<HandedCall>().cloned();
-    // Only a service that is not behind the handler has none.
-    handed.ok_or_else(|| Status::internal("the request has no caller"))
 }
 
 #[tonic::async_trait]
@@ -86,7 +38,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             call,
             progress,
             admitted: _admitted,
-        } = self.begin(request, parse::untag)?;
+        } = self.intake.begin(request, parse::untag)?;
         let command = Arc::new(command);
         progress.ask(Asked {
             account: command.account.clone(),
@@ -129,7 +81,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             call,
             progress,
             admitted: _admitted,
-        } = self.begin(request, parse::tag)?;
+        } = self.intake.begin(request, parse::tag)?;
         progress.ask(Asked {
             account: command.account.clone(),
             resources: command.targets.count(),
@@ -158,7 +110,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             call,
             progress,
             admitted: _admitted,
-        } = self.begin(request, parse::list)?;
+        } = self.intake.begin(request, parse::list)?;
         let query = Arc::new(query);
         progress.ask(Asked {
             account: query.account.clone(),
@@ -190,12 +142,13 @@ fn request_id(call: &Call, changed: &Changed) -> String {
     changed.request_id.unwrap_or(call.request_id).to_string()
 }
 
-fn revision(revision: Revision) -> i64 {
+/// A revision, as messages have it.
+pub fn revision(revision: Revision) -> i64 {
     i64::try_from(revision.get()).unwrap_or(i64::MAX)
 }
 
-/// A count of an answer, which is 1,000 at most.
-fn count(count: usize) -> i32 {
+/// A count of an answer, which is 1,000 at most, as messages have it.
+pub fn count(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
@@ -204,30 +157,6 @@ fn mismatched_tag(command: &UntagCommand, mismatch: Mismatch) -> proto::Mismatch
     proto::MismatchedTag {
         resource_name: user.to_owned(),
         tag_key: key.to_owned(),
-    }
-}
-
-/// Records that the service has refused, and returns the status to answer with.
-fn failed(call: &Call, progress: &Progress, error: &Error) -> Status {
-    let request_id = error.request_id();
-    progress.answer(Changed {
-        request_id,
-        ..Changed::count(0, 0)
-    });
-    status::from_error(error, request_id.unwrap_or(call.request_id))
-}
-
-/// As [`failed`], for a change, which may have a client token.
-fn failed_change(
-    call: &Call,
-    progress: &Progress,
-    error: &Error,
-    repeat: Option<&Repeat>,
-) -> Status {
-    let status = failed(call, progress, error);
-    match repeat {
-        None => status,
-        Some(_) => status::of_repeatable(status),
     }
 }
 

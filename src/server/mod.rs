@@ -35,7 +35,7 @@ use crate::auth::Authenticator;
 use crate::grpc::{self, Budget, Handler, HandlerParts, Services, Settings};
 pub use crate::reload::LoadError;
 use crate::rpc::Gateway;
-use crate::service::TagService;
+use crate::service::UseCases;
 use crate::store::Store;
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::metrics;
@@ -218,8 +218,8 @@ fn start<S: Store>(config: Config, store: S, listeners: Listeners) -> Result<Ser
         admin,
         limits.of_admin_port(),
     );
-    let service = TagService::new(store, authority, drain.audit.clone());
-    let services = grpc::public_services(service, &settings, admission, readiness.public_health())?;
+    let cases = UseCases::new(store, authority, drain.audit.clone());
+    let services = grpc::public_services(cases, &settings, admission, readiness.public_health())?;
     let ports = PublicPorts {
         handler: handlers.of(services, authenticator),
         budget: public_budget(&limits),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::token::KeysPresence;
 use crate::grpc::health_proto::health_check_response::ServingStatus;
-use crate::grpc::{Health, LIVENESS, TAG_SERVICE};
+use crate::grpc::{CHANGE_SERVICE, Health, LIVENESS, TAG_SERVICE};
 use crate::service::Audit;
 use crate::store::Store;
 use crate::telemetry::metrics::metrics;
@@ -60,6 +60,9 @@ impl State {
     }
 }
 
+/// The names of what serves requests, as health knows them: the server as a whole, and the services of the contract.
+const NAMES: [&str; 3] = ["", TAG_SERVICE, CHANGE_SERVICE];
+
 impl Needs {
     /// Why requests would be refused; nothing when they would not.
     fn obstacle(&self) -> Option<String> {
@@ -71,12 +74,12 @@ impl Needs {
 impl Readiness {
     /// The state of a service whose store has not answered yet: not ready.
     pub fn new() -> Self {
-        let admin = Health::of(&["", TAG_SERVICE, LIVENESS]);
+        let admin = Health::of(&[NAMES.as_slice(), &[LIVENESS]].concat());
         // From here to the end of the process, whatever the store does: a restart would not mend that.
         admin.set(LIVENESS, ServingStatus::Serving);
         let reason = "the store has not answered yet".to_owned();
         Self {
-            public: Health::of(&["", TAG_SERVICE]),
+            public: Health::of(&NAMES),
             admin,
             state: Arc::new(ArcSwap::from_pointee(State::NotReady(reason))),
         }
@@ -149,7 +152,7 @@ impl Readiness {
     }
 
     fn set(&self, status: ServingStatus) {
-        for service in ["", TAG_SERVICE] {
+        for service in NAMES {
             self.public.set(service, status);
             self.admin.set(service, status);
         }

@@ -1,23 +1,49 @@
 //! The use cases: authorise the caller, apply a command through the store, audit it and say what came of it.
 
 mod audit;
+mod authorisation;
+mod changes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use audit::{Audit, Follower, Refused};
+pub use changes::{ChangeService, Values};
 
 use crate::auth::Authority;
 use crate::domain::{
-    AccountId, Action, Call, Changed, Error, ListQuery, NamedResource, Origin, Repeat, TagCommand,
-    TagPage, UntagCommand,
+    Action, Call, Changed, Error, ListQuery, NamedResource, Origin, Repeat, TagCommand, TagPage,
+    UntagCommand,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
-use crate::telemetry::trace;
+use authorisation::authorise;
 
 /// When to repeat a request that was refused for a limit or found no store.
 pub const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The services that a server offers, over one store, for the callers whom one authority allows it.
+#[derive(Debug)]
+pub struct UseCases<S> {
+    /// The tag service.
+    pub tags: TagService<S>,
+    /// The change service.
+    pub changes: ChangeService<S>,
+}
+
+impl<S: Store> UseCases<S> {
+    /// The services over a store.
+    pub fn new(store: S, authority: Authority, audit: Audit) -> Self {
+        let store = Arc::new(store);
+        let changes = ChangeService::new(Arc::clone(&store), authority.clone());
+        let tags = TagService {
+            store,
+            authority,
+            audit,
+        };
+        Self { tags, changes }
+    }
+}
 
 /// The tag service, which carries out commands.
 #[derive(Debug, Clone)]
@@ -29,15 +55,6 @@ pub struct TagService<S> {
 }
 
 impl<S: Store> TagService<S> {
-    /// A service over a store, for the callers whom the authority allows it.
-    pub fn new(store: S, authority: Authority, audit: Audit) -> Self {
-        Self {
-            store: Arc::new(store),
-            authority,
-            audit,
-        }
-    }
-
     /// Removes tags. `Ok` means that the change is on durable storage. With `repeat`, a repetition of the request is answered as the
     /// first was.
     ///
@@ -77,7 +94,12 @@ impl<S: Store> TagService<S> {
         repeat: Option<Repeat>,
     ) -> Result<Changed, Error> {
         let entry = self.audit.tag(call, &command).await?;
-        let allowed = self.authorise(call, Action::TagResources, &command.account);
+        let allowed = authorise(
+            &self.authority,
+            call,
+            Action::TagResources,
+            &command.account,
+        );
         let origin = Arc::new(Origin::of(call, Action::TagResources, repeat));
         let store = Arc::clone(&self.store);
         let change = async move {
@@ -95,7 +117,12 @@ impl<S: Store> TagService<S> {
     /// # Errors
     /// Those of [`TagService::untag`].
     pub async fn list(&self, call: &Call, query: Arc<ListQuery>) -> Result<TagPage, Error> {
-        self.authorise(call, Action::ListTagResources, &query.account)?;
+        authorise(
+            &self.authority,
+            call,
+            Action::ListTagResources,
+            &query.account,
+        )?;
         let result = self.store.list(Arc::clone(&query)).await;
         // Where no targets are named, none can be missing.
         let named = |positions: &[usize]| {
@@ -107,25 +134,21 @@ impl<S: Store> TagService<S> {
 
     /// An untag that expects values would tell who may not list tags what they are.
     fn authorise_untag(&self, call: &Call, command: &UntagCommand) -> Result<(), Error> {
-        self.authorise(call, Action::UntagResources, &command.account)?;
+        authorise(
+            &self.authority,
+            call,
+            Action::UntagResources,
+            &command.account,
+        )?;
         match command.expected {
             None => Ok(()),
-            Some(_) => self.authorise(call, Action::ListTagResources, &command.account),
+            Some(_) => authorise(
+                &self.authority,
+                call,
+                Action::ListTagResources,
+                &command.account,
+            ),
         }
-    }
-
-    fn authorise(&self, call: &Call, action: Action, account: &AccountId) -> Result<(), Error> {
-        let is_allowed =
-            trace::authorise().in_scope(|| self.authority.allows(call, action, account));
-        metrics().server.decided(action as usize, is_allowed);
-        if is_allowed {
-            return Ok(());
-        }
-        Err(Error::NoPermission {
-            caller: call.caller.clone(),
-            action,
-            account: account.clone(),
-        })
     }
 }
 
@@ -185,7 +208,7 @@ fn explain(error: StoreError, named: impl Fn(&[usize]) -> Vec<NamedResource>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ResourceId, Timestamp, UserChange, UserCommand};
+    use crate::domain::{AccountId, ResourceId, Timestamp, UserChange, UserCommand};
 
     #[test]
     fn what_users_are_refused_for_is_told_with_their_ids() {

@@ -131,7 +131,7 @@ pub fn alibaba_codes(status: &Status) -> Vec<String> {
 
 /// The code that a violation's reason is the upper-case form of.
 fn code_of_reason(reason: &str) -> &str {
-    const CODES: [&str; 20] = [
+    const CODES: [&str; 27] = [
         "InvalidParameter.ExpectedValues",
         "InvalidParameter.ClientToken",
         "MissingParameter.AccountId",
@@ -148,6 +148,13 @@ fn code_of_reason(reason: &str) -> &str {
         "MissingParameter.Tags",
         "NumberExceed.Tags",
         "InvalidParameter.TagValue",
+        "MissingParameter.Change",
+        "InvalidParameter.RequestId",
+        "InvalidParameter.Revision",
+        "InvalidParameter.Caller",
+        "InvalidParameter.Action",
+        "InvalidParameter.EndTime",
+        "InvalidParameter.Order",
         "InvalidParameter.PageSize",
         "InvalidParameter.NextToken",
         "InvalidParameter.Timeout",

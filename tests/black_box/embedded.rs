@@ -5,7 +5,13 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tonic::Code;
+use tonic_types::StatusExt as _;
+use untag::grpc::proto::{GetChangeRequest, ListChangesRequest, get_change_request};
+
+use crate::answer::alibaba_codes;
 use crate::bulk::{import_stdin, stderr};
+use crate::changes::{by_id, changes_of};
 use crate::home::Home;
 use crate::support::{PATIENCE, untag};
 use crate::users::{ACCOUNT, ANN, ask, directory, ids, line, server, untag_request};
@@ -54,6 +60,52 @@ fn export_of_a_directory_without_a_store_fails_and_makes_none() {
         );
     }
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_change_that_is_too_old_is_told_from_one_that_never_was() {
+    let home = directory();
+    let server = home.serve(&["--history-retention", "0"]);
+    let client = &mut server.client().await;
+    let mut made = Vec::new();
+    for key in ["env", "team", "Team"] {
+        let request = ask(untag_request(ids([ANN]), &[key]));
+        let answer = client.untag_resources(request).await.unwrap();
+        made.push(answer.into_inner().request_id);
+    }
+    let changes = &mut changes_of(&server).await;
+    // What has expired goes when there is nothing else to do.
+    let oldest = loop {
+        let page = changes.list_changes(ask(ListChangesRequest::default()));
+        let page = page.await.unwrap().into_inner();
+        if page.oldest_revision == Some(3) {
+            break page;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(oldest.changes.len(), 1);
+    assert_eq!(
+        (oldest.newest_revision, oldest.next_token.as_str()),
+        (Some(3), "")
+    );
+    let by_revision = GetChangeRequest {
+        change: Some(get_change_request::Change::Revision(1)),
+        ..GetChangeRequest::default()
+    };
+    for request in [by_id(&made[0]), by_revision] {
+        let error = changes.get_change(ask(request)).await.unwrap_err();
+        assert_eq!(error.code(), Code::OutOfRange);
+        assert_eq!(alibaba_codes(&error), ["OutOfRange.Revision"]);
+        let details = error.get_error_details();
+        assert_eq!(
+            details.error_info().unwrap().metadata["oldest_revision"],
+            "3"
+        );
+    }
+    let unknown = untag::domain::RequestId::now().to_string();
+    let error = changes.get_change(ask(by_id(&unknown))).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    changes.get_change(ask(by_id(&made[2]))).await.unwrap();
 }
 
 /// Waits for something that soon holds.

@@ -24,16 +24,19 @@ fn ask(address: SocketAddr, more: &[&str]) -> Output {
     run(&[&["health", "--admin-listen", &address.to_string()], more].concat())
 }
 
+/// The server as a whole and its services, in the order of a list.
+const SERVICES: [&str; 3] = ["", "ram.tag.v1.ChangeService", "ram.tag.v1.TagService"];
+
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[tokio::test]
-async fn both_ports_serve_the_health_of_the_server_and_of_the_tag_service() {
+async fn both_ports_serve_the_health_of_the_server_and_of_its_services() {
     let (server, _home) = server(&[]);
     for address in [server.address, server.admin_address] {
         let mut health = health_client(address).await;
-        for service in ["", "ram.tag.v1.TagService"] {
+        for service in SERVICES {
             let answer = health.check(of(service)).await.unwrap().into_inner();
             assert_eq!(
                 answer.status().as_str_name(),
@@ -69,10 +72,15 @@ async fn a_watch_of_an_unknown_service_says_so_and_stays() {
 async fn the_health_of_all_services_is_listed() {
     let (server, _home) = server(&[]);
     for (address, wanted) in [
-        (server.address, &["", "ram.tag.v1.TagService"][..]),
+        (server.address, &SERVICES[..]),
         (
             server.admin_address,
-            &["", "liveness", "ram.tag.v1.TagService"],
+            &[
+                "",
+                "liveness",
+                "ram.tag.v1.ChangeService",
+                "ram.tag.v1.TagService",
+            ],
         ),
     ] {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
@@ -107,7 +115,7 @@ async fn a_watch_on_either_port_sees_not_serving_when_the_drain_starts() {
     let mut watches = Vec::new();
     for address in [server.address, server.admin_address] {
         let mut health = health_client(address).await;
-        for service in ["", "ram.tag.v1.TagService"] {
+        for service in SERVICES {
             let mut watch = health.watch(of(service)).await.unwrap().into_inner();
             let first = watch.message().await.unwrap().unwrap();
             assert_eq!(first.status().as_str_name(), "SERVING");

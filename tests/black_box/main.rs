@@ -17,6 +17,7 @@ mod accounts;
 mod answer_size;
 mod answers;
 mod browsers;
+mod changes;
 mod check_policy;
 mod deadlines;
 mod embedded;

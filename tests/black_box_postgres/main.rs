@@ -26,6 +26,8 @@ mod postgres_accounts;
 mod postgres_answer_size;
 #[path = "../black_box/answers.rs"]
 mod postgres_answers;
+#[path = "../black_box/changes.rs"]
+mod postgres_changes;
 #[path = "../black_box/deadlines.rs"]
 mod postgres_deadlines;
 #[path = "../black_box/errors.rs"]

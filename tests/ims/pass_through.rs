@@ -3,10 +3,12 @@
 use serde_json::Value;
 use tonic::{Code, Request};
 use tonic_types::{ErrorDetail, StatusExt as _};
+use untag::grpc::proto::change_service_client::ChangeServiceClient;
 use untag::grpc::proto::untag_resources_request::Resources;
 use untag::grpc::proto::{
-    ListTagResourcesRequest, ResourceIds, Tag, TagResourcesRequest, UntagResourcesRequest,
-    list_tag_resources_request, tag_resources_request,
+    GetChangeRequest, ListChangesRequest, ListTagResourcesRequest, ResourceIds, Tag,
+    TagResourcesRequest, UntagResourcesRequest, get_change_request, list_tag_resources_request,
+    tag_resources_request,
 };
 
 use crate::authority::Authority;
@@ -41,6 +43,30 @@ fn list_of(users: &[&str], page_size: i32, next_token: &str) -> ListTagResources
 /// The line of the request with this RequestId.
 fn request_line(server: &Server, id: &str) -> Value {
     server.wait_for_log_where("request", |line| line["request_id"] == id)
+}
+
+#[tokio::test]
+async fn the_cloud_keeps_no_history() {
+    let cloud = Cloud::start(&[]);
+    let server = Server::spawn(with_key(cloud.rpc, &[]));
+    let mut changes = ChangeServiceClient::new(server.channel().await);
+    let request = GetChangeRequest {
+        change: Some(get_change_request::Change::Revision(1)),
+        ..GetChangeRequest::default()
+    };
+    let refused = [
+        changes.get_change(request).await.unwrap_err(),
+        changes
+            .list_changes(ListChangesRequest::default())
+            .await
+            .unwrap_err(),
+    ];
+    for refused in refused {
+        assert_eq!(refused.code(), Code::Unimplemented);
+        assert_eq!(code(&refused), "UnsupportedOperation");
+        let said = refused.message();
+        assert!(said.contains("the cloud keeps no log of that"), "{said}");
+    }
 }
 
 #[tokio::test]

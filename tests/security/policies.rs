@@ -3,14 +3,19 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::authority::spiffe;
-use crate::harness::{Client, Files, lines, untag_alice};
+use crate::harness::{Client, Files, endpoint, lines, untag_alice};
 use crate::support::list;
 use crate::support::{PATIENCE, SAMPLE_ACCOUNT, Server, run};
-use untag::grpc::proto::UntagResourcesRequest;
+use untag::grpc::proto::change_service_client::ChangeServiceClient;
+use untag::grpc::proto::effect::Kind;
+use untag::grpc::proto::{
+    GetChangeRequest, ListChangesRequest, UntagResourcesRequest, get_change_request,
+};
 
 /// A file that binds these statements to callers.
 fn policy(bindings: &[(&str, &Value)]) -> String {
@@ -57,10 +62,66 @@ impl Guarded {
         let pair = self.files.callers.issue(vec![spiffe(name)]);
         self.files.client(&self.server, Some(&pair)).await
     }
+
+    async fn changes(&self, name: &str) -> ChangeServiceClient<Channel> {
+        let pair = self.files.callers.issue(vec![spiffe(name)]);
+        let endpoint = endpoint(&self.server, &self.files.servers, Some(&pair));
+        ChangeServiceClient::new(endpoint.connect().await.unwrap())
+    }
 }
 
 async fn untag(client: &mut Client) -> Result<(), Status> {
     client.untag_resources(untag_alice()).await.map(drop)
+}
+
+#[tokio::test]
+async fn who_may_not_list_tags_sees_changes_without_values() {
+    let history = json!(["untag:GetChange", "untag:ListChanges"]);
+    let history = json!({"Effect": "Allow", "Action": history, "Resource": "*"});
+    let policy = policy(&[
+        (CLEANER, &allow("ram:*")),
+        ("spiffe://*/watcher", &history),
+        (
+            "spiffe://*/reader",
+            &json!([history, allow("ram:ListTagResources")]),
+        ),
+    ]);
+    let guarded = Guarded::start(&policy);
+    let cleaner = &mut guarded.client("cleaner").await;
+    let answer = cleaner.untag_resources(untag_alice()).await.unwrap();
+    let request_id = answer.into_inner().request_id;
+    let get = || GetChangeRequest {
+        change: Some(get_change_request::Change::RequestId(request_id.clone())),
+        ..GetChangeRequest::default()
+    };
+    let list = ListChangesRequest::default;
+    for (name, values_redacted, value) in [("watcher", true, ""), ("reader", false, "prod")] {
+        let changes = &mut guarded.changes(name).await;
+        let one = changes.get_change(get()).await.unwrap().into_inner().change;
+        let all = changes
+            .list_changes(list())
+            .await
+            .unwrap()
+            .into_inner()
+            .changes;
+        assert_eq!(one.as_ref(), all.first());
+        let change = one.unwrap();
+        assert_eq!(change.values_redacted, values_redacted);
+        let Some(Kind::Tags(tags)) = &change.effects[0].kind else {
+            panic!("{change:?}");
+        };
+        assert_eq!(tags.removed["env"], value);
+    }
+    let changes = &mut guarded.changes("cleaner").await;
+    let denied = [
+        changes.get_change(get()).await.unwrap_err(),
+        changes.list_changes(list()).await.unwrap_err(),
+    ];
+    for (denied, action) in denied.iter().zip(["untag:GetChange", "untag:ListChanges"]) {
+        assert_eq!(denied.code(), Code::PermissionDenied);
+        let info = denied.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["action"], action);
+    }
 }
 
 #[tokio::test]

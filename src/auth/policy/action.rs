@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::glob::{Case, Glob};
 use crate::domain::Action;
 
-/// The service of all actions here.
-const SERVICE: &str = "ram";
-/// The name of the API of the same actions, which is no service of policies.
+/// The services of the actions here: the cloud's own, and that of what only this service has.
+const SERVICES: [&str; 2] = ["ram", "untag"];
+/// The name of the API of the cloud's actions, which is no service of policies.
 const API: &str = "ims";
 /// How much a name has to be like that of an action to be taken for a misspelling of it: 0 to 1.
 const LIKE: f64 = 0.8;
@@ -94,28 +94,47 @@ impl ActionPattern {
         text.split_once(':').unwrap_or((text, "*"))
     }
 
-    /// The pattern with the service of all actions here in place of its own.
-    fn as_ours(&self) -> Self {
+    /// How many slips lead from the pattern's service to one of ours.
+    fn slips(&self, service: &str) -> usize {
+        let own = self.parts().0.to_ascii_lowercase();
+        let own = if own == API { SERVICES[0] } else { &own };
+        strsim::damerau_levenshtein(own, service)
+    }
+
+    /// The pattern with a service of the actions here in place of its own, that of the most similar name first. One with wildcards may
+    /// mean actions of its own service that are not here, and has no other.
+    fn as_ours(&self) -> impl Iterator<Item = Self> {
         let (_, name) = self.parts();
-        Self(Glob::new(format!("{SERVICE}:{name}"), Case::Ignored))
+        let mut services = SERVICES;
+        services.sort_by_key(|service| self.slips(service));
+        let count = if name.contains(['*', '?']) {
+            1
+        } else {
+            SERVICES.len()
+        };
+        let ours = services.map(|service| Glob::new(format!("{service}:{name}"), Case::Ignored));
+        ours.into_iter().take(count).map(Self)
     }
 
     fn is_misspelt(&self) -> bool {
-        let (service, _) = self.parts();
-        let service = service.to_ascii_lowercase();
-        let is_meant = service == API || strsim::damerau_levenshtein(&service, SERVICE) <= 1;
-        let ours = self.as_ours();
-        is_meant && !self.covers_any() && (ours.covers_any() || ours.most_like().1 >= LIKE)
+        let is_meant = SERVICES.iter().any(|service| self.slips(service) <= 1);
+        let is_like = || {
+            self.as_ours()
+                .take(1)
+                .any(|ours| ours.most_like().1 >= LIKE)
+        };
+        is_meant
+            && !self.covers_any()
+            && (self.as_ours().any(|ours| ours.covers_any()) || is_like())
     }
 
     /// The action or pattern of this service that comes nearest to a pattern which fits none of its actions.
     pub(super) fn nearest(&self) -> String {
-        let ours = self.as_ours();
-        if ours.covers_any() {
-            ours.0.as_str().to_owned()
-        } else {
-            ours.most_like().0.as_str().to_owned()
+        if let Some(ours) = self.as_ours().find(Self::covers_any) {
+            return ours.0.as_str().to_owned();
         }
+        let nearest = self.as_ours().next().map(|ours| ours.most_like().0);
+        nearest.map_or_else(String::new, |action| action.as_str().to_owned())
     }
 
     /// The action whose name is most like the pattern, and how much it is: 0 to 1.

@@ -1,16 +1,18 @@
 //! The parser of requests, which makes a command that cannot be wrong, or lists every fault.
 
+mod changes;
 mod expected;
 mod faults;
 mod repeat;
 mod tags;
 mod targets;
 
-use super::{page_token, proto};
+use super::{change_token, page_token, proto};
 use crate::domain::{
     AccountId, Fault, FaultCode, ListQuery, OnMismatch, PageSize, RESOURCE_TYPE_USER, TagCommand,
     TagFilter, UntagCommand,
 };
+pub use changes::{change, changes};
 use expected::expected;
 use faults::Faults;
 pub use faults::quoted;
@@ -190,11 +192,7 @@ pub fn list(
             key.zip(value).map(|(key, value)| TagFilter { key, value })
         },
     );
-    let page_size = PageSize::parse(page_size).or_else(|| {
-        let description = format!("{page_size} must be 1 to 100, or 0 for 100");
-        faults.add(FaultCode::InvalidPageSize, "page_size", description);
-        None
-    });
+    let page_size = self::page_size(page_size, &mut faults);
     let (Some(account), Some(page_size), true) = (account, page_size, faults.0.is_empty()) else {
         return Err(faults.0);
     };
@@ -216,6 +214,14 @@ pub fn list(
         }
     }
     Ok(query)
+}
+
+fn page_size(size: i32, faults: &mut Faults) -> Option<PageSize> {
+    PageSize::parse(size).or_else(|| {
+        let description = format!("{size} must be 1 to 100, or 0 for 100");
+        faults.add(FaultCode::InvalidPageSize, "page_size", description);
+        None
+    })
 }
 
 fn check_resource_type(resource_type: &str, faults: &mut Faults) {

@@ -172,7 +172,7 @@ impl ImsStore {
 
 /// The cloud keeps no changes.
 const NO_HISTORY: StoreError = StoreError::Unsupported {
-    what: "tell what was changed",
+    what: "tell what was changed: the cloud keeps no log of that",
 };
 
 /// Refuses a client token: the cloud remembers no answers, and nobody is to rely on that.

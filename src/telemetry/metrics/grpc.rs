@@ -81,16 +81,20 @@ const fn method(service: &'static str, name: &'static str, kind: Kind) -> Method
 }
 
 const TAGS: &str = "ram.tag.v1.TagService";
+const CHANGES: &str = "ram.tag.v1.ChangeService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// All methods that have series: those of a service, and behind them one for its unknown ones; the most frequent first.
-const METHODS: [Method; 13] = [
+const METHODS: [Method; 16] = [
     method(TAGS, "UntagResources", Kind::Unary),
     method(TAGS, "TagResources", Kind::Unary),
     method(TAGS, "ListTagResources", Kind::Unary),
     method(TAGS, UNKNOWN, Kind::Unknown),
+    method(CHANGES, "GetChange", Kind::Unary),
+    method(CHANGES, "ListChanges", Kind::Unary),
+    method(CHANGES, UNKNOWN, Kind::Unknown),
     method(HEALTH, "Check", Kind::Unary),
     method(HEALTH, "List", Kind::Unary),
     method(HEALTH, "Watch", Kind::ServerStream),

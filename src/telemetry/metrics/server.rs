@@ -73,10 +73,12 @@ const THROTTLES: [&str; 5] = [
     "memory",
 ];
 /// The actions, in the order of the domain's list.
-const ACTIONS: [&str; 3] = [
+const ACTIONS: [&str; 5] = [
     "ram:UntagResources",
     "ram:TagResources",
     "ram:ListTagResources",
+    "untag:GetChange",
+    "untag:ListChanges",
 ];
 const DECISIONS: [&str; 2] = ["allowed", "denied"];
 
@@ -323,6 +325,7 @@ mod tests {
     #[test]
     fn the_actions_are_those_of_the_domain() {
         assert_eq!(Action::ALL.map(Action::as_str), ACTIONS);
-        assert_eq!(Action::ALL.map(|action| action as usize), [0, 1, 2]);
+        let positions = Action::ALL.map(|action| action as usize);
+        assert_eq!(positions, std::array::from_fn(|position| position));
     }
 }

@@ -54,6 +54,10 @@ fn a_deny_that_can_match_nothing_is_warned_of_with_the_nearest_action() {
         ("ims:*", "ram:*"),
         ("ims:UntagResources", "ram:UntagResources"),
         ("rma:TagResources", "ram:TagResources"),
+        ("ram:ListChanges", "untag:ListChanges"),
+        ("untga:GetChange", "untag:GetChange"),
+        ("untag:GetChanges", "untag:GetChange"),
+        ("untag:UntagResources", "ram:UntagResources"),
         ("oss:DeleteObject", "ram:ListTagResources"),
     ] {
         let file = FILE
@@ -88,6 +92,8 @@ fn an_action_that_looks_misspelt_is_warned_of_wherever_it_stands() {
         ),
         (r#"["ram:*", "ims:*"]"#, "ram:*"),
         (r#""ram:ListTagResource""#, "ram:ListTagResources"),
+        (r#"["ram:*", "ram:ListChanges"]"#, "untag:ListChanges"),
+        (r#"["untag:*", "untag:ListChange"]"#, "untag:ListChanges"),
     ] {
         let warnings = warnings(r#""ram:*""#, action);
         assert_eq!(warnings.len(), 1, "{warnings:?}");

@@ -1,0 +1,86 @@
+//! The methods of `ram.tag.v1.ChangeService`: parse, carry out, answer.
+
+use tonic::{Request, Response, Status};
+
+use super::change_message::{self, Part};
+use super::intake::{Begun, Intake, failed};
+use super::progress::{Asked, Effect};
+use super::tag_service::revision;
+use super::{change_token, parse, proto};
+use crate::domain::{AccountId, Changed};
+use crate::service::ChangeService;
+use crate::store::Store;
+
+/// The change service as gRPC calls it.
+pub struct GrpcChangeService<S> {
+    service: ChangeService<S>,
+    intake: Intake,
+}
+
+impl<S> GrpcChangeService<S> {
+    pub fn new(service: ChangeService<S>, intake: Intake) -> Self {
+        Self { service, intake }
+    }
+}
+
+/// The work of a request that only reads changes.
+fn reading(account: &AccountId) -> Asked {
+    Asked {
+        account: account.clone(),
+        resources: 0,
+        tags: 0,
+        effect: Effect::Reads,
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService<S> {
+    async fn get_change(
+        &self,
+        request: Request<proto::GetChangeRequest>,
+    ) -> Result<Response<proto::GetChangeResponse>, Status> {
+        let Begun {
+            command: query,
+            call,
+            progress,
+            admitted: _admitted,
+        } = self.intake.begin(request, parse::change)?;
+        progress.ask(reading(&query.account));
+        let found = self.service.get(&call, &query).await;
+        let (change, values) = found.map_err(|error| failed(&call, &progress, &error))?;
+        progress.answer(Changed::default());
+        let most = query.page_size.get();
+        let Part { change, passed } = change_message::part(&change, query.passed, most, values);
+        let next = passed.map(|passed| change_token::write_passed(passed, &query));
+        Ok(Response::new(proto::GetChangeResponse {
+            request_id: call.request_id.to_string(),
+            next_token: next.unwrap_or_default(),
+            change: Some(change),
+        }))
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<proto::ListChangesRequest>,
+    ) -> Result<Response<proto::ListChangesResponse>, Status> {
+        let Begun {
+            command: query,
+            call,
+            progress,
+            admitted: _admitted,
+        } = self.intake.begin(request, parse::changes)?;
+        progress.ask(reading(&query.account));
+        let found = self.service.list(&call, &query).await;
+        let (page, values) = found.map_err(|error| failed(&call, &progress, &error))?;
+        progress.answer(Changed::default());
+        let (changes, next) = change_message::page(&page, values);
+        let next = next.map(|next| change_token::write_revision(next, &query));
+        Ok(Response::new(proto::ListChangesResponse {
+            request_id: call.request_id.to_string(),
+            next_token: next.unwrap_or_default(),
+            changes,
+            oldest_revision: page.history.oldest.map(revision),
+            newest_revision: page.history.newest.map(revision),
+        }))
+    }
+}
