@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::values::seconds;
 use crate::auth::token::{KeySource, TokenRules};
 use crate::auth::{Demand, IneffectiveDeny};
+use crate::grpc::{Origins, parse_origin};
 use crate::server::{Security, TlsFiles, TokenIssuer};
 use crate::service::Audit;
 use crate::telemetry::{LineFile, OnFailure};
@@ -126,6 +127,11 @@ pub struct SecurityArguments {
     #[arg(long, env = "UNTAG_NO_REFLECTION")]
     pub no_reflection: bool,
 
+    /// Let web pages of this origin call, such as `https://console.example.com`. Give it again, or with commas between them, for several.
+    /// Without it no page may, also where the service listens on loopback.
+    #[arg(long, env = "UNTAG_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
+    cors_origin: Vec<String>,
+
     /// Serve whoever can connect, on an address other than loopback, with no authentication.
     #[arg(long, env = "UNTAG_ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,
@@ -162,6 +168,11 @@ impl SecurityArguments {
             audit,
             reload_interval: self.reload_interval,
         })
+    }
+
+    /// The origins of the web pages that may call.
+    pub fn origins(&self) -> Origins {
+        Origins::of(self.cors_origin.clone())
     }
 
     /// Whether tokens would cross the network in plain text.

@@ -85,6 +85,7 @@ fn run_until_signal(
             request_timeout: arguments.request_timeout,
             max_message_bytes: arguments.limits.max_message_bytes(),
             reflection: !arguments.security.no_reflection,
+            origins: arguments.security.origins(),
         },
         security: arguments.security.security(demand, audit, failure_rate)?,
         limits: arguments.limits.limits(),

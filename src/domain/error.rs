@@ -238,6 +238,12 @@ pub enum Error {
         account: AccountId,
     },
 
+    /// A request of a web page of this origin, which may not call.
+    #[error(
+        "web pages of {0} may not call; nothing was changed; --cors-origin names those that may"
+    )]
+    ForeignOrigin(String),
+
     /// A limit was reached.
     #[error("{reason}; nothing was changed; retry later")]
     Throttled {
@@ -307,6 +313,7 @@ impl Error {
             Self::Unsupported(_) => "UnsupportedOperation",
             Self::Unauthenticated(_) => "Unauthenticated",
             Self::NoPermission { .. } => "NoPermission",
+            Self::ForeignOrigin(_) => "NoPermission.Origin",
             Self::Throttled { .. } => "Throttling.User",
             Self::Unavailable { .. } => "ServiceUnavailable",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tonic::Status;
@@ -30,6 +30,29 @@ impl FirstFrame {
     /// A body of which no frame is known yet.
     pub(super) fn unknown(body: Body) -> Self {
         Self { first: None, body }
+    }
+
+    /// A body of these bytes, which are charged already.
+    pub(super) fn ready(bytes: Bytes) -> Self {
+        Self::only(Frame::data(bytes))
+    }
+
+    /// A body of these trailers.
+    pub(super) fn trailers(trailers: HeaderMap) -> Self {
+        Self::only(Frame::trailers(trailers))
+    }
+
+    fn only(frame: Frame<Bytes>) -> Self {
+        Self {
+            first: Some(Ok(frame)),
+            body: Body::empty(),
+        }
+    }
+
+    /// How many bytes the first frame has, where that is ready.
+    pub(super) fn ready_bytes(&self) -> usize {
+        let first = self.first.as_ref().and_then(|first| first.as_ref().ok());
+        first.and_then(Frame::data_ref).map_or(0, Bytes::len)
     }
 
     /// An answer with its first frame, if that is ready: an answer of one message waits for its client as the bytes that

@@ -2,17 +2,47 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
+use super::protocol::Protocol;
 use crate::domain::{Fault, FaultCode};
 
-const TIMEOUT_HEADER: &str = "grpc-timeout";
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
+/// The longest number of milliseconds that the Connect protocol has, in digits.
+const CONNECT_DIGITS: usize = 10;
 
-/// Reads how long the caller is willing to wait: at most eight digits and a unit, as the gRPC protocol has it.
-pub fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
-    let Some(value) = headers.get(TIMEOUT_HEADER) else {
-        return Ok(None);
+/// Reads how long the caller is willing to wait, as the protocol of the request has it.
+pub fn caller_timeout(headers: &HeaderMap, protocol: Protocol) -> Result<Option<Duration>, Fault> {
+    match protocol {
+        Protocol::Grpc => headers.get(GRPC_TIMEOUT).map(grpc_timeout).transpose(),
+        Protocol::Connect(_) | Protocol::ConnectStream => headers
+            .get(CONNECT_TIMEOUT)
+            .map(connect_timeout)
+            .transpose(),
+        Protocol::Unknown => Ok(None),
+    }
+}
+
+/// Up to ten digits of milliseconds.
+fn connect_timeout(value: &HeaderValue) -> Result<Duration, Fault> {
+    let parse = || {
+        let digits = value.to_str().ok()?;
+        let is_number = (1..=CONNECT_DIGITS).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().map(Duration::from_millis).ok())?
     };
+    parse().ok_or_else(|| Fault {
+        code: FaultCode::InvalidTimeout,
+        field: CONNECT_TIMEOUT.to_owned(),
+        description: format!(
+            "{value:?} must be 1 to {CONNECT_DIGITS} digits, a number of milliseconds"
+        ),
+    })
+}
+
+/// At most eight digits and a unit.
+fn grpc_timeout(value: &HeaderValue) -> Result<Duration, Fault> {
     let parse = || {
         let (digits, unit) = value
             .to_str()
@@ -32,9 +62,9 @@ pub fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
             _ => None,
         }
     };
-    parse().map(Some).ok_or_else(|| Fault {
+    parse().ok_or_else(|| Fault {
         code: FaultCode::InvalidTimeout,
-        field: TIMEOUT_HEADER.to_owned(),
+        field: GRPC_TIMEOUT.to_owned(),
         description: format!(
             "{value:?} must be 1 to 8 digits and one of the units H, M, S, m, u, n"
         ),

@@ -74,6 +74,7 @@ pub fn of(error: &Error, metadata: &mut HashMap<String, String>) -> Vec<ErrorDet
             Vec::new()
         }
         Error::Unauthenticated(_)
+        | Error::ForeignOrigin(_)
         | Error::DeadlineExceeded(_)
         | Error::TooLarge(_)
         | Error::BrokenProtocol(_)

@@ -6,21 +6,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Method, Request, Response};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic::body::Body;
 use tracing::Instrument as _;
 
 use super::budget::{Holder, OverBudget, over_budget};
 use super::completion::complete;
+use super::connect::{EndOfStream, Schema};
 use super::counted_body::{CountedBody, FirstFrame};
 use super::deadline::caller_timeout;
 use super::held::Held;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::log_line::LogLine;
+use super::message::{Framing, Sent};
+use super::origin::Origins;
 use super::peer::{Peer, Term};
 use super::progress::HandedCall;
+use super::protocol::Protocol;
 use super::refused::{self, Source};
 use super::services::{Answer, ServiceKind, Services};
 use super::underway::Underway;
@@ -76,6 +81,10 @@ pub struct Parts {
     pub max_message_bytes: usize,
     /// The largest headers of a request, in bytes as HTTP/2 counts them.
     pub max_header_bytes: usize,
+    /// The descriptors of the services' methods.
+    pub schema: Schema,
+    /// The origins of the web pages that may call.
+    pub origins: Origins,
     /// The audit, for requests that are refused before the services are asked.
     pub audit: Audit,
     /// The counter of the requests that a drain waits for.
@@ -120,7 +129,9 @@ impl Handler {
         request: Request<B>,
         peer: &Arc<Peer>,
     ) -> impl Future<Output = Response<Body>> + use<B> {
-        let underway = Underway::of(&request);
+        let underway = Underway::of(&request, &self.0.origins);
+        let protocol = underway.protocol;
+        let is_head = request.method() == Method::HEAD;
         let (guard, term) = match underway.service {
             ServiceKind::Tags | ServiceKind::Contract => {
                 (Some(self.0.in_flight.enter()), Term::Bounded)
@@ -131,6 +142,7 @@ impl Handler {
         let guards = (guard, peer.enter(term));
         let mut call = metrics().calls.start(&underway.path);
         let handler = self.clone();
+        let other = (protocol != Protocol::Grpc).then(|| self.0.schema.clone());
         let peer = Arc::clone(peer);
         async move {
             // Begun by a function: whatever an async one is given, its future keeps to the end.
@@ -138,8 +150,29 @@ impl Handler {
             if let Some(code) = status::code_in(response.headers()) {
                 call.finish(code);
             }
+            let Some(schema) = other else {
+                return response.map(|body| Body::new(CountedBody::new(body, guards, held, call)));
+            };
+            let mut response = schema.finished(response, protocol, &held);
+            if is_head {
+                *response.body_mut() = FirstFrame::unknown(Body::empty());
+            }
+            if protocol == Protocol::ConnectStream {
+                return response.map(|body| {
+                    let body = CountedBody::new(body, guards, held, call);
+                    Body::new(EndOfStream::after(body, schema))
+                });
+            }
+            // It has no trailers to tell of its end.
+            call.finish(Code::Ok.into());
             response.map(|body| Body::new(CountedBody::new(body, guards, held, call)))
         }
+    }
+
+    /// The answer to a browser that asks whether a page may send a request, if it is asked for one that may.
+    #[must_use]
+    pub fn preflight<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        self.0.origins.preflight(request)
     }
 
     /// Begins a request. The future that is returned gives its answer.
@@ -157,7 +190,7 @@ impl Handler {
             ServiceKind::Health | ServiceKind::Other => CallSpan::none(),
         };
         let stages = span.span();
-        let timeout = caller_timeout(request.headers());
+        let timeout = caller_timeout(request.headers(), underway.protocol);
         let longest = self.0.request_timeout;
         let deadline = started
             + match &timeout {
@@ -172,6 +205,10 @@ impl Handler {
         async move {
             let work = self.bounded(answer, deadline, &underway);
             let mut response = current.run(work).instrument(stages).await;
+            if let Protocol::Connect(form) = underway.protocol {
+                let schema = &self.0.schema;
+                response = Box::pin(schema.encoded(response, form, &underway)).await;
+            }
             complete(&mut response, &underway);
             let mut response = FirstFrame::of(response, &held).unwrap_or_else(|error| {
                 let refusal = underway.refusal(&over_budget(error));
@@ -182,6 +219,7 @@ impl Handler {
                 answered.insert(REQUEST_ID, value);
             }
             headers::return_client_request_id(answered, underway.client_id.as_ref());
+            underway.page.open(answered);
             refused::audit(&self.0.audit, &underway, call.as_deref(), source, answered);
             line.finish(answered);
             (response, held)
@@ -197,7 +235,7 @@ impl Handler {
         timeout: Result<Option<Duration>, Fault>,
     ) -> TakenUp {
         let kind = self.0.services.kind_of(&underway.path, underway.service);
-        let identified = self.0.identify(&request, peer, underway);
+        let identified = self.0.identify(&request, kind, peer, underway);
         let call = identified.as_ref().ok().cloned();
         let checked = identified.and_then(|call| match timeout {
             Ok(_) => Ok(call),
@@ -216,7 +254,7 @@ impl Handler {
             };
         };
         let answer = checked.map(|call| {
-            let mut request = headers::trimmed(request);
+            let mut request = headers::trimmed(request, underway.protocol);
             let progress = Arc::clone(&underway.progress);
             request
                 .extensions_mut()
@@ -256,7 +294,17 @@ impl Handler {
         let (handler, underway, held) = (self.clone(), Arc::clone(underway), held.clone());
         Box::pin(async move {
             let limit = handler.0.max_message_bytes;
-            let message = match message::read_charged(body, limit, &held).await {
+            let sent = Sent {
+                body,
+                framing: match underway.protocol {
+                    Protocol::Connect(_) => Framing::Bare,
+                    _ => Framing::Prefixed,
+                },
+                version: parts.version,
+            };
+            let message = message::read_charged(sent, limit, &held).await;
+            let message = message.and_then(|it| handler.0.schema.decoded(it, &underway));
+            let message = match message {
                 Ok(message) => message,
                 Err(error) => return Ok(underway.refusal(&error)),
             };

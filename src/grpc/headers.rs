@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
 use super::parse::ACCOUNT_METADATA;
+use super::protocol::Protocol;
 use crate::domain::{ClientRequestId, Error};
 
 /// The header of every answer with its RequestId.
@@ -64,10 +65,13 @@ fn size<B>(request: &Request<B>) -> usize {
 
 /// The request without the headers that nobody needs any more once the caller and the deadline are known. What stays is
 /// copied: as it came it would keep the buffer that it was read into.
-pub fn trimmed<B>(request: Request<B>) -> Request<B> {
+pub fn trimmed<B>(request: Request<B>, protocol: Protocol) -> Request<B> {
     let (mut parts, body) = request.into_parts();
     let mut kept = HeaderMap::new();
-    for name in [HeaderName::from_static(ACCOUNT_METADATA), ENCODING] {
+    // In other protocols it says nothing.
+    let encoding = (protocol == Protocol::Grpc).then_some(ENCODING);
+    let account = HeaderName::from_static(ACCOUNT_METADATA);
+    for name in encoding.into_iter().chain([account]) {
         // A second one is a fault, and a third is none more.
         for value in parts.headers.get_all(&name).iter().take(2) {
             if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
@@ -16,12 +17,31 @@ use crate::domain::{Applied, Error, Fault, FaultCode};
 /// The length of the prefix of each message (PROTOCOL-HTTP2): a flag, and the message's length in four bytes.
 const PREFIX_BYTES: usize = 5;
 
+/// How the one message of a request stands in its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// The message stands behind its prefix.
+    Prefixed,
+    /// The message is the body.
+    Bare,
+}
+
+/// The body of a request with one message.
+pub struct Sent<B> {
+    pub body: B,
+    pub framing: Framing,
+    /// The version of HTTP that it comes by.
+    pub version: Version,
+}
+
 /// The bytes that have arrived of a message with its prefix.
 enum Received {
     Nothing,
     /// A part of the message, copied: as it came it would keep the buffer that it was read into.
     Part(BytesMut),
     Whole(Bytes),
+    /// A message that ends with its body, behind room for its prefix.
+    Bare(BytesMut),
 }
 
 /// How long a client that is not identified may take to send its whole message.
@@ -31,12 +51,12 @@ const STRANGERS_PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Those of [`read`], and for a stranger who takes too long.
-pub async fn read_charged<B>(body: B, limit: usize, held: &Held) -> Result<Bytes, Error>
+pub async fn read_charged<B>(sent: Sent<B>, limit: usize, held: &Held) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
 {
     let mut charge = held.beside(0).map_err(over_budget)?;
-    let reading = read(body, limit, &mut charge);
+    let reading = read(sent, limit, &mut charge);
     if !held.is_strangers() {
         return reading.await;
     }
@@ -46,18 +66,30 @@ where
     }
 }
 
-/// Reads a body that has to be one message of at most so many bytes, with its prefix. What is here of it is charged.
+/// Reads a body that has to be one message of at most so many bytes, and returns the message with its prefix. What is here of it is
+/// charged.
 ///
 /// # Errors
 /// For a body that is anything else, as soon as that is known, and where there is no budget for it.
-async fn read<B>(body: B, limit: usize, charge: &mut Charge) -> Result<Bytes, Error>
+async fn read<B>(sent: Sent<B>, limit: usize, charge: &mut Charge) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
 {
+    let Sent {
+        body,
+        framing,
+        version,
+    } = sent;
     let mut body = std::pin::pin!(body);
-    let mut received = Received::Nothing;
+    let mut received = match framing {
+        Framing::Prefixed => Received::Nothing,
+        Framing::Bare => Received::Bare(BytesMut::zeroed(PREFIX_BYTES)),
+    };
     while let Some(frame) = body.frame().await.map(Result::ok) {
         let Some(frame) = frame else {
+            if version < Version::HTTP_2 {
+                return Err(malformed("the body breaks off"));
+            }
             // The caller has reset the stream, and whoever runs this drops it.
             return std::future::pending().await;
         };
@@ -70,6 +102,7 @@ where
     }
     match received {
         Received::Whole(message) => Ok(message),
+        Received::Bare(message) => Ok(prefixed(message)),
         Received::Nothing => Err(malformed("the body is empty")),
         Received::Part(_) => Err(malformed("the body ends before the message does")),
     }
@@ -80,7 +113,7 @@ impl Received {
     fn bytes(&self) -> usize {
         match self {
             Self::Nothing => 0,
-            Self::Part(part) => part.capacity(),
+            Self::Part(part) | Self::Bare(part) => part.capacity(),
             Self::Whole(message) => message.len(),
         }
     }
@@ -88,6 +121,15 @@ impl Received {
     fn and(self, data: Bytes, limit: usize) -> Result<Self, Error> {
         match self {
             Self::Whole(_) => Err(second_message()),
+            Self::Bare(message)
+                if data.len() > limit.saturating_sub(message.len() - PREFIX_BYTES) =>
+            {
+                Err(too_large(limit))
+            }
+            Self::Bare(mut message) => {
+                message.extend_from_slice(&data);
+                Ok(Self::Bare(message))
+            }
             Self::Nothing => match missing(&data, limit)? {
                 Some(0) => Ok(Self::Whole(data)),
                 _ => Ok(Self::Part(BytesMut::from(&data[..]))),
@@ -125,12 +167,35 @@ fn missing(received: &[u8], limit: usize) -> Result<Option<usize>, Error> {
     }
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > limit {
-        return Err(Error::TooLarge(format!(
-            "the request message is larger than {limit} bytes; name fewer resources"
-        )));
+        return Err(too_large(limit));
     }
     let missing = length.checked_sub(message.len());
     missing.map(Some).ok_or_else(second_message)
+}
+
+/// The message behind its prefix, for which room was left.
+fn prefixed(mut message: BytesMut) -> Bytes {
+    let length = u32::try_from(message.len() - PREFIX_BYTES).unwrap_or(u32::MAX);
+    message[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+    message.freeze()
+}
+
+/// A message with its prefix before it.
+pub fn with_prefix(message: &[u8]) -> Bytes {
+    let mut prefixed_message = BytesMut::zeroed(PREFIX_BYTES);
+    prefixed_message.extend_from_slice(message);
+    prefixed(prefixed_message)
+}
+
+/// The message behind a prefix.
+pub fn without_prefix(message: &Bytes) -> Bytes {
+    message.slice(PREFIX_BYTES.min(message.len())..)
+}
+
+fn too_large(limit: usize) -> Error {
+    Error::TooLarge(format!(
+        "the request message is larger than {limit} bytes; name fewer resources"
+    ))
 }
 
 fn second_message() -> Error {
@@ -149,7 +214,7 @@ fn malformed(why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::fmt;
 
     use http_body::Frame;
     use http_body_util::StreamBody;
@@ -159,15 +224,42 @@ mod tests {
 
     /// The message that is read from these DATA frames, with a limit of 3 bytes.
     async fn read_of(frames: &[&'static [u8]]) -> Result<Bytes, String> {
-        let frames: Vec<_> = frames
-            .iter()
-            .map(|frame| Ok::<_, Infallible>(Frame::data(Bytes::from_static(frame))))
-            .collect();
+        let frames = frames.iter().map(|frame| Ok(*frame));
+        read_as(Framing::Prefixed, Version::HTTP_2, frames).await
+    }
+
+    /// The message that is read from a body that breaks off where it has an error.
+    async fn read_as(
+        framing: Framing,
+        version: Version,
+        frames: impl Iterator<Item = Result<&'static [u8], fmt::Error>>,
+    ) -> Result<Bytes, String> {
+        let frames = frames.map(|frame| frame.map(Bytes::from_static).map(Frame::data));
         let body = StreamBody::new(futures_util::stream::iter(frames));
         let holdings = Holdings::of(Budget::new(1 << 20));
         let mut charge = holdings.charge(Holder::Caller, 0).unwrap();
-        let message = read(body, 3, &mut charge).await;
+        let sent = Sent {
+            body,
+            framing,
+            version,
+        };
+        let message = read(sent, 3, &mut charge).await;
         message.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_bare_message_is_the_whole_body_and_gets_its_prefix() {
+        let bare = |frames: Vec<Result<&'static [u8], fmt::Error>>| {
+            read_as(Framing::Bare, Version::HTTP_11, frames.into_iter())
+        };
+        let read = bare(vec![Ok(b"ab"), Ok(b""), Ok(b"c")]).await.unwrap();
+        assert_eq!(read, with_prefix(b"abc"));
+        assert_eq!(without_prefix(&read), &b"abc"[..]);
+        assert_eq!(bare(vec![]).await.unwrap(), &[0; 5][..]);
+        let refused = bare(vec![Ok(b"ab"), Ok(b"cd")]).await.unwrap_err();
+        assert!(refused.contains("larger than 3 bytes"), "{refused}");
+        let refused = bare(vec![Ok(b"ab"), Err(fmt::Error)]).await.unwrap_err();
+        assert!(refused.contains("breaks off"), "{refused}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod change_service;
 mod change_token;
 mod codec;
 mod completion;
+mod connect;
 mod counted_body;
 mod deadline;
 mod details;
@@ -19,6 +20,7 @@ mod in_flight;
 mod intake;
 mod log_line;
 mod message;
+mod origin;
 mod page_token;
 mod parse;
 mod peer;
@@ -37,16 +39,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::DecodeError;
+use prost_reflect::DescriptorError;
 use tonic::service::{Routes, RoutesBuilder};
 
 pub use admission::Admission;
 pub use budget::{Budget, Charge, Holder, OverBudget};
+pub use connect::Schema;
 pub(crate) use handler::shutting_down;
 pub use handler::{Handler, Parts as HandlerParts};
 pub use headers::{REQUEST_ID_HEADER, client_request_id, return_client_request_id};
 pub use health::{Health, proto as health_proto};
 pub use in_flight::InFlight;
 pub(crate) use in_flight::InFlightGuard;
+pub(crate) use message::{with_prefix, without_prefix};
+pub use origin::{Origins, parse as parse_origin};
 pub use parse::{
     ACCOUNT_METADATA, Repeatable, change as parse_change, changes as parse_changes,
     list as parse_list, tag as parse_tag, untag as parse_untag,
@@ -126,6 +132,8 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// Whether the contract can be asked for by reflection.
     pub reflection: bool,
+    /// The origins of the web pages that may call.
+    pub origins: Origins,
 }
 
 /// The services of the public port: those of the contract, health and, where it is wanted, reflection.
@@ -167,6 +175,14 @@ pub fn public_services<S: Store>(
             );
     }
     Ok(Services::new(routes.routes()).with_tags(TagServiceServer::new(tags)))
+}
+
+/// The schema of the services that take one message and answer with one.
+///
+/// # Errors
+/// When the compiled contract can't be read back, which a test rules out.
+pub fn schema() -> Result<Schema, DescriptorError> {
+    Schema::on(&[DESCRIPTORS, HEALTH_DESCRIPTORS])
 }
 
 /// The services of the admin port: health.

@@ -10,29 +10,32 @@ use super::handler::Parts;
 use super::peer::Peer;
 use super::services::ServiceKind;
 use super::underway::Underway;
-use super::{bearer, headers, protocol};
+use super::{bearer, connect, headers, protocol};
 use crate::auth::token::{TOO_MANY_FAILURES, TokenError};
 use crate::auth::{Credentials, Unauthenticated};
 use crate::domain::{Applied, Call, Caller, Error};
 use crate::service::RETRY_AFTER;
-use crate::telemetry::metrics::{Throttle, metrics};
+use crate::telemetry::metrics::{Kind, Throttle, metrics};
 
 /// The caller of a request whose sender is known already, put into its extensions: no header can say so.
 #[derive(Debug, Clone)]
 pub struct Authenticated(pub Caller);
 
 impl Parts {
-    /// Checks the form and the headers of a request, and finds out who calls.
+    /// Checks the form and the headers of a request for a method of this kind, and finds out who calls.
     pub(super) fn identify<B>(
         &self,
         request: &Request<B>,
+        kind: Kind,
         peer: &Peer,
         underway: &Underway,
     ) -> Result<Arc<Call>, Box<Response<Body>>> {
-        if let Err(not_grpc) = protocol::check(request) {
-            return Err(Box::new(not_grpc.answer(underway.id)));
+        let Underway { protocol, page, .. } = underway;
+        if let Err(not_taken) = protocol::check(request, *protocol, kind, page) {
+            return Err(Box::new(not_taken.answer(underway.id)));
         }
         let caller = headers::check(request, self.max_header_bytes)
+            .and_then(|()| connect::check(request.headers(), *protocol))
             .and_then(|()| self.caller(request, peer, underway.service))
             .map_err(|error| Box::new(underway.refusal(&error)))?;
         if underway.service != ServiceKind::Health && !caller.is_anonymous() {

@@ -30,7 +30,7 @@ fn grpc_code(error: &Error) -> Code {
         Error::UserExists(_) | Error::NameTaken(_) | Error::TokenMismatch => Code::AlreadyExists,
         Error::Compacted(_) => Code::OutOfRange,
         Error::Unauthenticated(_) => Code::Unauthenticated,
-        Error::NoPermission { .. } => Code::PermissionDenied,
+        Error::NoPermission { .. } | Error::ForeignOrigin(_) => Code::PermissionDenied,
         Error::Throttled { .. } | Error::TooLarge(_) => Code::ResourceExhausted,
         Error::Unavailable { .. } => Code::Unavailable,
         Error::DeadlineExceeded(_) => Code::DeadlineExceeded,

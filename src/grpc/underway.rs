@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tonic::body::Body;
 
+use super::origin::{Origins, Page};
 use super::progress::Progress;
+use super::protocol::Protocol;
 use super::services::ServiceKind;
 use super::{headers, status};
 use crate::domain::{ClientRequestId, Error, RequestId};
@@ -21,19 +23,25 @@ pub struct Underway {
     pub path: String,
     /// The service in the path.
     pub service: ServiceKind,
+    /// The protocol that the request is in.
+    pub protocol: Protocol,
+    /// The web page that the request comes from.
+    pub page: Page,
     /// The stage of the request, which its method moves on.
     pub progress: Arc<Progress>,
 }
 
 impl Underway {
-    /// A request that has just arrived.
-    pub fn of<B>(request: &Request<B>) -> Self {
+    /// A request that has just arrived, where pages of these origins may call.
+    pub fn of<B>(request: &Request<B>, origins: &Origins) -> Self {
         let path = request.uri().path();
         Self {
             id: RequestId::now(),
             client_id: headers::client_request_id(request.headers()),
             path: path.to_owned(),
             service: ServiceKind::of(path),
+            protocol: Protocol::of(request.headers()),
+            page: origins.page(request.headers()),
             progress: Arc::default(),
         }
     }

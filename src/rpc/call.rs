@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -14,6 +14,7 @@ use super::operation::Operation;
 use crate::domain::{AccountId, Caller, ClientRequestId};
 use crate::grpc::{
     ACCOUNT_METADATA, Authenticated, Handler, InFlightGuard, Peer, REQUEST_ID_HEADER, TAG_SERVICE,
+    with_prefix, without_prefix,
 };
 
 /// The result of a call.
@@ -66,7 +67,7 @@ pub async fn call(
             None => match body.collect().await {
                 Ok(body) => match body.trailers().and_then(failure) {
                     Some(failure) => Err(failure),
-                    None => Ok(unframed(&body.to_bytes())),
+                    None => Ok(without_prefix(&body.to_bytes())),
                 },
                 Err(status) => Err(Failure::of(&status)),
             },
@@ -77,8 +78,9 @@ pub async fn call(
 /// The request of gRPC for an order.
 fn request(order: Order) -> Request<Full<Bytes>> {
     let method = order.operation.name();
-    let mut request = Request::new(Full::new(frame(&order.message)));
+    let mut request = Request::new(Full::new(with_prefix(&order.message)));
     *request.method_mut() = http::Method::POST;
+    *request.version_mut() = http::Version::HTTP_2;
     if let Ok(path) = format!("/{TAG_SERVICE}/{method}").parse() {
         *request.uri_mut() = path;
     }
@@ -98,19 +100,6 @@ fn request(order: Order) -> Request<Full<Bytes>> {
     }
     request.extensions_mut().insert(Authenticated(order.caller));
     request
-}
-
-/// A message with its length before it, as gRPC sends it.
-fn frame(message: &[u8]) -> Bytes {
-    let mut framed = BytesMut::with_capacity(5 + message.len());
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    framed.put_slice(message);
-    framed.freeze()
-}
-
-fn unframed(body: &Bytes) -> Bytes {
-    body.slice(body.len().min(5)..)
 }
 
 fn failure(headers: &HeaderMap) -> Option<Failure> {

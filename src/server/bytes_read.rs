@@ -9,10 +9,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::frames::over_budget;
+use super::http_version::{HttpVersion, PREFACE};
 use crate::grpc::{Charge, Holder, Peer};
-
-/// The bytes that begin every HTTP/2 connection (RFC 9113, section 3.4). No request of HTTP/1.1 is shorter.
-const PREFACE_BYTES: usize = 24;
 
 /// The most bytes that one poll of a connection may read before other connections are polled. A client that sends frames
 /// without a pause would keep a thread for as long as it takes to read what is there.
@@ -81,7 +79,7 @@ struct Counts {
 impl ReadMeter {
     /// Whether the connection preface has been read.
     pub fn preface(&self) -> Preface {
-        if self.0.all.load(Ordering::Relaxed) >= PREFACE_BYTES {
+        if self.0.all.load(Ordering::Relaxed) >= PREFACE.len() {
             Preface::Read
         } else {
             Preface::Awaited
@@ -107,16 +105,18 @@ pub enum Preface {
 /// The charge for what was read of requests that are not answered, where a connection has one at a time (HTTP/1.1).
 pub struct Unanswered {
     peer: Arc<Peer>,
+    version: HttpVersion,
     charge: Option<Charge>,
     bytes: usize,
     answered: usize,
 }
 
 impl Unanswered {
-    /// The charge for what is read from this peer: nothing so far.
-    pub fn from(peer: Arc<Peer>) -> Self {
+    /// The charge for what is read from this peer if it speaks HTTP/1.1: nothing so far.
+    pub fn from(peer: Arc<Peer>, version: HttpVersion) -> Self {
         Self {
             peer,
+            version,
             charge: None,
             bytes: 0,
             answered: 0,
@@ -173,7 +173,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
         if count > 0
             && let Some(unanswered) = &mut self.unanswered
         {
-            unanswered.add(count)?;
+            let read = &buffer.filled()[before..];
+            unanswered.version.read(read);
+            if unanswered.version == HttpVersion::Http2 {
+                self.unanswered = None;
+            } else {
+                unanswered.add(read.len())?;
+            }
         }
         read
     }

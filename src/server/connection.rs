@@ -1,9 +1,10 @@
-//! One connection: TLS where it is wanted, then HTTP until it ends or has to leave. The public port takes HTTP/2 only.
+//! One connection: TLS where it is wanted, then HTTP until it ends or has to leave.
 //!
 //! hyper is driven directly, and not through tonic's server, which erases hyper's limits where they are not set again,
 //! does not pause when the process is out of file descriptors, and answers a passed deadline with CANCELLED.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tonic::body::Body;
 use super::admin::{self, Admin};
 use super::bytes_read::{MeteredStream, ReadMeter, Unanswered};
 use super::frames::OpenBlock;
+use super::http_version::HttpVersion;
 use super::lifetime::{Lifetime, Verdict};
 use super::limits::Limits;
 use super::shutdown_ping::DelayedAck;
@@ -72,7 +74,7 @@ pub struct Common {
 /// The protocol of a port.
 #[derive(Clone)]
 pub enum Protocol {
-    /// gRPC, over HTTP/2.
+    /// gRPC over HTTP/2, and Connect over HTTP/1.1 too.
     Grpc,
     /// gRPC, and what operators ask over HTTP/1.1 too, as curl and Prometheus do.
     Admin(Admin),
@@ -84,8 +86,8 @@ pub enum Protocol {
 pub struct Tls {
     /// The newest configuration is taken for each connection.
     config: Arc<ArcSwap<ServerConfig>>,
-    /// The ALPN name of the protocol after the handshake.
-    alpn: &'static [u8],
+    /// The ALPN names of what may come after the handshake, the best first.
+    alpn: &'static [&'static [u8]],
     /// The slots of handshakes, which have a bound of their own: one costs more than a request, and nobody is known before it.
     handshakes: Arc<Slots>,
 }
@@ -96,8 +98,8 @@ impl Tls {
         Self {
             config,
             alpn: match protocol {
-                Protocol::Grpc | Protocol::Admin(_) => b"h2",
-                Protocol::Rpc(_) => b"http/1.1",
+                Protocol::Grpc | Protocol::Admin(_) => &[b"h2", b"http/1.1"],
+                Protocol::Rpc(_) => &[b"http/1.1"],
             },
             handshakes: Slots::new(handshakes, Evicts::IdleStrangers),
         }
@@ -142,7 +144,10 @@ impl Common {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let Some(tls) = &self.tls else {
-            return self.serve_http(stream, peer, Instant::now(), None).await;
+            let open = HttpVersion::Open(0);
+            return self
+                .serve_http(stream, peer, Instant::now(), None, open)
+                .await;
         };
         let address = peer.address;
         // Nobody is known before it: one that is under way goes for another.
@@ -150,7 +155,7 @@ impl Common {
         let started = Instant::now();
         // A copy is a few counts of references, and little beside a handshake.
         let mut config = ServerConfig::clone(&tls.config.load());
-        config.alpn_protocols = vec![tls.alpn.to_vec()];
+        config.alpn_protocols = tls.alpn.iter().map(|name| name.to_vec()).collect();
         let handshake = TlsAcceptor::from(Arc::new(config)).accept(stream);
         let handshake = tokio::select! {
             () = self.closing.cancelled() => return,
@@ -160,7 +165,8 @@ impl Common {
         match handshake {
             Ok(Ok(stream)) => {
                 let left = show_certificate(&stream, peer);
-                self.serve_http(stream, peer, started, left).await;
+                let version = HttpVersion::negotiated(stream.get_ref().1.alpn_protocol());
+                self.serve_http(stream, peer, started, left, version).await;
             }
             Ok(Err(error)) => {
                 metrics().server.tls_handshakes_failed.inc();
@@ -173,7 +179,7 @@ impl Common {
         }
     }
 
-    /// Serves HTTP on a stream whose client has had since `started` to begin, and whose certificate is good for
+    /// Serves HTTP of this version on a stream whose client has had since `started` to begin, and whose certificate is good for
     /// `certificate_left`.
     async fn serve_http<S>(
         &self,
@@ -181,6 +187,7 @@ impl Common {
         peer: &Arc<Peer>,
         started: Instant,
         certificate_left: Option<Duration>,
+        version: HttpVersion,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -191,7 +198,7 @@ impl Common {
         });
         let (stream, meter) = self.metered(stream, peer);
         let (executor, new) = streams();
-        let http = self.http(executor);
+        let http = self.http(executor, version);
         let served = http.serve_connection(TokioIo::new(stream), service);
         let mut served = WithStreams::new(Box::pin(served), new, meter.clone());
 
@@ -235,16 +242,18 @@ impl Common {
         }
     }
 
-    /// The stream with its meter. What is read is followed as HTTP/2, or charged as HTTP/1.1, as the port's protocol needs it.
+    /// The stream with its meter. What is read is followed as HTTP/2, or charged as HTTP/1.1, where the port's protocol needs it.
     fn metered<S>(&self, stream: S, peer: &Arc<Peer>) -> (MeteredStream<DelayedAck<S>>, ReadMeter) {
         let blocks = matches!(self.protocol, Protocol::Grpc).then(|| {
             let bytes = self.limits.header_list_bytes().saturating_mul(OPEN_BLOCK);
             OpenBlock::of(Arc::clone(peer), bytes)
         });
         let unanswered = match self.protocol {
-            Protocol::Grpc | Protocol::Admin(_) => None,
-            Protocol::Rpc(_) => Some(Unanswered::from(Arc::clone(peer))),
+            Protocol::Admin(_) => None,
+            Protocol::Grpc => Some(HttpVersion::Open(0)),
+            Protocol::Rpc(_) => Some(HttpVersion::Http1),
         };
+        let unanswered = unanswered.map(|version| Unanswered::from(Arc::clone(peer), version));
         MeteredStream::to(DelayedAck::of(stream, blocks), unanswered)
     }
 
@@ -269,12 +278,19 @@ impl Common {
                     admin::charged(response, &peer)
                 })
             }
-            _ => Box::pin(self.handler.handle(request, peer)),
+            _ => match self.handler.preflight(&request) {
+                Some(answer) => Box::pin(ready(answer)),
+                None => Box::pin(self.handler.handle(request, peer)),
+            },
         }
     }
 
-    /// The HTTP server of a connection, in the versions of the port's protocol.
-    fn http(&self, executor: StreamExecutor) -> auto::Builder<StreamExecutor> {
+    /// The HTTP server of a connection, in the version that was negotiated, or in those of the port's protocol.
+    fn http(
+        &self,
+        executor: StreamExecutor,
+        version: HttpVersion,
+    ) -> auto::Builder<StreamExecutor> {
         let limits = &self.limits;
         let query_bytes = match self.protocol {
             Protocol::Grpc | Protocol::Admin(_) => 0,
@@ -282,10 +298,10 @@ impl Common {
         };
         let buffer_bytes = limits.header_list_bytes().saturating_add(query_bytes);
         let mut http = auto::Builder::new(executor);
-        http = match self.protocol {
-            Protocol::Grpc => http.http2_only(),
-            Protocol::Admin(_) => http,
-            Protocol::Rpc(_) => http.http1_only(),
+        http = match (&self.protocol, version) {
+            (Protocol::Rpc(_), _) | (_, HttpVersion::Http1) => http.http1_only(),
+            (_, HttpVersion::Http2) => http.http2_only(),
+            (_, HttpVersion::Open(_)) => http,
         };
         http.http1()
             .timer(TokioTimer::new())

@@ -1,15 +1,15 @@
-//! The frames of HTTP/2 in what a client sends, followed by their headers. Only frames of header blocks are looked into.
+//! The frames of HTTP/2 in what a client sends, followed by their headers. Only frames of header blocks are looked into, and nothing
+//! of a client that speaks HTTP/1.1.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::authority::{Authorities, CONTINUATION, HEADERS};
+use super::http_version::HttpVersion;
 use crate::grpc::{Charge, Holder, Peer};
 use crate::telemetry::metrics::{Throttle, metrics};
 
-/// The length of the connection preface, which comes before the first frame (RFC 9113, section 3.4).
-const PREFACE_BYTES: usize = 24;
 /// The length of what a frame's header begins with: the frame's length, its type and its flags.
 const START_BYTES: usize = 5;
 /// The length of the rest of a frame's header: its stream.
@@ -19,6 +19,7 @@ const END_HEADERS: u8 = 4;
 
 /// The position in a client's frames, and whether a block of headers is open that goes on in another frame.
 pub struct Frames {
+    version: HttpVersion,
     /// How many bytes the frame that has begun still has.
     left: usize,
     /// The first bytes of the next frame's header, as far as they are here.
@@ -31,7 +32,8 @@ impl Frames {
     /// The frames of a client whose connection begins.
     pub fn of(client: IpAddr) -> Self {
         Self {
-            left: PREFACE_BYTES,
+            version: HttpVersion::Open(0),
+            left: 0,
             start: Vec::with_capacity(START_BYTES),
             has_open_block: false,
             authorities: Authorities::of(client),
@@ -40,13 +42,16 @@ impl Frames {
 
     /// Whether the bytes so far end with a frame.
     pub fn is_between(&self) -> bool {
-        self.left == 0 && self.start.is_empty()
+        self.version == HttpVersion::Http2 && self.left == 0 && self.start.is_empty()
     }
 
     /// Follows the frames through these bytes, mends an `:authority` of several hosts in them, and returns the position of a
     /// frame among them that is the same as `wanted`. One that comes in two parts is not seen.
     pub fn follow(&mut self, bytes: &mut [u8], wanted: &[u8]) -> Option<usize> {
-        let (mut at, mut found) = (0, None);
+        let (mut at, mut found) = (self.version.read(bytes), None);
+        if self.version != HttpVersion::Http2 {
+            return None;
+        }
         while let Some(rest) = bytes.get_mut(at..)
             && let Some(first) = rest.first()
         {
@@ -126,6 +131,15 @@ mod tests {
 
     use super::*;
     use crate::grpc::Budget;
+    use crate::server::http_version::PREFACE;
+
+    #[test]
+    fn http_1_has_no_frames() {
+        let mut frames = Frames::of(Ipv4Addr::LOCALHOST.into());
+        let mut sent = b"POST / HTTP/1.1\r\n\0\0\x0d\x01\x04\0\0\0\x01\x41\x0b10.0.0.1,::".to_vec();
+        assert_eq!(frames.follow(&mut sent, b"/"), None);
+        assert!(sent.ends_with(b"10.0.0.1,::") && !frames.is_between());
+    }
 
     #[test]
     fn a_block_is_open_until_its_last_frame_and_costs_as_long() {
@@ -137,7 +151,7 @@ mod tests {
         );
         let frame = |kind, flags| [0, 0, 2, kind, flags, 0, 0, 0, 1, b'a', b'b'];
         let sent: [(&[u8], usize); 5] = [
-            (&[0; PREFACE_BYTES], 0),
+            (PREFACE, 0),
             (&frame(HEADERS, 0), 1000),
             (&frame(CONTINUATION, 0)[..7], 1000),
             (&frame(CONTINUATION, 0)[7..], 1000),

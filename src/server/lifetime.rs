@@ -58,7 +58,7 @@ impl Lifetime {
     /// Says what to do with a connection at this time.
     pub fn check(&self, peer: &Peer, preface: Preface, now: Instant) -> Verdict {
         if preface == Preface::Awaited && now >= self.handshake {
-            return Verdict::Cut("it did not begin HTTP/2 in time");
+            return Verdict::Cut("it did not begin HTTP in time");
         }
         if self.expiry.is_some_and(|expiry| now >= expiry) {
             return Verdict::Cut("its certificate has expired");

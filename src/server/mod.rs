@@ -6,6 +6,7 @@ mod bytes_read;
 mod connection;
 mod drain;
 mod frames;
+mod http_version;
 mod lifetime;
 mod limits;
 mod port;
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
-use crate::grpc::{self, Budget, Handler, HandlerParts, Services, Settings};
+use crate::grpc::{self, Budget, Handler, HandlerParts, Origins, Schema, Services, Settings};
 pub use crate::reload::LoadError;
 use crate::rpc::Gateway;
 use crate::service::UseCases;
@@ -94,6 +95,9 @@ pub enum ServeError {
     /// A contract, compiled in, that can't be read.
     #[error("the compiled-in contract is broken: {0}")]
     Contract(#[from] prost::DecodeError),
+    /// A contract, compiled in, that is not whole.
+    #[error("the compiled-in contract is broken: {0}")]
+    Schema(#[from] prost_reflect::DescriptorError),
 }
 
 /// How the server ended.
@@ -205,13 +209,9 @@ fn start<S: Store>(config: Config, store: S, listeners: Listeners) -> Result<Ser
         log_level: config.log_level,
         audit: drain.audit.clone(),
     });
-    let handlers = Handlers {
-        settings: &settings,
-        max_header_bytes: limits.header_list_bytes(),
-        drain: &drain,
-    };
+    let handlers = Handlers::new(&settings, &limits, &drain)?;
     let health = grpc::admin_services(readiness.admin_health());
-    let admin_handler = handlers.of(health, Authenticator::open());
+    let admin_handler = handlers.of(health, Authenticator::open(), Origins::default());
     let admin = admin_port(
         listeners.admin,
         admin_handler,
@@ -221,7 +221,7 @@ fn start<S: Store>(config: Config, store: S, listeners: Listeners) -> Result<Ser
     let cases = UseCases::new(store, authority, drain.audit.clone());
     let services = grpc::public_services(cases, &settings, admission, readiness.public_health())?;
     let ports = PublicPorts {
-        handler: handlers.of(services, authenticator),
+        handler: handlers.of(services, authenticator, settings.origins.clone()),
         budget: public_budget(&limits),
         tls,
         limits,
@@ -246,16 +246,28 @@ fn start<S: Store>(config: Config, store: S, listeners: Listeners) -> Result<Ser
 /// The parts that the handlers of all ports share.
 struct Handlers<'a> {
     settings: &'a Settings,
+    schema: Schema,
     max_header_bytes: usize,
     drain: &'a Drain,
 }
 
-impl Handlers<'_> {
-    /// The handler for these services, whose callers this authenticator lets in.
-    fn of(&self, services: Services, authenticator: Authenticator) -> Handler {
+impl<'a> Handlers<'a> {
+    fn new(settings: &'a Settings, limits: &Limits, drain: &'a Drain) -> Result<Self, ServeError> {
+        Ok(Self {
+            settings,
+            schema: grpc::schema()?,
+            max_header_bytes: limits.header_list_bytes(),
+            drain,
+        })
+    }
+
+    /// The handler for these services, whose callers this authenticator lets in, pages of these origins among them.
+    fn of(&self, services: Services, authenticator: Authenticator, origins: Origins) -> Handler {
         Handler::new(HandlerParts {
             services,
             authenticator,
+            schema: self.schema.clone(),
+            origins,
             request_timeout: self.settings.request_timeout,
             max_message_bytes: self.settings.max_message_bytes,
             max_header_bytes: self.max_header_bytes,

@@ -16,6 +16,7 @@ mod target;
 
 mod connections;
 mod floods;
+mod http1;
 mod limited;
 mod limits;
 mod memory;

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use crate::support::PATIENCE;
 use crate::target::{Attack, Target};
 
-const PAUSE: Duration = Duration::from_millis(20);
+pub const PAUSE: Duration = Duration::from_millis(20);
 
 /// A target with the port open, and where that is.
 fn start(arguments: &[&str]) -> (Target, SocketAddr, NamedTempFile) {
@@ -29,14 +29,14 @@ fn start(arguments: &[&str]) -> (Target, SocketAddr, NamedTempFile) {
     (target, address, keys)
 }
 
-fn open(address: SocketAddr) -> TcpStream {
+pub fn open(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
 /// Reads what comes until the other end closes; a reset is an end too.
-fn read_to_end(mut stream: TcpStream) -> String {
+pub fn read_to_end(mut stream: TcpStream) -> String {
     let mut all = Vec::new();
     let _ = stream.read_to_end(&mut all);
     String::from_utf8_lossy(&all).into_owned()
@@ -53,7 +53,7 @@ fn is_well(address: SocketAddr) {
 }
 
 /// Sends to 100 connections byte by byte, as long as they take it.
-fn trickle(attack: &Attack, address: SocketAddr, bytes: &[u8]) {
+pub fn trickle(attack: &Attack, address: SocketAddr, bytes: &[u8]) {
     let mut streams: Vec<TcpStream> = (0..100).map(|_| open(address)).collect();
     for byte in bytes {
         streams.retain_mut(|stream| stream.write_all(&[*byte]).is_ok());

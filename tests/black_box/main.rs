@@ -2,6 +2,8 @@
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 
+#[path = "../observability/http.rs"]
+mod http;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -19,6 +21,8 @@ mod answers;
 mod browsers;
 mod changes;
 mod check_policy;
+mod connect;
+mod connect_refusals;
 mod deadlines;
 mod embedded;
 mod errors;

@@ -61,6 +61,51 @@ fn buf_curl_shows_the_types_of_an_errors_details() {
     );
 }
 
+/// As buf is called by itself: its own protocol, Connect, for the call, and for the stream that asks for the contract.
+#[test]
+fn buf_curl_needs_no_protocol() {
+    let sample = Sample::start(&[]);
+    let call = |method: &str, request: &Value| {
+        let mut command = tool("npm/node_modules/.bin/buf");
+        command.args([
+            "curl",
+            "--http2-prior-knowledge",
+            "-d",
+            &request.to_string(),
+        ]);
+        Printed::of(command.arg(format!("http://{}/{method}", sample.server.address)))
+    };
+    let alice = json!({ "values": [ALICE] });
+    let request = json!({ "resource_ids": alice, "tag_keys": ["env", "team"] });
+    assert_eq!(call(UNTAG, &request).answer()["changedTags"], 2);
+    let left = call(LIST, &json!({ "resource_ids": alice })).answer();
+    assert_eq!(listed_keys(&left), ["cost-center"]);
+    let request = json!({ "resource_ids": { "values": ["7"] }, "all": true });
+    let Printed { code, stderr, .. } = call(UNTAG, &request);
+    assert_eq!(code, Some(5 * 8), "{stderr}");
+    let error: Value = serde_json::from_str(&stderr).unwrap();
+    assert_eq!(
+        error["details"][2]["type"], "google.rpc.ResourceInfo",
+        "{error}"
+    );
+    // Without reflection it takes HTTP/1.1, and the contract from its files.
+    let mut command = tool("npm/node_modules/.bin/buf");
+    command.args([
+        "curl",
+        "--schema",
+        env!("CARGO_MANIFEST_DIR"),
+        "-d",
+        "{\"tags\":[{\"key\":\"env\"}]}",
+    ]);
+    let url = format!("http://{}/{LIST}", sample.server.address);
+    let listed = Printed::of(command.arg(url)).answer();
+    assert_eq!(
+        listed["tagResources"].as_array().unwrap().len(),
+        2,
+        "{listed}"
+    );
+}
+
 #[test]
 fn buf_curl_asks_for_health() {
     let sample = Sample::start(&[]);

@@ -71,8 +71,19 @@ fn the_docs_have_every_error_code() {
 fn grpcurl_prints_what_the_readme_shows() {
     // Fails with what to do where it is missing.
     drop(tool("venv/bin/grpcurl"));
+    assert_prints(README);
+}
+
+#[test]
+fn curl_prints_what_its_page_shows() {
+    assert_prints(include_str!("../../docs/http.md"));
+}
+
+/// Runs the session of a page on sample data, and compares what it prints with what the page shows.
+#[track_caller]
+fn assert_prints(page: &str) {
     let sample = Sample::start(&[]);
-    let session = between(README, "```console\n$ ", "```")[0].replace("\\\n", "");
+    let session = between(page, "```console\n$ ", "```")[0].replace("\\\n", "");
     for shown in session.split("\n$ ") {
         let (command, output) = shown.split_once('\n').unwrap();
         let command = command.replace("127.0.0.1:50051", &sample.server.address.to_string());

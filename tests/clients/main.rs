@@ -1,4 +1,4 @@
-//! The clients that people use, against the real service: grpcurl, buf curl, the official Python library, and the program's own
+//! The clients that people use, against the real service: grpcurl, buf curl, curl, the official Python library, and the program's own
 //! command line.
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
@@ -11,6 +11,7 @@ mod slow_disk;
 mod support;
 
 mod buf_curl;
+mod curl;
 mod docs;
 mod grpcurl;
 mod links;

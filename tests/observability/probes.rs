@@ -22,12 +22,15 @@ async fn ready_follows_the_store_and_live_does_not() {
 }
 
 #[test]
-fn the_public_port_speaks_no_http_1_and_has_no_endpoints() {
+fn the_public_port_has_no_endpoints() {
     let (server, _directory) = sample(&[]);
-    let mut stranger = Http1::open(server.address);
-    stranger.send(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    let answer = stranger.rest();
-    assert!(!answer.starts_with(b"HTTP/1.1"), "{answer:?}");
+    for (method, path) in [("GET", "/metrics"), ("GET", "/live"), ("PUT", "/log-level")] {
+        let answer = ask(server.address, method, path, "");
+        assert_eq!(answer.0, 405, "{path}: {answer:?}");
+    }
+    let json = "Content-Type: application/json\r\n";
+    let answer = Http1::open(server.address).ask("POST", "/metrics", json, "{}");
+    assert_eq!(answer.code, 501, "{answer:?}");
 }
 
 #[test]

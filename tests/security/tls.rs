@@ -21,7 +21,7 @@ fn handshake(
     server: &Server,
     authority: &Authority,
     version: &'static SupportedProtocolVersion,
-    alpn: &[u8],
+    alpn: &[&[u8]],
 ) -> Result<ClientConnection, std::io::Error> {
     let mut roots = RootCertStore::empty();
     let pem = authority.pem();
@@ -34,7 +34,7 @@ fn handshake(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut stream = TcpStream::connect(server.address).unwrap();
@@ -46,15 +46,22 @@ fn handshake(
 }
 
 #[test]
-fn tls_1_2_and_1_3_are_served_and_only_http_2() {
+fn tls_1_2_and_1_3_are_served_with_http_2_and_http_1_1() {
     let files = Files::new();
     let server = files.serve(&[]);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let connection = handshake(&server, &files.servers, version, b"h2").unwrap();
-        assert_eq!(connection.protocol_version(), Some(version.version));
-        assert_eq!(connection.alpn_protocol(), Some(&b"h2"[..]));
-        let refused = handshake(&server, &files.servers, version, b"http/1.1");
-        assert!(refused.is_err(), "{version:?} with HTTP/1.1");
+        let handshake = |alpn: &[&[u8]]| handshake(&server, &files.servers, version, alpn);
+        for (offered, taken) in [
+            (&[&b"h2"[..]][..], &b"h2"[..]),
+            (&[b"http/1.1"], b"http/1.1"),
+            (&[b"http/1.1", b"h2"], b"h2"),
+        ] {
+            let connection = handshake(offered).unwrap();
+            assert_eq!(connection.protocol_version(), Some(version.version));
+            assert_eq!(connection.alpn_protocol(), Some(taken));
+        }
+        let refused = handshake(&[b"http/0.9"]);
+        assert!(refused.is_err(), "{version:?} with HTTP/0.9");
     }
 }
 
@@ -113,7 +120,7 @@ fn max_handshakes_are_under_way_and_another_takes_the_slot_of_one() {
     let (started, mut successes) = (Instant::now(), 0);
     // As long as the silent one has not begun, others need no place of it.
     loop {
-        successes += u32::from(handshake(&server, &files.servers, version, b"h2").is_ok());
+        successes += u32::from(handshake(&server, &files.servers, version, &[b"h2"]).is_ok());
         match silent.read(&mut [0]) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             closed => {
