@@ -259,7 +259,7 @@ pub struct AttemptArguments {
     #[arg(long, value_name = "NAME", value_parser = caller, required = false, requires = "action")]
     pub caller: Caller,
 
-    /// The action: ram:UntagResources, ram:TagResources or ram:ListTagResources.
+    /// The action, such as ram:UntagResources.
     #[arg(long, value_name = "ACTION", value_parser = action, required = false, requires = "caller")]
     pub action: Action,
 

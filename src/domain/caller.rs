@@ -117,6 +117,18 @@ pub enum Action {
     TagResources,
     /// `ram:ListTagResources`
     ListTagResources,
+    /// `ram:CreateUser`
+    CreateUser,
+    /// `ram:GetUser`
+    GetUser,
+    /// `ram:ListUsers`
+    ListUsers,
+    /// `ram:UpdateUser`
+    UpdateUser,
+    /// `ram:DeleteUser`
+    DeleteUser,
+    /// `ram:UndeleteUser`
+    UndeleteUser,
     /// `untag:GetChange`
     GetChange,
     /// `untag:ListChanges`
@@ -125,10 +137,16 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 11] = [
         Self::UntagResources,
         Self::TagResources,
         Self::ListTagResources,
+        Self::CreateUser,
+        Self::GetUser,
+        Self::ListUsers,
+        Self::UpdateUser,
+        Self::DeleteUser,
+        Self::UndeleteUser,
         Self::GetChange,
         Self::ListChanges,
     ];
@@ -140,6 +158,12 @@ impl Action {
             Self::UntagResources => "ram:UntagResources",
             Self::TagResources => "ram:TagResources",
             Self::ListTagResources => "ram:ListTagResources",
+            Self::CreateUser => "ram:CreateUser",
+            Self::GetUser => "ram:GetUser",
+            Self::ListUsers => "ram:ListUsers",
+            Self::UpdateUser => "ram:UpdateUser",
+            Self::DeleteUser => "ram:DeleteUser",
+            Self::UndeleteUser => "ram:UndeleteUser",
             Self::GetChange => "untag:GetChange",
             Self::ListChanges => "untag:ListChanges",
         }
@@ -155,8 +179,17 @@ impl Action {
     #[must_use]
     pub fn changes(self) -> bool {
         match self {
-            Self::UntagResources | Self::TagResources => true,
-            Self::ListTagResources | Self::GetChange | Self::ListChanges => false,
+            Self::UntagResources
+            | Self::TagResources
+            | Self::CreateUser
+            | Self::UpdateUser
+            | Self::DeleteUser
+            | Self::UndeleteUser => true,
+            Self::ListTagResources
+            | Self::GetUser
+            | Self::ListUsers
+            | Self::GetChange
+            | Self::ListChanges => false,
         }
     }
 

@@ -245,7 +245,7 @@ fn a_command_line_that_is_wrong_exits_with_2_and_names_what_is_missing() {
             "no certificate names that caller: it has no path",
         ),
         (
-            &["--caller", "anonymous", "--action", "ram:DeleteUser"],
+            &["--caller", "anonymous", "--action", "ram:DeleteGroup"],
             "ram:TagResources",
         ),
         (

@@ -73,10 +73,16 @@ const THROTTLES: [&str; 5] = [
     "memory",
 ];
 /// The actions, in the order of the domain's list.
-const ACTIONS: [&str; 5] = [
+const ACTIONS: [&str; 11] = [
     "ram:UntagResources",
     "ram:TagResources",
     "ram:ListTagResources",
+    "ram:CreateUser",
+    "ram:GetUser",
+    "ram:ListUsers",
+    "ram:UpdateUser",
+    "ram:DeleteUser",
+    "ram:UndeleteUser",
     "untag:GetChange",
     "untag:ListChanges",
 ];

@@ -25,7 +25,7 @@ fn what_can_change_no_decision_is_passed_over_with_a_warning_that_names_it() {
         assert!(warnings[0].starts_with(prefix), "{warnings:?}");
         assert!(warnings[0].contains(named), "{warnings:?}");
     }
-    let other = FILE.replace("\"ram:*\"", "[\"oss:*\", \"ram:DeleteUser\"]");
+    let other = FILE.replace("\"ram:*\"", "[\"oss:*\", \"ram:DeleteGroup\"]");
     for condition in [
         r#"{"StringLike": {"oss:Prefix": "a/*"}}"#,
         r#"{"IpAdress": {"acs:SourceIp": "::1"}}"#,
@@ -50,7 +50,7 @@ fn what_can_change_no_decision_is_passed_over_with_a_warning_that_names_it() {
 fn a_deny_that_can_match_nothing_is_warned_of_with_the_nearest_action() {
     for (action, nearest) in [
         ("ram:UntagResource", "ram:UntagResources"),
-        ("ram:UntagUser", "ram:UntagResources"),
+        ("ram:UntagUser", "ram:UpdateUser"),
         ("ims:*", "ram:*"),
         ("ims:UntagResources", "ram:UntagResources"),
         ("rma:TagResources", "ram:TagResources"),
@@ -58,7 +58,7 @@ fn a_deny_that_can_match_nothing_is_warned_of_with_the_nearest_action() {
         ("untga:GetChange", "untag:GetChange"),
         ("untag:GetChanges", "untag:GetChange"),
         ("untag:UntagResources", "ram:UntagResources"),
-        ("oss:DeleteObject", "ram:ListTagResources"),
+        ("oss:DeleteObject", "ram:DeleteUser"),
     ] {
         let file = FILE
             .replace("\"Allow\"", "\"Deny\"")
