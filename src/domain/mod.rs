@@ -52,6 +52,7 @@ pub use targets::{NamedResource, Targets};
 pub use user::{Comments, DisplayName, InvalidUserText, KEEP_DELETED, Timestamp, User};
 pub use user_command::{
     Edit, InvalidUserCommand, NewUser, UserChange, UserCommand, UserKey, UserQuery, UserUpdate,
+    UsersChanged,
 };
 pub use user_list::{
     DeletedUsers, InvalidNamePrefix, NamePrefix, TagCondition, UserListQuery, UserPage,

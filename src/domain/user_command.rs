@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use thiserror::Error;
 
 use super::{
-    AccountId, Comments, DisplayName, NamedResource, PrincipalName, Resource, ResourceId, TagKey,
-    TagValue, Timestamp, TooManyTags, User, limits,
+    AccountId, Comments, DisplayName, NamedResource, PrincipalName, RequestId, Resource,
+    ResourceId, Revision, TagKey, TagValue, Timestamp, TooManyTags, User, limits,
 };
 
 /// A user to create.
@@ -239,6 +239,23 @@ impl UserCommand {
         };
         positions.iter().map(named).collect()
     }
+}
+
+/// The result of a command that has changed users.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsersChanged {
+    /// Each user as it was right after the command, in the order of the changes.
+    pub users: Vec<User>,
+    /// How many of them were changed: an update may leave a user as it was.
+    pub changed: usize,
+    /// The revision of the change; the newest one of the account where nothing was changed. `None` where nothing ever was, and where
+    /// the store keeps no revisions.
+    pub revision: Option<Revision>,
+    /// The RequestId to answer with, where another service has carried the command out under its own,
+    /// or where this is the answer to an earlier request.
+    pub request_id: Option<RequestId>,
+    /// Whether this is the answer to an earlier request with the same client token, and nothing was changed now.
+    pub is_replay: bool,
 }
 
 /// What a user is looked for by.

@@ -30,7 +30,7 @@ pub use retention::Retention;
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
     History, ListQuery, Mismatch, Origin, Position, Refusal, Revision, TagCommand, TagPage,
-    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
+    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 
 /// A store of users and their tags.
@@ -68,10 +68,11 @@ pub trait Store: Clone + Send + Sync + 'static {
         query: Arc<ListQuery>,
     ) -> impl Future<Output = Result<TagPage, StoreError>> + Send;
 
-    /// Creates, updates, deletes and restores users. Returns each as it is then, in the order of the changes.
+    /// Creates, updates, deletes and restores users, with an origin as for [`Self::untag`].
     ///
     /// # Errors
-    /// The first of these that applies, with every change that it applies to:
+    /// [`StoreError::TokenMismatch`] and [`StoreError::TokensFull`] for a client token; else the first of these that applies, with every
+    /// change that it applies to:
     /// [`StoreError::Missing`] for an update or delete of a user that is not there, and a restore of one that is neither there nor
     /// deleted, or has expired; [`StoreError::UserExists`] for a create of one that is there or deleted, and a restore of one that
     /// is there; [`StoreError::NameTaken`] for a create, a restore, and an update that gives a principal name, where another user
@@ -81,7 +82,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         command: Arc<UserCommand>,
         origin: Arc<Origin>,
-    ) -> impl Future<Output = Result<Vec<User>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<UsersChanged, StoreError>> + Send;
 
     /// Reads one user; `None` where there is none.
     ///

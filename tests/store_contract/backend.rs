@@ -145,6 +145,10 @@ macro_rules! store_contract {
                 repeated_requests_are_answered_as_they_were,
                 repeated_requests_that_changed_nothing_change_nothing_later,
                 repeated_requests_at_once_are_carried_out_once;
+            repeated_users:
+                repeated_changes_of_users_are_answered_as_they_were,
+                repeated_changes_of_users_that_changed_nothing_change_nothing_later,
+                repeated_changes_of_users_at_once_are_made_once;
         }
     };
 }

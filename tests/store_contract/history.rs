@@ -23,7 +23,8 @@ fn origin_of(action: Action, caller: &str) -> Origin {
     }
 }
 
-fn with_token(token: &str, content: u8) -> Arc<Origin> {
+/// The origin of an untag with this token, whose content this stands for.
+pub fn with_token(token: &str, content: u8) -> Arc<Origin> {
     Arc::new(Origin {
         repeat: Some(Repeat {
             token: ClientToken::parse(token).unwrap(),
@@ -37,7 +38,8 @@ fn untag_env(id: &str) -> Arc<UntagCommand> {
     Arc::new(untag(ids([id]), keys(["env"])))
 }
 
-async fn newest<B: Backend>(backend: &B) -> u64 {
+/// The newest revision of [`ACCOUNT`], 0 where nothing was ever changed.
+pub async fn newest<B: Backend>(backend: &B) -> u64 {
     let history = backend.store().history(account(ACCOUNT)).await.unwrap();
     history.newest.map_or(0, Revision::get)
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use untag::domain::{
     AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ListQuery, Origin,
     Resource, TagCommand, TagPage, UntagCommand, User, UserCommand, UserKey, UserListQuery,
-    UserPage, UserQuery,
+    UserPage, UserQuery, UsersChanged,
 };
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
@@ -75,7 +75,7 @@ impl Store for Clouds {
         &self,
         command: Arc<UserCommand>,
         origin: Arc<Origin>,
-    ) -> Result<Vec<User>, StoreError> {
+    ) -> Result<UsersChanged, StoreError> {
         let store = self.of(command.account());
         store.change_users(Arc::clone(&command), origin).await
     }

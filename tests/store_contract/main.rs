@@ -19,6 +19,7 @@ mod postgres;
 mod postgres_server;
 mod random;
 mod random_users;
+mod repeated_users;
 mod replay;
 #[path = "../support/replay.rs"]
 mod replayed;

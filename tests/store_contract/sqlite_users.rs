@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
-use untag::domain::{Resource, Timestamp, User, UserChange, UserCommand};
+use untag::domain::{Resource, Timestamp, UserChange, UserCommand, UsersChanged};
 use untag::store::sqlite::{self, Options, SqliteStore};
 use untag::store::{Store as _, StoreError};
 
@@ -32,7 +32,7 @@ async fn change(
     store: &SqliteStore,
     time: i64,
     changes: impl Into<Vec<UserChange>>,
-) -> Result<Vec<User>, StoreError> {
+) -> Result<UsersChanged, StoreError> {
     let time = Timestamp::from_millis(time);
     let command = UserCommand::new(account(ACCOUNT), time, changes.into());
     store
@@ -83,7 +83,7 @@ async fn sqlite_users_keep_the_numbers_of_their_rows_and_nobody_else_gets_them()
     let restored = change(&store, START + 2, [restore("2"), create("8", "g@x")]);
     let restored = restored.await.unwrap();
     // The tag that was removed before does not come back.
-    let kept: Vec<_> = restored[0].resource.tags().keys().collect();
+    let kept: Vec<_> = restored.users[0].resource.tags().keys().collect();
     assert!(kept.len() == 1 && kept[0].as_str() == "b", "{kept:?}");
     assert_eq!(
         rows(directory.path(), "resource"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use untag::domain::{
     Comments, DeletedUsers, DisplayName, Edit, NewUser, PrincipalName, ResourceId, TagCondition,
     Timestamp, User, UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
-    UserUpdate,
+    UserUpdate, UsersChanged,
 };
 use untag::store::Store as _;
 
@@ -176,10 +176,10 @@ pub fn user_query(time: i64, by: UserKey) -> UserQuery {
     }
 }
 
-impl Compare for Vec<User> {
+impl Compare for UsersChanged {
     type Compared = Vec<Seen>;
     fn compared(self) -> Vec<Seen> {
-        self.iter().map(Seen::of).collect()
+        self.users.iter().map(Seen::of).collect()
     }
 }
 
@@ -193,7 +193,8 @@ impl Compare for Option<User> {
 impl Compare for UserPage {
     type Compared = (Vec<Seen>, Option<ResourceId>);
     fn compared(self) -> Self::Compared {
-        (self.users.compared(), self.next)
+        let users = self.users.iter().map(Seen::of);
+        (users.collect(), self.next)
     }
 }
 

@@ -23,7 +23,7 @@ pub use credentials::{CredentialsError, Sts};
 use crate::domain::{
     AccountId, Action, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault,
     FaultCode, History, ListQuery, Origin, TagCommand, TagPage, Targets, UntagCommand, User,
-    UserCommand, UserListQuery, UserPage, UserQuery,
+    UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use crate::https::ClientError;
 use crate::store::{Store, StoreError};
@@ -270,7 +270,7 @@ impl Store for ImsStore {
         &self,
         _command: Arc<UserCommand>,
         _origin: Arc<Origin>,
-    ) -> Result<Vec<User>, StoreError> {
+    ) -> Result<UsersChanged, StoreError> {
         Err(StoreError::Unsupported {
             what: "change users",
         })

@@ -38,7 +38,7 @@ pub use migrations::{Applied as AppliedMigrations, MigrateError};
 use crate::domain::{
     AccountId, Applied, Change as Entry, ChangeKey, Changed, ChangesQuery, History, ListQuery,
     Origin, TagCommand, TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage,
-    UserQuery,
+    UserQuery, UsersChanged,
 };
 use crate::reload::LoadError;
 use crate::store::{Retention, Store, StoreError};
@@ -279,7 +279,7 @@ impl Store for PostgresStore {
         &self,
         command: Arc<UserCommand>,
         origin: Arc<Origin>,
-    ) -> Result<Vec<User>, StoreError> {
+    ) -> Result<UsersChanged, StoreError> {
         self.apply(&command, &origin).await
     }
 

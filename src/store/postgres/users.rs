@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::changes::revision;
 use super::error::Failure;
 use super::list::{number, record};
 use super::outcome::{Change, Outcome, Sent};
@@ -14,8 +15,8 @@ use super::session::Parameters;
 use super::{PostgresStore, origin, statements};
 use crate::domain::{
     AccountId, Change as Entry, Comments, DeletedUsers, DisplayName, Edit, EffectKind, NamePrefix,
-    Origin, PrincipalName, Resource, ResourceId, TagCondition, TagFilter, Timestamp, User,
-    UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
+    Origin, PrincipalName, RequestId, Resource, ResourceId, TagCondition, TagFilter, Timestamp,
+    User, UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use crate::store::StoreError;
 use crate::store::paging::{SCAN_LIMIT, UserPageBuilder};
@@ -26,7 +27,7 @@ impl PostgresStore {
         &self,
         command: &UserCommand,
         origin: &Origin,
-    ) -> Result<Vec<User>, StoreError> {
+    ) -> Result<UsersChanged, StoreError> {
         let account = command.account();
         let changes = command.changes().iter().zip(0_i32..);
         let changes: Vec<Value> = changes.map(|(change, at)| encode(change, at)).collect();
@@ -54,14 +55,30 @@ impl PostgresStore {
             Outcome::Answered(rows) => rows,
             Outcome::Found(entry) => return self.recorded(command, *entry).await,
         };
-        if let Some(refusal) = rows.first().and_then(refusal) {
+        let first = rows.first().ok_or(Failure::NoAnswer)?;
+        if let Some(refusal) = refusal(first) {
             return Err(refusal(rows.iter().map(position).collect()));
         }
-        rows.iter().map(|row| user(account, row, 2)).collect()
+        let repeats: Option<&str> = first.get(12);
+        Ok(UsersChanged {
+            users: rows
+                .iter()
+                .map(|row| user(account, row, 2))
+                .collect::<Result<_, _>>()?,
+            changed: usize::try_from(first.get::<_, i64>(10)).unwrap_or_default(),
+            revision: revision(first.get(11)),
+            request_id: repeats.and_then(RequestId::parse),
+            is_replay: repeats.is_some(),
+        })
     }
 
     /// The users after a command whose entry was found. A change that left its user as it was has no effect there.
-    async fn recorded(&self, command: &UserCommand, entry: Entry) -> Result<Vec<User>, StoreError> {
+    async fn recorded(
+        &self,
+        command: &UserCommand,
+        entry: Entry,
+    ) -> Result<UsersChanged, StoreError> {
+        let changed = entry.effects.len();
         let effects = entry.effects.into_iter();
         let mut effects: HashMap<ResourceId, EffectKind> = effects
             .map(|effect| (effect.resource_id, effect.kind))
@@ -85,7 +102,12 @@ impl PostgresStore {
                 }
             });
         }
-        Ok(users)
+        Ok(UsersChanged {
+            users,
+            changed,
+            revision: Some(entry.revision),
+            ..UsersChanged::default()
+        })
     }
 
     pub(super) async fn find(&self, query: &UserQuery) -> Result<Option<User>, StoreError> {
@@ -202,6 +224,7 @@ fn refusal(row: &Row) -> Option<fn(Vec<usize>) -> StoreError> {
     match row.get::<_, Option<&str>>(1)? {
         "missing" => Some(StoreError::Missing),
         "exists" => Some(StoreError::UserExists),
+        "token" => Some(|_| StoreError::TokenMismatch),
         _ => Some(StoreError::NameTaken),
     }
 }

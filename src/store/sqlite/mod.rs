@@ -31,7 +31,7 @@ pub use wal::LeftInWal;
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, History, ListQuery, Origin,
     Resource, TagCommand, TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage,
-    UserQuery,
+    UserQuery, UsersChanged,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
@@ -214,7 +214,7 @@ impl Store for SqliteStore {
         &self,
         command: Arc<UserCommand>,
         origin: Arc<Origin>,
-    ) -> Result<Vec<User>, StoreError> {
+    ) -> Result<UsersChanged, StoreError> {
         self.write(|pending| Work::Users(command, origin, pending))
             .await
     }

@@ -48,6 +48,8 @@ CREATE TABLE client_token (
     changed      bigint NOT NULL,
     tags         bigint NOT NULL,
     others       integer[] NOT NULL,
+    -- Those of a change of users, as it answered with them.
+    users        jsonb,
     PRIMARY KEY (account_id, caller, action, token)
 );
 CREATE INDEX client_token_by_time ON client_token (at);
@@ -204,18 +206,18 @@ BEGIN
 END
 $$;
 
--- Keeps an answer for requests with the same token.
-CREATE FUNCTION untag_keep_answer(for_account text, origin untag_origin, answer untag_answer)
+-- Keeps an answer for requests with the same token, with the users where it has some.
+CREATE FUNCTION untag_keep_answer(for_account text, origin untag_origin, answer untag_answer, users jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
 AS $$
 BEGIN
     INSERT INTO client_token VALUES (for_account, origin.caller, origin.action, origin.token, origin.fingerprint, origin.at,
-        origin.request_id, answer.revision, answer.matched, answer.changed, answer.tags, answer.others)
+        origin.request_id, answer.revision, answer.matched, answer.changed, answer.tags, answer.others, untag_keep_answer.users)
     ON CONFLICT (account_id, caller, action, token) DO UPDATE SET fingerprint = excluded.fingerprint, at = excluded.at,
         request_id = excluded.request_id, revision = excluded.revision, matched = excluded.matched,
-        changed = excluded.changed, tags = excluded.tags, others = excluded.others;
+        changed = excluded.changed, tags = excluded.tags, others = excluded.others, users = excluded.users;
 END
 $$;
 
@@ -358,7 +360,10 @@ BEGIN
         SELECT t.account_id, t.request_id FROM superseded t WHERE t.at <= now - 86400000 ORDER BY t.at LIMIT most
     ) t
     WHERE s.account_id = t.account_id AND s.request_id = t.request_id;
-    SELECT count(*) >= most_tokens INTO is_full FROM (SELECT FROM client_token LIMIT most_tokens) t;
+    -- An answer with users counts once more for each 256 bytes that they take.
+    SELECT sum(1 + coalesce(pg_column_size(t.users), 0) / 256) >= most_tokens INTO is_full
+    FROM (SELECT c.users FROM client_token c LIMIT most_tokens) t;
+    is_full := coalesce(is_full, false);
     UPDATE history SET tokens_full = is_full WHERE tokens_full <> is_full;
 
     SELECT coalesce(sum(n.total - o.total), 0) - bytes INTO excess FROM account a

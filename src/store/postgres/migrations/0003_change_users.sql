@@ -72,12 +72,63 @@ BEGIN
 END
 $$;
 
+-- A user as a change answers with it, and the number of the change.
+CREATE TYPE untag_changed_user AS (
+    number         integer,
+    resource_id    text COLLATE "C",
+    principal_name text COLLATE "C",
+    tags           jsonb,
+    display_name   text COLLATE "C",
+    comments       text COLLATE "C",
+    create_time    bigint,
+    update_time    bigint,
+    delete_time    bigint
+);
+
+-- The users of changes as they are, as a JSON array of `untag_changed_user`.
+CREATE FUNCTION untag_users_of(for_account text, list untag_user_change[])
+RETURNS jsonb
+LANGUAGE sql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+    SELECT jsonb_agg(to_jsonb(ROW(
+            c.number, c.id, coalesce(r.principal_name, d.principal_name), coalesce(r.tags, d.tags),
+            coalesce(r.display_name, d.display_name), coalesce(r.comments, d.comments),
+            coalesce(r.create_time, d.create_time), coalesce(r.update_time, d.update_time), d.delete_time
+        )::untag_changed_user) ORDER BY c.number)
+    FROM unnest(list) c
+    LEFT JOIN LATERAL (
+        SELECT * FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
+    ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id OFFSET 0
+    ) d ON true
+$$;
+
+-- The rows of an answer of `untag_change_users` that has these users.
+CREATE FUNCTION untag_answer_with_users(answer untag_answer, users jsonb)
+RETURNS TABLE (
+    number integer, refusal text, resource_id text, principal_name text, tags text, display_name text, comments text,
+    create_time bigint, update_time bigint, delete_time bigint, changed bigint, revision bigint, repeats text
+)
+LANGUAGE sql
+IMMUTABLE
+AS $$
+    SELECT u.number, NULL::text, u.resource_id, u.principal_name, u.tags::text, u.display_name, u.comments,
+        u.create_time, u.update_time, u.delete_time, answer.changed, answer.revision, answer.repeats::text
+    FROM jsonb_populate_recordset(NULL::untag_changed_user, users) u
+$$;
+
 -- Makes all changes, or answers why it makes none: the kind of refusal and the number of a change in each row. Else each row is
--- a user as it is then, with the number of its change. What was deleted at `expired` or before is gone for good.
+-- a user as it is then, with the number of its change, and how many users were changed, the account's newest revision then, and
+-- the request that this one repeats, if it does: then the answer is the one of that request. What was deleted at `expired` or
+-- before is gone for good.
 CREATE FUNCTION untag_change_users(for_account text, at bigint, expired bigint, changes jsonb, attempt integer, origin untag_origin)
 RETURNS TABLE (
     number integer, refusal text, resource_id text, principal_name text, tags text, display_name text, comments text,
-    create_time bigint, update_time bigint, delete_time bigint
+    create_time bigint, update_time bigint, delete_time bigint, changed bigint, revision bigint, repeats text
 )
 LANGUAGE plpgsql
 -- No plan reads a table from end to end, also one that is made while it is empty, and kept until there are statistics. OFFSET 0
@@ -91,7 +142,23 @@ DECLARE
     before jsonb;
     last_changes jsonb;
     effects jsonb;
+    answer untag_answer;
+    users jsonb;
 BEGIN
+    IF origin.token IS NOT NULL THEN
+        answer := untag_find_answer(for_account, origin);
+        IF answer.mismatch THEN
+            RETURN QUERY SELECT 0, 'token', NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
+                NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text;
+            RETURN;
+        ELSIF answer.command IS NOT NULL THEN
+            SELECT c.users INTO users FROM client_token c
+            WHERE c.account_id = for_account AND c.caller = origin.caller AND c.action = origin.action AND c.token = origin.token;
+            RETURN QUERY SELECT * FROM untag_answer_with_users(answer, users);
+            RETURN;
+        END IF;
+    END IF;
+
     -- Changes of users of one account come one after another, and beside no import: what is read here stays true. Only tags
     -- change meanwhile. Each statement sees what was committed before it began.
     PERFORM pg_advisory_xact_lock_shared(8461828711567422835);
@@ -111,7 +178,7 @@ BEGIN
         WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id AND d.delete_time > expired OFFSET 0
     ) d ON true;
     RETURN QUERY SELECT f.number, f.refusal, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
-        NULL::bigint, NULL::bigint, NULL::bigint FROM untag_refuse_user_changes(for_account, list) f;
+        NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text FROM untag_refuse_user_changes(for_account, list) f;
     IF FOUND THEN
         RETURN;
     END IF;
@@ -140,7 +207,9 @@ BEGIN
         WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
     ) r ON true
     WHERE c.kind = 'delete' OR r.last_change = origin.request_id;
-    PERFORM untag_record(for_account, attempt, ARRAY[origin], ARRAY[effects]);
+    answer := ROW(1, NULL, '{}', cardinality(list), coalesce(jsonb_array_length(effects), 0), 0, NULL, NULL, false, '{}');
+    answer.revision := untag_record(for_account, attempt, ARRAY[origin], ARRAY[effects])
+        + CASE WHEN effects IS NULL THEN 0 ELSE 1 END;
 
     -- As many as one command can delete, so that the table does not grow with them.
     DELETE FROM deleted_user d
@@ -151,17 +220,10 @@ BEGIN
         ORDER BY e.delete_time LIMIT 1000
     ));
 
-    RETURN QUERY SELECT c.number, NULL::text, c.id, coalesce(r.principal_name, d.principal_name), coalesce(r.tags, d.tags)::text,
-        coalesce(r.display_name, d.display_name), coalesce(r.comments, d.comments),
-        coalesce(r.create_time, d.create_time), coalesce(r.update_time, d.update_time), d.delete_time
-    FROM unnest(list) c
-    LEFT JOIN LATERAL (
-        SELECT * FROM resource r
-        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
-    ) r ON true
-    LEFT JOIN LATERAL (
-        SELECT * FROM deleted_user d
-        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id OFFSET 0
-    ) d ON true;
+    users := untag_users_of(for_account, list);
+    IF origin.token IS NOT NULL THEN
+        PERFORM untag_keep_answer(for_account, origin, answer, users);
+    END IF;
+    RETURN QUERY SELECT * FROM untag_answer_with_users(answer, users);
 END
 $$;

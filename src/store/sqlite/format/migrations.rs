@@ -151,7 +151,8 @@ const CHANGE_LOG: Migration = Migration {
         resources   INTEGER NOT NULL,
         changed     INTEGER NOT NULL,
         tags        INTEGER NOT NULL,
-        mismatches  BLOB
+        mismatches  BLOB,
+        users       BLOB
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX client_token_by_time ON client_token (time);
     ALTER TABLE state ADD COLUMN history_id BLOB;

@@ -3,6 +3,7 @@
 mod directory;
 mod log_effect;
 pub mod log_entry;
+mod log_user;
 mod migrations;
 mod numbers;
 mod rows;
@@ -13,6 +14,7 @@ mod users;
 
 pub use directory::{DataDirectory, Existing, create_directory, inspect, open_existing};
 pub use log_effect::LoggedEffect;
+pub use log_user::{decode_users, encode_users};
 pub use migrations::Migration;
 #[cfg(test)]
 pub use migrations::create;

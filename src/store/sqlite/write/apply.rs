@@ -9,13 +9,13 @@ use super::plan::{Plan, plan_tag};
 use super::{untags, users};
 use crate::domain::{
     AccountId, Applied, Changed, Effect, EffectKind, Origin, ResourceId, Revision, UntagCommand,
-    User, UserCommand,
+    UserCommand, UsersChanged,
 };
 use crate::store::StoreError;
 use crate::store::sqlite::error::{ApplyError, CorruptLog, CorruptTags};
 use crate::store::sqlite::format::{self, LoggedEffect, Rewriter, RowReader, UserTables, tags};
 use crate::store::sqlite::index::{Lookup, LookupResult};
-use crate::store::sqlite::log::changes::{ChangeLog, FreshUntag, Known, RemovedTags};
+use crate::store::sqlite::log::changes::{self, ChangeLog, FreshUntag, Known, RemovedTags};
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// What came of a job: its answer, and an error only where the transaction is lost.
@@ -65,7 +65,10 @@ impl Rows<'_> {
                 pending.set(answer?);
             }
             Work::Users(command, origin, pending) => {
-                pending.set(self.change_users(command, origin, changes)?);
+                let answer = self.once(command.account(), origin, changes, |rows, changes| {
+                    rows.change_users(command, origin, changes)
+                });
+                pending.set(answer?);
             }
             Work::Check(pending) => {
                 if self.touch {
@@ -79,19 +82,19 @@ impl Rows<'_> {
     }
 
     /// Makes a change, unless it is the repetition of one: then its answer is the same again.
-    fn once(
+    fn once<T: changes::Answer>(
         &mut self,
         account: &AccountId,
         origin: &Origin,
         changes: &mut Uncommitted,
-        make: impl FnOnce(&mut Self, &mut Uncommitted) -> Answer<Changed>,
-    ) -> Answer<Changed> {
+        make: impl FnOnce(&mut Self, &mut Uncommitted) -> Answer<T>,
+    ) -> Answer<T> {
         let Some(repeat) = &origin.repeat else {
             return make(self, changes);
         };
         let (connection, now) = (self.connection, self.log.time());
         let tokens = &mut self.log.tokens;
-        match tokens.look(connection, account, origin, repeat, now)? {
+        match tokens.look(connection, account, (origin, repeat), now)? {
             Known::Answered(answer) => return Ok(Ok(answer)),
             Known::Mismatch => return Ok(Err(StoreError::TokenMismatch)),
             Known::Full => return Ok(Err(StoreError::TokensFull)),
@@ -164,7 +167,7 @@ impl Rows<'_> {
         command: &UserCommand,
         origin: &Origin,
         changes: &mut Uncommitted,
-    ) -> Answer<Vec<User>> {
+    ) -> Answer<UsersChanged> {
         let tables = UserTables(self.connection);
         let plan = users::plan(command, tables, |number| changes.of(number, self.in_force));
         let plan = match refused(plan)?.and_then(|plan| plan) {
@@ -172,9 +175,15 @@ impl Rows<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let written = plan.write(tables, changes, self.in_force)?;
-        self.record(command.account(), origin, written.effects)?;
+        let count = written.effects.len();
+        let revision = self.record(command.account(), origin, written.effects)?;
         self.keep(&written.removed, changes)?;
-        Ok(Ok(written.users))
+        Ok(Ok(UsersChanged {
+            users: written.users,
+            changed: count,
+            revision,
+            ..UsersChanged::default()
+        }))
     }
 
     /// Keeps the removed tags of rows that are rewritten, once the entry is added.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot::Receiver;
 
 use crate::current::{self, Reply};
-use crate::domain::{Changed, Origin, TagCommand, UntagCommand, User, UserCommand};
+use crate::domain::{Changed, Origin, TagCommand, UntagCommand, UserCommand, UsersChanged};
 use crate::store::StoreError;
 use crate::store::sqlite::log::PAGES_OF_A_USER;
 use crate::telemetry::trace::Change;
@@ -21,7 +21,7 @@ pub struct Job {
 pub enum Work {
     Untag(Arc<UntagCommand>, Arc<Origin>, Pending<Changed>),
     Tag(Arc<TagCommand>, Arc<Origin>, Pending<Changed>),
-    Users(Arc<UserCommand>, Arc<Origin>, Pending<Vec<User>>),
+    Users(Arc<UserCommand>, Arc<Origin>, Pending<UsersChanged>),
     /// Finds out whether commits get through.
     Check(Pending<()>),
 }

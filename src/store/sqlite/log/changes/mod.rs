@@ -1,5 +1,6 @@
 //! The change log as the writer keeps it: entries are added with each commit, and found again by revision, request and user.
 
+mod answers;
 mod audited;
 mod entries;
 mod extent;
@@ -19,6 +20,7 @@ use foldhash::fast::FixedState;
 use prost::Message as _;
 use rusqlite::{Connection, params};
 
+pub use answers::Answer;
 pub use audited::{AuditProgress, Committed, Mark, behind};
 pub use entries::{Found, Snapshot, extremes};
 pub use fresh::{FreshEffect, FreshUntag};

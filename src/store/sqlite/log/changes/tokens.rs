@@ -3,16 +3,16 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{
-    AccountId, Changed, Fingerprint, Origin, Repeat, RequestId, Revision, Timestamp,
-};
-use crate::store::mismatches;
-use crate::store::sqlite::error::{ApplyError, CorruptLog};
+use super::answers::{Answer, AnswerColumns};
+use crate::domain::{AccountId, Fingerprint, Origin, Repeat, RequestId, Timestamp};
+use crate::store::sqlite::error::ApplyError;
 
 /// How long an answer is remembered.
 const REMEMBERED_MILLIS: i64 = 24 * 60 * 60 * 1_000;
-/// How many answers are remembered at most, in about 150 bytes each, and up to 250 more where an untag has left tags as they were.
+/// How many answers are remembered at most, in about 150 bytes each, and up to 250 more where an untag has left tags as they were. One
+/// with users counts once more for each `USER_BYTES` that they take.
 pub const MOST_TOKENS: i64 = 1_000_000;
+const USER_BYTES: i64 = 256;
 /// How many answers are forgotten at once, which have to be more than come.
 const FORGOTTEN_WITH_EACH: i64 = 2;
 const FORGOTTEN_AT_ONCE: i64 = 512;
@@ -21,19 +21,19 @@ const FORGOTTEN_AT_ONCE: i64 = 512;
 #[derive(Debug)]
 pub struct ClientTokens {
     most: i64,
-    /// How many there are after the last commit; they are counted when the first is needed.
+    /// What those count that there are after the last commit; it is found out when the first is needed.
     count: Option<i64>,
-    /// How many the open transaction has added, less those that it has forgotten.
+    /// What those count that the open transaction has added, less those that it has forgotten.
     added: i64,
 }
 
 /// What is known of a request with a token.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum Known<T> {
     /// It has not been answered.
     New,
     /// It has been answered like this.
-    Answered(Changed),
+    Answered(T),
     /// The token was given to a request with another content.
     Mismatch,
     /// There is no room to remember its answer.
@@ -75,57 +75,44 @@ impl ClientTokens {
     }
 
     /// Looks for the answer to a request.
-    pub fn look(
+    pub fn look<T: Answer>(
         &mut self,
         connection: &Connection,
         account: &AccountId,
-        origin: &Origin,
-        repeat: &Repeat,
+        (origin, repeat): (&Origin, &Repeat),
         now: Timestamp,
-    ) -> Result<Known, ApplyError> {
-        let select = "SELECT fingerprint, request_id, revision, resources, changed, tags, mismatches \
+    ) -> Result<Known<T>, ApplyError> {
+        let select = "SELECT fingerprint, request_id, revision, resources, changed, tags, mismatches, users \
              FROM client_token WHERE key = ?1 AND time > ?2";
         let key = key(account, origin, repeat);
         let found = connection
             .prepare_cached(select)?
             .query_row(params![key, remembered_since(now)], |row| {
-                let (fingerprint, request_id): ([u8; 16], [u8; 16]) = (row.get(0)?, row.get(1)?);
-                let count = |column| row.get::<_, i64>(column);
-                let counts = (count(3)?, count(4)?, count(5)?);
-                Ok((
-                    fingerprint,
-                    request_id,
-                    row.get::<_, Option<i64>>(2)?,
-                    counts,
-                    row.get::<_, Option<Vec<u8>>>(6)?.unwrap_or_default(),
-                ))
+                let (fingerprint, request_id) = (row.get(0)?, row.get::<_, [u8; 16]>(1)?);
+                Ok((fingerprint, request_id, AnswerColumns::read(row, 2)?))
             })
             .optional()?;
-        let Some((fingerprint, request_id, revision, counts, kept)) = found else {
+        let Some((fingerprint, request_id, columns)) = found else {
             return self.find_room(connection, now);
         };
-        let (resources, changed, tags) = counts;
         if Fingerprint(fingerprint) != repeat.fingerprint {
             return Ok(Known::Mismatch);
         }
-        let count = |count: i64| usize::try_from(count).map_err(|_| CorruptLog);
-        Ok(Known::Answered(Changed {
-            resources: count(resources)?,
-            changed_resources: Some(count(changed)?),
-            tags: Some(count(tags)?),
-            revision: revision.and_then(|revision| Revision::new(revision.unsigned_abs())),
-            request_id: Some(RequestId::from_bytes(request_id)),
-            is_replay: true,
-            mismatches: mismatches::decode(&kept).ok_or(CorruptLog)?,
-        }))
+        let request_id = RequestId::from_bytes(request_id);
+        let answer = T::replayed(columns, account, request_id)?;
+        Ok(Known::Answered(answer))
     }
 
-    fn find_room(&mut self, connection: &Connection, now: Timestamp) -> Result<Known, ApplyError> {
+    fn find_room<T>(
+        &mut self,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Result<Known<T>, ApplyError> {
         let count = if let Some(count) = self.count {
             count
         } else {
-            let count = "SELECT count(*) FROM client_token";
-            let count = connection.query_row(count, [], |row| row.get(0))?;
+            let count = "SELECT count(*) + coalesce(sum(length(users) / ?1), 0) FROM client_token";
+            let count = connection.query_row(count, [USER_BYTES], |row| row.get(0))?;
             *self.count.insert(count)
         };
         if count + self.added >= self.most {
@@ -144,29 +131,30 @@ impl ClientTokens {
         connection: &Connection,
         account: &AccountId,
         (origin, repeat): (&Origin, &Repeat),
-        answer: &Changed,
+        answer: &impl Answer,
         now: Timestamp,
     ) -> rusqlite::Result<()> {
         self.forget(connection, now, FORGOTTEN_WITH_EACH)?;
         // One that is too old to be an answer may be there still.
         let insert = "INSERT OR REPLACE INTO client_token \
-             (key, time, fingerprint, request_id, revision, resources, changed, tags, mismatches) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        let kept = mismatches::encode(&answer.mismatches);
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+             (key, time, fingerprint, request_id, revision, resources, changed, tags, mismatches, users) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let columns = answer.columns();
+        let user_bytes = columns.users.as_ref().map_or(0, Vec::len);
         let columns = params![
             key(account, origin, repeat),
             now.millis(),
             repeat.fingerprint.0,
             origin.request_id.to_bytes(),
-            answer.revision.map(|revision| revision.get().cast_signed()),
-            count(answer.resources),
-            count(answer.changed_resources.unwrap_or_default()),
-            count(answer.tags.unwrap_or_default()),
-            Some(kept).filter(|kept| !kept.is_empty()),
+            columns.revision,
+            columns.resources,
+            columns.changed,
+            columns.tags,
+            columns.mismatches,
+            columns.users,
         ];
         connection.prepare_cached(insert)?.execute(columns)?;
-        self.added += 1;
+        self.added += 1 + i64::try_from(user_bytes).unwrap_or(i64::MAX) / USER_BYTES;
         Ok(())
     }
 
@@ -178,11 +166,17 @@ impl ClientTokens {
         most: i64,
     ) -> rusqlite::Result<bool> {
         let delete = "DELETE FROM client_token WHERE key IN \
-             (SELECT key FROM client_token WHERE time <= ?1 ORDER BY time LIMIT ?2)";
+             (SELECT key FROM client_token WHERE time <= ?1 ORDER BY time LIMIT ?2) \
+             RETURNING 1 + coalesce(length(users), 0) / ?3";
         let mut delete = connection.prepare_cached(delete)?;
-        let forgotten = delete.execute([remembered_since(now), most])?;
-        let forgotten = i64::try_from(forgotten).unwrap_or(i64::MAX);
-        self.added -= forgotten;
+        let counts = delete.query_map([remembered_since(now), most, USER_BYTES], |row| {
+            row.get::<_, i64>(0)
+        })?;
+        let mut forgotten = 0;
+        for count in counts {
+            self.added -= count?;
+            forgotten += 1;
+        }
         Ok(forgotten == most)
     }
 
@@ -212,7 +206,10 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::domain::{Action, Caller, ClientToken, Mismatch};
+    use crate::domain::{
+        Action, Caller, Changed, ClientToken, Mismatch, NewUser, PrincipalName, ResourceId,
+        Revision, TagKey, TagValue, UsersChanged,
+    };
     use crate::store::sqlite::format;
 
     fn origin(token: &str, content: u8) -> Origin {
@@ -260,25 +257,27 @@ mod tests {
             Self { connection, tokens }
         }
 
-        fn look(&mut self, origin: &Origin, now: i64) -> Known {
+        fn look(&mut self, origin: &Origin, now: i64) -> Known<Changed> {
             self.look_as("1", origin, now)
         }
 
-        fn look_as(&mut self, id: &str, origin: &Origin, now: i64) -> Known {
-            let (now, repeat) = (Timestamp::from_millis(now), origin.repeat.as_ref().unwrap());
-            let connection = &self.connection;
-            let found = self
-                .tokens
-                .look(connection, &account(id), origin, repeat, now);
+        fn look_as<T: Answer>(&mut self, id: &str, origin: &Origin, now: i64) -> Known<T> {
+            let request = (origin, origin.repeat.as_ref().unwrap());
+            let (now, connection) = (Timestamp::from_millis(now), &self.connection);
+            let found = self.tokens.look(connection, &account(id), request, now);
             found.unwrap()
         }
 
         fn keep(&mut self, origin: &Origin, revision: u64, now: i64) {
-            let (now, repeat) = (Timestamp::from_millis(now), origin.repeat.as_ref().unwrap());
-            let (connection, answer) = (&self.connection, answer(origin, revision));
+            self.keep_answer(origin, &answer(origin, revision), now);
+        }
+
+        fn keep_answer(&mut self, origin: &Origin, answer: &impl Answer, now: i64) {
+            let request = (origin, origin.repeat.as_ref().unwrap());
+            let (now, connection) = (Timestamp::from_millis(now), &self.connection);
             let kept = self
                 .tokens
-                .keep(connection, &account("1"), (origin, repeat), &answer, now);
+                .keep(connection, &account("1"), request, answer, now);
             kept.unwrap();
         }
     }
@@ -306,7 +305,7 @@ mod tests {
         let mut store = Store::new(10);
         let first = origin("a", 1);
         store.keep(&first, 1, 0);
-        assert_eq!(store.look_as("2", &first, 0), Known::New);
+        assert_eq!(store.look_as::<Changed>("2", &first, 0), Known::New);
         let mut other = first.clone();
         other.action = Action::TagResources;
         assert_eq!(store.look(&other, 0), Known::New);
@@ -339,5 +338,44 @@ mod tests {
         store.tokens = ClientTokens::new(2);
         assert_eq!(store.look(&third, REMEMBERED_MILLIS), Known::New);
         assert_ne!(store.look(&origin("b", 1), REMEMBERED_MILLIS), Known::New);
+    }
+    #[test]
+    fn an_answer_with_users_counts_by_their_size() {
+        let (small, large) = (origin("a", 1), origin("b", 1));
+        let comments = "x".repeat(128);
+        let user = |size: usize| {
+            let name = PrincipalName::parse("a@b").unwrap();
+            let tag = |number| {
+                let key = TagKey::parse(format!("{number}-{comments}").get(..128).unwrap());
+                (key.unwrap(), TagValue::parse("").unwrap())
+            };
+            let tags = (0..size).map(tag).collect();
+            let id = ResourceId::parse("1").unwrap();
+            let user = NewUser::new(id, name, tags).unwrap();
+            user.created(&account("1"), Timestamp::from_millis(0))
+        };
+        let answer = |size, origin: &Origin| UsersChanged {
+            users: vec![user(size)],
+            changed: 1,
+            revision: Revision::new(7),
+            request_id: Some(origin.request_id),
+            is_replay: true,
+        };
+        let mut store = Store::new(12);
+        store.keep_answer(&small, &answer(0, &small), 0);
+        store.keep_answer(&large, &answer(20, &large), 1);
+        store.tokens.committed();
+        let found = store.look_as("1", &large, 2);
+        assert_eq!(found, Known::Answered(answer(20, &large)));
+        // The large one counts for more than 10.
+        let third = origin("c", 1);
+        assert_eq!(store.look(&third, 2), Known::Full);
+        assert_eq!(store.look(&third, 1 + REMEMBERED_MILLIS), Known::New);
+        assert_eq!(store.tokens.added, -12);
+        store.keep_answer(&large, &answer(20, &large), 2 + REMEMBERED_MILLIS);
+        for (most, known) in [(11, Known::Full), (12, Known::New)] {
+            store.tokens = ClientTokens::new(most);
+            assert_eq!(store.look(&third, 2 + REMEMBERED_MILLIS), known);
+        }
     }
 }
