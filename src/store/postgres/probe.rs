@@ -108,15 +108,20 @@ fn of_the_log() -> Vec<(&'static str, Parameters)> {
 fn of_users() -> Vec<(&'static str, Parameters)> {
     let mut change = vec![text(NOBODY), number(0), number(0), text("[]"), first_try()];
     change.extend(origin());
+    let users = || {
+        let mut users = vec![text(NOBODY), text(""), number(1), number(1), text("")];
+        users.push((Box::new(Vec::<String>::new()), Type::TEXT_ARRAY));
+        users.extend([text("{}"), flag(false)]);
+        users
+    };
+    let mut all_users = users();
+    all_users.push(number(0));
     vec![
         (CHANGE_USERS, change),
         (GET_USER_BY_ID, vec![text(NOBODY), text("1"), number(0)]),
         (GET_USER_BY_NAME, vec![text(NOBODY), text("a@b")]),
-        (LIST_USERS, vec![text(NOBODY), text(""), number(1)]),
-        (
-            LIST_ALL_USERS,
-            vec![text(NOBODY), text(""), number(1), number(0)],
-        ),
+        (LIST_USERS, users()),
+        (LIST_ALL_USERS, all_users),
     ]
 }
 
