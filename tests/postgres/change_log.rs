@@ -4,36 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use untag::domain::{
-    AccountId, Applied, Change, ChangesQuery, ClientToken, Direction, EffectKind, Fingerprint,
-    History, Origin, Repeat, ResourceId, Revision, TagCommand, TagKey, TagSelection, TagValue,
-    Targets, UntagCommand,
+    Applied, ChangesQuery, ClientToken, Direction, Fingerprint, History, Origin, Repeat,
+    ResourceId, Revision, TagCommand, TagKey, TagSelection, TagValue, Targets, UntagCommand,
 };
-use untag::store::postgres::{ConnectionString, Options, PostgresStore};
-use untag::store::{Retention, Store as _, StoreError};
+use untag::store::postgres::PostgresStore;
+use untag::store::{Store as _, StoreError};
 
 use crate::cutting_proxy::CuttingProxy;
 use crate::harness::{ACCOUNT, database_with, import, serve, session, set, user_line};
+use crate::log_check::{account, changes, open, values};
 use crate::postgres_server::Database;
 use crate::support::{PATIENCE, origin};
-
-async fn open(url: &str) -> PostgresStore {
-    let connection = ConnectionString::parse(url, None).unwrap();
-    let options = Options {
-        queue: 64,
-        connections: 3,
-        reload_interval: Duration::from_secs(10),
-        // What the tests compact they compact themselves.
-        retention: Retention {
-            age: Duration::from_hours(24 * 365 * 100),
-            bytes: 1 << 40,
-        },
-    };
-    PostgresStore::open(&connection, options).await.unwrap()
-}
-
-fn account() -> AccountId {
-    AccountId::parse(ACCOUNT).unwrap()
-}
 
 fn target(user: usize) -> Targets {
     Targets::Ids(vec![ResourceId::parse(user.to_string()).unwrap()])
@@ -60,17 +41,6 @@ fn tag_env(user: usize, value: &str) -> Arc<TagCommand> {
         targets: target(user),
         tags: vec![tag],
     })
-}
-
-async fn changes(store: &PostgresStore, from: u64) -> Result<Vec<Change>, StoreError> {
-    let query = ChangesQuery {
-        account: account(),
-        from: Revision::new(from).unwrap(),
-        direction: Direction::Forwards,
-        user: None,
-        most: usize::MAX,
-    };
-    store.changes(Arc::new(query)).await
 }
 
 async fn history(store: &PostgresStore) -> History {
@@ -150,25 +120,10 @@ async fn postgres_log_has_each_change_once_however_often_connections_are_cut() {
     let entries = changes(&store, 1).await.unwrap();
     assert_eq!(entries.len(), made);
     for (user, rounds) in (1..=USERS).zip(rounds_of) {
-        let id = user.to_string();
-        let effects = entries.iter().flat_map(|entry| &entry.effects);
-        let of_user = effects.filter(|effect| effect.resource_id.as_str() == id);
-        let done: Vec<_> = of_user
-            .map(|effect| match &effect.kind {
-                EffectKind::Tags { removed, set } => {
-                    let removed = removed
-                        .iter()
-                        .map(|(_, value)| format!("-{}", value.as_str()));
-                    let set = set.iter().map(|set| format!("+{}", set.new.as_str()));
-                    removed.chain(set).collect::<String>()
-                }
-                other => panic!("{other:?}"),
-            })
-            .collect();
         let expected: Vec<_> = (0..rounds)
             .flat_map(|round| [format!("+{round}"), format!("-{round}")])
             .collect();
-        assert_eq!(done, expected, "user {user}");
+        assert_eq!(values(&entries, user), expected, "user {user}");
     }
 }
 

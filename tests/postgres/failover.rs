@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
+use untag::grpc::proto::UntagResourcesRequest;
 
 use crate::harness::{
-    ACCOUNT, Client, assert_says_what_happened, import, ok_on, remove, serve, user_line,
-    wait_for_health,
+    ACCOUNT, Client, assert_says_what_happened, import, ok_on, remove, serve, untag_request,
+    user_line, wait_for_health,
 };
+use crate::log_check::{check, resources};
 use crate::postgres_server::{Cluster, Database, PASSWORD, USER};
 use crate::support::PATIENCE;
 
@@ -100,10 +102,17 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
     let (primary, standby) = start_pair();
     let database = primary.database();
     fill_many(&database);
+    let first = resources(&database.url()).await;
     let server = serve(
         &url_of_both(&primary, &standby, &database),
         &["--request-timeout", "5"],
     );
+    let with_token = || UntagResourcesRequest {
+        client_token: "before the primary died".to_owned(),
+        ..untag_request(&[USERS - 1], &["key-0"])
+    };
+    let mut client = server.client().await;
+    let made = client.untag_resources(with_token()).await.unwrap();
     let progress = Arc::new(Progress::default());
     let mut running = Vec::new();
     for number in 0..CLIENTS {
@@ -125,6 +134,15 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
         died.elapsed()
     );
     wait_for_answers(&progress, 200).await;
+    let start = Instant::now();
+    let again = loop {
+        // A connection of the service may still lead to the dead primary.
+        match client.untag_resources(with_token()).await {
+            Ok(again) => break again,
+            Err(failure) => assert!(start.elapsed() < PATIENCE, "{failure:?}"),
+        }
+    };
+    assert_eq!(again.into_inner(), made.into_inner());
     progress.stop.store(true, Ordering::Relaxed);
     let (mut answered, mut failed) = (Vec::new(), 0);
     for client in running {
@@ -148,6 +166,12 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
         lost.len()
     );
     assert!(lost.is_empty(), "{lost:?}");
+    let promoted = Database {
+        port: standby.port,
+        name: database.name.clone(),
+    };
+    let changes = check(&promoted.url(), &first).await;
+    assert!(changes.len() > answered.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -131,25 +131,35 @@ pub fn resource_ids(ids: &[usize]) -> ResourceIds {
 }
 
 pub async fn remove(client: &mut Client, ids: &[usize], keys: &[&str]) -> Result<(), Status> {
-    let request = UntagResourcesRequest {
-        resources: Some(Untagged::ResourceIds(resource_ids(ids))),
-        tag_keys: keys.iter().map(ToString::to_string).collect(),
-        ..UntagResourcesRequest::default()
-    };
+    let request = untag_request(ids, keys);
     client.untag_resources(request).await.map(drop)
 }
 
+/// A request that removes these tags.
+pub fn untag_request(ids: &[usize], keys: &[&str]) -> UntagResourcesRequest {
+    UntagResourcesRequest {
+        resources: Some(Untagged::ResourceIds(resource_ids(ids))),
+        tag_keys: keys.iter().map(ToString::to_string).collect(),
+        ..UntagResourcesRequest::default()
+    }
+}
+
 pub async fn set(client: &mut Client, ids: &[usize], tags: &[(&str, &str)]) -> Result<(), Status> {
+    let request = tag_request(ids, tags);
+    client.tag_resources(request).await.map(drop)
+}
+
+/// A request that sets these tags.
+pub fn tag_request(ids: &[usize], tags: &[(&str, &str)]) -> TagResourcesRequest {
     let tag = |(key, value): &(&str, &str)| Tag {
         key: (*key).to_owned(),
         value: (*value).to_owned(),
     };
-    let request = TagResourcesRequest {
+    TagResourcesRequest {
         resources: Some(Tagged::ResourceIds(resource_ids(ids))),
         tags: tags.iter().map(tag).collect(),
         ..TagResourcesRequest::default()
-    };
-    client.tag_resources(request).await.map(drop)
+    }
 }
 
 /// The first page of the tags of users, as (id, key, value).

@@ -12,12 +12,16 @@ mod harness;
 mod history;
 #[path = "../observability/http.rs"]
 mod http;
+mod log_check;
 mod migrations;
 mod outages;
 mod pgbouncer;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod prepared;
+mod repeats;
+#[path = "../support/replay.rs"]
+mod replayed;
 mod replicas;
 mod requests;
 mod rolling_restart;

@@ -6,9 +6,11 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
+use untag::domain::Change;
 
-use crate::harness::{Client, database_with, remove, serve, set, tags_of};
+use crate::harness::{Client, database_with, serve, tag_request, tags_of, untag_request};
 use crate::history::{Action, Event, is_linearizable};
+use crate::log_check::{check, resources};
 
 const USERS: [usize; 3] = [1, 2, 3];
 const KEYS: [&str; 3] = ["env", "owner", "team"];
@@ -17,11 +19,26 @@ const REQUESTS_OF_A_CLIENT: usize = 34;
 /// The events of each tag, by user and key.
 type History = BTreeMap<(usize, &'static str), Vec<Event>>;
 
+/// A change that was answered.
+struct Made {
+    start: u64,
+    end: u64,
+    request_id: String,
+    /// The account's newest revision where it has changed nothing.
+    revision: u64,
+    has_changed: bool,
+}
+
 /// The requests of one client: changes and reads of some of the users, one after the other.
-async fn client_history(mut client: Client, number: usize, seed: u64, clock: Instant) -> History {
+async fn client_history(
+    mut client: Client,
+    number: usize,
+    seed: u64,
+    clock: Instant,
+) -> (History, Vec<Made>) {
     let mut random = StdRng::seed_from_u64(seed + number as u64);
     let now = || u64::try_from(clock.elapsed().as_nanos()).unwrap();
-    let mut history = History::new();
+    let (mut history, mut made) = (History::new(), Vec::new());
     for request in 0..REQUESTS_OF_A_CLIENT {
         let count = random.random_range(1..=USERS.len());
         let users: Vec<usize> = USERS.choose_multiple(&mut random, count).copied().collect();
@@ -32,15 +49,30 @@ async fn client_history(mut client: Client, number: usize, seed: u64, clock: Ins
         let (actions, end) = match random.random_range(0..3) {
             0 => {
                 let tags: Vec<_> = keys.iter().map(|key| (*key, value.as_str())).collect();
-                set(&mut client, &users, &tags).await.unwrap();
-                (
-                    each(&users, &keys, |_, _| Action::Set(value.clone())),
-                    now(),
-                )
+                let request = tag_request(&users, &tags);
+                let answer = client.tag_resources(request).await.unwrap().into_inner();
+                let end = now();
+                made.push(Made {
+                    start,
+                    end,
+                    request_id: answer.request_id,
+                    revision: answer.revision.unwrap().unsigned_abs(),
+                    has_changed: answer.changed_resources != Some(0),
+                });
+                (each(&users, &keys, |_, _| Action::Set(value.clone())), end)
             }
             1 => {
-                remove(&mut client, &users, &keys).await.unwrap();
-                (each(&users, &keys, |_, _| Action::Remove), now())
+                let request = untag_request(&users, &keys);
+                let answer = client.untag_resources(request).await.unwrap().into_inner();
+                let end = now();
+                made.push(Made {
+                    start,
+                    end,
+                    request_id: answer.request_id,
+                    revision: answer.revision.unwrap().unsigned_abs(),
+                    has_changed: answer.changed_resources != Some(0),
+                });
+                (each(&users, &keys, |_, _| Action::Remove), end)
             }
             _ => {
                 let listed = tags_of(&mut client, &users).await.unwrap();
@@ -63,7 +95,27 @@ async fn client_history(mut client: Client, number: usize, seed: u64, clock: Ins
             });
         }
     }
-    history
+    (history, made)
+}
+
+/// Checks that the log has what was answered, and that no change has a revision before that of one that was answered before it began.
+fn check_order(log: &[Change], made: &[Made]) {
+    let logged: BTreeMap<&str, u64> = log
+        .iter()
+        .map(|change| (change.request_id.as_str(), change.revision.get()))
+        .collect();
+    let mut has_entry = 0;
+    for change in made {
+        let expected = change.has_changed.then_some(&change.revision);
+        assert_eq!(logged.get(&*change.request_id), expected);
+        has_entry += usize::from(change.has_changed);
+        let before = made.iter().filter(|before| before.end < change.start);
+        let newest = before.map(|before| before.revision).max().unwrap_or(0);
+        let is_later =
+            newest < change.revision || (newest == change.revision && !change.has_changed);
+        assert!(is_later, "{newest} was answered before {}", change.revision);
+    }
+    assert_eq!(log.len(), has_entry);
 }
 
 fn each(
@@ -87,6 +139,7 @@ async fn check_replicas(replicas: usize) {
         &[],
         &[("env", "first"), ("team", "first")],
     ]);
+    let first = resources(&database.url()).await;
     let servers: Vec<_> = (0..replicas).map(|_| serve(&database.url(), &[])).collect();
     let clock = Instant::now();
     let mut running = Vec::new();
@@ -94,12 +147,15 @@ async fn check_replicas(replicas: usize) {
         let client = servers[number % replicas].client().await;
         running.push(tokio::spawn(client_history(client, number, seed, clock)));
     }
-    let mut history = History::new();
+    let (mut history, mut made) = (History::new(), Vec::new());
     for client in running {
-        for (place, events) in client.await.unwrap() {
+        let (of_client, made_by_client) = client.await.unwrap();
+        made.extend(made_by_client);
+        for (place, events) in of_client {
             history.entry(place).or_default().extend(events);
         }
     }
+    check_order(&check(&database.url(), &first).await, &made);
     // The end as the database has it is what everybody would read from now on.
     let end = u64::MAX;
     for user in USERS {
