@@ -1,5 +1,6 @@
 //! Untags that share a statement.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use untag::grpc::proto::UntagResourcesRequest;
 use untag::grpc::proto::untag_resources_request::Resources;
 
 use crate::harness::{
-    fill, remove, resource_ids, serve, session, tags_of, wait_for_lock_wait, wait_for_lock_waits,
+    fill, remove, resource_ids, serve, session, tags_of, untag_request, wait_for_lock_wait,
 };
 use crate::http::get;
 use crate::postgres_server::{Cluster, Database, shared};
@@ -171,12 +172,9 @@ async fn postgres_untags_that_share_a_statement_are_answered_one_by_one() {
     let (mut shared, mut alone) = (0, 0);
     for (call, parameters) in log.lines().zip(log.lines().skip(1)) {
         let is_request = !parameters.contains("$1 = ''");
-        if call.contains(" execute ") && call.contains("untag_remove_tags") && is_request {
-            if parameters.contains("$3 = 'f'") {
-                shared += 1;
-            } else {
-                alone += 1;
-            }
+        if call.contains(" execute ") && is_request {
+            shared += usize::from(call.contains("untag_remove_shared"));
+            alone += usize::from(call.contains("untag_remove_alone"));
         }
     }
     assert!(shared <= FIRST + 4, "{shared} shared statements");
@@ -317,19 +315,59 @@ async fn postgres_untag_whose_caller_is_gone_is_not_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_large_untags_take_every_connection_and_small_ones_gather() {
+async fn postgres_large_untags_share_statements_too() {
     let database = database_of(500);
-    let (server, other, mut running) = held_up(&database, &["--store-connections", "5"]).await;
-    assert_eq!(wait_for_lock_waits(&database, 2).await, 2);
-    for first in (101..=400).step_by(50) {
+    let (server, other, mut running) = held_up(&database, &[]).await;
+    // Two of them name the last users of the one before.
+    for first in [101, 151, 201, 251, 300, 349] {
         let users: Vec<_> = (first..first + 50).collect();
-        running.push(start(&server, &users, &["env"]).await);
+        running.push(start(&server, &users, &["env", "absent"]).await);
     }
-    assert_eq!(wait_for_lock_waits(&database, 5).await, 5);
+    wait_for_queue(&server, FIRST + 6).await;
     other.batch_execute("COMMIT").await.unwrap();
     for request in running {
         request.await.unwrap().unwrap();
     }
     let changed = "SELECT count(*) FROM resource WHERE tags = '{\"team\": \"a\"}'";
-    assert_eq!(database.sql(changed), (FIRST + 300).to_string());
+    assert_eq!(database.sql(changed), (FIRST + 298).to_string());
+    let (changes, commits) = committed(&server);
+    assert_eq!(changes, FIRST + 6);
+    assert!(commits <= 5, "{commits} commits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_untags_with_tokens_share_statements_and_are_made_once() {
+    const USERS: usize = 30;
+    let database = database_of(FIRST + USERS);
+    let (server, other, first) = held_up(&database, &[]).await;
+    let mut running = Vec::new();
+    // Each is sent twice.
+    for user in (FIRST + 1..=FIRST + USERS).flat_map(|user| [user, user]) {
+        let request = UntagResourcesRequest {
+            client_token: format!("of {user}"),
+            ..untag_request(&[user], &["env"])
+        };
+        let mut client = server.client().await;
+        let answer = async move { client.untag_resources(request).await };
+        running.push((user, tokio::spawn(answer)));
+    }
+    wait_for_queue(&server, FIRST + 2 * USERS).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    for request in first {
+        request.await.unwrap().unwrap();
+    }
+    let mut answers = BTreeMap::new();
+    for (user, request) in running {
+        let answer = request.await.unwrap().unwrap().into_inner();
+        assert_eq!(answer.changed_tags, Some(1));
+        let known = answers.entry(user).or_insert_with(|| answer.clone());
+        assert_eq!(*known, answer);
+    }
+    assert_eq!(
+        database.sql("SELECT count(*) FROM change"),
+        (FIRST + USERS).to_string()
+    );
+    let log = "SELECT count(DISTINCT xmin::text) FROM change WHERE client_token IS NOT NULL";
+    let commits: usize = database.sql(log).parse().unwrap();
+    assert!(commits <= 5, "{commits} commits");
 }

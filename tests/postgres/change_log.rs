@@ -134,8 +134,8 @@ async fn postgres_log_lets_no_try_through_that_nobody_waits_for_any_more() {
     let id = "00000000-0000-7000-8000-000000000001";
     let try_it = |attempt: i32| {
         format!(
-            "SELECT changed FROM untag_remove_tags('{ACCOUNT}', true, true, false, ARRAY['1'], ARRAY[1], ARRAY['{{env}}'], \
-             '{{}}', '{{}}', false, {attempt}, ARRAY[ROW('{id}', 1, 'a', '::1', 'ram:UntagResources', NULL, NULL)::untag_origin])"
+            "SELECT changed FROM untag_remove_alone('{ACCOUNT}', true, false, ARRAY['1'], '{{env}}', '{{}}', '{{}}', false, {attempt}, \
+             ROW('{id}', 1, 'a', '::1', 'ram:UntagResources', NULL, NULL)::untag_origin)"
         )
     };
     let find_out = format!("SELECT revision FROM untag_find_out('{ACCOUNT}', '{id}', 1, 1)");
@@ -164,7 +164,8 @@ async fn make_changes(store: &PostgresStore, count: usize) {
 fn compact(database: &Database, age: i64, bytes: i64, most: i64) -> usize {
     // What `origin` says is the time of changes.
     let now = 1_700_000_000_000_i64 + 100_000;
-    let sql = format!("SELECT untag_compact({now}, {age}, {bytes}, {most}, 1000000)");
+    let sql =
+        format!("SELECT deleted FROM untag_compact({now}, {age}, {bytes}, {most}, 1000000, 0)");
     database.sql(&sql).parse().unwrap()
 }
 
@@ -210,7 +211,9 @@ async fn postgres_log_is_compacted_as_the_flags_say() {
     drop(server);
     assert_eq!(database.sql("SELECT count(*) FROM change"), "3");
     // Those of the last minute stay.
-    database.sql("UPDATE change SET at = at - 120000");
+    database.sql(
+        "UPDATE change SET at = at - 120000; UPDATE account SET oldest_at = oldest_at - 120000",
+    );
     let _server = serve(&database.url(), &["--history-retention", "0"]);
     let start = Instant::now();
     while database.sql("SELECT count(*) FROM change") != "1" {
@@ -233,7 +236,7 @@ async fn postgres_log_refuses_new_tokens_where_there_are_too_many() {
         })
     };
     let first = store.untag(untag_env(1), with_token("a")).await.unwrap();
-    database.sql("SELECT untag_compact(1700000000000, 100000, 1000000, 10, 1)");
+    database.sql("SELECT deleted FROM untag_compact(1700000000000, 100000, 1000000, 10, 1, 0)");
     let refused = store.untag(untag_env(2), with_token("b")).await;
     assert!(
         matches!(refused, Err(StoreError::TokensFull)),
@@ -243,7 +246,7 @@ async fn postgres_log_refuses_new_tokens_where_there_are_too_many() {
     assert_eq!(known.revision, first.revision);
     store.untag(untag_env(2), origin()).await.unwrap();
     // A day later the token is forgotten.
-    database.sql("SELECT untag_compact(1700086400000, 100000000, 1000000, 10, 1)");
+    database.sql("SELECT deleted FROM untag_compact(1700086400000, 100000000, 1000000, 10, 1, 0)");
     assert_eq!(database.sql("SELECT count(*) FROM client_token"), "0");
     store.untag(untag_env(1), with_token("b")).await.unwrap();
 }

@@ -228,16 +228,16 @@ pub async fn wait_for_lock_wait(database: &Database) {
     wait_for_lock_waits(database, 1).await;
 }
 
-/// Waits until statements on so many connections wait for a lock. Returns on how many they do.
-pub async fn wait_for_lock_waits(database: &Database, wanted: usize) -> usize {
+/// Waits until statements on so many connections wait for a lock.
+pub async fn wait_for_lock_waits(database: &Database, wanted: usize) {
     // From a session of its own each time: within a transaction the view stays as it was at first.
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'untag' \
                    AND wait_event_type = 'Lock' AND datname = current_database()";
     let start = Instant::now();
     loop {
-        let found = database.sql(waiting).parse().unwrap();
+        let found: usize = database.sql(waiting).parse().unwrap();
         if found >= wanted {
-            return found;
+            return;
         }
         assert!(start.elapsed() < PATIENCE, "{found} requests wait");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

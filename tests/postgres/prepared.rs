@@ -23,7 +23,7 @@ async fn postgres_statements_are_prepared_once_on_a_connection() {
 
     let log = fs::read_to_string(cluster.directory.join("log")).unwrap();
     // Each is parsed for the readiness check, and never again.
-    let untag = |line: &&str| line.contains("untag_remove_tags");
+    let untag = |line: &&str| line.contains("untag_remove_shared");
     let name = |line: &str| {
         let (_, rest) = line.split_once(" execute ").unwrap();
         rest.split_once(':').unwrap().0.to_owned()
@@ -49,7 +49,7 @@ async fn plans_of_three_untags(prepare: &str) -> usize {
     let log = || fs::read_to_string(cluster.directory.join("log")).unwrap();
     let plans = |log: &str| {
         let is_untag =
-            |line: &&str| line.contains("STATEMENT:") && line.contains("untag_remove_tags");
+            |line: &&str| line.contains("STATEMENT:") && line.contains("untag_remove_shared");
         log.lines().filter(is_untag).count()
     };
     // The first change has the statements inside the functions planned.

@@ -5,7 +5,7 @@
 //! name such a row change nothing there, and each is sent again by itself, with the statement that waits and finds out.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -16,7 +16,7 @@ use tracing::Span;
 
 use super::outcome::Sent;
 use super::pool::{Locks, Pool};
-use super::tags::{Answer, Call, Removal, removal};
+use super::tags::{Removal, answers, shared};
 use super::targets::{By, Names};
 use super::{Commit, statements};
 use crate::current::{self, Reply};
@@ -30,9 +30,8 @@ use crate::telemetry::trace::Change;
 const STATEMENTS: usize = 2;
 /// A statement takes no more commands when it has as many targets as this: they stay locked until it is done.
 const TARGETS: usize = 512;
-/// A command with as many targets as this shares no statement: its work is the rows, and the database does that on all
-/// connections at once.
-const LARGE: usize = 16;
+/// A statement carries out commands that name one user one after another, at most so many: each takes it about 0.1 ms more.
+const ROUNDS: i32 = 16;
 
 /// What came of a command in a shared statement.
 pub enum Shared {
@@ -63,8 +62,8 @@ struct Key {
 
 #[derive(Default)]
 struct Group {
-    waiting: VecDeque<Job>,
-    large: VecDeque<Job>,
+    /// Those that wait for a statement, by their numbers: one that has waited for others goes before all that came after it.
+    waiting: BTreeMap<u64, Job>,
     /// How many commands have come.
     arrived: u64,
     under_way: usize,
@@ -81,24 +80,16 @@ struct Claimed {
 }
 
 impl Group {
-    fn queue_of(&mut self, job: &Job) -> &mut VecDeque<Job> {
-        if job.targets.len() < LARGE {
-            &mut self.waiting
-        } else {
-            &mut self.large
-        }
-    }
-
-    /// Takes a command that can be sent: its caller waits, and its users are at no other but those of `own`.
-    fn take(&mut self, from: impl Fn(&mut Self) -> Option<Job>, own: &HashSet<u64>) -> Option<Job> {
+    /// Takes a command that can be sent: its caller waits, and no other statement than `own` has its users.
+    fn take(&mut self, own: &Rounds) -> Option<Job> {
         loop {
-            let job = from(self)?;
+            let (_, job) = self.waiting.pop_first()?;
             // A caller that is gone has passed its deadline, and is told that nothing is known of its change.
             if job.reply.is_abandoned() {
                 job.reply.send(Err(StoreError::stopped(Applied::No)));
                 continue;
             }
-            let taken = |hash: &&u64| self.claimed.contains_key(hash) && !own.contains(*hash);
+            let taken = |hash: &&u64| self.claimed.contains_key(hash) && !own.names(**hash);
             match job.targets.iter().find(taken).copied() {
                 Some(taken) => self.claimed.entry(taken).or_default().waiting.push(job),
                 None => return Some(job),
@@ -106,19 +97,8 @@ impl Group {
         }
     }
 
-    /// Whether a large command goes next: one that came after the others could take the users that they have waited for.
-    fn is_large_next(&self) -> bool {
-        let arrival = |queue: &VecDeque<Job>| queue.front().map(|job| job.arrival);
-        let (large, other) = (arrival(&self.large), arrival(&self.waiting));
-        self.under_way == STATEMENTS || other.is_none_or(|other| large < Some(other))
-    }
-
-    fn is_awaited(&self) -> bool {
-        !self.waiting.is_empty() || !self.large.is_empty()
-    }
-
     fn is_idle(&self) -> bool {
-        !self.is_awaited() && self.under_way == 0 && self.claimed.is_empty()
+        self.waiting.is_empty() && self.under_way == 0 && self.claimed.is_empty()
     }
 }
 
@@ -131,6 +111,8 @@ struct Job {
     targets: Vec<u64>,
     /// Its number among the commands of its group.
     arrival: u64,
+    /// The round of its statement, once it is in one.
+    round: i32,
     place: OwnedSemaphorePermit,
     trace: Change,
     reply: Reply<Reported>,
@@ -158,13 +140,12 @@ impl Drop for Claim {
             if let Entry::Occupied(mut claimed) = group.claimed.entry(*target) {
                 claimed.get_mut().holders -= 1;
                 if claimed.get().holders == 0 {
-                    for job in claimed.remove().waiting.into_iter().rev() {
-                        group.queue_of(&job).push_front(job);
-                    }
+                    let released = claimed.remove().waiting.into_iter();
+                    group.waiting.extend(released.map(|job| (job.arrival, job)));
                 }
             }
         }
-        let is_awaited = group.is_awaited();
+        let is_awaited = !group.waiting.is_empty();
         if group.is_idle() {
             groups.remove(&self.key);
         }
@@ -212,6 +193,7 @@ impl Batches {
             names: names.names,
             targets,
             arrival: 0,
+            round: 1,
             place,
             trace: Change::queue(),
             reply,
@@ -231,7 +213,7 @@ impl Batches {
         let group = groups.entry(key.clone()).or_default();
         group.arrived += 1;
         job.arrival = group.arrived;
-        group.queue_of(&job).push_back(job);
+        group.waiting.insert(job.arrival, job);
         drop(groups);
         self.send(key);
     }
@@ -243,46 +225,32 @@ impl Batches {
         }
     }
 
-    /// Takes the commands of a group's next statement: one that is large, or those that have waited longest.
+    /// Takes the commands of a group's next statement, those that have waited longest.
     fn next(self: &Arc<Self>, key: &Key) -> Option<Batch> {
         let mut groups = self.groups();
         let group = groups.get_mut(key)?;
-        while group.is_awaited() {
-            if group.is_large_next()
-                && let Some(job) = group.take(|group| group.large.pop_front(), &HashSet::new())
-            {
-                let jobs = vec![self.claim_for(key, group, job)];
-                let statement = self.claim(key, Vec::new(), 0);
-                return Some(Batch { jobs, statement });
-            }
-            let jobs = self.take_small(key, group);
-            if !jobs.is_empty() {
-                group.under_way += 1;
-                let statement = self.claim(key, Vec::new(), 1);
-                return Some(Batch { jobs, statement });
-            }
-            if group.large.is_empty() {
-                break;
-            }
-        }
-        if group.is_idle() {
-            groups.remove(key);
-        }
-        None
-    }
-
-    /// Takes commands that share a statement, as far as one may be sent.
-    fn take_small(self: &Arc<Self>, key: &Key, group: &mut Group) -> Vec<(Job, Claim)> {
-        let (mut jobs, mut own, mut targets) = (Vec::new(), HashSet::new(), 0);
+        let (mut jobs, mut own, mut targets) = (Vec::new(), Rounds::default(), 0);
         while group.under_way < STATEMENTS
             && targets < TARGETS
-            && let Some(job) = group.take(|group| group.waiting.pop_front(), &own)
+            && let Some(mut job) = group.take(&own)
         {
+            let Some(round) = own.add(&job.targets) else {
+                group.waiting.insert(job.arrival, job);
+                break;
+            };
+            job.round = round;
             targets += job.targets.len();
-            own.extend(&job.targets);
             jobs.push(self.claim_for(key, group, job));
         }
-        jobs
+        if jobs.is_empty() {
+            if group.is_idle() {
+                groups.remove(key);
+            }
+            return None;
+        }
+        group.under_way += 1;
+        let statement = self.claim(key, Vec::new(), 1);
+        Some(Batch { jobs, statement })
     }
 
     /// Claims the targets of a command.
@@ -325,28 +293,23 @@ impl Batch {
             let removals = jobs.iter_mut().map(|(job, _)| Removal {
                 names: std::mem::take(&mut job.names),
                 selection: &job.command.selection,
-                expected: None,
                 origin: &job.origin,
+                round: job.round,
             });
             let removals: Vec<_> = removals.collect();
             let account = key.account.as_str();
-            let parameters = removal(account, key.by, Call::Shared, 1, removals);
+            let targets: Vec<usize> = removals.iter().map(|removal| removal.names.len()).collect();
+            let parameters = shared(account, key.by, removals);
             let changes = jobs.len();
             let traces = jobs.iter_mut().map(|(job, _)| &mut job.trace);
             let spans = traces.filter_map(|change| change.commit(changes));
             let _spans: Vec<Span> = spans.collect();
             let _commit = Commit(Instant::now());
-            let rows = session.query(statements::REMOVE_TAGS, &parameters).await?;
-            let mut answers: Vec<Option<Changed>> = vec![None; changes];
-            for row in rows {
-                let place = usize::try_from(row.get::<_, i64>(0) - 1).ok();
-                if let Some(place) = place
-                    && let (Some(slot), Some((job, _))) = (answers.get_mut(place), jobs.get(place))
-                {
-                    *slot = Some(Answer::of(&row).changed(job.command.targets.count()));
-                }
-            }
-            Ok(answers)
+            let rows = session
+                .query(statements::REMOVE_SHARED, &parameters)
+                .await?;
+            let none = || vec![None; changes];
+            Ok(rows.first().map_or_else(none, |row| answers(row, &targets)))
         });
         match answer.await {
             Ok(answers) => self.finish(answers, || Sent::No),
@@ -387,5 +350,54 @@ impl Batch {
             };
             job.reply.send(Ok(answer));
         }
+    }
+}
+
+/// The rounds of the commands of a statement: those of one round have no user in common.
+#[derive(Default)]
+struct Rounds {
+    /// The last round that names each target, by hash.
+    last: HashMap<u64, i32>,
+}
+
+impl Rounds {
+    fn names(&self, target: u64) -> bool {
+        self.last.contains_key(&target)
+    }
+
+    /// The round of the next command, which has these targets; `None` where it would be one too many.
+    fn add(&mut self, targets: &[u64]) -> Option<i32> {
+        let before = targets.iter().filter_map(|target| self.last.get(target));
+        let round = before.max().map_or(1, |last| last + 1);
+        if round > ROUNDS {
+            return None;
+        }
+        self.last
+            .extend(targets.iter().map(|target| (*target, round)));
+        Some(round)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_name_one_user_come_one_after_another() {
+        let mut rounds = Rounds::default();
+        let commands: [&[u64]; 5] = [&[1, 2], &[3], &[2, 3], &[4], &[1]];
+        let found = commands.map(|targets| rounds.add(targets));
+        assert_eq!(found, [1, 1, 2, 1, 2].map(Some));
+        assert!(rounds.names(4) && !rounds.names(5));
+    }
+
+    #[test]
+    fn rounds_of_a_statement_are_bounded() {
+        let mut rounds = Rounds::default();
+        for round in 1..=ROUNDS {
+            assert_eq!(rounds.add(&[1]), Some(round));
+        }
+        assert_eq!(rounds.add(&[1, 2]), None);
+        assert!(!rounds.names(2));
     }
 }

@@ -76,7 +76,8 @@ const NAME_TAKEN: &str = "WITH line AS (
 /// locked a user and not the account yet gets the first one after this.
 const BEGIN_HISTORY: &str = "LOCK TABLE account IN EXCLUSIVE MODE;
     TRUNCATE change, client_token;
-    UPDATE history SET history_id = gen_random_uuid(), tokens_full = false";
+    UPDATE account SET oldest_at = NULL;
+    UPDATE history SET history_id = gen_random_uuid(), tokens_full = false, bytes = 0";
 /// Without statistics PostgreSQL reads the table from end to end for a change of one user.
 const ANALYZE: &str = "ANALYZE (SKIP_LOCKED) resource";
 const COPY_OUT: &str = "COPY (SELECT account_id, resource_id, principal_name, tags FROM resource

@@ -12,10 +12,10 @@ use crate::store::StoreError;
 const PLACES: usize = 32;
 const _: () = assert!(
     limits::TAGS <= PLACES,
-    "`untag_remove_tags` has the same number"
+    "`untag_remove_alone` has the same number"
 );
 
-/// The expected values as `untag_remove_tags` takes them: keys, values, and whether tags with others stay.
+/// The expected values as `untag_remove_alone` takes them: keys, values, and whether tags with others stay.
 pub fn parameters(expected: Option<&Expected>) -> (Vec<String>, Vec<String>, bool) {
     let Some(expected) = expected else {
         return (Vec::new(), Vec::new(), false);

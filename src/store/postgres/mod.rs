@@ -242,9 +242,8 @@ impl Store for PostgresStore {
             return self.validate(&command).await;
         }
         let place = self.place()?;
-        // The second of two requests with one token waits for the first, and expected values are those of one command: no shared
-        // call does that.
-        if origin.repeat.is_some() || command.expected.is_some() {
+        // Those are of one command.
+        if command.expected.is_some() {
             let alone = self.untag_alone(&command, &origin, Sent::No, Arc::new(place));
             return alone.await;
         }

@@ -9,7 +9,7 @@ use super::session::{Parameters, Session};
 use super::statements::{
     CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES, CHANGES_OF_USER, FIND_BY_ID,
     FIND_BY_NAME, GET_USER_BY_ID, GET_USER_BY_NAME, HISTORY, LIST_ALL_USERS, LIST_USERS,
-    REMOVE_TAGS, SCAN, SET_TAGS,
+    REMOVE_ALONE, REMOVE_SHARED, SCAN, SET_TAGS,
 };
 
 /// An account that does not exist, since it is no account.
@@ -66,18 +66,20 @@ fn of_tags() -> Vec<(&'static str, Parameters)> {
     let mut statements = vec![(FIND_BY_ID, targets()), (FIND_BY_NAME, targets())];
     let list = || (Box::new(vec!["1"]) as _, Type::TEXT_ARRAY);
     for are_ids in [true, false] {
-        for waits in [true, false] {
-            let mut remove = vec![text(NOBODY), flag(are_ids), flag(waits), flag(true), list()];
-            remove.push((Box::new(vec![1_i64]), Type::INT8_ARRAY));
-            remove.push((Box::new(vec![Some("{key}")]), Type::TEXT_ARRAY));
-            remove.extend([list(), list(), flag(waits), first_try()]);
-            remove.push((Box::new(vec![NO_REQUEST]), Type::TEXT_ARRAY));
-            remove.push((Box::new(vec![0_i64]), Type::INT8_ARRAY));
-            remove.extend((0..3).map(|_| list()));
-            remove.push((Box::new(vec![None::<String>]), Type::TEXT_ARRAY));
-            remove.push((Box::new(vec![None::<Vec<u8>>]), Type::BYTEA_ARRAY));
-            statements.push((REMOVE_TAGS, remove));
-        }
+        let mut shared = vec![text(NOBODY), flag(are_ids), list()];
+        shared.push((Box::new(vec![1_i64]), Type::INT8_ARRAY));
+        shared.push((Box::new(vec![Some("{key}")]), Type::TEXT_ARRAY));
+        shared.push((Box::new(vec![1_i32]), Type::INT4_ARRAY));
+        shared.push((Box::new(vec![NO_REQUEST]), Type::TEXT_ARRAY));
+        shared.push((Box::new(vec![0_i64]), Type::INT8_ARRAY));
+        shared.extend((0..3).map(|_| list()));
+        shared.push((Box::new(vec![None::<String>]), Type::TEXT_ARRAY));
+        shared.push((Box::new(vec![None::<Vec<u8>>]), Type::BYTEA_ARRAY));
+        statements.push((REMOVE_SHARED, shared));
+        let mut alone = vec![text(NOBODY), flag(are_ids), flag(true), list()];
+        alone.extend([text("{key}"), list(), list(), flag(true), first_try()]);
+        alone.extend(origin());
+        statements.push((REMOVE_ALONE, alone));
         let mut set = vec![
             text(NOBODY),
             flag(are_ids),

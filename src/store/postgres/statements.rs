@@ -28,14 +28,19 @@ macro_rules! answer {
     };
 }
 
-/// `$1` the account, `$2` whether the targets are ids, `$3` whether to wait for locks, `$4` whether missing targets are skipped,
-/// `$5` the targets, `$6` the number of each target's command, `$7` the keys of each command as an array in text, or NULL for every
-/// tag, `$8` the keys and `$9` the values that one command by itself expects, `$10` whether it skips tags with another value, `$11`
-/// the number of the try, and from `$12` on the origins.
-pub const REMOVE_TAGS: &str = concat!(
+/// `$1` the account, `$2` whether the targets are ids, `$3` the targets, `$4` the number of each target's command, `$5` the keys of each
+/// command as an array in text, or NULL for every tag, `$6` the round of each command, and from `$7` on the origins. Returns one row,
+/// as `untag_remove_shared` says.
+pub const REMOVE_SHARED: &str = "SELECT left_out, numbers, changed, tags, newest FROM untag_remove_shared($1, $2, $3, $4, $5, $6, \
+    ROW($7::text[]::uuid[], $8, $9, $10, $11, $12, $13)::untag_origins)";
+
+/// `$1` the account, `$2` whether the targets are ids, `$3` whether missing targets are skipped, `$4` the targets, `$5` the keys as an
+/// array in text, or NULL for every tag, `$6` the keys and `$7` the values that are expected, `$8` whether tags with another value are
+/// skipped, `$9` the number of the try, and from `$10` on the origin.
+pub const REMOVE_ALONE: &str = concat!(
     answer!(),
-    "untag_remove_tags($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ",
-    "ARRAY(SELECT ROW(o.*)::untag_origin FROM unnest($12::text[]::uuid[], $13, $14, $15, $16, $17, $18) o))"
+    "untag_remove_alone($1, $2, $3, $4, $5, $6, $7, $8, $9, ",
+    "ROW($10::text::uuid, $11, $12, $13, $14, $15, $16)::untag_origin)"
 );
 
 /// `$1` the account, `$2` whether the targets are ids, `$3` the targets, `$4` the tags as a JSON object, `$5` how many a user may
@@ -46,31 +51,31 @@ pub const SET_TAGS: &str = concat!(
     "ROW($7::text::uuid, $8, $9, $10, $11, $12, $13)::untag_origin)"
 );
 
-/// The columns of an entry of the change log.
+/// The columns of an entry of the change log, a row `c`.
 macro_rules! entry {
     () => {
-        "SELECT revision, request_id::text, at, caller, source_ip, action, client_token, effects::text FROM "
+        "SELECT revision, request_id::text, at, caller, source_ip, action, client_token, untag_effects(c)::text FROM "
     };
 }
 
 /// `$1` the account, `$2` the RequestId, `$3` the number of the try, `$4` the time. Returns the entry, if there is one.
-pub const FIND_OUT: &str = concat!(entry!(), "untag_find_out($1, $2::text::uuid, $3, $4)");
+pub const FIND_OUT: &str = concat!(entry!(), "untag_find_out($1, $2::text::uuid, $3, $4) c");
 
 /// `$1` the account, `$2` the RequestId.
 pub const CHANGE_BY_REQUEST_ID: &str = concat!(
     entry!(),
-    "change WHERE account_id = $1 AND request_id = $2::text::uuid"
+    "change c WHERE account_id = $1 AND request_id = $2::text::uuid"
 );
 
 /// `$1` the account, `$2` the revision.
 pub const CHANGE_BY_REVISION: &str =
-    concat!(entry!(), "change WHERE account_id = $1 AND revision = $2");
+    concat!(entry!(), "change c WHERE account_id = $1 AND revision = $2");
 
 /// `$1` the account, `$2` the first revision, `$3` whether to go backwards, `$4` how many.
-pub const CHANGES: &str = concat!(entry!(), "untag_changes($1, $2, $3, $4)");
+pub const CHANGES: &str = concat!(entry!(), "untag_changes($1, $2, $3, $4) c");
 
 /// As `CHANGES`. `$5` the id of a user.
-pub const CHANGES_OF_USER: &str = concat!(entry!(), "untag_changes_of_user($1, $2, $3, $4, $5)");
+pub const CHANGES_OF_USER: &str = concat!(entry!(), "untag_changes_of_user($1, $2, $3, $4, $5) c");
 
 /// `$1` the account. Returns the history's id, the newest and the oldest revision.
 pub const HISTORY: &str = "SELECT history_id::text, newest, oldest FROM history, untag_extent($1)";
@@ -92,8 +97,8 @@ pub const CHANGE_USERS: &str = "SELECT * FROM untag_change_users($1, $2, $3, $4:
     ROW($6::text::uuid, $7, $8, $9, $10, $11, $12)::untag_origin) ORDER BY number";
 
 /// `$1` the time, `$2` the age and `$3` the bytes that the change log may have, `$4` how many entries may go, `$5` how many client
-/// tokens there may be. Returns how many have gone.
-pub const COMPACT: &str = "SELECT untag_compact($1, $2, $3, $4, $5)";
+/// tokens there may be, `$6` the milliseconds between two looks. Returns whether there may be more to do.
+pub const COMPACT: &str = "SELECT is_more FROM untag_compact($1, $2, $3, $4, $5, $6)";
 
 /// The columns of a user, with its tags in this form.
 macro_rules! user {

@@ -1,6 +1,6 @@
 //! Changes of tags: each is a call of a function in the database, which untags share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio_postgres::Row;
@@ -14,28 +14,16 @@ use super::session::Parameters;
 use super::targets::{By, Names};
 use super::{PostgresStore, expected, origin, statements};
 use crate::domain::{
-    Change as Entry, Changed, Effect, EffectKind, Expected, Origin, RequestId, TagCommand, TagKey,
+    Change as Entry, Changed, Effect, EffectKind, Origin, RequestId, TagCommand, TagKey,
     TagSelection, UntagCommand, limits,
 };
 use crate::store::StoreError;
 
-/// How untags are called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// With others: none waits for rows that are locked, and those that would have to are not applied.
-    Shared,
-    /// By itself.
-    Alone {
-        /// Whether users that do not exist are passed over.
-        skips_missing: bool,
-    },
-}
-
 /// What came of a change of tags, by the columns of `untag_answer`.
-pub struct Answer {
+struct Answer {
     found: Vec<String>,
     too_many: Vec<String>,
-    matched: Option<i64>,
+    matched: i64,
     changed: i64,
     tags: i64,
     revision: Option<i64>,
@@ -45,7 +33,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn of(row: &Row) -> Self {
+    fn of(row: &Row) -> Self {
         Self {
             found: row.get::<_, Option<_>>(1).unwrap_or_default(),
             too_many: row.get(2),
@@ -59,10 +47,10 @@ impl Answer {
         }
     }
 
-    /// The answer to a command that was applied, and had as many targets.
-    pub fn changed(self, targets: usize) -> Changed {
+    /// The answer to a command that was carried out.
+    fn changed(self) -> Changed {
         Changed {
-            resources: self.matched.map_or(targets, count),
+            resources: count(self.matched),
             tags: Some(count(self.tags)),
             changed_resources: Some(count(self.changed)),
             revision: self.revision.and_then(revision),
@@ -93,58 +81,66 @@ pub fn recorded(entry: &Entry, targets: usize) -> Changed {
     }
 }
 
-/// A command in a call of `untag_remove_tags`.
+/// A command in a shared call.
 pub struct Removal<'command> {
     /// What its targets are looked for by.
     pub names: Vec<String>,
     pub selection: &'command TagSelection,
-    pub expected: Option<&'command Expected>,
     pub origin: &'command Origin,
+    /// When it is carried out among those of its call: in one round no user is named twice.
+    pub round: i32,
 }
 
-/// The parameters of `untag_remove_tags`. What differs from command to command travels in arrays.
-pub fn removal(
-    account: &str,
-    by: By,
-    call: Call,
-    attempt: i32,
-    removals: Vec<Removal<'_>>,
-) -> Parameters {
-    let waits = call != Call::Shared;
-    let skips_missing = matches!(
-        call,
-        Call::Alone {
-            skips_missing: true
-        }
-    );
+/// The parameters of `untag_remove_shared`. What differs from command to command travels in arrays.
+pub fn shared(account: &str, by: By, removals: Vec<Removal<'_>>) -> Parameters {
     let (mut targets, mut commands, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    // A command that expects values goes by itself.
-    let expected = removals.first().and_then(|removal| removal.expected);
-    let (expected_keys, expected_values, skips_others) = expected::parameters(expected);
     let origins: Vec<&Origin> = removals.iter().map(|removal| removal.origin).collect();
+    let rounds: Vec<i32> = removals.iter().map(|removal| removal.round).collect();
     for (mut removal, number) in removals.into_iter().zip(1_i64..) {
         targets.append(&mut removal.names);
         commands.resize(targets.len(), number);
-        keys.push(match removal.selection {
-            TagSelection::All => None,
-            TagSelection::Keys(keys) => Some(array_of(keys)),
-        });
+        keys.push(selected(removal.selection));
     }
     let mut parameters: Parameters = vec![
         (Box::new(account.to_owned()), Type::TEXT),
         (Box::new(by == By::Id), Type::BOOL),
-        (Box::new(waits), Type::BOOL),
-        (Box::new(skips_missing), Type::BOOL),
         (Box::new(targets), Type::TEXT_ARRAY),
         (Box::new(commands), Type::INT8_ARRAY),
         (Box::new(keys), Type::TEXT_ARRAY),
-        (Box::new(expected_keys), Type::TEXT_ARRAY),
-        (Box::new(expected_values), Type::TEXT_ARRAY),
-        (Box::new(skips_others), Type::BOOL),
-        (Box::new(attempt), Type::INT4),
+        (Box::new(rounds), Type::INT4_ARRAY),
     ];
     parameters.extend(origin::of_all(&origins));
     parameters
+}
+
+/// The answers to the commands of a shared call, by its row; `None` for one that was not carried out. `targets` has how many each has.
+pub fn answers(row: &Row, targets: &[usize]) -> Vec<Option<Changed>> {
+    let numbers = |column: usize| -> Vec<i64> { row.get(column) };
+    let (left_out, changed, tags) = (numbers(0), numbers(2), numbers(3));
+    let counts = changed.into_iter().zip(tags);
+    let done: HashMap<i64, (i64, i64)> = numbers(1).into_iter().zip(counts).collect();
+    let mut newest: i64 = row.get(4);
+    let answer = |(number, targets): (i64, &usize)| {
+        if left_out.contains(&number) {
+            return None;
+        }
+        let (changed, tags) = done.get(&number).copied().unwrap_or_default();
+        newest += i64::from(changed > 0);
+        Some(Changed {
+            changed_resources: Some(count(changed)),
+            revision: revision(newest),
+            ..Changed::count(*targets, count(tags))
+        })
+    };
+    (1..).zip(targets).map(answer).collect()
+}
+
+/// The keys of the tags that go as an array in text; `None` where that are all.
+fn selected(selection: &TagSelection) -> Option<String> {
+    match selection {
+        TagSelection::All => None,
+        TagSelection::Keys(keys) => Some(array_of(keys)),
+    }
 }
 
 /// Keys as PostgreSQL writes an array of texts: an array of arrays has to have as many in each.
@@ -194,22 +190,26 @@ impl PostgresStore {
         holds: Arc<impl Send + Sync + 'static>,
     ) -> Result<Changed, StoreError> {
         let names = Names::of(&command.targets);
-        let call = Call::Alone {
-            skips_missing: command.allow_missing,
-        };
         let change = Change {
-            sql: statements::REMOVE_TAGS,
+            sql: statements::REMOVE_ALONE,
             account: &command.account,
             request_id: origin.request_id,
             parameters: |attempt| {
-                let account = command.account.as_str();
-                let own = Removal {
-                    names: names.names.clone(),
-                    selection: &command.selection,
-                    expected: command.expected.as_ref(),
-                    origin,
-                };
-                removal(account, names.by, call, attempt, vec![own])
+                let expected = expected::parameters(command.expected.as_ref());
+                let (expected_keys, expected_values, skips_others) = expected;
+                let mut parameters: Parameters = vec![
+                    (Box::new(command.account.to_string()), Type::TEXT),
+                    (Box::new(names.by == By::Id), Type::BOOL),
+                    (Box::new(command.allow_missing), Type::BOOL),
+                    (Box::new(names.names.clone()), Type::TEXT_ARRAY),
+                    (Box::new(selected(&command.selection)), Type::TEXT),
+                    (Box::new(expected_keys), Type::TEXT_ARRAY),
+                    (Box::new(expected_values), Type::TEXT_ARRAY),
+                    (Box::new(skips_others), Type::BOOL),
+                    (Box::new(attempt), Type::INT4),
+                ];
+                parameters.extend(origin::of_one(origin));
+                parameters
             },
         };
         let targets = names.names.len();
@@ -231,7 +231,7 @@ impl PostgresStore {
         if answer.repeats.is_none() && !command.allow_missing {
             names.all_among(&answer.found)?;
         }
-        expected::checked(command, answer.changed(targets))
+        expected::checked(command, answer.changed())
     }
 
     pub(super) async fn set_tags(
@@ -274,7 +274,7 @@ impl PostgresStore {
                         return Err(StoreError::TagLimit(names.positions(&answer.too_many)));
                     }
                 }
-                Ok(answer.changed(targets))
+                Ok(answer.changed())
             }
         }
     }

@@ -1,13 +1,12 @@
--- Removes tags for one or more commands. Each target has the number of its command, and each command its keys as an array in text, or
--- NULL for every tag, and its origin. Returns an answer for each command that was applied. Where several name a tag, the first has it.
--- Who waits for locks is one command, and is answered in any case: it has changed nothing where not all was found and it
--- does not skip what is missing, or where tags have another value than it expects and it does not skip those. The others have a row
--- only where nothing of theirs is locked, damaged or missing; they expect no values.
-CREATE FUNCTION untag_remove_tags(
-    for_account text, are_ids boolean, waits boolean, skips_missing boolean, targets text[], commands bigint[], keys text[],
-    expected_keys text[], expected_values text[], skips_others boolean, attempt integer, origins untag_origin[]
+-- Removes tags of users that are locked. Each target has the number of its command, and each command its keys as an array in text, or
+-- NULL for every tag, its round, and its origin. Commands of one round name no user twice, and come after those of the rounds before.
+-- Those that are `left_out` are not carried out. Tags with another value than expected stay. Returns for each command that has changed
+-- something its number, of how many users and how many tags, and the account's newest revision before them.
+CREATE FUNCTION untag_remove_locked(
+    for_account text, locked untag_users, targets text[], commands bigint[], keys text[], rounds integer[], left_out bigint[],
+    expected jsonb, attempt integer, origins untag_origins,
+    OUT numbers bigint[], OUT changed bigint[], OUT tags bigint[], OUT newest bigint
 )
-RETURNS SETOF untag_answer
 LANGUAGE plpgsql
 -- What is joined here are rows by the hundred that the planner takes for ten. A merge join would read all users of the account in
 -- order of id, where the plan is made while the table is empty, and kept.
@@ -15,102 +14,162 @@ SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off SE
 AS $$
 #variable_conflict use_column
 DECLARE
-    locked record;
+    this_round integer := 1;
+    last_round integer := (SELECT max(r.round) FROM unnest(rounds) AS r (round));
     done record;
-    newest bigint;
-    answer untag_answer;
-    expected jsonb;
-    others integer[] := '{}';
+    entries untag_entry[] := '{}';
 BEGIN
-    IF waits AND origins[1].token IS NOT NULL THEN
-        answer := untag_find_answer(for_account, origins[1]);
+    numbers := '{}';
+    changed := '{}';
+    untag_remove_locked.tags := '{}';
+    WHILE this_round <= last_round LOOP
+        IF this_round > 1 THEN
+            -- What the rounds before have left of them.
+            SELECT array_agg(u.resource_id), array_agg(u.name), array_agg(r.tags), array_agg(r.last_change) INTO locked
+            FROM unnest(locked.ids, locked.names) AS u (resource_id, name)
+            JOIN resource r ON r.resource_id = u.resource_id
+            WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids);
+        END IF;
+        WITH command AS MATERIALIZED (
+            SELECT c.number, c.keys::text[] AS keys, c.request_id
+            FROM unnest(origins.request_ids, untag_remove_locked.keys, rounds) WITH ORDINALITY AS c (request_id, keys, round, number)
+            WHERE c.round = this_round AND c.number <> ALL (left_out)
+        ), target AS (
+            SELECT t.command, c.request_id, u.resource_id, u.tags, u.last_change, CASE
+                    WHEN expected IS NULL THEN c.keys
+                    ELSE ARRAY(SELECT k.key FROM unnest(c.keys) AS k (key) WHERE (u.tags -> k.key <> expected -> k.key) IS NOT TRUE)
+                END AS keys
+            FROM unnest(targets, commands) AS t (name, command) JOIN command c ON c.number = t.command
+            JOIN unnest(locked.ids, locked.names, locked.tags, locked.last_changes) AS u (resource_id, name, tags, last_change)
+            ON u.name = t.name
+        ), effect AS MATERIALIZED (
+            SELECT t.*, ARRAY(SELECT t.tags ->> unnest(t.keys)) AS removed
+            FROM target t WHERE t.tags ?| t.keys OR (t.keys IS NULL AND t.tags <> '{}')
+        ), changed AS (
+            UPDATE resource r SET tags = CASE WHEN e.keys IS NULL THEN '{}' ELSE r.tags - e.keys END, last_change = e.request_id
+            FROM effect e
+            WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
+            AND r.resource_id = e.resource_id
+        )
+        SELECT array_agg(e.number) AS numbers, array_agg(e.changed) AS changed, array_agg(e.tags) AS tags, array_agg(
+            ROW(e.number, e.effects, e.users, e.prevs, CASE WHEN e.effects IS NULL THEN c.keys END, e.removed)::untag_entry
+        ) AS entries
+        INTO done FROM (
+            -- As arrays where the keys are the same for all users.
+            SELECT e.command AS number, count(*) AS changed,
+                sum(CASE WHEN e.keys IS NULL THEN (SELECT count(*) FROM jsonb_object_keys(e.tags))
+                    ELSE cardinality(array_remove(e.removed, NULL)) END)::bigint AS tags,
+                jsonb_agg(jsonb_build_object('id', e.resource_id, 'prev', e.last_change, 'removed',
+                    CASE WHEN e.keys IS NULL THEN e.tags ELSE jsonb_strip_nulls(jsonb_object(e.keys, e.removed)) END))
+                    FILTER (WHERE e.keys IS NULL OR expected IS NOT NULL) AS effects,
+                array_agg(e.resource_id) FILTER (WHERE e.keys IS NOT NULL AND expected IS NULL) AS users,
+                array_agg(e.last_change) FILTER (WHERE e.keys IS NOT NULL AND expected IS NULL) AS prevs,
+                array_agg(e.removed) FILTER (WHERE e.keys IS NOT NULL AND expected IS NULL) AS removed
+            FROM effect e GROUP BY e.command
+        ) e JOIN command c ON c.number = e.number;
+        numbers := numbers || done.numbers;
+        changed := changed || done.changed;
+        untag_remove_locked.tags := untag_remove_locked.tags || done.tags;
+        entries := entries || done.entries;
+        this_round := this_round + 1;
+    END LOOP;
+    newest := untag_write(for_account, attempt, origins, entries);
+END
+$$;
+
+-- Removes tags for commands that share a call, which waits for nobody: as `untag_remove_locked`, but for those commands of which a
+-- user is locked by others, damaged or missing, or whose client token others have. Returns their numbers too.
+CREATE FUNCTION untag_remove_shared(
+    for_account text, are_ids boolean, targets text[], commands bigint[], keys text[], rounds integer[], origins untag_origins,
+    OUT left_out bigint[], OUT numbers bigint[], OUT changed bigint[], OUT tags bigint[], OUT newest bigint
+)
+LANGUAGE plpgsql
+SET enable_nestloop = off SET enable_mergejoin = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    locked untag_users;
+    has_tokens boolean := cardinality(array_remove(origins.tokens, NULL)) > 0;
+BEGIN
+    left_out := CASE WHEN has_tokens THEN untag_find_repeats(for_account, origins) ELSE '{}' END;
+    locked := untag_lock_users(for_account, are_ids, false, targets);
+    -- Also where some are named twice and none is left out.
+    IF cardinality(locked.ids) < cardinality(targets) THEN
+        left_out := left_out || ARRAY(
+            SELECT DISTINCT t.command FROM unnest(targets, commands) AS t (name, command)
+            LEFT JOIN unnest(locked.names) AS u (name) ON u.name = t.name WHERE u.name IS NULL
+        );
+    END IF;
+    SELECT * INTO numbers, changed, untag_remove_shared.tags, newest
+    FROM untag_remove_locked(for_account, locked, targets, commands, keys, rounds, left_out, NULL, 1, origins);
+    IF has_tokens THEN
+        PERFORM untag_keep_answer(for_account,
+            ROW(a.request_id, a.at, a.caller, NULL, a.action, a.token, a.fingerprint)::untag_origin,
+            ROW(1, NULL, '{}', a.matched, a.changed, a.tags, a.revision, NULL, false, '{}')::untag_answer)
+        FROM (
+            SELECT o.*, t.matched, coalesce(d.changed, 0) AS changed, coalesce(d.tags, 0) AS tags,
+                newest + count(d.number) OVER (ORDER BY o.number) AS revision
+            FROM unnest(origins.request_ids, origins.times, origins.callers, origins.actions, origins.tokens, origins.fingerprints)
+                WITH ORDINALITY AS o (request_id, at, caller, action, token, fingerprint, number)
+            JOIN (SELECT t.command, count(*) AS matched FROM unnest(commands) AS t (command) GROUP BY t.command) t
+            ON t.command = o.number
+            LEFT JOIN unnest(numbers, changed, untag_remove_shared.tags) AS d (number, changed, tags) ON d.number = o.number
+        ) a WHERE a.token IS NOT NULL AND a.number <> ALL (left_out);
+    END IF;
+END
+$$;
+
+-- Removes tags for one command, which waits for users that others have locked. Nothing is changed where not all was found and it does
+-- not skip what is missing, or where tags have another value than it expects and it does not skip those.
+CREATE FUNCTION untag_remove_alone(
+    for_account text, are_ids boolean, skips_missing boolean, targets text[], keys text, expected_keys text[], expected_values text[],
+    skips_others boolean, attempt integer, origin untag_origin
+)
+RETURNS untag_answer
+LANGUAGE plpgsql
+SET enable_nestloop = off SET enable_mergejoin = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    locked untag_users;
+    expected jsonb;
+    done record;
+    answer untag_answer;
+BEGIN
+    IF origin.token IS NOT NULL THEN
+        answer := untag_find_answer(for_account, origin);
         IF answer.command IS NOT NULL THEN
-            RETURN NEXT answer;
-            RETURN;
+            RETURN answer;
         END IF;
     END IF;
-    SELECT l.ids, l.hits INTO locked FROM untag_lock_users(for_account, are_ids, waits, targets) l;
+    locked := untag_lock_users(for_account, are_ids, true, targets);
+    answer := ROW(1, locked.names, '{}', cardinality(locked.ids), 0, 0, NULL, NULL, false, '{}');
     IF cardinality(expected_keys) > 0 THEN
         expected := jsonb_object(expected_keys, expected_values);
-        others := ARRAY(
+        answer.others := ARRAY(
             SELECT ((t.number - 1) * 32 + e.number - 1)::integer
             FROM unnest(targets) WITH ORDINALITY AS t (name, number)
-            JOIN unnest(locked.ids, locked.hits) AS l (resource_id, name) ON l.name = t.name
-            JOIN resource r ON r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
-            AND r.resource_id = l.resource_id,
+            JOIN unnest(locked.names, locked.tags) AS u (name, tags) ON u.name = t.name,
             unnest(expected_keys, expected_values) WITH ORDINALITY AS e (key, value, number)
-            WHERE r.tags ->> e.key <> e.value ORDER BY 1
+            WHERE u.tags ->> e.key <> e.value ORDER BY 1
         );
-        IF cardinality(others) > 0 AND NOT skips_others THEN
-            IF cardinality(locked.ids) < cardinality(targets) THEN
-                PERFORM untag_expect_users(for_account, targets, cardinality(locked.ids), are_ids);
-            END IF;
-            RETURN NEXT ROW(1, locked.hits, '{}', cardinality(locked.ids), 0, 0, NULL, NULL, false, others)::untag_answer;
-            RETURN;
-        END IF;
     END IF;
-    WITH users AS MATERIALIZED (
-        SELECT r.resource_id, r.tags, r.last_change FROM resource r
-        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
-    ), command AS MATERIALIZED (
-        SELECT c.number, c.keys::text[] AS keys, o.request_id
-        FROM unnest(keys) WITH ORDINALITY AS c (keys, number)
-        JOIN unnest(origins) WITH ORDINALITY AS o (request_id, at, caller, source_ip, action, token, fingerprint, number)
-        ON o.number = c.number
-    ), target AS MATERIALIZED (
-        SELECT t.command, l.resource_id, bool_and(l.resource_id IS NOT NULL) OVER (PARTITION BY t.command) OR skips_missing AS whole
-        FROM unnest(targets, commands) AS t (name, command)
-        LEFT JOIN unnest(locked.ids, locked.hits) AS l (resource_id, name) ON l.name = t.name
-    ), gone AS MATERIALIZED (
-        SELECT DISTINCT ON (u.resource_id, k.key) u.resource_id, k.key, u.tags -> k.key AS value, t.command, c.request_id,
-            u.last_change
-        FROM target t JOIN command c ON c.number = t.command JOIN users u ON u.resource_id = t.resource_id,
-        LATERAL unnest(coalesce(c.keys, ARRAY(SELECT jsonb_object_keys(u.tags)))) AS k (key)
-        WHERE t.whole AND u.tags ? k.key AND (expected IS NULL OR (u.tags -> k.key <> expected -> k.key) IS NOT TRUE)
-        ORDER BY u.resource_id, k.key, t.command
-    ), effect AS MATERIALIZED (
-        SELECT g.resource_id, g.command, g.request_id, count(*) AS tags, array_agg(g.key) AS keys,
-            jsonb_object_agg(g.key, g.value) AS removed,
-            coalesce(lag(g.request_id) OVER (PARTITION BY g.resource_id ORDER BY g.command), g.last_change) AS prev
-        FROM gone g GROUP BY g.resource_id, g.command, g.request_id, g.last_change
-    ), changed AS (
-        UPDATE resource r SET tags = r.tags - g.keys, last_change = g.request_id
-        FROM (
-            SELECT DISTINCT ON (g.resource_id) g.resource_id, g.request_id, array_agg(g.key) OVER (PARTITION BY g.resource_id) AS keys
-            FROM gone g ORDER BY g.resource_id, g.command DESC
-        ) g
-        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
-        AND r.resource_id = g.resource_id
-    )
-    SELECT array_agg(t.command IS NOT NULL ORDER BY c.number) AS applied,
-        array_agg(coalesce(e.changed, 0) ORDER BY c.number) AS changed,
-        array_agg(coalesce(e.tags, 0) ORDER BY c.number) AS tags, array_agg(e.effects ORDER BY c.number) AS effects
-    INTO done
-    FROM command c LEFT JOIN (SELECT DISTINCT t.command FROM target t WHERE t.whole) t ON t.command = c.number LEFT JOIN (
-        SELECT e.command, count(*) AS changed, sum(e.tags)::bigint AS tags,
-            jsonb_agg(jsonb_build_object('id', e.resource_id, 'prev', e.prev, 'removed', e.removed) ORDER BY e.resource_id) AS effects
-        FROM effect e GROUP BY e.command
-    ) e ON e.command = c.number;
-
-    newest := untag_record(for_account, attempt, origins, done.effects);
-    IF NOT waits THEN
-        RETURN QUERY SELECT a.command, NULL::text[], '{}'::text[], NULL::bigint, a.changed, a.tags, a.revision, NULL::uuid, false, '{}'::integer[] FROM (
-            SELECT d.*, newest + count(d.effects) OVER (ORDER BY d.command) AS revision
-            FROM unnest(done.applied, done.changed, done.tags, done.effects) WITH ORDINALITY
-                AS d (applied, changed, tags, effects, command)
-        ) a WHERE a.applied;
-        RETURN;
+    IF (cardinality(locked.ids) = cardinality(targets) OR skips_missing) AND (cardinality(answer.others) = 0 OR skips_others) THEN
+        SELECT * INTO done FROM untag_remove_locked(for_account, locked, targets, array_fill(1::bigint, ARRAY[cardinality(targets)]),
+            ARRAY[keys], '{1}', '{}', expected, attempt, ROW(ARRAY[origin.request_id], ARRAY[origin.at], ARRAY[origin.caller],
+            ARRAY[origin.source_ip], ARRAY[origin.action], ARRAY[origin.token], NULL)::untag_origins);
+        answer.changed := coalesce(done.changed[1], 0);
+        answer.tags := coalesce(done.tags[1], 0);
+        answer.revision := done.newest + cardinality(done.numbers);
+        IF origin.token IS NOT NULL THEN
+            PERFORM untag_keep_answer(for_account, origin, answer);
+        END IF;
     END IF;
     -- Behind the lock of the account: whoever came before this change has an entry before it.
     IF cardinality(locked.ids) < cardinality(targets) THEN
         PERFORM untag_expect_users(for_account, targets, cardinality(locked.ids), are_ids);
     END IF;
-    answer := ROW(1, locked.hits, '{}', cardinality(locked.ids), done.changed[1], done.tags[1],
-        newest + CASE WHEN done.effects[1] IS NULL THEN 0 ELSE 1 END, NULL, false, others);
-    IF origins[1].token IS NOT NULL AND done.applied[1] THEN
-        PERFORM untag_keep_answer(for_account, origins[1], answer);
-    END IF;
-    RETURN NEXT answer;
+    RETURN answer;
 END
 $$;
 
@@ -124,7 +183,7 @@ SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    locked record;
+    locked untag_users;
     done record;
     newest bigint;
     answer untag_answer;
@@ -135,26 +194,26 @@ BEGIN
             RETURN answer;
         END IF;
     END IF;
-    SELECT l.ids, l.hits INTO locked FROM untag_lock_users(for_account, are_ids, true, targets) l;
-    answer := ROW(1, locked.hits, '{}', cardinality(locked.ids), 0, 0, NULL, NULL, false, '{}');
+    locked := untag_lock_users(for_account, are_ids, true, targets);
+    answer := ROW(1, locked.names, '{}', cardinality(locked.ids), 0, 0, NULL, NULL, false, '{}');
     IF cardinality(locked.ids) < cardinality(targets) THEN
         PERFORM untag_expect_users(for_account, targets, cardinality(locked.ids), are_ids);
         RETURN answer;
     END IF;
     answer.too_many := ARRAY(
-        SELECT CASE WHEN are_ids THEN r.resource_id ELSE lower(r.principal_name) END FROM resource r
-        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
-        AND (SELECT count(*) FROM jsonb_object_keys(r.tags || new_tags)) > most
+        SELECT u.name FROM unnest(locked.names, locked.tags) AS u (name, tags)
+        WHERE (SELECT count(*) FROM jsonb_object_keys(u.tags || new_tags)) > most
     );
     IF cardinality(answer.too_many) > 0 THEN
         RETURN answer;
     END IF;
     WITH before AS MATERIALIZED (
-        SELECT r.resource_id, r.last_change, s.tags, s.set FROM resource r, LATERAL (
-            SELECT count(*) AS tags, jsonb_object_agg(n.key, jsonb_build_array(r.tags -> n.key, n.value)) AS set
-            FROM jsonb_each(new_tags) AS n (key, value) WHERE r.tags -> n.key IS DISTINCT FROM n.value
+        SELECT u.resource_id, u.last_change, s.tags, s.set
+        FROM unnest(locked.ids, locked.tags, locked.last_changes) AS u (resource_id, tags, last_change), LATERAL (
+            SELECT count(*) AS tags, jsonb_object_agg(n.key, jsonb_build_array(u.tags -> n.key, n.value)) AS set
+            FROM jsonb_each(new_tags) AS n (key, value) WHERE u.tags -> n.key IS DISTINCT FROM n.value
         ) s
-        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids) AND s.tags > 0
+        WHERE s.tags > 0
     ), changed AS (
         UPDATE resource r SET tags = r.tags || new_tags, last_change = origin.request_id
         WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
