@@ -69,7 +69,7 @@ impl Files {
         Server::launch(self.command("0.05", arguments), ([127, 0, 0, 1], 0).into())
     }
 
-    fn command(&self, reload_interval: &str, arguments: &[&str]) -> Command {
+    pub fn command(&self, reload_interval: &str, arguments: &[&str]) -> Command {
         let mut command = untag();
         command
             .args(["serve", "--sample-data", "--reload-interval"])

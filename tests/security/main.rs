@@ -24,6 +24,7 @@ mod audit_failures;
 mod audit_refusals;
 mod certificates;
 mod command_line;
+mod examples;
 mod expiry;
 mod policies;
 mod reload;
