@@ -15,11 +15,15 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use untag::domain::{AccountId, Fault};
 use untag::grpc::proto::get_change_request::Change as ChangeKey;
 use untag::grpc::proto::{
-    GetChangeRequest, ListChangesRequest, ListTagResourcesRequest, ResourceIds,
-    ResourcePrincipalNames, Tag, TagFilter, TagResourcesRequest, UntagResourcesRequest,
-    list_tag_resources_request, tag_resources_request, untag_resources_request,
+    GetChangeRequest, ListChangesRequest, ListTagKeysRequest, ListTagResourcesRequest,
+    ListTagValuesRequest, ResourceIds, ResourcePrincipalNames, Tag, TagFilter, TagResourcesRequest,
+    UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
+    untag_resources_request,
 };
-use untag::grpc::{DESCRIPTORS, parse_change, parse_changes, parse_list, parse_tag, parse_untag};
+use untag::grpc::{
+    DESCRIPTORS, parse_change, parse_changes, parse_list, parse_tag, parse_tag_keys,
+    parse_tag_values, parse_untag,
+};
 
 /// The published rules, ready to be evaluated.
 struct Rules {
@@ -88,6 +92,8 @@ requests!(
     UntagResourcesRequest by parse_untag,
     TagResourcesRequest by parse_tag,
     ListTagResourcesRequest by parse_list,
+    ListTagKeysRequest by parse_tag_keys,
+    ListTagValuesRequest by parse_tag_values,
     GetChangeRequest by parse_change,
     ListChangesRequest by parse_changes
 );
@@ -471,6 +477,28 @@ fn changes_corpus() -> Vec<ListChangesRequest> {
     corpus
 }
 
+fn keys(resource_type: &str) -> ListTagKeysRequest {
+    ListTagKeysRequest {
+        resource_type: resource_type.to_owned(),
+        ..ListTagKeysRequest::default()
+    }
+}
+
+fn values(resource_type: &str, key: &str) -> ListTagValuesRequest {
+    ListTagValuesRequest {
+        resource_type: resource_type.to_owned(),
+        tag_key: key.to_owned(),
+        ..ListTagValuesRequest::default()
+    }
+}
+
+fn values_corpus() -> Vec<ListTagValuesRequest> {
+    let texts = tag_texts();
+    let of_keys = texts.iter().map(|key| values("user", key));
+    let of_types = TYPES.map(|resource_type| values(resource_type, "k"));
+    of_keys.chain(of_types).collect()
+}
+
 /// Compares the verdicts over a corpus, and returns which rules it breaks.
 fn compare(corpus: &[impl Request]) -> BTreeSet<String> {
     let rules = Rules::published();
@@ -518,6 +546,13 @@ fn rules_and_code_agree_on_every_limit_of_list() {
 fn rules_and_code_agree_on_every_limit_of_reading_changes() {
     let mut broken = compare(&change_corpus());
     broken.extend(compare(&changes_corpus()));
+    insta::assert_debug_snapshot!(broken);
+}
+
+#[test]
+fn rules_and_code_agree_on_every_limit_of_counts() {
+    let mut broken = compare(&TYPES.map(keys));
+    broken.extend(compare(&values_corpus()));
     insta::assert_debug_snapshot!(broken);
 }
 
@@ -572,10 +607,11 @@ proptest! {
         page_size in prop_oneof![3 => 0..=100, 1 => -2..=103, 1 => any::<i32>()],
     ) {
         thread_local!(static RULES: Rules = Rules::published());
-        let keys: Vec<String> = tags.iter().map(|(key, _)| key.clone()).collect();
-        let mut untag = untag(&resource_type, named.clone(), keys.clone(), all);
-        let expected = expected.into_iter().filter(|_| !keys.is_empty());
-        untag.expected_values = expected.map(|(key, value)| (key.get(&keys).clone(), value)).collect();
+        let given: Vec<String> = tags.iter().map(|(key, _)| key.clone()).collect();
+        let first = given.first().cloned().unwrap_or_default();
+        let mut untag = untag(&resource_type, named.clone(), given.clone(), all);
+        let expected = expected.into_iter().filter(|_| !given.is_empty());
+        untag.expected_values = expected.map(|(key, value)| (key.get(&given).clone(), value)).collect();
         untag.client_token = token.clone();
         let mut tag = tag(&resource_type, named.clone(), tags.clone());
         tag.client_token = token;
@@ -584,6 +620,8 @@ proptest! {
             rules.disagreement(&untag),
             rules.disagreement(&tag),
             rules.disagreement(&list(&resource_type, named, filters, page_size)),
+            rules.disagreement(&keys(&resource_type)),
+            rules.disagreement(&values(&resource_type, &first)),
         ]);
         for disagreement in disagreements.into_iter().flatten() {
             prop_assert!(false, "{disagreement}");

@@ -1,4 +1,4 @@
-//! Any bytes as each of the three requests: the parser never panics, takes what the contract allows and nothing else,
+//! Any bytes as each request: the parser never panics, takes what the contract allows and nothing else,
 //! names a fault for the rest, and what it returns is what was asked.
 
 #![no_main]
@@ -9,11 +9,13 @@ use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use untag::domain::{AccountId, Fault, ListQuery, TagCommand, TagSelection, Targets, UntagCommand};
 use untag::grpc::proto::{
-    ListTagResourcesRequest, TagResourcesRequest, UntagResourcesRequest,
-    list_tag_resources_request as list, tag_resources_request as tag,
+    ListTagKeysRequest, ListTagResourcesRequest, ListTagValuesRequest, TagResourcesRequest,
+    UntagResourcesRequest, list_tag_resources_request as list, tag_resources_request as tag,
     untag_resources_request as untag_request,
 };
-use untag::grpc::{Repeatable, parse_list, parse_tag, parse_untag};
+use untag::grpc::{
+    Repeatable, parse_list, parse_tag, parse_tag_keys, parse_tag_values, parse_untag,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(request) = UntagResourcesRequest::decode(bytes) {
@@ -24,6 +26,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(request) = ListTagResourcesRequest::decode(bytes) {
         check_list(request);
+    }
+    if let Ok(request) = ListTagKeysRequest::decode(bytes) {
+        check_keys(request);
+    }
+    if let Ok(request) = ListTagValuesRequest::decode(bytes) {
+        check_values(request);
     }
 });
 
@@ -249,4 +257,34 @@ fn check_list(request: ListTagResourcesRequest) {
     };
     assert_eq!(i32::try_from(page_size.get()), Ok(expected_size));
     assert_eq!(after, None);
+}
+
+fn check_keys(request: ListTagKeysRequest) {
+    let is_valid = contract::is_resource_type(&request.resource_type);
+    if let Ok(query) = parse_tag_keys(request.clone(), account()) {
+        assert!(is_valid, "taken against the contract: {request:?}");
+        assert_eq!(query.after.is_some(), !request.next_token.is_empty());
+    }
+    let without_token = ListTagKeysRequest {
+        next_token: String::new(),
+        ..request.clone()
+    };
+    expect_valid(parse_tag_keys(without_token, account()), is_valid, &request);
+}
+
+fn check_values(request: ListTagValuesRequest) {
+    let is_valid = contract::is_resource_type(&request.resource_type)
+        && contract::is_tag_key(&request.tag_key);
+    if let Ok(query) = parse_tag_values(request.clone(), account()) {
+        assert!(is_valid, "taken against the contract: {request:?}");
+        assert_eq!(query.after.is_some(), !request.next_token.is_empty());
+    }
+    let without_token = ListTagValuesRequest {
+        next_token: String::new(),
+        ..request.clone()
+    };
+    let parsed = parse_tag_values(without_token, account());
+    if let Some(query) = expect_valid(parsed, is_valid, &request) {
+        assert_eq!(query.key.as_str(), request.tag_key);
+    }
 }

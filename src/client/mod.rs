@@ -3,12 +3,14 @@
 mod address;
 mod call;
 mod connection;
+mod counts;
 mod error;
 mod outcome;
 mod tags;
 
 pub use address::ServerAddress;
 pub use connection::{Connection, OpenError, Settings};
+pub use counts::{Counts, count_keys, count_values};
 pub use error::CallError;
 pub use outcome::Outcome;
 pub use tags::{Answer, Mode, Removal, UserTag, list, tag, untag};

@@ -117,6 +117,10 @@ pub enum Action {
     TagResources,
     /// `ram:ListTagResources`
     ListTagResources,
+    /// `ram:ListTagKeys`
+    ListTagKeys,
+    /// `ram:ListTagValues`
+    ListTagValues,
     /// `ram:CreateUser`
     CreateUser,
     /// `ram:GetUser`
@@ -137,10 +141,12 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::UntagResources,
         Self::TagResources,
         Self::ListTagResources,
+        Self::ListTagKeys,
+        Self::ListTagValues,
         Self::CreateUser,
         Self::GetUser,
         Self::ListUsers,
@@ -158,6 +164,8 @@ impl Action {
             Self::UntagResources => "ram:UntagResources",
             Self::TagResources => "ram:TagResources",
             Self::ListTagResources => "ram:ListTagResources",
+            Self::ListTagKeys => "ram:ListTagKeys",
+            Self::ListTagValues => "ram:ListTagValues",
             Self::CreateUser => "ram:CreateUser",
             Self::GetUser => "ram:GetUser",
             Self::ListUsers => "ram:ListUsers",
@@ -186,6 +194,8 @@ impl Action {
             | Self::DeleteUser
             | Self::UndeleteUser => true,
             Self::ListTagResources
+            | Self::ListTagKeys
+            | Self::ListTagValues
             | Self::GetUser
             | Self::ListUsers
             | Self::GetChange

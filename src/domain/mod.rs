@@ -23,6 +23,7 @@ mod identity;
 mod resource;
 mod revision;
 mod tag;
+mod tag_count;
 mod targets;
 mod user;
 mod user_command;
@@ -48,6 +49,7 @@ pub use identity::{
 pub use resource::{Resource, TooManyTags};
 pub use revision::Revision;
 pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
+pub use tag_count::{CountPage, TagKeyPage, TagKeysQuery, TagValuePage, TagValuesQuery};
 pub use targets::{NamedResource, Targets};
 pub use user::{Comments, DisplayName, InvalidUserText, KEEP_DELETED, Timestamp, User};
 pub use user_command::{

@@ -31,6 +31,7 @@ mod refused;
 mod request_check;
 mod services;
 mod status;
+mod tag_counts;
 mod tag_service;
 mod underway;
 mod user_message;
@@ -55,7 +56,8 @@ pub(crate) use message::{with_prefix, without_prefix};
 pub use origin::{Origins, parse as parse_origin};
 pub use parse::{
     ACCOUNT_METADATA, Repeatable, change as parse_change, changes as parse_changes,
-    list as parse_list, tag as parse_tag, untag as parse_untag,
+    list as parse_list, tag as parse_tag, tag_keys as parse_tag_keys,
+    tag_values as parse_tag_values, untag as parse_untag,
 };
 pub use peer::Peer;
 pub(crate) use peer::Term;

@@ -24,6 +24,11 @@ pub fn write(next: &Continuation, query: &ListQuery) -> String {
     seal(version, &fingerprint(query), &text)
 }
 
+/// Writes the token of a list of users, or of what they have, that goes on behind one of them.
+pub fn write_user(next: &ResourceId, of: &Fingerprint) -> String {
+    seal(POSITION, of, next.as_str())
+}
+
 /// Reads a token, or `None` where it is none or belongs to another query.
 pub fn read(token: &str, query: &ListQuery) -> Option<Continuation> {
     let (version, text) = open(token, &fingerprint(query))?;
@@ -32,6 +37,13 @@ pub fn read(token: &str, query: &ListQuery) -> Option<Continuation> {
         TOKEN => Some(Continuation::Token(text)),
         _ => None,
     }
+}
+
+/// Reads a token of [`write_user`], or `None` where it is none or belongs to another query.
+pub fn read_user(token: &str, of: &Fingerprint) -> Option<ResourceId> {
+    let (version, text) = open(token, of)?;
+    let id = (version == POSITION).then_some(text)?;
+    ResourceId::parse(id).ok()
 }
 
 fn read_position(text: &str) -> Option<Position> {

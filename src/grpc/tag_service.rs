@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::intake::{Begun, Intake, failed, failed_change};
 use super::parse::Repeatable;
 use super::progress::{Asked, Effect};
-use super::{page_token, parse, proto};
+use super::{page_token, parse, proto, tag_counts};
 use crate::domain::{
     Call, Changed, ListedTag, Mismatch, RESOURCE_TYPE_USER, Revision, TagSelection, Targets,
     UntagCommand,
@@ -133,6 +133,52 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
                 .map_or_else(String::new, |next| page_token::write(&next, &query)),
             tag_resources: page.tags.into_iter().map(tag_resource).collect(),
         }))
+    }
+
+    async fn list_tag_keys(
+        &self,
+        request: Request<proto::ListTagKeysRequest>,
+    ) -> Result<Response<proto::ListTagKeysResponse>, Status> {
+        let Begun {
+            command: query,
+            call,
+            progress,
+            admitted: _admitted,
+        } = self.intake.begin(request, parse::tag_keys)?;
+        progress.ask(Asked {
+            account: query.account.clone(),
+            resources: 0,
+            tags: 0,
+            effect: Effect::Reads,
+        });
+        let query = Arc::new(query);
+        let page = self.service.tag_keys(&call, Arc::clone(&query)).await;
+        let page = page.map_err(|error| failed(&call, &progress, &error))?;
+        progress.answer(Changed::count(0, page.counts.len()));
+        Ok(Response::new(tag_counts::keys(&call, &query, page)))
+    }
+
+    async fn list_tag_values(
+        &self,
+        request: Request<proto::ListTagValuesRequest>,
+    ) -> Result<Response<proto::ListTagValuesResponse>, Status> {
+        let Begun {
+            command: query,
+            call,
+            progress,
+            admitted: _admitted,
+        } = self.intake.begin(request, parse::tag_values)?;
+        progress.ask(Asked {
+            account: query.account.clone(),
+            resources: 0,
+            tags: 1,
+            effect: Effect::Reads,
+        });
+        let query = Arc::new(query);
+        let page = self.service.tag_values(&call, Arc::clone(&query)).await;
+        let page = page.map_err(|error| failed(&call, &progress, &error))?;
+        progress.answer(Changed::count(0, page.counts.len()));
+        Ok(Response::new(tag_counts::values(&call, &query, page)))
     }
 }
 

@@ -12,8 +12,8 @@ pub use changes::{ChangeService, Values};
 
 use crate::auth::Authority;
 use crate::domain::{
-    Action, Call, Changed, Error, ListQuery, NamedResource, Origin, Repeat, TagCommand, TagPage,
-    UntagCommand,
+    Action, Call, Changed, Error, ListQuery, NamedResource, Origin, Repeat, TagCommand, TagKeyPage,
+    TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, UntagCommand,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
@@ -130,6 +130,34 @@ impl<S: Store> TagService<S> {
             targets.map_or_else(Vec::new, |all| all.named(positions))
         };
         result.map_err(|error| explain(error, named))
+    }
+
+    /// Counts the keys of the tags that users carry.
+    ///
+    /// # Errors
+    /// [`Error::NoPermission`], [`Error::Unsupported`], [`Error::Throttled`], [`Error::Unavailable`] or [`Error::Internal`].
+    pub async fn tag_keys(
+        &self,
+        call: &Call,
+        query: Arc<TagKeysQuery>,
+    ) -> Result<TagKeyPage, Error> {
+        authorise(&self.authority, call, Action::ListTagKeys, &query.account)?;
+        let page = self.store.tag_keys(query).await;
+        page.map_err(|error| explain(error, |_| Vec::new()))
+    }
+
+    /// Counts the values that the tags with a key have.
+    ///
+    /// # Errors
+    /// Those of [`TagService::tag_keys`].
+    pub async fn tag_values(
+        &self,
+        call: &Call,
+        query: Arc<TagValuesQuery>,
+    ) -> Result<TagValuePage, Error> {
+        authorise(&self.authority, call, Action::ListTagValues, &query.account)?;
+        let page = self.store.tag_values(query).await;
+        page.map_err(|error| explain(error, |_| Vec::new()))
     }
 
     /// An untag that expects values would tell who may not list tags what they are.

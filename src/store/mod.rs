@@ -29,8 +29,9 @@ pub use retention::Retention;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
-    History, ListQuery, Mismatch, Origin, Position, Refusal, Revision, TagCommand, TagPage,
-    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
+    History, ListQuery, Mismatch, Origin, Position, Refusal, Revision, TagCommand, TagKeyPage,
+    TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand,
+    UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 
 /// A store of users and their tags.
@@ -67,6 +68,24 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         query: Arc<ListQuery>,
     ) -> impl Future<Output = Result<TagPage, StoreError>> + Send;
+
+    /// Counts the keys of the tags that users carry, a bounded number of users on a page.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] where the store can't look at all users; the other errors as they say.
+    fn tag_keys(
+        &self,
+        query: Arc<TagKeysQuery>,
+    ) -> impl Future<Output = Result<TagKeyPage, StoreError>> + Send;
+
+    /// Counts the values that the tags with a key have, as [`Self::tag_keys`] counts keys.
+    ///
+    /// # Errors
+    /// Those of [`Self::tag_keys`].
+    fn tag_values(
+        &self,
+        query: Arc<TagValuesQuery>,
+    ) -> impl Future<Output = Result<TagValuePage, StoreError>> + Send;
 
     /// Creates, updates, deletes and restores users, with an origin as for [`Self::untag`].
     ///

@@ -12,6 +12,13 @@ use crate::domain::{
 /// that a filter that matches nothing among millions can't hold a connection (AIP-158 allows short pages).
 pub const SCAN_LIMIT: usize = 20_000;
 
+/// The most users whose tags a page of counts is made of.
+pub const COUNTED_USERS: usize = 10_000;
+
+/// As many different keys or values end a page of counts. The user that has the last of them is counted whole, so that a page may have
+/// some more.
+pub const MOST_COUNTS: usize = 1_000;
+
 /// A builder of one page.
 pub struct PageBuilder<'query> {
     query: &'query ListQuery,

@@ -23,6 +23,7 @@ mod changes;
 mod check_policy;
 mod connect;
 mod connect_refusals;
+mod counts;
 mod deadlines;
 mod embedded;
 mod errors;

@@ -229,7 +229,13 @@ async fn the_methods_and_their_comments_are_served() {
         .collect();
     assert_eq!(
         methods,
-        ["UntagResources", "TagResources", "ListTagResources"]
+        [
+            "UntagResources",
+            "TagResources",
+            "ListTagResources",
+            "ListTagKeys",
+            "ListTagValues"
+        ]
     );
 
     let file = service.parent_file();

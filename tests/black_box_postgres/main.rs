@@ -28,6 +28,8 @@ mod postgres_answer_size;
 mod postgres_answers;
 #[path = "../black_box/changes.rs"]
 mod postgres_changes;
+#[path = "../black_box/counts.rs"]
+mod postgres_counts;
 #[path = "../black_box/deadlines.rs"]
 mod postgres_deadlines;
 #[path = "../black_box/errors.rs"]

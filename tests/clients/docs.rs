@@ -117,7 +117,7 @@ fn the_command_line_prints_what_its_page_shows() {
 
 #[test]
 fn the_page_of_the_command_line_has_every_flag_and_exit_code() {
-    for command in ["list", "remove", "set"] {
+    for command in ["list", "remove", "set", "keys"] {
         let help = String::from_utf8(run(&["tags", command, "--help"]).stdout).unwrap();
         for flag in help
             .split_whitespace()

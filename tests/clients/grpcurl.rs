@@ -56,7 +56,9 @@ fn grpcurl_lists_services_and_methods() {
     assert_eq!(
         methods,
         [
+            "ram.tag.v1.TagService.ListTagKeys",
             "ram.tag.v1.TagService.ListTagResources",
+            "ram.tag.v1.TagService.ListTagValues",
             "ram.tag.v1.TagService.TagResources",
             "ram.tag.v1.TagService.UntagResources",
         ]

@@ -90,6 +90,37 @@ fn tags_are_listed_set_and_removed_by_id_or_by_name() {
 }
 
 #[test]
+fn keys_and_values_are_listed_with_how_many_users_carry_them() {
+    let sample = Sample::start(&[]);
+    let server = &sample.server;
+    let key = |key: &str, users: u64| json!({"tag_key": key, "users": users});
+    let keys = objects(&tags(server, &["keys"]).success());
+    let all = [("cost-center", 1), ("env", 3), ("on-call", 1), ("team", 3)];
+    assert_eq!(keys, all.map(|(name, users)| key(name, users)));
+    let value =
+        |value: &str, users: u64| json!({"tag_key": "team", "tag_value": value, "users": users});
+    let values = objects(&tags(server, &["keys", "--tag", "team"]).success());
+    assert_eq!(values, [value("payments", 2), value("search", 1)]);
+    let table = tags(server, &["keys", "--tag", "team", "--output", "table"]);
+    assert_eq!(
+        table.success(),
+        "VALUE     USERS\npayments  2\nsearch    1\n"
+    );
+    let none = tags(server, &["keys", "--tag", "absent", "--output", "table"]);
+    assert_eq!(none.stderr, "no tags\n");
+    assert_eq!(none.success(), "");
+    assert_fails(&tags(server, &["keys", "--tag", "acs:x"]), 2, &["reserved"]);
+
+    // Over several pages.
+    let users = (1..=10_005).map(|id| (id, format!("u{id}@example.com")));
+    let data = import_users(&sample.directory, users);
+    let server = Server::start(&data, &["--default-account", SAMPLE_ACCOUNT]);
+    let keys = objects(&tags(&server, &["keys"]).success());
+    let team = keys.iter().find(|key| key["tag_key"] == "team");
+    assert_eq!(team.unwrap()["users"], 10_005);
+}
+
+#[test]
 fn people_get_tables_and_sentences() {
     let sample = Sample::start(&[]);
     let people = |arguments: &[&str]| {

@@ -101,6 +101,10 @@ macro_rules! store_contract {
                 expected_values_are_asked_for_once_all_users_are_there,
                 expected_values_of_the_largest_request_are_all_compared,
                 expected_values_never_let_a_newer_value_go;
+            counts:
+                counts_are_of_the_tags_that_users_carry_now,
+                counts_look_at_so_many_users_on_a_page,
+                counts_end_a_page_where_it_has_many_different_ones;
             users:
                 users_that_are_created_have_all_that_was_given,
                 users_are_not_created_where_their_ids_exist,

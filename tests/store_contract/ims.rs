@@ -11,8 +11,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use untag::domain::{
     AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ListQuery, Origin,
-    Resource, TagCommand, TagPage, UntagCommand, User, UserCommand, UserKey, UserListQuery,
-    UserPage, UserQuery, UsersChanged,
+    Resource, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery,
+    UntagCommand, User, UserCommand, UserKey, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
@@ -69,6 +69,14 @@ impl Store for Clouds {
         let page = self.of(&query.account).list(Arc::clone(&query)).await?;
         assert!(page.request_id.is_some());
         Ok(page)
+    }
+
+    async fn tag_keys(&self, query: Arc<TagKeysQuery>) -> Result<TagKeyPage, StoreError> {
+        self.of(&query.account).tag_keys(Arc::clone(&query)).await
+    }
+
+    async fn tag_values(&self, query: Arc<TagValuesQuery>) -> Result<TagValuePage, StoreError> {
+        self.of(&query.account).tag_values(Arc::clone(&query)).await
     }
 
     async fn change_users(

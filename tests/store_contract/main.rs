@@ -6,6 +6,7 @@
 mod backend;
 mod concurrency;
 mod concurrent_users;
+mod counts;
 mod deleted_users;
 mod expected;
 mod fixtures;

@@ -7,6 +7,7 @@ use untag::domain::{
     UserChange, UserCommand, UserKey, UserListQuery, UserQuery,
 };
 
+use crate::counts::Counts;
 use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents, mismatches};
 use crate::user_fixtures::{KEPT, Seen, edit};
 
@@ -284,6 +285,25 @@ impl Model {
             .collect()
     }
 
+    /// How many users of an account carry each key.
+    pub fn keys(&self, account: &str) -> Counts {
+        let tags = self.tags_of(account);
+        count(tags.map(|(key, _)| key))
+    }
+
+    /// How many users of an account carry a key with each value.
+    pub fn values(&self, account: &str, key: &str) -> Counts {
+        let tags = self.tags_of(account).filter(|(own, _)| *own == key);
+        count(tags.map(|(_, value)| value))
+    }
+
+    fn tags_of(&self, account: &str) -> impl Iterator<Item = (&String, &String)> {
+        let users = self.users.iter();
+        users
+            .filter(move |((owner, _), user)| owner == account && user.is_there())
+            .flat_map(|(_, user)| &user.tags)
+    }
+
     /// The targets that exist, each with its position, and the positions of the others.
     fn find(&self, account: &str, targets: &Targets) -> (Vec<(usize, Place)>, Vec<usize>) {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -303,4 +323,12 @@ impl Model {
         }
         (found, missing)
     }
+}
+
+fn count<'text>(texts: impl Iterator<Item = &'text String>) -> Counts {
+    let mut counts = Counts::new();
+    for text in texts {
+        *counts.entry(text.clone()).or_default() += 1;
+    }
+    counts
 }

@@ -12,6 +12,7 @@ use untag::domain::{
 };
 
 use crate::Backend;
+use crate::counts::{AskCounts as _, Counts};
 use crate::fixtures::*;
 use crate::model::Model;
 use crate::replay;
@@ -34,6 +35,10 @@ pub enum Step {
     Get(UserQuery),
     /// A list of users, whose time is that of the step.
     ListUsers(UserListQuery),
+    /// The counts of the keys of an account.
+    Keys(&'static str),
+    /// The counts of the values of a key.
+    Values(&'static str, String),
     /// So many days pass.
     Wait(i64),
 }
@@ -46,6 +51,7 @@ pub enum Answer {
     Users(Result<Vec<Seen>, Refused>),
     User(Option<Seen>),
     UserList(Vec<Seen>),
+    Counts(Counts),
     Nothing,
 }
 
@@ -79,6 +85,8 @@ impl Step {
                 query.time = Timestamp::from_millis(now);
                 Answer::UserList(backend.user_pages(query).await)
             }
+            Self::Keys(account) => Answer::Counts(backend.keys(account).await),
+            Self::Values(account, key) => Answer::Counts(backend.values(account, &key).await),
             Self::Wait(_) => Answer::Nothing,
         }
     }
@@ -101,6 +109,8 @@ impl Step {
                 query.time = Timestamp::from_millis(now);
                 Answer::UserList(model.list_users(&query))
             }
+            Self::Keys(account) => Answer::Counts(model.keys(account)),
+            Self::Values(account, key) => Answer::Counts(model.values(account, &key)),
             Self::Wait(_) => Answer::Nothing,
         }
     }

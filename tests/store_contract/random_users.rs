@@ -100,6 +100,15 @@ fn list_users_step() -> impl Strategy<Value = Step> {
     })
 }
 
+fn count_step() -> impl Strategy<Value = Step> {
+    (accounts(), proptest::option::of(some_keys(1))).prop_map(|(account, key)| {
+        match key.and_then(|key| key.first().cloned()) {
+            None => Step::Keys(account),
+            Some(key) => Step::Values(account, key),
+        }
+    })
+}
+
 fn steps_with_users() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => untag_step(),
@@ -108,6 +117,7 @@ fn steps_with_users() -> impl Strategy<Value = Vec<Step>> {
         8 => change_step(),
         2 => get_step(),
         2 => list_users_step(),
+        1 => count_step(),
         1 => (0..40_i64).prop_map(Step::Wait),
     ];
     vec(step, 1..60)

@@ -29,6 +29,9 @@ pub enum TagsCommand {
     /// Set tags on users: on all of them or on none. The value of a key that is there already is overwritten.
     #[command(after_help = EXIT_CODES)]
     Set(SetArguments),
+    /// List the keys of the tags that the users of the account carry, or the values of one key, each with how many users carry it.
+    #[command(after_help = EXIT_CODES)]
+    Keys(KeysArguments),
 }
 
 /// `untag tags list`.
@@ -117,6 +120,17 @@ pub struct SetArguments {
 
     #[command(flatten)]
     pub file: FileArguments,
+
+    #[command(flatten)]
+    pub client: ClientArguments,
+}
+
+/// `untag tags keys`.
+#[derive(Debug, Args)]
+pub struct KeysArguments {
+    /// List the values of this key.
+    #[arg(long, value_name = "KEY", value_parser = |text: &str| TagKey::parse(text))]
+    pub tag: Option<TagKey>,
 
     #[command(flatten)]
     pub client: ClientArguments,

@@ -4,6 +4,7 @@ mod arguments;
 mod batch;
 mod change;
 mod confirmation;
+mod keys;
 mod list;
 mod look;
 mod remove;
@@ -25,5 +26,6 @@ pub fn run(arguments: &TagsArguments) -> ExitCode {
         TagsCommand::List(arguments) => client::run(list::run(arguments)),
         TagsCommand::Remove(arguments) => client::run(remove::run(arguments)),
         TagsCommand::Set(arguments) => client::run(set::run(arguments)),
+        TagsCommand::Keys(arguments) => client::run(keys::run(arguments)),
     }
 }

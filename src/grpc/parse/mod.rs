@@ -1,6 +1,7 @@
 //! The parser of requests, which makes a command that cannot be wrong, or lists every fault.
 
 mod changes;
+mod counts;
 mod expected;
 mod faults;
 mod repeat;
@@ -13,6 +14,7 @@ use crate::domain::{
     TagFilter, UntagCommand,
 };
 pub use changes::{change, changes};
+pub use counts::{keys_fingerprint, tag_keys, tag_values, values_fingerprint};
 use expected::expected;
 use faults::Faults;
 pub use faults::quoted;
@@ -207,10 +209,7 @@ pub fn list(
         // Read last, since a token belongs to everything else that the request asks for.
         query.after = page_token::read(&next_token, &query);
         if query.after.is_none() {
-            let description =
-                "not the next_token of an answer to this same request; leave it empty to start";
-            faults.add(FaultCode::InvalidNextToken, "next_token", description);
-            return Err(faults.0);
+            return Err(vec![foreign_token()]);
         }
     }
     Ok(query)
@@ -222,6 +221,17 @@ fn page_size(size: i32, faults: &mut Faults) -> Option<PageSize> {
         faults.add(FaultCode::InvalidPageSize, "page_size", description);
         None
     })
+}
+
+/// The fault of a page token that this request did not get.
+fn foreign_token() -> Fault {
+    let description =
+        "not the next_token of an answer to this same request; leave it empty to start";
+    Fault {
+        code: FaultCode::InvalidNextToken,
+        field: "next_token".to_owned(),
+        description: description.to_owned(),
+    }
 }
 
 fn check_resource_type(resource_type: &str, faults: &mut Faults) {

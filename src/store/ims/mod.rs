@@ -22,8 +22,9 @@ pub use credentials::{CredentialsError, Sts};
 
 use crate::domain::{
     AccountId, Action, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault,
-    FaultCode, History, ListQuery, Origin, TagCommand, TagPage, Targets, UntagCommand, User,
-    UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
+    FaultCode, History, ListQuery, Origin, TagCommand, TagKeyPage, TagKeysQuery, TagPage,
+    TagValuePage, TagValuesQuery, Targets, UntagCommand, User, UserCommand, UserListQuery,
+    UserPage, UserQuery, UsersChanged,
 };
 use crate::https::ClientError;
 use crate::store::{Store, StoreError};
@@ -175,6 +176,11 @@ const NO_HISTORY: StoreError = StoreError::Unsupported {
     what: "tell what was changed: the cloud keeps no log of that",
 };
 
+/// The cloud counts tags at its Tag service alone, which is another API.
+const NO_COUNTS: StoreError = StoreError::Unsupported {
+    what: "list tag keys and values: the cloud has them at its Tag service, and not where this server calls it",
+};
+
 /// Refuses a client token: the cloud remembers no answers, and nobody is to rely on that.
 fn refuse_token(origin: &Origin) -> Result<(), StoreError> {
     match origin.repeat {
@@ -264,6 +270,14 @@ impl Store for ImsStore {
             request_id: answer.request_id(),
             tags: answer.tags(),
         })
+    }
+
+    async fn tag_keys(&self, _query: Arc<TagKeysQuery>) -> Result<TagKeyPage, StoreError> {
+        Err(NO_COUNTS)
+    }
+
+    async fn tag_values(&self, _query: Arc<TagValuesQuery>) -> Result<TagValuePage, StoreError> {
+        Err(NO_COUNTS)
     }
 
     async fn change_users(

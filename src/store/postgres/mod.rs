@@ -5,6 +5,7 @@ mod bulk;
 mod changes;
 mod config;
 mod connector;
+mod counts;
 mod credentials;
 mod error;
 mod expected;
@@ -37,8 +38,8 @@ pub use migrations::{Applied as AppliedMigrations, MigrateError};
 
 use crate::domain::{
     AccountId, Applied, Change as Entry, ChangeKey, Changed, ChangesQuery, History, ListQuery,
-    Origin, TagCommand, TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage,
-    UserQuery, UsersChanged,
+    Origin, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery,
+    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use crate::reload::LoadError;
 use crate::store::{Retention, Store, StoreError};
@@ -272,6 +273,14 @@ impl Store for PostgresStore {
             Some(targets) => self.page_of(&query, targets).await,
             None => self.page(&query).await,
         }
+    }
+
+    async fn tag_keys(&self, query: Arc<TagKeysQuery>) -> Result<TagKeyPage, StoreError> {
+        self.keys(&query).await
+    }
+
+    async fn tag_values(&self, query: Arc<TagValuesQuery>) -> Result<TagValuePage, StoreError> {
+        self.values(&query).await
     }
 
     async fn change_users(

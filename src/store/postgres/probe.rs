@@ -7,9 +7,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::session::{Parameters, Session};
 use super::statements::{
-    CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES, CHANGES_OF_USER, FIND_BY_ID,
-    FIND_BY_NAME, GET_USER_BY_ID, GET_USER_BY_NAME, HISTORY, LIST_ALL_USERS, LIST_USERS,
-    REMOVE_ALONE, REMOVE_SHARED, SCAN, SET_TAGS,
+    CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES, CHANGES_OF_USER, COUNT_KEYS,
+    COUNT_VALUES, FIND_BY_ID, FIND_BY_NAME, GET_USER_BY_ID, GET_USER_BY_NAME, HISTORY,
+    LIST_ALL_USERS, LIST_USERS, REMOVE_ALONE, REMOVE_SHARED, SCAN, SET_TAGS,
 };
 
 /// An account that does not exist, since it is no account.
@@ -22,6 +22,7 @@ type Parameter = (Box<dyn ToSql + Send + Sync>, Type);
 /// Sends every kind of statement for an account that does not exist.
 pub async fn try_statements(session: &Session) -> Result<(), Error> {
     let mut statements = vec![(SCAN, scan())];
+    statements.extend(of_counts());
     statements.extend(of_users());
     statements.extend(of_tags());
     statements.extend(of_the_log());
@@ -125,6 +126,13 @@ fn of_users() -> Vec<(&'static str, Parameters)> {
         (LIST_USERS, users()),
         (LIST_ALL_USERS, all_users),
     ]
+}
+
+fn of_counts() -> [(&'static str, Parameters); 2] {
+    let keys = || vec![text(NOBODY), text(""), number(2), number(1)];
+    let mut values = keys();
+    values.push(text("key"));
+    [(COUNT_KEYS, keys()), (COUNT_VALUES, values)]
 }
 
 fn targets() -> Parameters {

@@ -90,6 +90,33 @@ pub const SCAN: &str = "SELECT number, resource_id, tags::text FROM (\
     WHERE number = $3 OR jsonb_typeof(tags) <> 'object' OR (tags <> '{}' AND tags ?& $4 AND tags @> $5::jsonb) \
     ORDER BY resource_id LIMIT $6";
 
+/// Counts what a query finds in the tags of the users that were looked at, which has the columns `number` of a user and `text`.
+/// `$1` the account, `$2` the id behind which the list goes on, `$3` how many users to look at and one more, `$4` how many
+/// different texts end the page. Returns each text with how many users have it, and, where the list goes on, the id behind which.
+macro_rules! count {
+    ($tags:literal) => {
+        concat!(
+            "WITH looked AS MATERIALIZED (\
+             SELECT row_number() OVER (ORDER BY resource_id) AS number, resource_id, tags FROM resource \
+             WHERE account_id = $1 AND resource_type = 'user' AND resource_id > $2 ORDER BY resource_id LIMIT $3), \
+             tag AS MATERIALIZED (",
+            $tags,
+            "), filled AS (SELECT min(number) AS number FROM tag GROUP BY text ORDER BY number OFFSET $4 - 1 LIMIT 1), \
+             last AS (SELECT least((SELECT number FROM filled), $3 - 1) AS number) \
+             SELECT text, count(*), NULL FROM tag, last WHERE tag.number <= last.number GROUP BY text \
+             UNION ALL SELECT NULL, 0, resource_id FROM looked, last WHERE looked.number = last.number \
+             AND EXISTS (SELECT FROM looked behind WHERE behind.number > last.number)"
+        )
+    };
+}
+
+pub const COUNT_KEYS: &str =
+    count!("SELECT number, key AS text FROM looked, jsonb_object_keys(tags) key");
+
+/// As `COUNT_KEYS`. `$5` the key.
+pub const COUNT_VALUES: &str =
+    count!("SELECT number, tags ->> $5 AS text FROM looked WHERE tags ? $5");
+
 /// `$1` the account, `$2` the time of the changes, `$3` the newest time of a deletion that has expired then, `$4` the changes as
 /// a JSON array of `untag_user_change`, `$5` the number of the try, and from `$6` on the origin. Returns what `untag_change_users`
 /// says.

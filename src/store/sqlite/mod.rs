@@ -30,8 +30,8 @@ pub use wal::LeftInWal;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, History, ListQuery, Origin,
-    Resource, TagCommand, TagPage, UntagCommand, User, UserCommand, UserListQuery, UserPage,
-    UserQuery, UsersChanged,
+    Resource, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery,
+    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
@@ -208,6 +208,22 @@ impl Store for SqliteStore {
             .run(move |connection| read::list(connection, &published, &index, &query))
             .instrument(trace::read())
             .await?
+    }
+
+    async fn tag_keys(&self, query: Arc<TagKeysQuery>) -> Result<TagKeyPage, StoreError> {
+        let published = self.published.clone();
+        self.readers
+            .run(move |connection| read::tag_keys(connection, &published, &query))
+            .instrument(trace::read())
+            .await
+    }
+
+    async fn tag_values(&self, query: Arc<TagValuesQuery>) -> Result<TagValuePage, StoreError> {
+        let published = self.published.clone();
+        self.readers
+            .run(move |connection| read::tag_values(connection, &published, &query))
+            .instrument(trace::read())
+            .await
     }
 
     async fn change_users(

@@ -87,10 +87,12 @@ const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// All methods that have series: those of a service, and behind them one for its unknown ones; the most frequent first.
-const METHODS: [Method; 16] = [
+const METHODS: [Method; 18] = [
     method(TAGS, "UntagResources", Kind::Unary),
     method(TAGS, "TagResources", Kind::Unary),
     method(TAGS, "ListTagResources", Kind::Unary),
+    method(TAGS, "ListTagKeys", Kind::Unary),
+    method(TAGS, "ListTagValues", Kind::Unary),
     method(TAGS, UNKNOWN, Kind::Unknown),
     method(CHANGES, "GetChange", Kind::Unary),
     method(CHANGES, "ListChanges", Kind::Unary),

@@ -73,10 +73,12 @@ const THROTTLES: [&str; 5] = [
     "memory",
 ];
 /// The actions, in the order of the domain's list.
-const ACTIONS: [&str; 11] = [
+const ACTIONS: [&str; 13] = [
     "ram:UntagResources",
     "ram:TagResources",
     "ram:ListTagResources",
+    "ram:ListTagKeys",
+    "ram:ListTagValues",
     "ram:CreateUser",
     "ram:GetUser",
     "ram:ListUsers",

@@ -91,13 +91,29 @@ pub fn decode(encoded: &[u8], removed: TagMask) -> Result<Vec<(TagKey, TagValue)
     left(encoded, removed)
         .map(|tag| {
             let (_, (key, value, _)) = tag?;
-            let text = |bytes| std::str::from_utf8(bytes).map_err(|_| CorruptTags);
             Ok((
                 TagKey::parse(text(key)?).map_err(|_| CorruptTags)?,
                 TagValue::parse(text(value)?).map_err(|_| CorruptTags)?,
             ))
         })
         .collect()
+}
+
+/// Calls `found` with the key and the value of each tag that is there, in order of key.
+pub fn each<'bytes>(
+    encoded: &'bytes [u8],
+    removed: TagMask,
+    mut found: impl FnMut(&'bytes str, &'bytes str),
+) -> Result<(), CorruptTags> {
+    for tag in left(encoded, removed) {
+        let (_, (key, value, _)) = tag?;
+        found(text(key)?, text(value)?);
+    }
+    Ok(())
+}
+
+fn text(bytes: &[u8]) -> Result<&str, CorruptTags> {
+    std::str::from_utf8(bytes).map_err(|_| CorruptTags)
 }
 
 /// The positions of those tags that are there and selected.
@@ -169,10 +185,8 @@ pub fn changed(
         if old.is_some_and(|(_, old)| *old == new.as_str().as_bytes()) {
             continue;
         }
-        let parse = |(_, old): &(&[u8], &[u8])| {
-            let old = std::str::from_utf8(old).map_err(|_| CorruptTags)?;
-            TagValue::parse(old).map_err(|_| CorruptTags)
-        };
+        let parse =
+            |(_, old): &(&[u8], &[u8])| TagValue::parse(text(old)?).map_err(|_| CorruptTags);
         changed.push(SetTag {
             key: key.clone(),
             old: old.map(parse).transpose()?,

@@ -2,12 +2,14 @@
 
 mod audit;
 mod changes;
+mod counts;
 mod pool;
 mod queries;
 mod users;
 
 pub use audit::UnauditedChanges;
 pub use changes::{change, changes, history};
+pub use counts::{tag_keys, tag_values};
 pub use pool::Readers;
 pub use queries::{check_untag, list};
 pub use users::{get_user, list_users};
