@@ -21,6 +21,7 @@ mod command;
 mod error;
 mod identity;
 mod resource;
+mod revert;
 mod revision;
 mod tag;
 mod tag_count;
@@ -47,6 +48,10 @@ pub use identity::{
     AccountId, InvalidId, InvalidPrincipalName, PrincipalName, RequestId, ResourceId,
 };
 pub use resource::{Resource, TooManyTags};
+pub use revert::{
+    ConflictReason, OnConflict, Present, PresentUsers, Revert, RevertCommand, RevertConflict,
+    Reverted, names_of,
+};
 pub use revision::Revision;
 pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
 pub use tag_count::{CountPage, TagKeyPage, TagKeysQuery, TagValuePage, TagValuesQuery};

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::{Printed, Sample, assert_has, support, tool};
 
 const CONTRACT: &str = "ram/tag/v1/tag_service.proto";
+const CHANGES: &str = "ram/tag/v1/change_service.proto";
 const USERS: &str = "ram/user/v1/user.proto";
 const RULES: &str = "buf/validate/validate.proto";
 
@@ -70,8 +71,8 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
 #[test]
 fn proto_writes_the_contract_with_and_without_its_rules() {
     let [ruled, plain] = Contract::both();
-    assert_eq!(ruled.files, [CONTRACT, USERS, RULES]);
-    assert_eq!(plain.files, [CONTRACT, USERS]);
+    assert_eq!(ruled.files, [CONTRACT, CHANGES, USERS, RULES]);
+    assert_eq!(plain.files, [CONTRACT, CHANGES, USERS]);
     for contract in [&ruled, &plain] {
         let written = files_below(&contract.path("in"));
         assert_eq!(written, contract.files.iter().cloned().collect());
@@ -131,7 +132,7 @@ fn proto_is_a_module_of_buf() {
     let export = ["export", env!("CARGO_MANIFEST_DIR"), "--output"];
     Printed::of(buf().args(export).arg(folder.path())).success();
     let exported = files_below(folder.path());
-    for file in [CONTRACT, USERS, RULES] {
+    for file in [CONTRACT, CHANGES, USERS, RULES] {
         assert!(exported.contains(file), "{exported:?}");
     }
 }
