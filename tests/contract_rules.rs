@@ -16,12 +16,12 @@ use untag::domain::{AccountId, Fault};
 use untag::grpc::proto::get_change_request::Change as ChangeKey;
 use untag::grpc::proto::{
     GetChangeRequest, ListChangesRequest, ListTagKeysRequest, ListTagResourcesRequest,
-    ListTagValuesRequest, ResourceIds, ResourcePrincipalNames, Tag, TagFilter, TagResourcesRequest,
-    UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
+    ListTagValuesRequest, ResourceIds, ResourcePrincipalNames, RevertChangeRequest, Tag, TagFilter,
+    TagResourcesRequest, UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
     untag_resources_request,
 };
 use untag::grpc::{
-    DESCRIPTORS, parse_change, parse_changes, parse_list, parse_tag, parse_tag_keys,
+    DESCRIPTORS, parse_change, parse_changes, parse_list, parse_revert, parse_tag, parse_tag_keys,
     parse_tag_values, parse_untag,
 };
 
@@ -95,7 +95,8 @@ requests!(
     ListTagKeysRequest by parse_tag_keys,
     ListTagValuesRequest by parse_tag_values,
     GetChangeRequest by parse_change,
-    ListChangesRequest by parse_changes
+    ListChangesRequest by parse_changes,
+    RevertChangeRequest by parse_revert
 );
 
 /// Which resources a request names, whatever its type.
@@ -499,6 +500,25 @@ fn values_corpus() -> Vec<ListTagValuesRequest> {
     of_keys.chain(of_types).collect()
 }
 
+fn revert_corpus() -> Vec<RevertChangeRequest> {
+    let id = "6AC79B74-9A78-58E2-818B-1D38EDC64D67";
+    let good = || RevertChangeRequest {
+        request_id: id.to_owned(),
+        ..RevertChangeRequest::default()
+    };
+    let mut corpus = vec![good(), RevertChangeRequest::default()];
+    corpus.extend([1, 2, 3, -1].map(|on_conflict| RevertChangeRequest {
+        on_conflict,
+        ..good()
+    }));
+    let tokens = token_texts().into_iter();
+    corpus.extend(tokens.map(|client_token| RevertChangeRequest {
+        client_token,
+        ..good()
+    }));
+    corpus
+}
+
 /// Compares the verdicts over a corpus, and returns which rules it breaks.
 fn compare(corpus: &[impl Request]) -> BTreeSet<String> {
     let rules = Rules::published();
@@ -546,6 +566,7 @@ fn rules_and_code_agree_on_every_limit_of_list() {
 fn rules_and_code_agree_on_every_limit_of_reading_changes() {
     let mut broken = compare(&change_corpus());
     broken.extend(compare(&changes_corpus()));
+    broken.extend(compare(&revert_corpus()));
     insta::assert_debug_snapshot!(broken);
 }
 

@@ -137,11 +137,13 @@ pub enum Action {
     GetChange,
     /// `untag:ListChanges`
     ListChanges,
+    /// `untag:RevertChange`
+    RevertChange,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::UntagResources,
         Self::TagResources,
         Self::ListTagResources,
@@ -155,6 +157,7 @@ impl Action {
         Self::UndeleteUser,
         Self::GetChange,
         Self::ListChanges,
+        Self::RevertChange,
     ];
 
     /// The name in a policy.
@@ -174,6 +177,7 @@ impl Action {
             Self::UndeleteUser => "ram:UndeleteUser",
             Self::GetChange => "untag:GetChange",
             Self::ListChanges => "untag:ListChanges",
+            Self::RevertChange => "untag:RevertChange",
         }
     }
 
@@ -192,7 +196,8 @@ impl Action {
             | Self::CreateUser
             | Self::UpdateUser
             | Self::DeleteUser
-            | Self::UndeleteUser => true,
+            | Self::UndeleteUser
+            | Self::RevertChange => true,
             Self::ListTagResources
             | Self::ListTagKeys
             | Self::ListTagValues

@@ -7,8 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{
-    AccountId, Action, Caller, ChangeKey, Mismatch, NamedResource, RequestId, Revision,
-    UntagCommand,
+    AccountId, Action, Caller, ChangeKey, Mismatch, NamedResource, RequestId, RevertConflict,
+    Revision, UntagCommand,
 };
 
 /// The Alibaba Cloud error code of a fault in a request.
@@ -60,6 +60,8 @@ pub enum FaultCode {
     InvalidEndTime,
     /// An order that is none.
     InvalidOrder,
+    /// A way to treat conflicts that is none.
+    InvalidOnConflict,
     /// A page size below 0 or over 100.
     InvalidPageSize,
     /// A page token that this request did not get.
@@ -98,6 +100,7 @@ impl FaultCode {
             Self::InvalidAction => "InvalidParameter.Action",
             Self::InvalidEndTime => "InvalidParameter.EndTime",
             Self::InvalidOrder => "InvalidParameter.Order",
+            Self::InvalidOnConflict => "InvalidParameter.OnConflict",
             Self::InvalidPageSize => "InvalidParameter.PageSize",
             Self::InvalidNextToken => "InvalidParameter.NextToken",
             Self::InvalidTimeout => "InvalidParameter.Timeout",
@@ -205,6 +208,10 @@ pub enum Error {
     #[error("{}", mismatched_message(.0, .1))]
     Mismatched(Arc<UntagCommand>, Vec<Mismatch>),
 
+    /// What keeps a change from being reverted: every one of them. Never empty.
+    #[error("{}", conflicts_message(.0))]
+    Conflicts(Vec<RevertConflict>),
+
     /// A client token that was given to a request with another content.
     #[error(
         "the client token was given to another request in the last 24 hours; give each request a new one; nothing was changed"
@@ -307,6 +314,7 @@ impl Error {
             Self::UserExists(_) => "EntityAlreadyExists.User",
             Self::NameTaken(_) => "EntityAlreadyExists.User.PrincipalName",
             Self::Mismatched(..) => "PreconditionFailed.TagValue",
+            Self::Conflicts(_) => "PreconditionFailed.Revert",
             Self::TokenMismatch => "IdempotentParameterMismatch",
             Self::NoChange(_) => "EntityNotExist.Change",
             Self::Compacted(_) => "OutOfRange.Revision",
@@ -395,6 +403,24 @@ fn mismatched_message(command: &UntagCommand, mismatches: &[Mismatch]) -> String
     });
     message_with_end(
         format!("tags that have another value than expected: {names}"),
+        UNCHANGED,
+    )
+}
+
+fn conflicts_message(conflicts: &[RevertConflict]) -> String {
+    let named = first_of(conflicts, |conflict| {
+        let RevertConflict {
+            user,
+            tag_key,
+            reason,
+        } = conflict;
+        match tag_key {
+            Some(key) => format!("{key} of {user} ({})", reason.as_str()),
+            None => format!("{user} ({})", reason.as_str()),
+        }
+    });
+    message_with_end(
+        format!("the change can't be reverted as a whole: {named}"),
         UNCHANGED,
     )
 }

@@ -50,7 +50,7 @@ pub use identity::{
 pub use resource::{Resource, TooManyTags};
 pub use revert::{
     ConflictReason, OnConflict, Present, PresentUsers, Revert, RevertCommand, RevertConflict,
-    Reverted, names_of,
+    RevertRequest, Reverted, names_of,
 };
 pub use revision::Revision;
 pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};

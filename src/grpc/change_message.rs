@@ -5,7 +5,10 @@ use prost::Message as _;
 use super::proto::{self, effect::Kind};
 use super::tag_service::{count, revision};
 use super::user_message::{shown, timestamp, user};
-use crate::domain::{Change, ChangePage, Effect, EffectKind, RESOURCE_TYPE_USER, Revision, SetTag};
+use crate::domain::{
+    Change, ChangePage, ConflictReason, Effect, EffectKind, RESOURCE_TYPE_USER, RevertConflict,
+    Revision, SetTag,
+};
 use crate::service::Values;
 
 /// The most bytes of the effects of an answer, about: what is over goes on the next page.
@@ -111,5 +114,51 @@ fn set_tag(tag: &SetTag, values: Values) -> proto::SetTag {
         old_value: old.map(|old| old.as_str().to_owned()),
         new_value: shown(tag.new.as_str(), values),
         was_there: tag.old.is_some(),
+    }
+}
+
+/// The messages of the first effects of a revert, as many as an answer has.
+pub fn first_effects(effects: &[Effect], values: Values) -> Vec<proto::Effect> {
+    let mut left = MOST_BYTES;
+    let messages = effects.iter().take(MOST_EFFECTS);
+    let messages = messages.map(|effect| self::effect(effect, values));
+    messages
+        .take_while(|message| fits(message.encoded_len(), &mut left))
+        .collect()
+}
+
+/// The messages of the conflicts of a revert, as many as an answer may have.
+pub fn conflicts(conflicts: &[RevertConflict]) -> Vec<proto::RevertConflict> {
+    let mut left = MOST_BYTES;
+    let messages = conflicts.iter().map(|conflict| proto::RevertConflict {
+        resource_id: conflict.user.to_string(),
+        tag_key: conflict
+            .tag_key
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        reason: reason(conflict.reason).into(),
+        message: conflict.reason.as_str().to_owned(),
+    });
+    messages
+        .take_while(|message| fits(message.encoded_len(), &mut left))
+        .collect()
+}
+
+/// Whether so many bytes fit into those that are left, of which they are taken.
+fn fits(bytes: usize, left: &mut usize) -> bool {
+    let fits = bytes <= *left;
+    *left = left.saturating_sub(bytes);
+    fits
+}
+
+fn reason(reason: ConflictReason) -> proto::ConflictReason {
+    match reason {
+        ConflictReason::UserMissing => proto::ConflictReason::UserMissing,
+        ConflictReason::TagSetAgain => proto::ConflictReason::TagSetAgain,
+        ConflictReason::TagChanged => proto::ConflictReason::TagChanged,
+        ConflictReason::TagLimit => proto::ConflictReason::TagLimit,
+        ConflictReason::UserChanged => proto::ConflictReason::UserChanged,
+        ConflictReason::UserExists => proto::ConflictReason::UserExists,
+        ConflictReason::NameTaken => proto::ConflictReason::NameTaken,
     }
 }

@@ -3,12 +3,13 @@
 use tonic::{Request, Response, Status};
 
 use super::change_message::{self, Part};
-use super::intake::{Begun, Intake, failed};
+use super::intake::{Begun, Intake, failed, failed_change};
+use super::parse::Repeatable;
 use super::progress::{Asked, Effect};
-use super::tag_service::revision;
+use super::tag_service::{count, request_id, revision};
 use super::{change_token, parse, proto};
 use crate::domain::{AccountId, Changed};
-use crate::service::ChangeService;
+use crate::service::{ChangeService, RevertAnswer};
 use crate::store::Store;
 
 /// The change service as gRPC calls it.
@@ -82,5 +83,42 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
             oldest_revision: page.history.oldest.map(revision),
             newest_revision: page.history.newest.map(revision),
         }))
+    }
+
+    async fn revert_change(
+        &self,
+        request: Request<proto::RevertChangeRequest>,
+    ) -> Result<Response<proto::RevertChangeResponse>, Status> {
+        let Begun {
+            command: Repeatable { command, repeat },
+            call,
+            progress,
+            admitted: _admitted,
+        } = self.intake.begin(request, parse::revert)?;
+        progress.ask(Asked {
+            effect: if command.validate_only {
+                Effect::Reads
+            } else {
+                Effect::Changes
+            },
+            ..reading(&command.account)
+        });
+        let answer = self.service.revert(&call, command, repeat.clone());
+        let failed = |error| failed_change(&call, &progress, &error, repeat.as_ref());
+        let RevertAnswer {
+            reverted,
+            values,
+            changed,
+        } = answer.await.map_err(failed)?;
+        let answer = proto::RevertChangeResponse {
+            request_id: request_id(&call, &changed),
+            revision: reverted.revision.map(revision),
+            changed_resources: count(reverted.changed_resources),
+            changed_tags: count(reverted.changed_tags),
+            effects: change_message::first_effects(&reverted.effects, values),
+            conflicts: change_message::conflicts(&reverted.conflicts),
+        };
+        progress.answer(changed);
+        Ok(Response::new(answer))
     }
 }

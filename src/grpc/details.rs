@@ -9,7 +9,8 @@ use tonic_types::{
 };
 
 use crate::domain::{
-    Error, Fault, Mismatch, NamedResource, RESOURCE_TYPE_USER, Refusal, RefusalKind, UntagCommand,
+    Error, Fault, Mismatch, NamedResource, RESOURCE_TYPE_USER, Refusal, RefusalKind,
+    RevertConflict, UntagCommand,
 };
 
 /// The most bytes of the details. They travel in a header, base64-encoded, together with the message, and common
@@ -58,6 +59,7 @@ pub fn of(error: &Error, metadata: &mut HashMap<String, String>) -> Vec<ErrorDet
             let failure = precondition_violations(command, mismatches, metadata);
             vec![failure.into()]
         }
+        Error::Conflicts(conflicts) => vec![revert_violations(conflicts).into()],
         Error::TagLimit(resources) => vec![quota_violations(resources).into()],
         Error::Throttled { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
             vec![RetryInfo::new(Some(*retry_after)).into()]
@@ -143,9 +145,7 @@ fn precondition_violations(
             "the tag has another value than expected_values says",
         )
     });
-    let violations = fitting(violations, |violation| {
-        encoded_size(&PreconditionFailure::new(vec![violation.clone()]).into())
-    });
+    let violations = fitting(violations, precondition_size);
     if violations.len() < mismatches.len() {
         let users: BTreeSet<usize> = mismatches.iter().map(|one| one.target).collect();
         metadata.insert(
@@ -154,6 +154,29 @@ fn precondition_violations(
         );
     }
     PreconditionFailure::new(violations)
+}
+
+/// A violation for each conflict of a revert, as many as fit.
+fn revert_violations(conflicts: &[RevertConflict]) -> PreconditionFailure {
+    let violations = conflicts.iter().map(|conflict| {
+        let subject = match &conflict.tag_key {
+            Some(key) => format!("{}/{key}", conflict.user),
+            None => conflict.user.to_string(),
+        };
+        PreconditionViolation::new("REVERT", subject, conflict.reason.as_str())
+    });
+    let mut violations = fitting(violations, precondition_size);
+    let more = conflicts.len() - violations.len();
+    if more > 0 {
+        let description =
+            format!("{more} more conflicts do not fit here; validate_only has them all");
+        violations.push(PreconditionViolation::new("REVERT", "", description));
+    }
+    PreconditionFailure::new(violations)
+}
+
+fn precondition_size(violation: &PreconditionViolation) -> usize {
+    encoded_size(&PreconditionFailure::new(vec![violation.clone()]).into())
 }
 
 /// As many as fit into [`DETAILS_BYTES`], in order.

@@ -56,7 +56,7 @@ pub(crate) use message::{with_prefix, without_prefix};
 pub use origin::{Origins, parse as parse_origin};
 pub use parse::{
     ACCOUNT_METADATA, Repeatable, change as parse_change, changes as parse_changes,
-    list as parse_list, tag as parse_tag, tag_keys as parse_tag_keys,
+    list as parse_list, revert as parse_revert, tag as parse_tag, tag_keys as parse_tag_keys,
     tag_values as parse_tag_values, untag as parse_untag,
 };
 pub use peer::Peer;

@@ -26,7 +26,9 @@ fn grpc_code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
         Error::NotFound(_) | Error::NoChange(_) => Code::NotFound,
-        Error::TagLimit(_) | Error::Mismatched(..) => Code::FailedPrecondition,
+        Error::TagLimit(_) | Error::Mismatched(..) | Error::Conflicts(_) => {
+            Code::FailedPrecondition
+        }
         Error::UserExists(_) | Error::NameTaken(_) | Error::TokenMismatch => Code::AlreadyExists,
         Error::Compacted(_) => Code::OutOfRange,
         Error::Unauthenticated(_) => Code::Unauthenticated,

@@ -184,7 +184,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
 
 /// The RequestId to answer with: that of another service, or of the first request with the same token, where one of them has made
 /// the change.
-fn request_id(call: &Call, changed: &Changed) -> String {
+pub fn request_id(call: &Call, changed: &Changed) -> String {
     changed.request_id.unwrap_or(call.request_id).to_string()
 }
 

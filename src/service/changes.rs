@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authorisation::authorise;
-use super::explain;
+use super::{Audit, explain};
 use crate::auth::Authority;
 use crate::domain::{
     AccountId, Action, Call, Change, ChangeKey, ChangeListQuery, ChangePage, ChangeQuery,
@@ -26,17 +26,22 @@ pub enum Values {
     Redacted,
 }
 
-/// The change service, which reads the history of accounts.
+/// The change service, which reads the history of accounts and reverts changes.
 #[derive(Debug, Clone)]
 pub struct ChangeService<S> {
-    store: Arc<S>,
-    authority: Authority,
+    pub(super) store: Arc<S>,
+    pub(super) authority: Authority,
+    pub(super) audit: Audit,
 }
 
 impl<S: Store> ChangeService<S> {
     /// A service over a store, for the callers whom the authority allows it.
-    pub(super) fn new(store: Arc<S>, authority: Authority) -> Self {
-        Self { store, authority }
+    pub(super) fn new(store: Arc<S>, authority: Authority, audit: Audit) -> Self {
+        Self {
+            store,
+            authority,
+            audit,
+        }
     }
 
     /// Reads one change with all its effects.
@@ -125,7 +130,7 @@ impl<S: Store> ChangeService<S> {
     }
 
     /// Why there is no such change.
-    async fn absent(&self, account: &AccountId, key: ChangeKey) -> Result<Error, Error> {
+    pub(super) async fn absent(&self, account: &AccountId, key: ChangeKey) -> Result<Error, Error> {
         let ChangeKey::RequestId(request_id) = key else {
             return Ok(Error::NoChange(key));
         };
@@ -162,7 +167,7 @@ impl<S: Store> ChangeService<S> {
         }
     }
 
-    fn values(&self, call: &Call, account: &AccountId) -> Values {
+    pub(super) fn values(&self, call: &Call, account: &AccountId) -> Values {
         if self
             .authority
             .allows(call, Action::ListTagResources, account)
@@ -175,7 +180,7 @@ impl<S: Store> ChangeService<S> {
 }
 
 /// The error for the caller of a failure of the store. No users are named, and so none can be missing.
-fn failed(error: StoreError) -> Error {
+pub(super) fn failed(error: StoreError) -> Error {
     explain(error, |_| Vec::new())
 }
 

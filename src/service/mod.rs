@@ -3,12 +3,14 @@
 mod audit;
 mod authorisation;
 mod changes;
+mod reverts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use audit::{Audit, Follower, Refused};
 pub use changes::{ChangeService, Values};
+pub use reverts::RevertAnswer;
 
 use crate::auth::Authority;
 use crate::domain::{
@@ -35,7 +37,7 @@ impl<S: Store> UseCases<S> {
     /// The services over a store.
     pub fn new(store: S, authority: Authority, audit: Audit) -> Self {
         let store = Arc::new(store);
-        let changes = ChangeService::new(Arc::clone(&store), authority.clone());
+        let changes = ChangeService::new(Arc::clone(&store), authority.clone(), audit.clone());
         let tags = TagService {
             store,
             authority,
@@ -195,6 +197,7 @@ fn explain(error: StoreError, named: impl Fn(&[usize]) -> Vec<NamedResource>) ->
         StoreError::Unsupported { what } => Error::Unsupported(what),
         // Only an untag expects values, and it tells its own.
         StoreError::Mismatched(_) => Error::Internal,
+        StoreError::Conflicts(conflicts) => Error::Conflicts(conflicts),
         StoreError::TokenMismatch => Error::TokenMismatch,
         StoreError::TokensFull => {
             metrics().server.throttled(Throttle::StoreQueue);

@@ -11,6 +11,7 @@
 
 mod bulk;
 mod committed;
+mod conflicts;
 pub mod ims;
 mod mismatches;
 mod paging;
@@ -29,9 +30,10 @@ pub use retention::Retention;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
-    History, ListQuery, Mismatch, Origin, Position, Refusal, Revision, TagCommand, TagKeyPage,
-    TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand,
-    UserListQuery, UserPage, UserQuery, UsersChanged,
+    History, ListQuery, Mismatch, Origin, Position, Refusal, RevertCommand, RevertConflict,
+    Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
+    TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
+    UsersChanged,
 };
 
 /// A store of users and their tags.
@@ -142,6 +144,18 @@ pub trait Store: Clone + Send + Sync + 'static {
         query: Arc<ChangesQuery>,
     ) -> impl Future<Output = Result<Vec<Change>, StoreError>> + Send;
 
+    /// Reverts a change by its effects, or only checks when the command says so, with an origin as for [`Self::untag`].
+    ///
+    /// # Errors
+    /// [`StoreError::Conflicts`] with everything that is in conflict, where the command does not skip that;
+    /// [`StoreError::Compacted`] where the command has no effects and is not the repetition of one that was carried out;
+    /// [`StoreError::Unsupported`] where the store keeps no change log; the other errors as they say.
+    fn revert(
+        &self,
+        command: Arc<RevertCommand>,
+        origin: Arc<Origin>,
+    ) -> impl Future<Output = Result<Reverted, StoreError>> + Send;
+
     /// Reads the extent of an account's change log.
     ///
     /// # Errors
@@ -189,6 +203,10 @@ pub enum StoreError {
         /// What was asked, such as "change users".
         what: &'static str,
     },
+
+    /// This is in conflict with the revert of a change. Nothing was changed.
+    #[error("the change can't be reverted as a whole")]
+    Conflicts(Vec<RevertConflict>),
 
     /// The client token was given to a request with another content. Nothing was changed.
     #[error("the client token is that of another request")]

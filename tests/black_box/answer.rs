@@ -131,7 +131,7 @@ pub fn alibaba_codes(status: &Status) -> Vec<String> {
 
 /// The code that a violation's reason is the upper-case form of.
 fn code_of_reason(reason: &str) -> &str {
-    const CODES: [&str; 27] = [
+    const CODES: [&str; 28] = [
         "InvalidParameter.ExpectedValues",
         "InvalidParameter.ClientToken",
         "MissingParameter.AccountId",
@@ -155,6 +155,7 @@ fn code_of_reason(reason: &str) -> &str {
         "InvalidParameter.Action",
         "InvalidParameter.EndTime",
         "InvalidParameter.Order",
+        "InvalidParameter.OnConflict",
         "InvalidParameter.PageSize",
         "InvalidParameter.NextToken",
         "InvalidParameter.Timeout",

@@ -6,15 +6,15 @@ use untag::grpc::proto::change_service_client::ChangeServiceClient;
 use untag::grpc::proto::effect::Kind;
 use untag::grpc::proto::get_change_request::Change as Key;
 use untag::grpc::proto::{
-    Change, ChangeOrder, GetChangeRequest, GetChangeResponse, ListChangesRequest,
-    ListChangesResponse, TagEffect,
+    Change, ChangeOrder, ConflictReason, GetChangeRequest, GetChangeResponse, ListChangesRequest,
+    ListChangesResponse, OnConflict, RevertChangeRequest, TagEffect,
 };
 
 use crate::answer::{assert_shared_snapshot, case};
 use crate::support::Server;
 use crate::users::{
     ACCOUNT, ANN, BEN, Client, OTHER_ACCOUNT, ask, ask_as, directory, ids, line, server,
-    tag_request, untag_request,
+    tag_request, tags_of, untag_request,
 };
 
 pub type Changes = ChangeServiceClient<Channel>;
@@ -476,4 +476,122 @@ async fn a_token_is_that_of_its_own_list() {
     };
     let error = list(changes, other).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
+}
+
+fn revert(request_id: &str) -> RevertChangeRequest {
+    RevertChangeRequest {
+        request_id: request_id.to_owned(),
+        ..RevertChangeRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_reverted_and_so_is_its_revert() {
+    let (server, _home) = server(&[]);
+    let client = &mut server.client().await;
+    let changes = &mut changes_of(&server).await;
+    let before = [tags_of(client, ANN).await, tags_of(client, BEN).await];
+    let untagged = untag(client, &[ANN, BEN], &["env", "team"]).await;
+    let checked = RevertChangeRequest {
+        validate_only: true,
+        ..revert(&untagged)
+    };
+    let checked = changes
+        .revert_change(ask(checked))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (
+            checked.revision,
+            checked.changed_resources,
+            checked.changed_tags
+        ),
+        (None, 2, 3)
+    );
+    assert_eq!(checked.effects.len(), 2);
+
+    let once = RevertChangeRequest {
+        client_token: "t".to_owned(),
+        ..revert(&untagged)
+    };
+    let reverted = changes
+        .revert_change(ask(once.clone()))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((reverted.revision, reverted.changed_tags), (Some(2), 3));
+    assert_eq!(reverted.effects, checked.effects);
+    assert!(reverted.conflicts.is_empty());
+    assert_eq!(
+        [tags_of(client, ANN).await, tags_of(client, BEN).await],
+        before
+    );
+    // Sent again it is answered as it was, and changes nothing.
+    let again = changes.revert_change(ask(once)).await.unwrap().into_inner();
+    assert_eq!(again, reverted);
+
+    let entry = get(changes, by_id(&reverted.request_id))
+        .await
+        .unwrap()
+        .change
+        .unwrap();
+    assert_eq!(
+        (entry.action.as_str(), entry.revision),
+        ("untag:RevertChange", 2)
+    );
+    let again = changes
+        .revert_change(ask(revert(&reverted.request_id)))
+        .await
+        .unwrap();
+    assert_eq!(again.into_inner().revision, Some(3));
+    assert_eq!(tags_of(client, ANN).await, ["501 Team=b"]);
+    let line = server.wait_for_log_where("request", |line| {
+        line["method"] == "/ram.tag.v1.ChangeService/RevertChange" && line["affected"] == 3
+    });
+    assert_eq!(line["code"], "OK");
+}
+
+#[tokio::test]
+async fn what_was_changed_again_is_named_and_left_out_where_that_is_wanted() {
+    let (server, _home) = server(&[]);
+    let client = &mut server.client().await;
+    let changes = &mut changes_of(&server).await;
+    let untagged = untag(client, &[ANN, BEN], &["env"]).await;
+    tag(client, ANN, "env", "newer").await;
+    let refused = changes
+        .revert_change(ask(revert(&untagged)))
+        .await
+        .unwrap_err();
+    let wrong = RevertChangeRequest {
+        request_id: "x".to_owned(),
+        on_conflict: 7,
+        client_token: "\n".to_owned(),
+        validate_only: false,
+    };
+    let wrong = changes.revert_change(ask(wrong)).await.unwrap_err();
+    let unknown = revert("6AC79B74-9A78-58E2-818B-1D38EDC64D67");
+    let unknown = changes.revert_change(ask(unknown)).await.unwrap_err();
+    let mut text = String::new();
+    for (what, error) in [
+        ("a conflict", refused),
+        ("all is wrong", wrong),
+        ("unknown", unknown),
+    ] {
+        case(&mut text, what, &error);
+    }
+    assert_shared_snapshot!(text);
+    let skip = RevertChangeRequest {
+        on_conflict: OnConflict::Skip.into(),
+        ..revert(&untagged)
+    };
+    let skipped = changes.revert_change(ask(skip)).await.unwrap().into_inner();
+    assert_eq!((skipped.changed_resources, skipped.changed_tags), (1, 1));
+    let conflict = &skipped.conflicts[0];
+    assert_eq!(
+        (conflict.resource_id.as_str(), conflict.tag_key.as_str()),
+        (ANN, "env")
+    );
+    assert_eq!(conflict.reason(), ConflictReason::TagSetAgain);
+    assert_eq!(tags_of(client, BEN).await, ["502 env=test"]);
 }

@@ -149,6 +149,15 @@ macro_rules! store_contract {
                 repeated_requests_are_answered_as_they_were,
                 repeated_requests_that_changed_nothing_change_nothing_later,
                 repeated_requests_at_once_are_carried_out_once;
+            reverts:
+                reverts_bring_removed_tags_back_and_take_set_ones_away,
+                reverts_bring_users_back_and_take_them_away,
+                reverts_with_conflicts_name_them_all_and_change_nothing,
+                reverts_leave_out_what_is_in_conflict_where_that_is_skipped,
+                reverts_of_users_that_were_changed_again_are_in_conflict,
+                reverts_with_a_token_are_made_once,
+                reverts_beside_other_changes_happen_one_after_another,
+                random_reverts_do_what_the_log_says;
             repeated_users:
                 repeated_changes_of_users_are_answered_as_they_were,
                 repeated_changes_of_users_that_changed_nothing_change_nothing_later,

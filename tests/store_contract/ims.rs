@@ -11,8 +11,9 @@ use serde_json::json;
 use tempfile::TempDir;
 use untag::domain::{
     AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ListQuery, Origin,
-    Resource, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery,
-    UntagCommand, User, UserCommand, UserKey, UserListQuery, UserPage, UserQuery, UsersChanged,
+    Resource, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
+    TagValuesQuery, UntagCommand, User, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
+    UsersChanged,
 };
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
@@ -106,6 +107,15 @@ impl Store for Clouds {
 
     async fn changes(&self, query: Arc<ChangesQuery>) -> Result<Vec<Change>, StoreError> {
         self.of(&query.account).changes(Arc::clone(&query)).await
+    }
+
+    async fn revert(
+        &self,
+        command: Arc<RevertCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Reverted, StoreError> {
+        let store = self.of(&command.account);
+        store.revert(Arc::clone(&command), origin).await
     }
 
     async fn history(&self, account: AccountId) -> Result<History, StoreError> {

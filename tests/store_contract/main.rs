@@ -24,6 +24,7 @@ mod repeated_users;
 mod replay;
 #[path = "../support/replay.rs"]
 mod replayed;
+mod reverts;
 mod sqlite;
 mod sqlite_audit;
 mod sqlite_users;

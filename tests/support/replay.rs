@@ -41,6 +41,15 @@ impl Replay {
         self.there.values()
     }
 
+    /// All users of an account, with whether each is there or deleted.
+    pub fn all_users(&self, account: &AccountId) -> impl Iterator<Item = (&User, bool)> {
+        let there = self.there.iter().map(|(place, user)| (place, user, true));
+        let deleted = self.deleted.iter();
+        let all = there.chain(deleted.map(|(place, user)| (place, user, false)));
+        all.filter(move |((owner, _), ..)| owner == account)
+            .map(|(_, user, is_there)| (user, is_there))
+    }
+
     /// Applies all changes of an account, whose revisions have no gap.
     pub fn apply(&mut self, account: &AccountId, changes: &[Change]) {
         for (at, change) in changes.iter().enumerate() {

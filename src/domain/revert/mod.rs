@@ -11,7 +11,7 @@ mod user;
 use std::collections::HashMap;
 
 use super::{
-    AccountId, Effect, EffectKind, PrincipalName, RequestId, ResourceId, Revision, TagKey,
+    AccountId, Action, Effect, EffectKind, PrincipalName, RequestId, ResourceId, Revision, TagKey,
     Timestamp, User, UserChange,
 };
 
@@ -79,6 +79,19 @@ pub struct RevertConflict {
     pub tag_key: Option<TagKey>,
     /// Why.
     pub reason: ConflictReason,
+}
+
+/// A request to revert a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevertRequest {
+    /// The account.
+    pub account: AccountId,
+    /// The request that has made the change.
+    pub change: RequestId,
+    /// What becomes of the revert where something is in conflict.
+    pub on_conflict: OnConflict,
+    /// Whether the request only checks, and changes nothing.
+    pub validate_only: bool,
 }
 
 /// A command that reverts a change.
@@ -170,6 +183,24 @@ impl From<Revert> for Reverted {
 }
 
 impl Effect {
+    /// The actions that a revert of this effect takes: whoever may not do them may not revert it.
+    pub fn actions_of_revert(&self) -> impl Iterator<Item = Action> + use<> {
+        let (first, second) = match &self.kind {
+            EffectKind::Tags { removed, set } => {
+                let sets = !removed.is_empty() || set.iter().any(|tag| tag.old.is_some());
+                let removes = set.iter().any(|tag| tag.old.is_none());
+                (
+                    sets.then_some(Action::TagResources),
+                    removes.then_some(Action::UntagResources),
+                )
+            }
+            EffectKind::Created(_) | EffectKind::Restored(_) => (Some(Action::DeleteUser), None),
+            EffectKind::Deleted(_) => (Some(Action::UndeleteUser), None),
+            EffectKind::Updated { .. } => (Some(Action::UpdateUser), None),
+        };
+        first.into_iter().chain(second)
+    }
+
     /// The change of the user that has this effect of a revert, where it is one.
     #[must_use]
     pub fn user_change(&self) -> Option<UserChange> {

@@ -3,14 +3,16 @@
 use prost_types::Timestamp;
 
 use super::faults::{Faults, quoted};
+use super::repeat::{Repeatable, client_token, of_revert};
 use super::tags::tag_key;
 use super::{change_token, page_size, proto};
 use crate::domain::{
     AccountId, Action, Caller, ChangeFilter, ChangeKey, ChangeListQuery, ChangeQuery, Direction,
-    Fault, FaultCode, RequestId, ResourceId, Revision, Timestamp as Moment,
+    Fault, FaultCode, OnConflict, RequestId, ResourceId, RevertRequest, Revision,
+    Timestamp as Moment,
 };
-use proto::ChangeOrder;
 use proto::get_change_request::Change as Named;
+use proto::{ChangeOrder, OnConflict as ProtoOnConflict};
 
 /// The most characters of a caller to look for.
 const LONGEST_CALLER: usize = 1_024;
@@ -65,13 +67,62 @@ fn change_key(named: Option<Named>) -> Result<ChangeKey, Fault> {
 }
 
 /// Parses the RequestId of a request that has made a change.
-pub fn request_id(text: &str) -> Result<RequestId, Fault> {
+fn request_id(text: &str) -> Result<RequestId, Fault> {
     RequestId::parse(text).ok_or_else(|| {
         let text = quoted(text);
         let description =
             format!("{text} must be a UUID, such as 6AC79B74-9A78-58E2-818B-1D38EDC64D67");
         fault(FaultCode::InvalidRequestId, "request_id", description)
     })
+}
+
+/// Parses `RevertChange`.
+///
+/// # Errors
+/// Every fault of the request, at least one.
+pub fn revert(
+    request: proto::RevertChangeRequest,
+    account: Result<AccountId, Fault>,
+) -> Result<Repeatable<RevertRequest>, Vec<Fault>> {
+    let proto::RevertChangeRequest {
+        request_id: change,
+        on_conflict,
+        client_token: token,
+        validate_only,
+    } = request;
+    let mut faults = Faults::default();
+    let account = faults.take(account);
+    let change = faults.take(request_id(&change));
+    let on_conflict = faults.take(self::on_conflict(on_conflict));
+    // What changes nothing needs no token.
+    let token = client_token(&token, &mut faults).filter(|_| !validate_only);
+    match (account, change, on_conflict) {
+        (Some(account), Some(change), Some(on_conflict)) if faults.0.is_empty() => {
+            let request = RevertRequest {
+                account,
+                change,
+                on_conflict,
+                validate_only,
+            };
+            Ok(Repeatable::new(request, token, of_revert))
+        }
+        _ => Err(faults.0),
+    }
+}
+
+fn on_conflict(number: i32) -> Result<OnConflict, Fault> {
+    match ProtoOnConflict::try_from(number) {
+        Ok(ProtoOnConflict::Skip) => Ok(OnConflict::Skip),
+        Ok(ProtoOnConflict::Fail | ProtoOnConflict::Unspecified) => Ok(OnConflict::Fail),
+        Err(_) => {
+            let description = format!("{number} is no way to treat conflicts");
+            Err(fault(
+                FaultCode::InvalidOnConflict,
+                "on_conflict",
+                description,
+            ))
+        }
+    }
 }
 
 /// Parses `ListChanges`.

@@ -13,7 +13,7 @@ use crate::domain::{
     AccountId, Fault, FaultCode, ListQuery, OnMismatch, PageSize, RESOURCE_TYPE_USER, TagCommand,
     TagFilter, UntagCommand,
 };
-pub use changes::{change, changes};
+pub use changes::{change, changes, revert};
 pub use counts::{keys_fingerprint, tag_keys, tag_values, values_fingerprint};
 use expected::expected;
 use faults::Faults;

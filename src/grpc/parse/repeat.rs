@@ -4,8 +4,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::faults::Faults;
 use crate::domain::{
-    ClientToken, FaultCode, Fingerprint, OnMismatch, PrincipalName, Repeat, ResourceId, TagCommand,
-    TagKey, TagSelection, TagValue, Targets, UntagCommand,
+    ClientToken, FaultCode, Fingerprint, OnConflict, OnMismatch, PrincipalName, Repeat, ResourceId,
+    RevertRequest, TagCommand, TagKey, TagSelection, TagValue, Targets, UntagCommand,
 };
 
 /// A change that a request asks for, and how a repetition of the request is known, if the caller wants that.
@@ -71,6 +71,17 @@ pub fn of_tag(command: &TagCommand) -> Fingerprint {
     content.add_targets(&command.targets);
     let tags = command.tags.iter();
     content.add_list(tags.flat_map(|(key, value)| [key.as_str(), TagValue::as_str(value)]));
+    content.fingerprint()
+}
+
+/// The fingerprint of a revert.
+pub fn of_revert(request: &RevertRequest) -> Fingerprint {
+    let mut content = Content::new("revert");
+    content.add(request.change.as_str());
+    content.add(match request.on_conflict {
+        OnConflict::Fail => "fail",
+        OnConflict::Skip => "skip",
+    });
     content.fingerprint()
 }
 

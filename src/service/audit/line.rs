@@ -10,7 +10,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
     AccountId, Action, Applied, AuditedChange, Call, Caller, Changed, ClientRequestId, Error,
-    RequestId, Revision, TagCommand, TagKey, TagSelection, Targets, Timestamp, UntagCommand,
+    RequestId, ResourceId, RevertRequest, Revision, TagCommand, TagKey, TagSelection, Targets,
+    Timestamp, UntagCommand,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
@@ -263,6 +264,15 @@ impl Line {
         )
     }
 
+    /// The line of a revert that is about these users.
+    pub fn revert(call: &Call, request: &RevertRequest, users: Vec<ResourceId>) -> Self {
+        let targets = Targets::Ids(users);
+        Self {
+            validate_only: request.validate_only,
+            ..Self::new(call, Action::RevertChange, &request.account, &targets, [])
+        }
+    }
+
     fn new<'a>(
         call: &Call,
         action: Action,
@@ -307,7 +317,7 @@ impl Line {
     }
 
     /// Sets the outcome from the result of the change.
-    pub fn finish(&mut self, result: &Result<Changed, Error>) {
+    pub fn finish(&mut self, result: Result<&Changed, &Error>) {
         let adopted = match result {
             Ok(changed) => {
                 "OK".clone_into(&mut self.outcome);

@@ -6,6 +6,7 @@ mod follower;
 mod line;
 mod quota;
 
+use std::borrow::Borrow;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::RETRY_AFTER;
-use crate::domain::{Applied, Call, Changed, Error, TagCommand, UntagCommand};
+use crate::domain::{
+    Applied, Call, Changed, Error, ResourceId, RevertRequest, TagCommand, UntagCommand,
+};
 use crate::store::CommittedChanges;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::{LineSender, LineSlot, LineSource, OnFailure, trace};
@@ -101,6 +104,22 @@ impl Audit {
         match &self.0 {
             None => Ok(Entry(None)),
             Some(trail) => trail.begin(Line::tag(call, command)).await,
+        }
+    }
+
+    /// Begins the line of a revert that is about these users, as [`Audit::untag`] does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where lines have to be written and can't.
+    pub async fn revert(
+        &self,
+        call: &Call,
+        request: &RevertRequest,
+        users: Vec<ResourceId>,
+    ) -> Result<Entry, Error> {
+        match &self.0 {
+            None => Ok(Entry(None)),
+            Some(trail) => trail.begin(Line::revert(call, request, users)).await,
         }
     }
 
@@ -245,9 +264,10 @@ impl Trail {
 
 impl Entry {
     /// Carries out the change, and writes what came of it. Where the caller goes meanwhile, that is done by a task.
-    pub async fn of<F>(self, change: F) -> Result<Changed, Error>
+    pub async fn of<T, F>(self, change: F) -> Result<T, Error>
     where
-        F: Future<Output = Result<Changed, Error>> + Send + 'static,
+        T: Borrow<Changed> + Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let Some(pending) = &self.0 else {
             return change.await;
@@ -255,17 +275,17 @@ impl Entry {
         let tasks = pending.trail.detached.clone();
         let work = async move {
             let result = change.await;
-            self.finish(&result);
+            self.finish(result.as_ref().map(Borrow::borrow));
             result
         };
         Detachable::new(work, tasks).await
     }
 
-    fn finish(mut self, result: &Result<Changed, Error>) {
+    fn finish(mut self, result: Result<&Changed, &Error>) {
         if let Some(pending) = &mut self.0 {
             pending.line.finish(result);
             let is_logged = pending.trail.backlog.is_some();
-            pending.has_entry = is_logged && result.as_ref().is_ok_and(Changed::has_entry);
+            pending.has_entry = is_logged && result.is_ok_and(Changed::has_entry);
         }
     }
 }

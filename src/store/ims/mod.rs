@@ -22,9 +22,9 @@ pub use credentials::{CredentialsError, Sts};
 
 use crate::domain::{
     AccountId, Action, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault,
-    FaultCode, History, ListQuery, Origin, TagCommand, TagKeyPage, TagKeysQuery, TagPage,
-    TagValuePage, TagValuesQuery, Targets, UntagCommand, User, UserCommand, UserListQuery,
-    UserPage, UserQuery, UsersChanged,
+    FaultCode, History, ListQuery, Origin, RevertCommand, Reverted, TagCommand, TagKeyPage,
+    TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, Targets, UntagCommand, User, UserCommand,
+    UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use crate::https::ClientError;
 use crate::store::{Store, StoreError};
@@ -307,6 +307,14 @@ impl Store for ImsStore {
     }
 
     async fn changes(&self, _query: Arc<ChangesQuery>) -> Result<Vec<Change>, StoreError> {
+        Err(NO_HISTORY)
+    }
+
+    async fn revert(
+        &self,
+        _command: Arc<RevertCommand>,
+        _origin: Arc<Origin>,
+    ) -> Result<Reverted, StoreError> {
         Err(NO_HISTORY)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -202,6 +203,51 @@ impl StoredEffect {
             kind,
         })
     }
+}
+
+/// An effect as it is written, without the request of the change before it.
+pub fn encode(effect: &Effect) -> Value {
+    fn tags<'tag>(tags: impl Iterator<Item = (&'tag TagKey, &'tag TagValue)>) -> Value {
+        tags.map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect()
+    }
+    let user = |user: &User| {
+        json!({
+            "name": user.resource.principal_name.as_str(),
+            "display_name": user.display_name.as_ref().map(DisplayName::as_str),
+            "comments": user.comments.as_ref().map(Comments::as_str),
+            "create_time": user.create_time.map(Timestamp::millis),
+            "update_time": user.update_time.map(Timestamp::millis),
+            "tags": tags(user.resource.tags().iter()),
+        })
+    };
+    let mut value = match &effect.kind {
+        EffectKind::Tags { removed, set } => {
+            let mut value = json!({});
+            if !removed.is_empty() {
+                value["removed"] = tags(removed.iter().map(|(key, value)| (key, value)));
+            }
+            if !set.is_empty() {
+                let set = set.iter().map(|SetTag { key, old, new }| {
+                    let values = [old.as_ref(), Some(new)];
+                    (
+                        key.as_str(),
+                        json!(values.map(|value| value.map(TagValue::as_str))),
+                    )
+                });
+                value["set"] = set.collect();
+            }
+            value
+        }
+        EffectKind::Created(created) => json!({"created": user(created)}),
+        EffectKind::Restored(restored) => json!({"restored": user(restored)}),
+        EffectKind::Deleted(deleted) => json!({"deleted": user(deleted)}),
+        EffectKind::Updated { before, after } => {
+            json!({"before": user(before), "after": user(after)})
+        }
+    };
+    value["id"] = effect.resource_id.as_str().into();
+    value
 }
 
 /// The entry in a row of `change`.

@@ -17,6 +17,7 @@ mod outcome;
 mod pool;
 mod probe;
 mod retention;
+mod reverts;
 mod session;
 mod statements;
 mod tags;
@@ -38,8 +39,9 @@ pub use migrations::{Applied as AppliedMigrations, MigrateError};
 
 use crate::domain::{
     AccountId, Applied, Change as Entry, ChangeKey, Changed, ChangesQuery, History, ListQuery,
-    Origin, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery,
-    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
+    Origin, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
+    TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
+    UsersChanged,
 };
 use crate::reload::LoadError;
 use crate::store::{Retention, Store, StoreError};
@@ -301,6 +303,14 @@ impl Store for PostgresStore {
 
     async fn changes(&self, query: Arc<ChangesQuery>) -> Result<Vec<Entry>, StoreError> {
         self.find_changes(&query).await
+    }
+
+    async fn revert(
+        &self,
+        command: Arc<RevertCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Reverted, StoreError> {
+        self.make_revert(&command, &origin).await
     }
 
     async fn history(&self, account: AccountId) -> Result<History, StoreError> {

@@ -58,6 +58,11 @@ macro_rules! entry {
     };
 }
 
+/// `$1` the account, `$2` the time, `$3` the newest time of a deletion that has expired, `$4` the plan and `$5` its conflicts, `$6` the
+/// number of the try, and from `$7` on the origin. Returns what `untag_revert` says.
+pub const REVERT: &str = "SELECT outcome, revision, changed, tags, repeats::text, kept FROM untag_revert($1, $2, $3, $4::jsonb, $5, $6, \
+    ROW($7::text::uuid, $8, $9, $10, $11, $12, $13)::untag_origin)";
+
 /// `$1` the account, `$2` the RequestId, `$3` the number of the try, `$4` the time. Returns the entry, if there is one.
 pub const FIND_OUT: &str = concat!(entry!(), "untag_find_out($1, $2::text::uuid, $3, $4) c");
 
@@ -214,3 +219,30 @@ pub const CHECK: &str =
 
 /// The encoding of the database.
 pub const ENCODING: &str = "SELECT current_setting('server_encoding')";
+
+/// A read of users in a state, from a table.
+macro_rules! present {
+    ($state:literal, $table:literal, $delete_time:literal) => {
+        concat!(
+            "SELECT '",
+            $state,
+            "', ",
+            user!("tags::text"),
+            $delete_time,
+            ", last_change::text FROM ",
+            $table,
+            " WHERE account_id = $1 AND resource_type = 'user' AND "
+        )
+    };
+}
+
+/// `$1` the account, `$2` the ids of users, `$3` the newest time of a deletion that has expired, `$4` names in lower case. Returns
+/// the users that are there or deleted, and who has the names, each with the request of its last change.
+pub const PRESENT_USERS: &str = concat!(
+    present!("there", "resource", "NULL::bigint"),
+    "resource_id = ANY ($2) UNION ALL ",
+    present!("deleted", "deleted_user", "delete_time"),
+    "resource_id = ANY ($2) AND delete_time > $3 UNION ALL ",
+    present!("holder", "resource", "NULL::bigint"),
+    "lower(principal_name) = ANY ($4)"
+);

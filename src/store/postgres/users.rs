@@ -175,12 +175,13 @@ fn scan(query: &UserListQuery) -> Result<Parameters, StoreError> {
     ])
 }
 
-fn expired(time: Timestamp) -> (Box<dyn tokio_postgres::types::ToSql + Send + Sync>, Type) {
+/// The newest time of a deletion that has expired at this time, as a parameter.
+pub fn expired(time: Timestamp) -> (Box<dyn tokio_postgres::types::ToSql + Send + Sync>, Type) {
     (Box::new(time.newest_expired().millis()), Type::INT8)
 }
 
 /// A change as `untag_change_users` takes it.
-fn encode(change: &UserChange, number: i32) -> Value {
+pub fn encode(change: &UserChange, number: i32) -> Value {
     let id = change.id().as_str();
     match change {
         UserChange::Create(new) => {
@@ -234,7 +235,7 @@ fn position(row: &Row) -> usize {
 }
 
 /// The user in a row, whose id is the column `first`.
-fn user(account: &AccountId, row: &Row, first: usize) -> Result<User, StoreError> {
+pub fn user(account: &AccountId, row: &Row, first: usize) -> Result<User, StoreError> {
     let (id, tags) = record(row.get(first), row.get(first + 2))?;
     let text = |column: usize| row.get::<_, Option<&str>>(first + column);
     let time = |column| row.get::<_, Option<i64>>(first + column);

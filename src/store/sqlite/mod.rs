@@ -30,8 +30,9 @@ pub use wal::LeftInWal;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, History, ListQuery, Origin,
-    Resource, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery,
-    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
+    Resource, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
+    TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
+    UsersChanged,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Open, metrics};
@@ -267,6 +268,22 @@ impl Store for SqliteStore {
         let recent = self.recent.clone();
         self.readers
             .run(move |connection| read::changes(connection, &recent, &query))
+            .instrument(trace::read())
+            .await?
+    }
+
+    async fn revert(
+        &self,
+        command: Arc<RevertCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Reverted, StoreError> {
+        if !command.validate_only {
+            let work = |pending| Work::Revert(command, origin, pending);
+            return self.write(work).await;
+        }
+        let published = self.published.clone();
+        self.readers
+            .run(move |connection| read::check_revert(connection, &published, &command))
             .instrument(trace::read())
             .await?
     }

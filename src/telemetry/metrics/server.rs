@@ -73,7 +73,7 @@ const THROTTLES: [&str; 5] = [
     "memory",
 ];
 /// The actions, in the order of the domain's list.
-const ACTIONS: [&str; 13] = [
+const ACTIONS: [&str; 14] = [
     "ram:UntagResources",
     "ram:TagResources",
     "ram:ListTagResources",
@@ -87,6 +87,7 @@ const ACTIONS: [&str; 13] = [
     "ram:UndeleteUser",
     "untag:GetChange",
     "untag:ListChanges",
+    "untag:RevertChange",
 ];
 const DECISIONS: [&str; 2] = ["allowed", "denied"];
 

@@ -61,7 +61,7 @@ CREATE TABLE client_token (
     changed      bigint NOT NULL,
     tags         bigint NOT NULL,
     others       integer[] NOT NULL,
-    -- Those of a change of users, as it answered with them.
+    -- Those of a change of users, as it answered with them, or the conflicts of a revert.
     users        jsonb,
     PRIMARY KEY (account_id, caller, action, token)
 );

@@ -5,6 +5,7 @@ mod changes;
 mod counts;
 mod pool;
 mod queries;
+mod reverts;
 mod users;
 
 pub use audit::UnauditedChanges;
@@ -12,4 +13,5 @@ pub use changes::{change, changes, history};
 pub use counts::{tag_keys, tag_values};
 pub use pool::Readers;
 pub use queries::{check_untag, list};
+pub use reverts::check_revert;
 pub use users::{get_user, list_users};

@@ -19,7 +19,7 @@ use crate::store::sqlite::log::changes::{self, ChangeLog, FreshUntag, Known, Rem
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// What came of a job: its answer, and an error only where the transaction is lost.
-type Answer<T> = Result<Result<T, StoreError>, ApplyError>;
+pub type Answer<T> = Result<Result<T, StoreError>, ApplyError>;
 
 /// The rows as a transaction finds them, and the log that it adds to.
 pub struct Rows<'connection> {
@@ -67,6 +67,12 @@ impl Rows<'_> {
             Work::Users(command, origin, pending) => {
                 let answer = self.once(command.account(), origin, changes, |rows, changes| {
                     rows.change_users(command, origin, changes)
+                });
+                pending.set(answer?);
+            }
+            Work::Revert(command, origin, pending) => {
+                let answer = self.once(&command.account, origin, changes, |rows, changes| {
+                    rows.revert(command, origin, changes)
                 });
                 pending.set(answer?);
             }
@@ -187,7 +193,7 @@ impl Rows<'_> {
     }
 
     /// Keeps the removed tags of rows that are rewritten, once the entry is added.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         removed: &[RemovedTags],
         changes: &mut Uncommitted,
@@ -200,7 +206,7 @@ impl Rows<'_> {
     }
 
     /// Adds the entry of a change that has these effects. Returns its revision, or the newest of the account where there are none.
-    fn record(
+    pub(super) fn record(
         &mut self,
         account: &AccountId,
         origin: &Origin,
@@ -236,7 +242,7 @@ impl Rows<'_> {
 }
 
 /// A row that can't be read refuses its own job alone.
-fn refused<T>(plan: Result<T, ApplyError>) -> Result<Result<T, StoreError>, ApplyError> {
+pub fn refused<T>(plan: Result<T, ApplyError>) -> Result<Result<T, StoreError>, ApplyError> {
     match plan {
         Err(error @ ApplyError::Tags(_)) => Ok(Err(error.to_store_error(Applied::No))),
         plan => plan.map(Ok),

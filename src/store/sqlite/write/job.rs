@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot::Receiver;
 
 use crate::current::{self, Reply};
-use crate::domain::{Changed, Origin, TagCommand, UntagCommand, UserCommand, UsersChanged};
+use crate::domain::{
+    Changed, Origin, RevertCommand, Reverted, TagCommand, UntagCommand, UserCommand, UsersChanged,
+};
 use crate::store::StoreError;
 use crate::store::sqlite::log::PAGES_OF_A_USER;
 use crate::telemetry::trace::Change;
@@ -22,6 +24,7 @@ pub enum Work {
     Untag(Arc<UntagCommand>, Arc<Origin>, Pending<Changed>),
     Tag(Arc<TagCommand>, Arc<Origin>, Pending<Changed>),
     Users(Arc<UserCommand>, Arc<Origin>, Pending<UsersChanged>),
+    Revert(Arc<RevertCommand>, Arc<Origin>, Pending<Reverted>),
     /// Finds out whether commits get through.
     Check(Pending<()>),
 }
@@ -79,6 +82,7 @@ impl Job {
         match &self.work {
             Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.reply.is_abandoned(),
             Work::Users(_, _, pending) => pending.reply.is_abandoned(),
+            Work::Revert(_, _, pending) => pending.reply.is_abandoned(),
             Work::Check(pending) => pending.reply.is_abandoned(),
         }
     }
@@ -87,7 +91,7 @@ impl Job {
     pub fn targets(&self) -> usize {
         match &self.work {
             Work::Untag(command, ..) => command.targets.count(),
-            Work::Tag(..) | Work::Users(..) | Work::Check(_) => 0,
+            Work::Tag(..) | Work::Users(..) | Work::Revert(..) | Work::Check(_) => 0,
         }
     }
 
@@ -97,6 +101,9 @@ impl Job {
             Work::Untag(..) | Work::Check(_) => self.targets(),
             Work::Tag(command, ..) => command.targets.count(),
             Work::Users(command, ..) => PAGES_OF_A_USER * command.changes().len(),
+            Work::Revert(command, ..) => {
+                PAGES_OF_A_USER * command.effects.as_ref().map_or(0, Vec::len)
+            }
         }
     }
 
@@ -105,6 +112,7 @@ impl Job {
         match &mut self.work {
             Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.set(Err(error)),
             Work::Users(_, _, pending) => pending.set(Err(error)),
+            Work::Revert(_, _, pending) => pending.set(Err(error)),
             Work::Check(pending) => pending.set(Err(error)),
         }
     }
@@ -123,6 +131,7 @@ impl Job {
         match self.work {
             Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.send(failure),
             Work::Users(_, _, pending) => pending.send(failure),
+            Work::Revert(_, _, pending) => pending.send(failure),
             Work::Check(pending) => pending.send(failure),
         }
     }

@@ -6,6 +6,7 @@ mod job;
 mod plan;
 mod population;
 mod queue;
+mod reverts;
 mod untags;
 mod users;
 
@@ -13,3 +14,4 @@ pub use job::{Job, Pending, Work};
 pub use plan::{Selected, Untag};
 pub use population::Population;
 pub use queue::{Setup, start};
+pub use reverts::plan as plan_revert;

@@ -50,7 +50,7 @@ enum Conflict {
 }
 
 /// What there is of a user before a command.
-enum Before {
+pub enum Before {
     Absent,
     There(StoredUser),
     Deleted(StoredUser),
@@ -58,17 +58,17 @@ enum Before {
 }
 
 impl Before {
-    fn read(
+    /// What there is of a user of an account at this time. `removed` tells which tags the row of a number has lost.
+    pub fn read(
         tables: UserTables<'_>,
-        command: &UserCommand,
+        (account, time): (&AccountId, Timestamp),
         id: &ResourceId,
         removed: impl FnOnce(i64) -> TagMask,
     ) -> Result<Self, ApplyError> {
-        let account = command.account();
         if let Some(user) = tables.find(account, &UserKey::Id(id.clone()), removed)? {
             return Ok(Self::There(user));
         }
-        let until = Some(command.time().newest_expired());
+        let until = Some(time.newest_expired());
         Ok(match tables.find_deleted(account, id)? {
             Some(deleted) if deleted.user.delete_time <= until => Self::Expired(deleted),
             Some(deleted) => Self::Deleted(deleted),
@@ -172,7 +172,12 @@ pub fn plan<'command>(
     let mut steps = Vec::with_capacity(command.changes().len());
     let (mut missing, mut existing) = (Vec::new(), Vec::new());
     for (position, change) in command.changes().iter().enumerate() {
-        let before = Before::read(tables, command, change.id(), &removed)?;
+        let before = Before::read(
+            tables,
+            (command.account(), command.time()),
+            change.id(),
+            &removed,
+        )?;
         match Step::of(change, before) {
             Ok(step) => steps.push(step),
             Err(Conflict::Missing) => missing.push(position),

@@ -2,10 +2,10 @@
 
 use rusqlite::Row;
 
-use crate::domain::{AccountId, Changed, RequestId, Revision, UsersChanged};
-use crate::store::mismatches;
+use crate::domain::{AccountId, Changed, RequestId, Reverted, Revision, UsersChanged};
 use crate::store::sqlite::error::CorruptLog;
 use crate::store::sqlite::format::{decode_users, encode_users};
+use crate::store::{conflicts, mismatches};
 
 /// The columns of an answer.
 #[derive(Debug, Default)]
@@ -15,6 +15,7 @@ pub struct AnswerColumns {
     pub changed: i64,
     pub tags: i64,
     pub mismatches: Option<Vec<u8>>,
+    /// The users of a change of users, or the conflicts of a revert.
     pub users: Option<Vec<u8>>,
 }
 
@@ -101,6 +102,36 @@ impl Answer for UsersChanged {
         Ok(Self {
             users: decode_users(users, account)?,
             changed: counted(columns.changed)?,
+            revision: columns.revision(),
+            request_id: Some(request_id),
+            is_replay: true,
+        })
+    }
+}
+
+impl Answer for Reverted {
+    fn columns(&self) -> AnswerColumns {
+        AnswerColumns {
+            revision: stored(self.revision),
+            resources: count(self.changed_resources),
+            changed: count(self.changed_resources),
+            tags: count(self.changed_tags),
+            users: Some(conflicts::encode(&self.conflicts)),
+            ..AnswerColumns::default()
+        }
+    }
+
+    fn replayed(
+        columns: AnswerColumns,
+        _account: &AccountId,
+        request_id: RequestId,
+    ) -> Result<Self, CorruptLog> {
+        let conflicts = columns.users.as_deref().unwrap_or_default();
+        Ok(Self {
+            changed_resources: counted(columns.changed)?,
+            changed_tags: counted(columns.tags)?,
+            effects: Vec::new(),
+            conflicts: conflicts::decode(conflicts).ok_or(CorruptLog)?,
             revision: columns.revision(),
             request_id: Some(request_id),
             is_replay: true,
