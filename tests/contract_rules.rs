@@ -170,7 +170,7 @@ fn list(
             .map(|(key, value)| TagFilter { key, value })
             .collect(),
         page_size,
-        next_token: String::new(),
+        ..ListTagResourcesRequest::default()
     }
 }
 
@@ -417,6 +417,18 @@ fn list_corpus() -> Vec<ListTagResourcesRequest> {
             0,
         ));
     }
+    for revision in [0, 1, -1, i64::MAX, i64::MIN] {
+        for named in [
+            one_id(),
+            Named::Names(vec!["a@b".to_owned()]),
+            Named::Nothing,
+        ] {
+            corpus.push(ListTagResourcesRequest {
+                revision,
+                ..list("", named, filter(), 0)
+            });
+        }
+    }
     corpus
 }
 
@@ -626,6 +638,7 @@ proptest! {
         token in "[ -~é]{0,3}|[a-z]{63,66}",
         all in any::<bool>(),
         page_size in prop_oneof![3 => 0..=100, 1 => -2..=103, 1 => any::<i32>()],
+        revision in prop_oneof![3 => Just(0), 3 => 1..=100_i64, 1 => any::<i64>()],
     ) {
         thread_local!(static RULES: Rules = Rules::published());
         let given: Vec<String> = tags.iter().map(|(key, _)| key.clone()).collect();
@@ -640,7 +653,10 @@ proptest! {
         let disagreements = RULES.with(|rules| [
             rules.disagreement(&untag),
             rules.disagreement(&tag),
-            rules.disagreement(&list(&resource_type, named, filters, page_size)),
+            rules.disagreement(&ListTagResourcesRequest {
+                revision,
+                ..list(&resource_type, named, filters, page_size)
+            }),
             rules.disagreement(&keys(&resource_type)),
             rules.disagreement(&values(&resource_type, &first)),
         ]);

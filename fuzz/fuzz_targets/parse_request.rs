@@ -213,7 +213,9 @@ fn check_list(request: ListTagResourcesRequest) {
             contract::is_tag_key(&filter.key) && contract::is_tag_value(value)
         })
         && contract::are_distinct(filters.iter().map(|filter| filter.key.as_str()))
-        && (0..=100).contains(&request.page_size);
+        && (0..=100).contains(&request.page_size)
+        && request.revision >= 0
+        && (request.revision == 0 || named.is_some());
 
     // A token is opaque: only the request without one is decided by the contract. With one, a query is this one too.
     if let Ok(query) = parse_list(request.clone(), account()) {
@@ -232,6 +234,7 @@ fn check_list(request: ListTagResourcesRequest) {
         account: _,
         targets,
         filters: parsed,
+        revision,
         page_size,
         after,
     } = query;
@@ -256,6 +259,8 @@ fn check_list(request: ListTagResourcesRequest) {
         request.page_size
     };
     assert_eq!(i32::try_from(page_size.get()), Ok(expected_size));
+    let revision = revision.map_or(0, |revision| revision.get());
+    assert_eq!(i64::try_from(revision), Ok(request.revision));
     assert_eq!(after, None);
 }
 

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::error::CallError;
 use super::outcome::Effect;
 use crate::domain::{
-    PrincipalName, ResourceId, TagFilter, TagKey, TagSelection, TagValue, Targets,
+    PrincipalName, ResourceId, Revision, TagFilter, TagKey, TagSelection, TagValue, Targets,
 };
 use crate::grpc::proto::tag_service_client::TagServiceClient;
 use crate::grpc::proto::{
@@ -147,12 +147,13 @@ pub async fn tag(
     answer.map(|answer| Answer::new(answer.request_id, answer.changed_tags))
 }
 
-/// Lists the tags of users, or of all users where none are named, that the filters let through.
+/// Lists the tags of users, or of all users where none are named, that the filters let through: as they are, or were at a revision.
 #[must_use]
 pub fn list<'a>(
     connection: &'a Connection,
     users: Option<&Targets>,
     filters: &[TagFilter],
+    revision: Option<Revision>,
 ) -> Listing<'a> {
     use list_tag_resources_request::Resources;
     let filter = |filter: &TagFilter| proto::TagFilter {
@@ -167,6 +168,7 @@ pub fn list<'a>(
                 Targets::Names(names) => Resources::ResourcePrincipalNames(proto_names(names)),
             }),
             tags: filters.iter().map(filter).collect(),
+            revision: revision.map_or(0, |revision| revision.get().cast_signed()),
             ..ListTagResourcesRequest::default()
         }),
     }

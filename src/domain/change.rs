@@ -275,7 +275,7 @@ pub enum Direction {
     Backwards,
 }
 
-/// Read changes of an account.
+/// Read a page of changes of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangesQuery {
     /// The account.
@@ -288,6 +288,28 @@ pub struct ChangesQuery {
     pub user: Option<ResourceId>,
     /// How many at most.
     pub most: usize,
+    /// The number of effects with which a page is full too: no change follows the one that reaches it.
+    pub most_effects: usize,
+}
+
+impl ChangesQuery {
+    /// The query for the page behind this one; `None` where this was the last.
+    #[must_use]
+    pub fn next(&self, page: &[Change]) -> Option<Self> {
+        let effects: usize = page.iter().map(|change| change.effects.len()).sum();
+        if page.len() < self.most && effects < self.most_effects {
+            return None;
+        }
+        let last = page.last()?.revision;
+        let from = match self.direction {
+            Direction::Forwards => last.next(),
+            Direction::Backwards => last.previous()?,
+        };
+        Some(Self {
+            from,
+            ..self.clone()
+        })
+    }
 }
 
 /// The extent of an account's change log.

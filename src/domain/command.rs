@@ -221,6 +221,8 @@ pub struct ListQuery {
     pub targets: Option<Targets>,
     /// The filters: only resources that match all of them are listed, and of their tags those that match one.
     pub filters: Vec<TagFilter>,
+    /// The revision behind whose change the tags are listed as they were then, and then there are targets; as they are now when `None`.
+    pub revision: Option<Revision>,
     /// The most tags of the page.
     pub page_size: PageSize,
     /// The point at which the page before this one ended.

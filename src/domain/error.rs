@@ -50,7 +50,7 @@ pub enum FaultCode {
     MissingChange,
     /// A RequestId that is none.
     InvalidRequestId,
-    /// A revision below 1.
+    /// A revision below 1, or one beside no resources.
     InvalidRevision,
     /// A caller that is too long.
     InvalidCaller,
@@ -226,6 +226,10 @@ pub enum Error {
     #[error("{}", compacted_message(*.0))]
     Compacted(Option<Revision>),
 
+    /// A change that there is not yet in the history, whose newest one is this.
+    #[error("{}", not_yet_message(*.0))]
+    NotYet(Option<Revision>),
+
     /// What this server's store does not do.
     #[error("this server's store can't {0}; nothing was changed")]
     Unsupported(&'static str),
@@ -317,7 +321,7 @@ impl Error {
             Self::Conflicts(_) => "PreconditionFailed.Revert",
             Self::TokenMismatch => "IdempotentParameterMismatch",
             Self::NoChange(_) => "EntityNotExist.Change",
-            Self::Compacted(_) => "OutOfRange.Revision",
+            Self::Compacted(_) | Self::NotYet(_) => "OutOfRange.Revision",
             Self::Unsupported(_) => "UnsupportedOperation",
             Self::Unauthenticated(_) => "Unauthenticated",
             Self::NoPermission { .. } => "NoPermission",
@@ -374,6 +378,16 @@ fn compacted_message(oldest: Option<Revision>) -> String {
         |oldest| {
             let oldest = oldest.get();
             format!("the change is gone from the history, which begins with the revision {oldest}; read from there on")
+        },
+    )
+}
+
+fn not_yet_message(newest: Option<Revision>) -> String {
+    newest.map_or_else(
+        || "the account has no revision yet; leave the revision out".to_owned(),
+        |newest| {
+            let newest = newest.get();
+            format!("the newest revision of the account is {newest}; give that one or an older one")
         },
     )
 }

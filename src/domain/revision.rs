@@ -8,6 +8,9 @@ impl Revision {
     /// The revision of the first change of an account.
     pub const FIRST: Self = Self(1);
 
+    /// The largest revision that there can be.
+    pub const LAST: Self = Self(i64::MAX.unsigned_abs());
+
     /// The revision with this number; there is none with 0.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {

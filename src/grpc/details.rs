@@ -82,6 +82,7 @@ pub fn of(error: &Error, metadata: &mut HashMap<String, String>) -> Vec<ErrorDet
         | Error::BrokenProtocol(_)
         | Error::TokenMismatch
         | Error::NoChange(_)
+        | Error::NotYet(_)
         | Error::Unsupported(_)
         | Error::UnknownMethod(_)
         | Error::UnsupportedEncoding(_)

@@ -65,6 +65,10 @@ fn fingerprint(query: &ListQuery) -> Fingerprint {
             fingerprint.add(&targets.name_at(position).to_ascii_lowercase());
         }
     }
+    if let Some(revision) = query.revision {
+        fingerprint.add("\0revision");
+        fingerprint.add(&revision.get().to_string());
+    }
     for filter in &query.filters {
         fingerprint.add("\0tag");
         fingerprint.add(filter.key.as_str());

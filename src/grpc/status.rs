@@ -30,7 +30,7 @@ fn grpc_code(error: &Error) -> Code {
             Code::FailedPrecondition
         }
         Error::UserExists(_) | Error::NameTaken(_) | Error::TokenMismatch => Code::AlreadyExists,
-        Error::Compacted(_) => Code::OutOfRange,
+        Error::Compacted(_) | Error::NotYet(_) => Code::OutOfRange,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::NoPermission { .. } | Error::ForeignOrigin(_) => Code::PermissionDenied,
         Error::Throttled { .. } | Error::TooLarge(_) => Code::ResourceExhausted,

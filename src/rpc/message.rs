@@ -134,5 +134,6 @@ fn list(parameters: &Parameters) -> Result<ListTagResourcesRequest, Fault> {
         tags: tags.collect(),
         page_size,
         next_token: parameters.get("NextToken").unwrap_or_default().to_owned(),
+        ..ListTagResourcesRequest::default()
     })
 }

@@ -111,6 +111,7 @@ impl<S: Store> ChangeService<S> {
             direction: query.direction,
             user: query.filter.user.clone(),
             most: READ_AT_ONCE,
+            most_effects: usize::MAX,
         };
         loop {
             match self.store.changes(Arc::new(next.clone())).await {

@@ -207,6 +207,7 @@ fn explain(error: StoreError, named: impl Fn(&[usize]) -> Vec<NamedResource>) ->
             }
         }
         StoreError::Compacted { oldest } => Error::Compacted(oldest),
+        StoreError::NotYet { newest } => Error::NotYet(newest),
         StoreError::Invalid(fault) => Error::Invalid(vec![fault]),
         StoreError::Refused(refusal) => Error::Refused(refusal),
         StoreError::Busy => {

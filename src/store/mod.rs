@@ -15,6 +15,7 @@ mod conflicts;
 pub mod ims;
 mod mismatches;
 mod paging;
+mod past;
 pub mod postgres;
 mod retention;
 pub mod sqlite;
@@ -62,10 +63,12 @@ pub trait Store: Clone + Send + Sync + 'static {
         origin: Arc<Origin>,
     ) -> impl Future<Output = Result<Changed, StoreError>> + Send;
 
-    /// Reads a page of tags.
+    /// Reads a page of tags, as they are or as they were at a revision. What is known of users that are gone for good is gone with them.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] with every target that does not exist; the other errors as they say.
+    /// [`StoreError::Missing`] with every target that does not exist, or did not at the revision; [`StoreError::NotYet`] and
+    /// [`StoreError::Compacted`] for a revision that can't be read, and [`StoreError::Unsupported`] for any where the store keeps no
+    /// change log; the other errors as they say.
     fn list(
         &self,
         query: Arc<ListQuery>,
@@ -134,7 +137,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         key: ChangeKey,
     ) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
 
-    /// Reads changes of an account, in the order of the query. Those before the oldest revision there is are left out.
+    /// Reads a page of changes of an account, in the order of the query. Those before the oldest revision there is are left out.
     ///
     /// # Errors
     /// [`StoreError::Compacted`] where the query begins before the oldest revision there is; [`StoreError::Unsupported`] where
@@ -221,6 +224,13 @@ pub enum StoreError {
     Compacted {
         /// The oldest revision there is; `None` where there is none.
         oldest: Option<Revision>,
+    },
+
+    /// The account has not got to the revision yet.
+    #[error("the change log ends before")]
+    NotYet {
+        /// The newest revision there is; `None` where there is none.
+        newest: Option<Revision>,
     },
 
     /// The request is wrong in a way that only this store can tell. Nothing was changed.

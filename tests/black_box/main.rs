@@ -41,6 +41,7 @@ mod log_format;
 mod logs;
 mod operations;
 mod paging;
+mod past;
 mod program;
 mod protocol;
 mod reflection;

@@ -52,6 +52,8 @@ mod postgres_logs;
 mod postgres_operations;
 #[path = "../black_box/paging.rs"]
 mod postgres_paging;
+#[path = "../black_box/past.rs"]
+mod postgres_past;
 #[path = "../black_box/protocol.rs"]
 mod postgres_protocol;
 #[path = "../black_box/reflection.rs"]

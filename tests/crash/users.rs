@@ -197,6 +197,7 @@ async fn replay_log(store: &SqliteStore) -> Replay {
         direction: Direction::Forwards,
         user: None,
         most: usize::MAX,
+        most_effects: usize::MAX,
     };
     let changes = store.changes(Arc::new(query)).await.unwrap();
     let newest = changes.last().map(|change| change.revision);

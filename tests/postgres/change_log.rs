@@ -269,6 +269,7 @@ async fn postgres_log_begins_a_new_history_with_an_import() {
         direction: Direction::Forwards,
         user: Some(ResourceId::parse("1").unwrap()),
         most: 10,
+        most_effects: usize::MAX,
     };
     assert_eq!(store.changes(Arc::new(query)).await.unwrap().len(), 1);
 }

@@ -38,6 +38,7 @@ pub async fn changes(store: &PostgresStore, from: u64) -> Result<Vec<Change>, St
         direction: Direction::Forwards,
         user: None,
         most: usize::MAX,
+        most_effects: usize::MAX,
     };
     store.changes(Arc::new(query)).await
 }

@@ -182,6 +182,7 @@ async fn logged(directory: &Path) -> Vec<Change> {
             direction: Direction::Forwards,
             user: None,
             most: 1_000,
+            most_effects: usize::MAX,
         };
         let mut more = store.changes(Arc::new(query)).await.unwrap();
         if more.is_empty() {

@@ -11,6 +11,9 @@ pub trait Backend: Sized {
     /// Whether the store keeps users itself: then it has a change log, and compares values with expected ones.
     const KEEPS_USERS: bool = true;
 
+    /// How many lists of the past each random history is asked for.
+    const PAST_LISTS: usize = 160;
+
     /// Starts a store that holds these resources and no others.
     async fn start(resources: Vec<Resource>) -> Self;
 
@@ -162,6 +165,12 @@ macro_rules! store_contract {
                 repeated_changes_of_users_are_answered_as_they_were,
                 repeated_changes_of_users_that_changed_nothing_change_nothing_later,
                 repeated_changes_of_users_at_once_are_made_once;
+            past:
+                past_lists_answer_as_they_did_then,
+                past_lists_stay_as_they_are_beside_changes,
+                past_lists_find_who_had_a_name,
+                past_lists_end_with_the_newest_revision,
+                pages_of_changes_end_with_enough_effects;
         }
     };
 }

@@ -132,6 +132,7 @@ pub fn list(targets: Option<Targets>, filters: &[(&str, Option<&str>)]) -> ListQ
         account: account(ACCOUNT),
         targets,
         filters: filters.iter().map(filter).collect(),
+        revision: None,
         page_size: page_size(100),
         after: None,
     }

@@ -11,15 +11,15 @@ use serde_json::json;
 use tempfile::TempDir;
 use untag::domain::{
     AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ListQuery, Origin,
-    Resource, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
-    TagValuesQuery, UntagCommand, User, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
-    UsersChanged,
+    Resource, RevertCommand, Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery, TagPage,
+    TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserKey, UserListQuery,
+    UserPage, UserQuery, UsersChanged,
 };
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{Store, StoreError};
 
 use crate::Backend;
-use crate::fixtures::{ACCOUNT, ACCOUNTS, account, id, user};
+use crate::fixtures::{ACCOUNT, ACCOUNTS, account, id, ids, list, user};
 use crate::sqlite::export;
 use crate::support::{Server, origin, untag};
 use crate::user_fixtures::{START, command, delete, user_list, user_query};
@@ -227,10 +227,25 @@ async fn ims_store_leaves_users_to_the_cloud() {
     let found = store.get_user(Arc::new(query)).await;
     let query = user_list(START, DeletedUsers::Hide);
     let listed = store.list_users(Arc::new(query)).await;
-    let refusals = [changed.err(), found.err(), listed.err()].map(|error| match error {
-        Some(StoreError::Unsupported { what }) => what,
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(refusals, ["change users", "read users", "list users"]);
+    let query = ListQuery {
+        revision: Revision::new(1),
+        ..list(Some(ids(["1"])), &[])
+    };
+    // Past the wrapper, which wants the cloud's RequestId.
+    let past = store.of(&query.account).list(Arc::new(query)).await;
+    let refusals =
+        [changed.err(), found.err(), listed.err(), past.err()].map(|error| match error {
+            Some(StoreError::Unsupported { what }) => what,
+            other => panic!("{other:?}"),
+        });
+    assert_eq!(
+        refusals,
+        [
+            "change users",
+            "read users",
+            "list users",
+            "list tags as they were: leave revision out"
+        ]
+    );
     assert_eq!(backend.export().await.len(), 1);
 }

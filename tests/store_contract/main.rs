@@ -15,6 +15,7 @@ mod ims;
 mod list;
 mod model;
 mod paging;
+mod past;
 mod postgres;
 #[path = "../support/postgres.rs"]
 mod postgres_server;

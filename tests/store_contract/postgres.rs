@@ -31,6 +31,7 @@ fn options() -> Options {
 
 impl Backend for PostgresBackend {
     type Store = PostgresStore;
+    const PAST_LISTS: usize = 8;
 
     async fn start(resources: Vec<Resource>) -> Self {
         let connection = ConnectionString::parse(&shared().database().url(), None).unwrap();

@@ -275,18 +275,17 @@ pub async fn random_commands_answer_as_the_model_does<B: Backend>() {
     for_each(steps(), run_steps::<B>);
 }
 
-/// Runs a test with random steps.
-pub fn for_each<F: Future<Output = Result<(), TestCaseError>>>(
-    steps: impl Strategy<Value = Vec<Step>>,
-    test: impl Fn(Vec<Step>) -> F,
+/// Runs a test with random cases.
+pub fn for_each<T: std::fmt::Debug, F: Future<Output = Result<(), TestCaseError>>>(
+    cases: impl Strategy<Value = T>,
+    test: impl Fn(T) -> F,
 ) {
     let config = Config {
         cases: 64,
         failure_persistence: None,
         ..Config::default()
     };
-    let run =
-        || TestRunner::new(config).run(&steps, |steps| Handle::current().block_on(test(steps)));
+    let run = || TestRunner::new(config).run(&cases, |case| Handle::current().block_on(test(case)));
     // The steps are awaited inside of the runner's closure, which isn't async.
     if let Err(error) = tokio::task::block_in_place(run) {
         panic!("{error}");

@@ -24,6 +24,7 @@ pub fn query(account: &AccountId, from: u64, direction: Direction) -> ChangesQue
         direction,
         user: None,
         most: usize::MAX,
+        most_effects: usize::MAX,
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Subcommand};
 
 use super::users::User;
 use crate::cli::client::{ClientArguments, EXIT_CODES};
-use crate::domain::TagKey;
+use crate::domain::{Revision, TagKey};
 
 /// `untag tags`.
 #[derive(Debug, Args)]
@@ -48,8 +48,18 @@ pub struct ListArguments {
     #[arg(long = "tag", value_name = "KEY[=VALUE]")]
     pub keys: Vec<String>,
 
+    /// The tags as they were right behind the change of this revision, instead of those of now. Of users that are named.
+    #[arg(long, value_name = "REVISION", requires = "users", value_parser = revision)]
+    pub revision: Option<Revision>,
+
     #[command(flatten)]
     pub client: ClientArguments,
+}
+
+fn revision(text: &str) -> Result<Revision, &'static str> {
+    let revision = text.parse().ok().and_then(Revision::new);
+    let revision = revision.filter(|revision| *revision <= Revision::LAST);
+    revision.ok_or("give the number of a change, from 1 on")
 }
 
 /// Users who are typed, or stand in a file.

@@ -28,7 +28,7 @@ pub async fn run(arguments: &ListArguments) -> Result<Exit, Failure> {
     let filters: Vec<TagFilter> = filters.collect::<Result<_, _>>().map_err(Failure::Usage)?;
     let connection = connect(&arguments.client).await?;
     let mut output = arguments.client.output();
-    let mut listing = client::list(&connection, users.as_ref(), &filters);
+    let mut listing = client::list(&connection, users.as_ref(), &filters, arguments.revision);
     let mut table = Table::new(["USER", "KEY", "VALUE"]);
     while !output.is_closed()
         && let Some(tags) = listing.page().await?

@@ -28,7 +28,7 @@ pub async fn tags_of_each(
 }
 
 async fn all_tags(connection: &Connection, user: &Targets) -> Result<Vec<UserTag>, CallError> {
-    let mut listing = client::list(connection, Some(user), &[]);
+    let mut listing = client::list(connection, Some(user), &[], None);
     let mut tags = Vec::new();
     while let Some(page) = listing.page().await? {
         tags.extend(page);

@@ -10,8 +10,8 @@ mod targets;
 
 use super::{change_token, page_token, proto};
 use crate::domain::{
-    AccountId, Fault, FaultCode, ListQuery, OnMismatch, PageSize, RESOURCE_TYPE_USER, TagCommand,
-    TagFilter, UntagCommand,
+    AccountId, Fault, FaultCode, ListQuery, OnMismatch, PageSize, RESOURCE_TYPE_USER, Revision,
+    TagCommand, TagFilter, UntagCommand,
 };
 pub use changes::{change, changes, revert};
 pub use counts::{keys_fingerprint, tag_keys, tag_values, values_fingerprint};
@@ -173,6 +173,7 @@ pub fn list(
         tags,
         page_size,
         next_token,
+        revision,
     } = request;
     let mut faults = Faults::default();
     let account = faults.take(account);
@@ -181,6 +182,7 @@ pub fn list(
         let description = "give resource_ids, resource_principal_names or tags";
         faults.add(FaultCode::MissingResourceId, "resources", description);
     }
+    let revision = past_revision(revision, resources.is_some(), &mut faults);
     let targets = resources.and_then(|named| targets(named.into(), &mut faults));
     let filters = each_tag(
         tags,
@@ -202,6 +204,7 @@ pub fn list(
         account,
         targets,
         filters,
+        revision,
         page_size,
         after: None,
     };
@@ -232,6 +235,21 @@ fn foreign_token() -> Fault {
         field: "next_token".to_owned(),
         description: description.to_owned(),
     }
+}
+
+/// The revision of a list of the past. It is of named users only: nobody keeps who else there was.
+fn past_revision(number: i64, names_users: bool, faults: &mut Faults) -> Option<Revision> {
+    let Ok(number) = u64::try_from(number) else {
+        let description =
+            format!("{number} must be a revision, from 1 on, or 0 for the tags as they are");
+        faults.add(FaultCode::InvalidRevision, "revision", description);
+        return None;
+    };
+    if number > 0 && !names_users {
+        let description = "give resource_ids or resource_principal_names too: tags as they were are listed for named users";
+        faults.add(FaultCode::InvalidRevision, "revision", description);
+    }
+    Revision::new(number)
 }
 
 fn check_resource_type(resource_type: &str, faults: &mut Faults) {

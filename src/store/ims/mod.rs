@@ -251,6 +251,11 @@ impl Store for ImsStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
+        if query.revision.is_some() {
+            return Err(StoreError::Unsupported {
+                what: "list tags as they were: leave revision out",
+            });
+        }
         self.check_account(&query.account)?;
         let parameters = parameters::list(&query)?;
         let answer = self

@@ -47,6 +47,7 @@ impl PostgresStore {
         query: &ChangesQuery,
     ) -> Result<Vec<Change>, StoreError> {
         let account = &query.account;
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let mut parameters: Parameters = vec![
             (Box::new(account.to_string()), Type::TEXT),
             (Box::new(number(query.from.get())), Type::INT8),
@@ -54,10 +55,8 @@ impl PostgresStore {
                 Box::new(query.direction == Direction::Backwards),
                 Type::BOOL,
             ),
-            (
-                Box::new(i64::try_from(query.most).unwrap_or(i64::MAX)),
-                Type::INT8,
-            ),
+            (Box::new(count(query.most)), Type::INT8),
+            (Box::new(count(query.most_effects)), Type::INT8),
         ];
         let sql = match &query.user {
             None => statements::CHANGES,

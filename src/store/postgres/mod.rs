@@ -44,7 +44,7 @@ use crate::domain::{
     UsersChanged,
 };
 use crate::reload::LoadError;
-use crate::store::{Retention, Store, StoreError};
+use crate::store::{Retention, Store, StoreError, past};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
@@ -271,6 +271,9 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
+        if let Some(revision) = query.revision {
+            return past::list(self, &query, revision).await;
+        }
         match &query.targets {
             Some(targets) => self.page_of(&query, targets).await,
             None => self.page(&query).await,

@@ -76,11 +76,25 @@ pub const CHANGE_BY_REQUEST_ID: &str = concat!(
 pub const CHANGE_BY_REVISION: &str =
     concat!(entry!(), "change c WHERE account_id = $1 AND revision = $2");
 
-/// `$1` the account, `$2` the first revision, `$3` whether to go backwards, `$4` how many.
-pub const CHANGES: &str = concat!(entry!(), "untag_changes($1, $2, $3, $4) c");
+/// The entries that a function returns, until those before have enough effects.
+macro_rules! page_of {
+    ($function:literal) => {
+        concat!(
+            "SELECT (p.c).revision, (p.c).request_id::text, (p.c).at, (p.c).caller, (p.c).source_ip, (p.c).action, \
+             (p.c).client_token, untag_effects(p.c)::text FROM (SELECT c, row_number() OVER () AS number, \
+             sum(coalesce(cardinality(c.users), jsonb_array_length(c.effects))) \
+             OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM ",
+            $function,
+            " c) p WHERE coalesce(p.before, 0) < $5 ORDER BY p.number"
+        )
+    };
+}
 
-/// As `CHANGES`. `$5` the id of a user.
-pub const CHANGES_OF_USER: &str = concat!(entry!(), "untag_changes_of_user($1, $2, $3, $4, $5) c");
+/// `$1` the account, `$2` the first revision, `$3` whether to go backwards, `$4` how many, `$5` how many effects are enough.
+pub const CHANGES: &str = page_of!("untag_changes($1, $2, $3, $4)");
+
+/// As `CHANGES`. `$6` the id of a user.
+pub const CHANGES_OF_USER: &str = page_of!("untag_changes_of_user($1, $2, $3, $4, $6)");
 
 /// `$1` the account. Returns the history's id, the newest and the oldest revision.
 pub const HISTORY: &str = "SELECT history_id::text, newest, oldest FROM history, untag_extent($1)";

@@ -34,7 +34,7 @@ use crate::domain::{
     TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
     UsersChanged,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, past};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace;
 use format::DataDirectory;
@@ -204,6 +204,9 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
+        if let Some(revision) = query.revision {
+            return past::list(self, &query, revision).await;
+        }
         let (published, index) = (self.published.clone(), self.index.clone());
         self.readers
             .run(move |connection| read::list(connection, &published, &index, &query))

@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use crate::store::StoreError;
 use crate::store::sqlite::error::ApplyError;
-use crate::store::sqlite::log::changes::{Found, RecentKeys, Snapshot, expired, extremes};
+use crate::store::sqlite::log::changes::{Found, Range, RecentKeys, Snapshot, expired, extremes};
 
 /// Reads the change of a request or of a revision; `None` where there is none.
 pub fn change(
@@ -44,20 +44,20 @@ pub fn changes(
     recent: &RecentKeys,
     query: &ChangesQuery,
 ) -> Result<Result<Vec<Change>, StoreError>, ApplyError> {
-    let (from, direction, most) = (query.from, query.direction, query.most);
+    let range = Range::from(query);
     loop {
         let transaction = connection.unchecked_transaction()?;
-        if let Some(error) = compacted(&transaction, &query.account, from)? {
+        if let Some(error) = compacted(&transaction, &query.account, query.from)? {
             return Ok(Err(error));
         }
         let snapshot = Snapshot::new(&transaction, &query.account);
         let Some(user) = &query.user else {
-            return Ok(Ok(snapshot.from(from, direction, most)?));
+            return Ok(Ok(snapshot.of(range)?));
         };
         let Some(number) = number_of(&transaction, &query.account, user)? else {
             return Ok(Ok(Vec::new()));
         };
-        if let Found::Read(changes) = snapshot.of_user(recent, number, from, direction, most)? {
+        if let Found::Read(changes) = snapshot.of_user(recent, number, range)? {
             return Ok(Ok(changes));
         }
         wait();

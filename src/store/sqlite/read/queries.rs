@@ -178,6 +178,7 @@ mod tests {
             account: AccountId::parse(ACCOUNT).unwrap(),
             targets: Some(Targets::Ids(ids.collect())),
             filters: Vec::new(),
+            revision: None,
             page_size: PageSize::parse(0).unwrap(),
             after: None,
         };

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::recent::RecentKeys;
 use super::runs::{self, EntryKey, KeyKind};
 use super::{removed_tags, revisions};
-use crate::domain::{AccountId, Change, Direction, RequestId, Revision, Timestamp};
+use crate::domain::{AccountId, Change, ChangesQuery, Direction, RequestId, Revision, Timestamp};
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
 use crate::store::sqlite::format::log_entry::{FoundEntry, LoggedCommit, Recorded, halves, stamp};
 
@@ -36,6 +36,38 @@ pub fn extremes(connection: &Connection, account: &AccountId) -> Result<Extremes
     })
 }
 
+/// The changes that are read: where they begin, in which direction they go on, and when they are enough.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    pub from: Revision,
+    pub direction: Direction,
+    pub most: usize,
+    pub most_effects: usize,
+}
+
+impl From<&ChangesQuery> for Range {
+    fn from(query: &ChangesQuery) -> Self {
+        Self {
+            from: query.from,
+            direction: query.direction,
+            most: query.most,
+            most_effects: query.most_effects,
+        }
+    }
+}
+
+impl Range {
+    /// One change, from this revision on.
+    fn one(from: Revision) -> Self {
+        Self {
+            from,
+            direction: Direction::Forwards,
+            most: 1,
+            most_effects: usize::MAX,
+        }
+    }
+}
+
 /// What a snapshot has where keys in memory are looked at too.
 pub enum Found<T> {
     Read(T),
@@ -57,23 +89,24 @@ impl<'connection> Snapshot<'connection> {
         }
     }
 
-    /// The changes from a revision on in this direction, at most so many.
-    pub fn from(
-        &self,
-        from: Revision,
-        direction: Direction,
-        most: usize,
-    ) -> Result<Vec<Change>, ApplyError> {
+    /// The changes of a range.
+    pub fn of(&self, range: Range) -> Result<Vec<Change>, ApplyError> {
+        let Range {
+            from,
+            direction,
+            most,
+            ..
+        } = range;
         let spans = revisions::find(self.connection, self.account, from.get(), direction, most)?;
         let sequences = spans.iter().map(|span| span.sequence);
-        self.pick(sequences, direction, most, |found| {
+        self.pick(sequences, range, |found| {
             runs::is_behind(found.revision, from, direction)
         })
     }
 
     /// The change of a revision.
     pub fn at(&self, revision: Revision) -> Result<Option<Change>, ApplyError> {
-        let changes = self.from(revision, Direction::Forwards, 1)?;
+        let changes = self.of(Range::one(revision))?;
         Ok(changes
             .into_iter()
             .find(|change| change.revision == revision))
@@ -94,7 +127,8 @@ impl<'connection> Snapshot<'connection> {
         };
         let is_of = |found: &FoundEntry<'_>| found.entry.request_id() == request_id;
         let change = |sequences: Vec<i64>| -> Result<_, ApplyError> {
-            let mut changes = self.pick(sequences.into_iter(), forwards, 1, is_of)?;
+            let one = Range::one(Revision::FIRST);
+            let mut changes = self.pick(sequences.into_iter(), one, is_of)?;
             Ok(changes.pop())
         };
         if let Some(change) = change(found)? {
@@ -110,15 +144,19 @@ impl<'connection> Snapshot<'connection> {
         Ok(Found::Read(None))
     }
 
-    /// The changes of the user with the row of this number, from a revision on in this direction, at most so many.
+    /// The changes of a range of the user with the row of this number.
     pub fn of_user(
         &self,
         recent: &RecentKeys,
         number: i64,
-        from: Revision,
-        direction: Direction,
-        most: usize,
+        range: Range,
     ) -> Result<Found<Vec<Change>>, ApplyError> {
+        let Range {
+            from,
+            direction,
+            most,
+            ..
+        } = range;
         let bound = revisions::find(self.connection, self.account, from.get(), direction, 1)?;
         let Some(bound) = bound.first().map(|span| span.sequence) else {
             // There is nothing from there on.
@@ -154,7 +192,7 @@ impl<'connection> Snapshot<'connection> {
         if direction == Direction::Forwards {
             sequences.extend(&recent);
         }
-        let changes = self.pick(sequences.into_iter(), direction, most, |found| {
+        let changes = self.pick(sequences.into_iter(), range, |found| {
             let mut effects = found.entry.effects.iter();
             runs::is_behind(found.revision, from, direction)
                 && effects.any(|effect| effect.number == number)
@@ -162,15 +200,14 @@ impl<'connection> Snapshot<'connection> {
         Ok(Found::Read(changes))
     }
 
-    /// The changes of these commits that are picked, at most so many. Commits that have expired are passed over.
+    /// The changes of these commits that are picked, until the range has enough of them. Commits that have expired are passed over.
     fn pick(
         &self,
         sequences: impl Iterator<Item = i64>,
-        direction: Direction,
-        most: usize,
+        range: Range,
         is_picked: impl Fn(&FoundEntry<'_>) -> bool,
     ) -> Result<Vec<Change>, ApplyError> {
-        let mut changes = Vec::new();
+        let (mut changes, mut effects) = (Vec::new(), 0);
         for sequence in sequences {
             let Some(row) = self.row(sequence)? else {
                 continue;
@@ -182,13 +219,14 @@ impl<'connection> Snapshot<'connection> {
                     picked.push(found);
                 }
             }
-            if direction == Direction::Backwards {
+            if range.direction == Direction::Backwards {
                 picked.reverse();
             }
             for found in picked {
-                if changes.len() >= most {
+                if changes.len() >= range.most || effects >= range.most_effects {
                     return Ok(changes);
                 }
+                effects += found.entry.effects.len();
                 changes.push(self.change(sequence, found.recorded(row.time)?, &found)?);
             }
         }

@@ -22,7 +22,7 @@ use rusqlite::{Connection, params};
 
 pub use answers::Answer;
 pub use audited::{AuditProgress, Committed, Mark, behind};
-pub use entries::{Found, Snapshot, extremes};
+pub use entries::{Found, Range, Snapshot, extremes};
 pub use fresh::{FreshEffect, FreshUntag};
 pub use recent::RecentKeys;
 pub use removed_tags::RemovedTags;

@@ -346,9 +346,15 @@ fn check_order(
         id.is_none_or(|id| effects.any(|effect| effect.resource_id == id))
     };
     for direction in [Direction::Forwards, Direction::Backwards] {
+        let range = Range {
+            from,
+            direction,
+            most,
+            most_effects: usize::MAX,
+        };
         let found = match number {
-            Some(number) => read(snapshot.of_user(recent, number, from, direction, most)),
-            None => snapshot.from(from, direction, most).unwrap(),
+            Some(number) => read(snapshot.of_user(recent, number, range)),
+            None => snapshot.of(range).unwrap(),
         };
         let expected: Vec<_> = match direction {
             Direction::Forwards => {
