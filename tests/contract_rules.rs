@@ -15,14 +15,15 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use untag::domain::{AccountId, Fault};
 use untag::grpc::proto::get_change_request::Change as ChangeKey;
 use untag::grpc::proto::{
-    GetChangeRequest, ListChangesRequest, ListTagKeysRequest, ListTagResourcesRequest,
-    ListTagValuesRequest, ResourceIds, ResourcePrincipalNames, RevertChangeRequest, Tag, TagFilter,
-    TagResourcesRequest, UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
-    untag_resources_request,
+    GetChangeRequest, HistoryPosition, ListChangesRequest, ListTagKeysRequest,
+    ListTagResourcesRequest, ListTagValuesRequest, ResourceIds, ResourcePrincipalNames,
+    RevertChangeRequest, Tag, TagFilter, TagResourcesRequest, UntagResourcesRequest,
+    WatchChangesRequest, list_tag_resources_request, tag_resources_request,
+    untag_resources_request, watch_changes_request,
 };
 use untag::grpc::{
     DESCRIPTORS, parse_change, parse_changes, parse_list, parse_revert, parse_tag, parse_tag_keys,
-    parse_tag_values, parse_untag,
+    parse_tag_values, parse_untag, parse_watch,
 };
 
 /// The published rules, ready to be evaluated.
@@ -96,7 +97,8 @@ requests!(
     ListTagValuesRequest by parse_tag_values,
     GetChangeRequest by parse_change,
     ListChangesRequest by parse_changes,
-    RevertChangeRequest by parse_revert
+    RevertChangeRequest by parse_revert,
+    WatchChangesRequest by parse_watch
 );
 
 /// Which resources a request names, whatever its type.
@@ -459,6 +461,33 @@ fn change_corpus() -> Vec<GetChangeRequest> {
     corpus
 }
 
+fn watch_corpus() -> Vec<WatchChangesRequest> {
+    use watch_changes_request::Start;
+    let request = |start| WatchChangesRequest { start };
+    let mut corpus = vec![request(None)];
+    corpus.extend((-1..6).map(|number| request(Some(Start::StartAt(number)))));
+    let id = "0d5c4a8e-3F0A-4C3B-9E5D-7A1B2C3D4E5F";
+    let ids = [
+        id,
+        "",
+        "x",
+        "0D5C4A8E3F0A4C3B9E5D7A1B2C3D4E5F",
+        "0D5C4A8E-3F0A-4C3B-9E5D-7A1B2C3D4E5",
+    ];
+    for history_id in ids {
+        for request_id in ids {
+            for revision in [0, 1, i64::MAX, -1] {
+                corpus.push(request(Some(Start::After(HistoryPosition {
+                    history_id: history_id.to_owned(),
+                    revision,
+                    request_id: request_id.to_owned(),
+                }))));
+            }
+        }
+    }
+    corpus
+}
+
 fn changes_corpus() -> Vec<ListChangesRequest> {
     let all = ListChangesRequest::default;
     let time = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
@@ -586,6 +615,7 @@ fn rules_and_code_agree_on_every_limit_of_reading_changes() {
 fn rules_and_code_agree_on_every_limit_of_counts() {
     let mut broken = compare(&TYPES.map(keys));
     broken.extend(compare(&values_corpus()));
+    broken.extend(compare(&watch_corpus()));
     insta::assert_debug_snapshot!(broken);
 }
 

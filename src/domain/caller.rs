@@ -139,11 +139,13 @@ pub enum Action {
     ListChanges,
     /// `untag:RevertChange`
     RevertChange,
+    /// `untag:WatchChanges`
+    WatchChanges,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::UntagResources,
         Self::TagResources,
         Self::ListTagResources,
@@ -158,6 +160,7 @@ impl Action {
         Self::GetChange,
         Self::ListChanges,
         Self::RevertChange,
+        Self::WatchChanges,
     ];
 
     /// The name in a policy.
@@ -178,6 +181,7 @@ impl Action {
             Self::GetChange => "untag:GetChange",
             Self::ListChanges => "untag:ListChanges",
             Self::RevertChange => "untag:RevertChange",
+            Self::WatchChanges => "untag:WatchChanges",
         }
     }
 
@@ -204,7 +208,8 @@ impl Action {
             | Self::GetUser
             | Self::ListUsers
             | Self::GetChange
-            | Self::ListChanges => false,
+            | Self::ListChanges
+            | Self::WatchChanges => false,
         }
     }
 

@@ -24,10 +24,24 @@ impl HistoryId {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
+    /// Reads the identity as it is displayed, whatever its case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = RequestId::parse(text)?;
+        Some(Self(Uuid::from_bytes(id.to_bytes())))
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.into_bytes()
+    }
+}
+
+impl fmt::Display for HistoryId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As RequestIds are.
+        RequestId::from_bytes(self.to_bytes()).fmt(formatter)
     }
 }
 

@@ -177,6 +177,9 @@ impl Default for PageSize {
 }
 
 impl PageSize {
+    /// The largest page.
+    pub const LARGEST: Self = Self(limits::PAGE_SIZE);
+
     /// Takes 1 to 100, or 0 for the default of 100.
     #[must_use]
     pub fn parse(size: i32) -> Option<Self> {

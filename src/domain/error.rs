@@ -7,8 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{
-    AccountId, Action, Caller, ChangeKey, Mismatch, NamedResource, RequestId, RevertConflict,
-    Revision, UntagCommand,
+    AccountId, Action, Caller, ChangeKey, HistoryPosition, Mismatch, NamedResource, RequestId,
+    RevertConflict, Revision, UntagCommand,
 };
 
 /// The Alibaba Cloud error code of a fault in a request.
@@ -62,6 +62,10 @@ pub enum FaultCode {
     InvalidOrder,
     /// A way to treat conflicts that is none.
     InvalidOnConflict,
+    /// A start of a watch that is none.
+    InvalidStartAt,
+    /// A position in a history that is none.
+    InvalidPosition,
     /// A page size below 0 or over 100.
     InvalidPageSize,
     /// A page token that this request did not get.
@@ -101,6 +105,8 @@ impl FaultCode {
             Self::InvalidEndTime => "InvalidParameter.EndTime",
             Self::InvalidOrder => "InvalidParameter.Order",
             Self::InvalidOnConflict => "InvalidParameter.OnConflict",
+            Self::InvalidStartAt => "InvalidParameter.StartAt",
+            Self::InvalidPosition => "InvalidParameter.Position",
             Self::InvalidPageSize => "InvalidParameter.PageSize",
             Self::InvalidNextToken => "InvalidParameter.NextToken",
             Self::InvalidTimeout => "InvalidParameter.Timeout",
@@ -226,6 +232,24 @@ pub enum Error {
     #[error("{}", compacted_message(*.0))]
     Compacted(Option<Revision>),
 
+    /// A position that is not one of the history, as it is now.
+    #[error(
+        "the position is of another history, or of changes that this one has lost: the store was made, imported anew or restored; \
+         begin again with a snapshot"
+    )]
+    OtherHistory,
+
+    /// A watch that the service has ended. It goes on from the position, if there is one.
+    #[error("{}", watch_ended_message(reason, *position))]
+    WatchEnded {
+        /// Why.
+        reason: &'static str,
+        /// The position behind what was sent; `None` where that is a part of a snapshot.
+        position: Option<HistoryPosition>,
+        /// When to go on.
+        retry_after: Duration,
+    },
+
     /// A change that there is not yet in the history, whose newest one is this.
     #[error("{}", not_yet_message(*.0))]
     NotYet(Option<Revision>),
@@ -327,7 +351,8 @@ impl Error {
             Self::NoPermission { .. } => "NoPermission",
             Self::ForeignOrigin(_) => "NoPermission.Origin",
             Self::Throttled { .. } => "Throttling.User",
-            Self::Unavailable { .. } => "ServiceUnavailable",
+            Self::OtherHistory => "OutOfRange.History",
+            Self::Unavailable { .. } | Self::WatchEnded { .. } => "ServiceUnavailable",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
             Self::TooLarge(_) | Self::BrokenProtocol(_) => "InvalidParameter.Request",
             Self::UnknownMethod(_) => "InvalidAction.NotFound",
@@ -389,6 +414,13 @@ fn not_yet_message(newest: Option<Revision>) -> String {
             let newest = newest.get();
             format!("the newest revision of the account is {newest}; give that one or an older one")
         },
+    )
+}
+
+fn watch_ended_message(reason: &str, position: Option<HistoryPosition>) -> String {
+    position.map_or_else(
+        || format!("{reason}; watch again from the beginning of the snapshot"),
+        |position| format!("{reason}; watch again behind {position}"),
     )
 }
 

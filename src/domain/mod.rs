@@ -29,6 +29,7 @@ mod targets;
 mod user;
 mod user_command;
 mod user_list;
+mod watch;
 
 pub use caller::{Action, Call, Caller, ClientRequestId};
 pub use change::{
@@ -64,6 +65,8 @@ pub use user_command::{
 pub use user_list::{
     DeletedUsers, InvalidNamePrefix, NamePrefix, TagCondition, UserListQuery, UserPage,
 };
+
+pub use watch::{HistoryPosition, PassedChange, WatchQuery, WatchStart};
 
 /// The only resource type there is: a RAM user.
 pub const RESOURCE_TYPE_USER: &str = "user";

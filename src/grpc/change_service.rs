@@ -6,8 +6,9 @@ use super::change_message::{self, Part};
 use super::intake::{Begun, Intake, failed, failed_change};
 use super::parse::Repeatable;
 use super::progress::{Asked, Effect};
+use super::stream_host::StreamHost;
 use super::tag_service::{count, request_id, revision};
-use super::{change_token, parse, proto};
+use super::{change_token, parse, proto, watch};
 use crate::domain::{AccountId, Changed};
 use crate::service::{ChangeService, RevertAnswer};
 use crate::store::Store;
@@ -120,5 +121,31 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
         };
         progress.answer(changed);
         Ok(Response::new(answer))
+    }
+
+    type WatchChangesStream = watch::Messages;
+
+    async fn watch_changes(
+        &self,
+        request: Request<proto::WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        let host = request.extensions().get::<StreamHost>().cloned();
+        // Only a service that is not behind the handler has none.
+        let host = host.ok_or_else(|| Status::internal("the stream has no connection"))?;
+        // A watch counts as a request until it has begun, and as a stream of its connection for as long as it lasts.
+        let Begun {
+            command: query,
+            call,
+            progress,
+            admitted: _admitted,
+        } = self.intake.begin(request, parse::watch)?;
+        progress.ask(reading(&query.account));
+        let begun = self.service.watch(&call, query, host.hold()).await;
+        let begun = begun.map_err(|error| failed(&call, &progress, &error))?;
+        progress.answer(Changed::default());
+        let (messages, follower) = watch::messages(begun, call, &host);
+        let mut response = Response::new(messages);
+        response.extensions_mut().insert(follower);
+        Ok(response)
     }
 }

@@ -16,6 +16,7 @@ use super::held::Held;
 use super::in_flight::InFlightGuard;
 use super::peer::PeerGuard;
 use super::status;
+use super::stream_host::Follower;
 use crate::telemetry::metrics::Call;
 
 type Guards = (Option<InFlightGuard>, PeerGuard);
@@ -80,6 +81,8 @@ pub(super) struct CountedBody {
     call: Call,
     held: Held,
     _guards: Guards,
+    /// Who follows what is sent, of a stream that has one.
+    follower: Option<Follower>,
 }
 
 impl CountedBody {
@@ -89,6 +92,35 @@ impl CountedBody {
             call,
             held,
             _guards: guards,
+            follower: None,
+        }
+    }
+
+    /// The body with one who follows what of it is sent.
+    pub(super) fn followed_by(self, follower: Option<Follower>) -> Self {
+        Self { follower, ..self }
+    }
+
+    /// The frame with its charge. Where there is no memory for it, the stream ends.
+    fn charged(&mut self, data: Bytes) -> Result<Frame<Bytes>, Status> {
+        match (self.held.keep(data), &self.follower) {
+            (Ok(data), follower) => {
+                if let Some(Follower(follower)) = follower {
+                    follower.sent();
+                }
+                Ok(Frame::data(data))
+            }
+            (Err(OverBudget), Some(Follower(follower))) => {
+                let mut trailers = HeaderMap::new();
+                follower.cut().add_header(&mut trailers)?;
+                if let Some(code) = status::code_in(&trailers) {
+                    self.call.finish(code);
+                }
+                Ok(Frame::trailers(trailers))
+            }
+            (Err(OverBudget), None) => Err(Status::resource_exhausted(
+                "the connection does not take its answers",
+            )),
         }
     }
 }
@@ -114,10 +146,13 @@ impl http_body::Body for CountedBody {
             self.call.finish(code);
         }
         Poll::Ready(Some(match frame.into_data() {
-            Ok(data) if is_charged => Ok(Frame::data(data)),
-            Ok(data) => self.held.keep(data).map(Frame::data).map_err(|OverBudget| {
-                Status::resource_exhausted("the connection does not take its answers")
-            }),
+            Ok(data) if is_charged => {
+                if let Some(Follower(follower)) = &self.follower {
+                    follower.sent();
+                }
+                Ok(Frame::data(data))
+            }
+            Ok(data) => self.charged(data),
             Err(frame) => Ok(frame),
         }))
     }

@@ -9,8 +9,8 @@ use tonic_types::{
 };
 
 use crate::domain::{
-    Error, Fault, Mismatch, NamedResource, RESOURCE_TYPE_USER, Refusal, RefusalKind,
-    RevertConflict, UntagCommand,
+    Error, Fault, HistoryPosition, Mismatch, NamedResource, RESOURCE_TYPE_USER, Refusal,
+    RefusalKind, RevertConflict, UntagCommand,
 };
 
 /// The most bytes of the details. They travel in a header, base64-encoded, together with the message, and common
@@ -64,6 +64,14 @@ pub fn of(error: &Error, metadata: &mut HashMap<String, String>) -> Vec<ErrorDet
         Error::Throttled { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
             vec![RetryInfo::new(Some(*retry_after)).into()]
         }
+        Error::WatchEnded {
+            position,
+            retry_after,
+            ..
+        } => {
+            metadata.extend(position.iter().flat_map(position_metadata));
+            vec![RetryInfo::new(Some(*retry_after)).into()]
+        }
         Error::NoPermission { caller, action, .. } => {
             metadata.insert("action".to_owned(), action.to_string());
             metadata.insert("caller".to_owned(), caller.to_string());
@@ -83,11 +91,25 @@ pub fn of(error: &Error, metadata: &mut HashMap<String, String>) -> Vec<ErrorDet
         | Error::TokenMismatch
         | Error::NoChange(_)
         | Error::NotYet(_)
+        | Error::OtherHistory
         | Error::Unsupported(_)
         | Error::UnknownMethod(_)
         | Error::UnsupportedEncoding(_)
         | Error::Internal => Vec::new(),
     }
+}
+
+/// The position to go on from, in the fields of a `HistoryPosition`.
+fn position_metadata(position: &HistoryPosition) -> [(String, String); 3] {
+    let (revision, request_id) = match position.last {
+        None => (0, String::new()),
+        Some(last) => (last.revision.get(), last.request_id.to_string()),
+    };
+    [
+        ("history_id".to_owned(), position.history.to_string()),
+        ("revision".to_owned(), revision.to_string()),
+        ("request_id".to_owned(), request_id),
+    ]
 }
 
 /// The details of a refusal of the cloud.

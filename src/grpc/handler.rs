@@ -28,13 +28,14 @@ use super::progress::HandedCall;
 use super::protocol::Protocol;
 use super::refused::{self, Source};
 use super::services::{Answer, ServiceKind, Services};
+use super::stream_host::{Follower, StreamHost};
 use super::underway::Underway;
 use super::{REQUEST_ID_HEADER, headers, message, status};
 use crate::auth::Authenticator;
 use crate::current::Current;
 use crate::domain::{Applied, Call, Error, Fault};
 use crate::service::{Audit, RETRY_AFTER};
-use crate::telemetry::metrics::{Kind, metrics};
+use crate::telemetry::metrics::{self, Kind, metrics};
 use crate::telemetry::trace::CallSpan;
 
 /// The header of every answer with its RequestId, as hyper names it.
@@ -133,10 +134,13 @@ impl Handler {
         let protocol = underway.protocol;
         let is_head = request.method() == Method::HEAD;
         let (guard, term) = match underway.service {
+            ServiceKind::Contract if metrics::kind_of(&underway.path) == Kind::ServerStream => {
+                (None, Term::Open)
+            }
             ServiceKind::Tags | ServiceKind::Contract => {
                 (Some(self.0.in_flight.enter()), Term::Bounded)
             }
-            // Health watches and reflection streams last as long as their callers like, and hold up no drain.
+            // Watches, of health too, and reflection streams last as long as their callers like, and hold up no drain.
             ServiceKind::Health | ServiceKind::Other => (None, Term::Open),
         };
         let guards = (guard, peer.enter(term));
@@ -150,8 +154,12 @@ impl Handler {
             if let Some(code) = status::code_in(response.headers()) {
                 call.finish(code);
             }
+            let follower = response.extensions().get::<Follower>().cloned();
             let Some(schema) = other else {
-                return response.map(|body| Body::new(CountedBody::new(body, guards, held, call)));
+                return response.map(|body| {
+                    let body = CountedBody::new(body, guards, held, call);
+                    Body::new(body.followed_by(follower))
+                });
             };
             let mut response = schema.finished(response, protocol, &held);
             if is_head {
@@ -159,7 +167,7 @@ impl Handler {
             }
             if protocol == Protocol::ConnectStream {
                 return response.map(|body| {
-                    let body = CountedBody::new(body, guards, held, call);
+                    let body = CountedBody::new(body, guards, held, call).followed_by(follower);
                     Body::new(EndOfStream::after(body, schema))
                 });
             }
@@ -259,6 +267,10 @@ impl Handler {
             request
                 .extensions_mut()
                 .insert(HandedCall { call, progress });
+            if kind == Kind::ServerStream {
+                let (peer, held) = (Arc::clone(peer), held.clone());
+                request.extensions_mut().insert(StreamHost { peer, held });
+            }
             self.call(request, kind, underway, &held)
         });
         TakenUp { call, held, answer }

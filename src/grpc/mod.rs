@@ -31,10 +31,12 @@ mod refused;
 mod request_check;
 mod services;
 mod status;
+mod stream_host;
 mod tag_counts;
 mod tag_service;
 mod underway;
 mod user_message;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +59,7 @@ pub use origin::{Origins, parse as parse_origin};
 pub use parse::{
     ACCOUNT_METADATA, Repeatable, change as parse_change, changes as parse_changes,
     list as parse_list, revert as parse_revert, tag as parse_tag, tag_keys as parse_tag_keys,
-    tag_values as parse_tag_values, untag as parse_untag,
+    tag_values as parse_tag_values, untag as parse_untag, watch as parse_watch,
 };
 pub use peer::Peer;
 pub(crate) use peer::Term;

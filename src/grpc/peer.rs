@@ -26,6 +26,8 @@ pub struct Peer {
     answered: AtomicUsize,
     ended: CancellationToken,
     reason: OnceLock<&'static str>,
+    left: CancellationToken,
+    why_left: OnceLock<&'static str>,
     connected: Instant,
     streams: Running,
     bounded: Running,
@@ -67,6 +69,8 @@ impl Peer {
             answered: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             reason: OnceLock::new(),
+            left: CancellationToken::new(),
+            why_left: OnceLock::new(),
             connected: Instant::now(),
             streams: Running::default(),
             bounded: Running::default(),
@@ -153,6 +157,18 @@ impl Peer {
     pub async fn ended(&self) -> &'static str {
         self.ended.cancelled().await;
         self.reason.get().copied().unwrap_or_default()
+    }
+
+    /// Has the streams of the connection end that would go on for ever, since it has to leave.
+    pub fn leave(&self, reason: &'static str) {
+        let _ = self.why_left.set(reason);
+        self.left.cancel();
+    }
+
+    /// Waits until such streams have to end, and says why.
+    pub async fn left(&self) -> &'static str {
+        self.left.cancelled().await;
+        self.why_left.get().copied().unwrap_or_default()
     }
 
     /// When the peer connected.

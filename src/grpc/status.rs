@@ -30,11 +30,11 @@ fn grpc_code(error: &Error) -> Code {
             Code::FailedPrecondition
         }
         Error::UserExists(_) | Error::NameTaken(_) | Error::TokenMismatch => Code::AlreadyExists,
-        Error::Compacted(_) | Error::NotYet(_) => Code::OutOfRange,
+        Error::Compacted(_) | Error::NotYet(_) | Error::OtherHistory => Code::OutOfRange,
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::NoPermission { .. } | Error::ForeignOrigin(_) => Code::PermissionDenied,
         Error::Throttled { .. } | Error::TooLarge(_) => Code::ResourceExhausted,
-        Error::Unavailable { .. } => Code::Unavailable,
+        Error::Unavailable { .. } | Error::WatchEnded { .. } => Code::Unavailable,
         Error::DeadlineExceeded(_) => Code::DeadlineExceeded,
         Error::Unsupported(_) | Error::UnknownMethod(_) | Error::UnsupportedEncoding(_) => {
             Code::Unimplemented

@@ -53,6 +53,11 @@ const OPEN_BLOCK: usize = 8;
 /// The least that hyper's reader of HTTP/1.1 can work with, in bytes.
 const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
 
+/// Why streams end with the service.
+const SHUTTING_DOWN: &str = "the server is shutting down";
+/// Why streams end with a connection that is old, or whose certificate expires.
+const OPEN_ANEW: &str = "the connection has to be opened anew";
+
 /// How long the query of a request in RPC style may be, in bytes: SDKs send all parameters there, and 20 tags of 128
 /// characters of three bytes, each `%XX`, take 46 KiB.
 const QUERY_BYTES: usize = 64 * 1024;
@@ -221,6 +226,7 @@ impl Common {
                 Verdict::Leave(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is told to leave");
                     served.connection.as_mut().graceful_shutdown();
+                    peer.leave(OPEN_ANEW);
                     match lifetime.close_gracefully(peer, Pin::new(&mut served)).await {
                         Some(ended) => break ended,
                         None => return,
@@ -232,6 +238,7 @@ impl Common {
                 () = self.closing.cancelled() => {
                     // GOAWAY: the client opens no more streams here, and those that are open are finished.
                     served.connection.as_mut().graceful_shutdown();
+                    peer.leave(SHUTTING_DOWN);
                     break served.await;
                 }
                 () = tokio::time::sleep_until(look.into()) => {}

@@ -26,3 +26,21 @@ pub fn authorise(
         account: account.clone(),
     })
 }
+
+/// Whether a caller may see the values of tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// They are shown.
+    Shown,
+    /// They are left out.
+    Redacted,
+}
+
+/// Whether a call may see the values of tags in an account: who may not list tags does not.
+pub fn values(authority: &Authority, call: &Call, account: &AccountId) -> Values {
+    if authority.allows(call, Action::ListTagResources, account) {
+        Values::Shown
+    } else {
+        Values::Redacted
+    }
+}

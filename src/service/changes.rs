@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::authorisation::authorise;
+use super::authorisation::{Values, authorise, values};
+use super::feed::{Feed, Times};
 use super::{Audit, explain};
 use crate::auth::Authority;
 use crate::domain::{
@@ -17,30 +18,24 @@ const SCAN_LIMIT: usize = 1_000;
 /// How many changes are read at a time, each with all its effects: what a page holds in memory beside its own changes.
 const READ_AT_ONCE: usize = 20;
 
-/// Whether a caller may see the values of tags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Values {
-    /// They are shown.
-    Shown,
-    /// They are left out.
-    Redacted,
-}
-
-/// The change service, which reads the history of accounts and reverts changes.
+/// The change service, which reads the history of accounts, reverts changes and follows them.
 #[derive(Debug, Clone)]
 pub struct ChangeService<S> {
     pub(super) store: Arc<S>,
     pub(super) authority: Authority,
     pub(super) audit: Audit,
+    pub(super) feed: Arc<Feed<S>>,
 }
 
 impl<S: Store> ChangeService<S> {
     /// A service over a store, for the callers whom the authority allows it.
     pub(super) fn new(store: Arc<S>, authority: Authority, audit: Audit) -> Self {
+        let feed = Feed::new(Arc::clone(&store), Times::default());
         Self {
             store,
             authority,
             audit,
+            feed: Arc::new(feed),
         }
     }
 
@@ -54,7 +49,7 @@ impl<S: Store> ChangeService<S> {
         let Some(change) = found.map_err(failed)? else {
             return Err(self.absent(&query.account, query.key).await?);
         };
-        Ok((change, self.values(call, &query.account)))
+        Ok((change, values(&self.authority, call, &query.account)))
     }
 
     /// Reads a page of changes.
@@ -94,7 +89,7 @@ impl<S: Store> ChangeService<S> {
             };
             take(&mut page, found, query);
         }
-        Ok((page, self.values(call, &query.account)))
+        Ok((page, values(&self.authority, call, &query.account)))
     }
 
     /// Reads the next changes of a list, those that its filter does not select too.
@@ -165,17 +160,6 @@ impl<S: Store> ChangeService<S> {
             // Gone too, by now.
             Err(StoreError::Compacted { .. }) => Ok(true),
             Err(error) => Err(failed(error)),
-        }
-    }
-
-    pub(super) fn values(&self, call: &Call, account: &AccountId) -> Values {
-        if self
-            .authority
-            .allows(call, Action::ListTagResources, account)
-        {
-            Values::Shown
-        } else {
-            Values::Redacted
         }
     }
 }

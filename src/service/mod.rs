@@ -3,14 +3,19 @@
 mod audit;
 mod authorisation;
 mod changes;
+mod feed;
 mod reverts;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use audit::{Audit, Follower, Refused};
-pub use changes::{ChangeService, Values};
+pub use authorisation::Values;
+pub use changes::ChangeService;
+pub use feed::{Event, Hold, SnapshotPage};
 pub use reverts::RevertAnswer;
+pub use watches::CallerWatch;
 
 use crate::auth::Authority;
 use crate::domain::{

@@ -14,6 +14,7 @@ mod committed;
 mod conflicts;
 pub mod ims;
 mod mismatches;
+mod news;
 mod paging;
 mod past;
 pub mod postgres;
@@ -27,6 +28,7 @@ use thiserror::Error;
 
 pub use bulk::{NameTaken, StillDeleted};
 pub use committed::{CommittedChanges, NextChanges};
+pub use news::{Heard, News};
 pub use retention::Retention;
 
 use crate::domain::{
@@ -167,6 +169,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         account: AccountId,
     ) -> impl Future<Output = Result<History, StoreError>> + Send;
+
+    /// The news of an account from now on: what is changed behind this is not missed.
+    fn listen(&self, account: &AccountId) -> News;
 
     /// Finds out whether the store can take changes now. It may take as long as the store does: bound it.
     ///

@@ -49,3 +49,4 @@ mod repeats;
 mod settings;
 mod shutdown;
 mod store_failures;
+mod watches;

@@ -64,3 +64,5 @@ mod postgres_repeats;
 mod postgres_shutdown;
 #[path = "../black_box/store_failures.rs"]
 mod postgres_store_failures;
+#[path = "../black_box/watches.rs"]
+mod postgres_watches;

@@ -16,7 +16,7 @@ use untag::domain::{
     UserPage, UserQuery, UsersChanged,
 };
 use untag::store::ims::{ImsStore, Options};
-use untag::store::{Store, StoreError};
+use untag::store::{News, Store, StoreError};
 
 use crate::Backend;
 use crate::fixtures::{ACCOUNT, ACCOUNTS, account, id, ids, list, user};
@@ -120,6 +120,10 @@ impl Store for Clouds {
 
     async fn history(&self, account: AccountId) -> Result<History, StoreError> {
         self.of(&account).history(account.clone()).await
+    }
+
+    fn listen(&self, account: &AccountId) -> News {
+        self.of(account).listen(account)
     }
 
     async fn check(&self) -> Result<(), StoreError> {

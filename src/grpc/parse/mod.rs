@@ -7,6 +7,7 @@ mod faults;
 mod repeat;
 mod tags;
 mod targets;
+mod watch;
 
 use super::{change_token, page_token, proto};
 use crate::domain::{
@@ -22,6 +23,7 @@ pub use repeat::Repeatable;
 use repeat::{client_token, of_tag, of_untag};
 use tags::{each_tag, selection, tag_key, tag_value};
 use targets::{Named, required_targets, targets};
+pub use watch::watch;
 
 /// The metadata entry that names the account.
 pub const ACCOUNT_METADATA: &str = "x-acs-account-id";

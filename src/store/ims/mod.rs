@@ -27,7 +27,7 @@ use crate::domain::{
     UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use crate::https::ClientError;
-use crate::store::{Store, StoreError};
+use crate::store::{News, Store, StoreError};
 use answer::Answer;
 use client::Client;
 use credentials::Provider;
@@ -325,6 +325,10 @@ impl Store for ImsStore {
 
     async fn history(&self, _account: AccountId) -> Result<History, StoreError> {
         Err(NO_HISTORY)
+    }
+
+    fn listen(&self, _account: &AccountId) -> News {
+        News::never()
     }
 
     async fn check(&self) -> Result<(), StoreError> {

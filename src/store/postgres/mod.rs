@@ -44,7 +44,7 @@ use crate::domain::{
     UsersChanged,
 };
 use crate::reload::LoadError;
-use crate::store::{Retention, Store, StoreError, past};
+use crate::store::{News, Retention, Store, StoreError, past};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
@@ -59,6 +59,8 @@ use session::{Access, Parameters};
 const TRIES: u32 = 5;
 /// How long to wait before the second try; doubled for each one after.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// How often the changes of an account that is watched are asked for. A NOTIFY would take a lock of the whole cluster at each commit.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How a shared store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -326,6 +328,10 @@ impl Store for PostgresStore {
 
     async fn list_users(&self, query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
         self.users(&query).await
+    }
+
+    fn listen(&self, _account: &AccountId) -> News {
+        News::asked(ASK_INTERVAL)
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -34,12 +34,12 @@ use crate::domain::{
     TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
     UsersChanged,
 };
-use crate::store::{Store, StoreError, past};
+use crate::store::{News, Store, StoreError, past};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace;
 use format::DataDirectory;
 use index::Index;
-use log::changes::{AuditProgress, ChangeLog, RecentKeys};
+use log::changes::{AuditProgress, ChangeLog, Listeners, RecentKeys};
 use log::{Published, StoredTombstones};
 use read::Readers;
 use wal::{End, Wal};
@@ -53,6 +53,7 @@ pub struct SqliteStore {
     readers: Readers,
     published: Published,
     recent: RecentKeys,
+    listeners: Listeners,
     index: Index,
     /// What reads the changes for the audit, until it is taken.
     unaudited: Arc<Mutex<Option<(Connection, AuditProgress)>>>,
@@ -103,7 +104,7 @@ impl SqliteStore {
         }
         let stored = StoredTombstones::read(&connection)?;
         let changes = ChangeLog::open(&connection, &options).map_err(BulkError::Store)?;
-        let recent = changes.recent();
+        let (recent, listeners) = (changes.recent(), changes.listeners());
         let unaudited = open_unaudited(&directory, &changes)?;
         let (published, index) = (stored.publish(), Index::new(options.index_bytes));
         let (readers, threads) = Readers::start(reading, options.queue).map_err(failed)?;
@@ -134,6 +135,7 @@ impl SqliteStore {
             readers,
             published,
             recent,
+            listeners,
             index,
             unaudited: Arc::new(Mutex::new(unaudited)),
             closing: Closing(closing),
@@ -296,6 +298,10 @@ impl Store for SqliteStore {
             .run(move |connection| read::history(connection, &account))
             .instrument(trace::read())
             .await
+    }
+
+    fn listen(&self, account: &AccountId) -> News {
+        News::told(self.listeners.listen(account))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -87,7 +87,7 @@ const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// All methods that have series: those of a service, and behind them one for its unknown ones; the most frequent first.
-const METHODS: [Method; 19] = [
+const METHODS: [Method; 20] = [
     method(TAGS, "UntagResources", Kind::Unary),
     method(TAGS, "TagResources", Kind::Unary),
     method(TAGS, "ListTagResources", Kind::Unary),
@@ -97,6 +97,7 @@ const METHODS: [Method; 19] = [
     method(CHANGES, "GetChange", Kind::Unary),
     method(CHANGES, "ListChanges", Kind::Unary),
     method(CHANGES, "RevertChange", Kind::Unary),
+    method(CHANGES, "WatchChanges", Kind::ServerStream),
     method(CHANGES, UNKNOWN, Kind::Unknown),
     method(HEALTH, "Check", Kind::Unary),
     method(HEALTH, "List", Kind::Unary),

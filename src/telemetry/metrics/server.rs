@@ -73,7 +73,7 @@ const THROTTLES: [&str; 5] = [
     "memory",
 ];
 /// The actions, in the order of the domain's list.
-const ACTIONS: [&str; 14] = [
+const ACTIONS: [&str; 15] = [
     "ram:UntagResources",
     "ram:TagResources",
     "ram:ListTagResources",
@@ -88,6 +88,7 @@ const ACTIONS: [&str; 14] = [
     "untag:GetChange",
     "untag:ListChanges",
     "untag:RevertChange",
+    "untag:WatchChanges",
 ];
 const DECISIONS: [&str; 2] = ["allowed", "denied"];
 

@@ -5,6 +5,7 @@ mod audited;
 mod entries;
 mod extent;
 mod fresh;
+mod listeners;
 mod recent;
 mod removed_tags;
 mod retention;
@@ -24,6 +25,7 @@ pub use answers::Answer;
 pub use audited::{AuditProgress, Committed, Mark, behind};
 pub use entries::{Found, Range, Snapshot, extremes};
 pub use fresh::{FreshEffect, FreshUntag};
+pub use listeners::Listeners;
 pub use recent::RecentKeys;
 pub use removed_tags::RemovedTags;
 pub use revisions::expired;
@@ -54,6 +56,7 @@ pub struct ChangeLog {
     extent: Extent,
     revisions: Revisions,
     recent: RecentKeys,
+    listeners: Listeners,
     /// When the writer last looked for what has expired, at which sequence, and whether there was more than it deleted.
     expired_time: Timestamp,
     expired_at: i64,
@@ -106,6 +109,7 @@ impl ChangeLog {
             audit,
             revisions: Revisions::default(),
             recent: RecentKeys::read(connection)?,
+            listeners: Listeners::default(),
             expired_time: Timestamp::from_millis(0),
             expired_at: 0,
             has_expired: true,
@@ -117,6 +121,11 @@ impl ChangeLog {
     /// The keys of the newest entries, for those who read.
     pub fn recent(&self) -> RecentKeys {
         self.recent.clone()
+    }
+
+    /// Who wants to know of changes.
+    pub fn listeners(&self) -> Listeners {
+        self.listeners.clone()
     }
 
     /// The progress of the audit, if one is kept.
@@ -358,6 +367,7 @@ impl ChangeLog {
                 .committed(account, entry.first, entry.newest, written_down_at);
         }
         self.recent.committed(open.has_written_run, entries);
+        self.listeners.tell(open.accounts.keys());
         if open.saved_position.is_some() {
             self.saved_position = open.saved_position;
             self.saved_time = open.time.unwrap_or(self.saved_time);
