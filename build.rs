@@ -8,10 +8,11 @@ use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 /// The files of the contract, whose comments are published too.
-const CONTRACT: [&str; 3] = [
+const CONTRACT: [&str; 4] = [
     "ram/tag/v1/tag_service.proto",
     "ram/tag/v1/change_service.proto",
     "ram/user/v1/user.proto",
+    "ram/user/v1/user_service.proto",
 ];
 /// The contract of the standard health service.
 const HEALTH: &str = "grpc/health/v1/health.proto";

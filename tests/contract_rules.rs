@@ -6,6 +6,9 @@
 //! The account and the `next_token` are left out: no rule can tell what the metadata or an earlier answer held. So is the name of an
 //! action, since actions are added.
 
+#[path = "contract_rules/users.rs"]
+mod users;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

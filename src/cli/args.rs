@@ -12,6 +12,7 @@ use super::limits::LimitArguments;
 use super::security::SecurityArguments;
 use super::store::StoreArguments;
 use super::tags::TagsArguments;
+use super::users::UsersArguments;
 #[cfg(feature = "otlp")]
 use super::values::collector;
 use super::values::{action, address, boolean, caller, seconds};
@@ -44,6 +45,8 @@ pub enum Command {
     Migrate(MigrateArguments),
     /// List, remove and set tags by a running service.
     Tags(Box<TagsArguments>),
+    /// List, show, create, rename, delete and restore users by a running service.
+    Users(Box<UsersArguments>),
     /// Check a policy file, or explain what it decides for a caller and an action.
     #[command(name = "check-policy", after_help = CHECK_POLICY_EXIT_CODES)]
     CheckPolicy(CheckPolicyArguments),

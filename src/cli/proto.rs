@@ -13,10 +13,11 @@ macro_rules! files {
 }
 
 /// The contract.
-const CONTRACT: [(&str, &str); 3] = files![
+const CONTRACT: [(&str, &str); 4] = files![
     "ram/tag/v1/tag_service.proto",
     "ram/tag/v1/change_service.proto",
-    "ram/user/v1/user.proto"
+    "ram/user/v1/user.proto",
+    "ram/user/v1/user_service.proto"
 ];
 
 /// The options that state the contract's rules. What they import in turn comes with every compiler.

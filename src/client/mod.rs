@@ -7,6 +7,7 @@ mod counts;
 mod error;
 mod outcome;
 mod tags;
+mod users;
 
 pub use address::ServerAddress;
 pub use connection::{Connection, OpenError, Settings};
@@ -14,3 +15,7 @@ pub use counts::{Counts, count_keys, count_values};
 pub use error::CallError;
 pub use outcome::Outcome;
 pub use tags::{Answer, Mode, Removal, UserTag, list, tag, untag};
+pub use users::{
+    ChangedUser, Draft, User, create_user, delete_user, get_user, list_users, undelete_user,
+    update_user,
+};

@@ -44,6 +44,14 @@ pub enum FaultCode {
     InvalidTagValue,
     /// An expected value of a key that is not to be removed.
     InvalidExpectedValues,
+    /// No principal name, where one is needed.
+    MissingPrincipalName,
+    /// A display name that is none.
+    InvalidDisplayName,
+    /// Comments that are none.
+    InvalidComments,
+    /// A field that can't be updated, or nothing to update.
+    InvalidUpdateMask,
     /// A client token that is none.
     InvalidClientToken,
     /// Neither a RequestId nor a revision.
@@ -96,6 +104,10 @@ impl FaultCode {
             Self::TooManyTags => "NumberExceed.Tags",
             Self::InvalidTagValue => "InvalidParameter.TagValue",
             Self::InvalidExpectedValues => "InvalidParameter.ExpectedValues",
+            Self::MissingPrincipalName => "MissingParameter.ResourcePrincipalName",
+            Self::InvalidDisplayName => "InvalidParameter.DisplayName",
+            Self::InvalidComments => "InvalidParameter.Comments",
+            Self::InvalidUpdateMask => "InvalidParameter.UpdateMask",
             Self::InvalidClientToken => "InvalidParameter.ClientToken",
             Self::MissingChange => "MissingParameter.Change",
             Self::InvalidRequestId => "InvalidParameter.RequestId",
@@ -206,8 +218,8 @@ pub enum Error {
     #[error("{}", resources_message("users that exist already or can be restored", .0))]
     UserExists(Vec<NamedResource>),
 
-    /// Users who would have the principal name of another user: every one of them.
-    #[error("{}", resources_message("users whose principal name another user has", .0))]
+    /// Principal names that other users have, as the request gives them: every one of them.
+    #[error("{}", resources_message("principal names that other users have", .0))]
     NameTaken(Vec<NamedResource>),
 
     /// Tags that have another value than the command expects: every one of them. Never empty.

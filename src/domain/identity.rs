@@ -72,6 +72,12 @@ impl ResourceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id with the digits of this number.
+    #[must_use]
+    pub fn of_number(number: u64) -> Self {
+        Self(number.to_string().into())
+    }
 }
 
 impl PrincipalName {
@@ -98,6 +104,12 @@ impl PrincipalName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The part before the `@`.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.0.split_once('@').map_or("", |(user, _)| user)
     }
 
     /// The name in lower case: equal for two names exactly when they name the same user.

@@ -148,6 +148,17 @@ impl UserChange {
             Self::Delete { id } | Self::Restore { id, .. } => id,
         }
     }
+
+    /// The principal name that it gives the user, if it says one.
+    #[must_use]
+    pub fn given_name(&self) -> Option<&PrincipalName> {
+        match self {
+            Self::Create(user) => Some(&user.principal_name),
+            Self::Update(update) => update.principal_name.as_ref(),
+            Self::Delete { .. } => None,
+            Self::Restore { new_name, .. } => new_name.as_ref(),
+        }
+    }
 }
 
 /// Why changes are not a command.
@@ -209,6 +220,16 @@ impl UserCommand {
         })
     }
 
+    /// One change, to be made at this moment.
+    #[must_use]
+    pub fn of_one(account: AccountId, time: Timestamp, change: UserChange) -> Self {
+        Self {
+            account,
+            time,
+            changes: vec![change],
+        }
+    }
+
     /// The account that the users belong to.
     #[must_use]
     pub fn account(&self) -> &AccountId {
@@ -230,12 +251,26 @@ impl UserCommand {
     /// The users of the changes at these positions, for messages.
     #[must_use]
     pub fn named(&self, positions: &[usize]) -> Vec<NamedResource> {
+        self.each_named(positions, |change| change.id().to_string())
+    }
+
+    /// The principal names that the changes at these positions give, for messages.
+    #[must_use]
+    pub fn given_names(&self, positions: &[usize]) -> Vec<NamedResource> {
+        self.each_named(positions, |change| match change.given_name() {
+            Some(name) => name.to_string(),
+            None => format!("that of {}", change.id()),
+        })
+    }
+
+    fn each_named(
+        &self,
+        positions: &[usize],
+        name: impl Fn(&UserChange) -> String,
+    ) -> Vec<NamedResource> {
         let named = |&position: &usize| NamedResource {
             position,
-            name: self
-                .changes
-                .get(position)
-                .map_or_else(String::new, |change| change.id().to_string()),
+            name: self.changes.get(position).map_or_else(String::new, &name),
         };
         positions.iter().map(named).collect()
     }

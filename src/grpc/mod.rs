@@ -36,6 +36,7 @@ mod tag_counts;
 mod tag_service;
 mod underway;
 mod user_message;
+mod user_service;
 mod watch;
 
 use std::sync::Arc;
@@ -58,8 +59,11 @@ pub(crate) use message::{with_prefix, without_prefix};
 pub use origin::{Origins, parse as parse_origin};
 pub use parse::{
     ACCOUNT_METADATA, Repeatable, change as parse_change, changes as parse_changes,
-    list as parse_list, revert as parse_revert, tag as parse_tag, tag_keys as parse_tag_keys,
-    tag_values as parse_tag_values, untag as parse_untag, watch as parse_watch,
+    create_user as parse_create_user, delete_user as parse_delete_user, get_user as parse_get_user,
+    list as parse_list, list_users as parse_list_users, revert as parse_revert, tag as parse_tag,
+    tag_keys as parse_tag_keys, tag_values as parse_tag_values,
+    undelete_user as parse_undelete_user, untag as parse_untag, update_user as parse_update_user,
+    watch as parse_watch,
 };
 pub use peer::Peer;
 pub(crate) use peer::Term;
@@ -75,8 +79,10 @@ use health_proto::health_server::HealthServer;
 use intake::Intake;
 use proto::change_service_server::ChangeServiceServer;
 use proto::tag_service_server::TagServiceServer;
+use proto::user::v1::user_service_server::UserServiceServer;
 use reflection::Reflection;
 use tag_service::GrpcTagService;
+use user_service::GrpcUserService;
 
 /// The generated messages and services of the contract. Those of `ram.tag.v1` stand in the module itself.
 #[expect(
@@ -119,6 +125,9 @@ pub const TAG_SERVICE: &str = "ram.tag.v1.TagService";
 /// The name of the change service, as health and reflection know it.
 pub const CHANGE_SERVICE: &str = "ram.tag.v1.ChangeService";
 
+/// The name of the user service, as health and reflection know it.
+pub const USER_SERVICE: &str = "ram.user.v1.UserService";
+
 /// The name under which health tells whether the process lives, on the admin port.
 pub const LIVENESS: &str = "liveness";
 
@@ -152,11 +161,13 @@ pub fn public_services<S: Store>(
 ) -> Result<Services, DecodeError> {
     let intake = Intake::new(settings.default_account.clone(), admission);
     let tags = GrpcTagService::new(use_cases.tags, intake.clone());
-    let changes = GrpcChangeService::new(use_cases.changes, intake);
+    let changes = GrpcChangeService::new(use_cases.changes, intake.clone());
+    let users = GrpcUserService::new(use_cases.users, intake);
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(HealthServer::new(health))
-        .add_service(ChangeServiceServer::new(changes));
+        .add_service(ChangeServiceServer::new(changes))
+        .add_service(UserServiceServer::new(users));
     if settings.reflection {
         let reflection = Reflection::on(&[
             DESCRIPTORS,

@@ -3,13 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::domain::{Continuation, ListQuery, Position, ResourceId, TagKey};
+use crate::domain::{
+    Continuation, DeletedUsers, ListQuery, NamePrefix, Position, ResourceId, TagCondition,
+    TagFilter, TagKey, UserListQuery,
+};
 
 /// The version, which is the first byte, of a token with a position: the resource id, and after
 /// a NUL the tag key where there is one. Versions let the format change while old tokens are still about.
 const POSITION: u8 = 1;
 /// The version of a token with the cloud's own token.
 const TOKEN: u8 = 2;
+/// The version of a token with the id behind which a list of users goes on.
+const USER: u8 = 6;
 
 /// Writes a token: version, fingerprint of the query, and where the list goes on.
 pub fn write(next: &Continuation, query: &ListQuery) -> String {
@@ -46,6 +51,34 @@ pub fn read_user(token: &str, of: &Fingerprint) -> Option<ResourceId> {
     ResourceId::parse(id).ok()
 }
 
+/// Writes the token of a list of users that goes on behind this one.
+pub fn write_user(next: &ResourceId, query: &UserListQuery) -> String {
+    seal(USER, &fingerprint_of_users(query), next.as_str())
+}
+
+/// Reads the token of a list of users, or `None` where it is none or belongs to another query.
+pub fn read_user(token: &str, query: &UserListQuery) -> Option<ResourceId> {
+    let (version, text) = open(token, &fingerprint_of_users(query))?;
+    (version == USER).then(|| ResourceId::parse(text).ok())?
+}
+
+fn fingerprint_of_users(query: &UserListQuery) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add("\0users");
+    fingerprint.add(query.account.as_str());
+    fingerprint.add(match query.deleted {
+        DeletedUsers::Hide => "",
+        DeletedUsers::Show => "deleted",
+    });
+    fingerprint.add(query.name_prefix.as_ref().map_or("", NamePrefix::as_str));
+    match &query.tags {
+        TagCondition::Any => {}
+        TagCondition::Untagged => fingerprint.add("\0untagged"),
+        TagCondition::Carries(filter) => fingerprint.add_filter(filter),
+    }
+    fingerprint
+}
+
 fn read_position(text: &str) -> Option<Position> {
     let (id, key) = match text.split_once('\0') {
         Some((id, key)) => (id, Some(TagKey::parse(key).ok()?)),
@@ -70,12 +103,7 @@ fn fingerprint(query: &ListQuery) -> Fingerprint {
         fingerprint.add(&revision.get().to_string());
     }
     for filter in &query.filters {
-        fingerprint.add("\0tag");
-        fingerprint.add(filter.key.as_str());
-        if let Some(value) = &filter.value {
-            fingerprint.add("\0value");
-            fingerprint.add(value.as_str());
-        }
+        fingerprint.add_filter(filter);
     }
     fingerprint
 }
@@ -95,6 +123,15 @@ impl Fingerprint {
     pub fn add(&mut self, text: &str) {
         for byte in text.bytes().chain([0]) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn add_filter(&mut self, filter: &TagFilter) {
+        self.add("\0tag");
+        self.add(filter.key.as_str());
+        if let Some(value) = &filter.value {
+            self.add("\0value");
+            self.add(value.as_str());
         }
     }
 }

@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use tower::{Service as _, ServiceExt as _};
 
 use super::proto::tag_service_server::{TagService, TagServiceServer};
-use super::{CHANGE_SERVICE, HEALTH_SERVICE, TAG_SERVICE};
+use super::{CHANGE_SERVICE, HEALTH_SERVICE, TAG_SERVICE, USER_SERVICE};
 use crate::telemetry::metrics::{self, Kind};
 
 /// An answer that is on its way.
@@ -35,7 +35,7 @@ impl ServiceKind {
     pub(super) fn of(path: &str) -> Self {
         match service_of(path) {
             TAG_SERVICE => Self::Tags,
-            CHANGE_SERVICE => Self::Contract,
+            CHANGE_SERVICE | USER_SERVICE => Self::Contract,
             HEALTH_SERVICE => Self::Health,
             _ => Self::Other,
         }

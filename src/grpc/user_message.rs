@@ -33,6 +33,15 @@ pub fn user(user: &User, values: Values) -> proto::User {
     }
 }
 
+/// The message of a user by itself. It has no tags where values are left out: nothing there would tell that they are.
+pub fn alone(user: &User, values: Values) -> proto::User {
+    let mut message = self::user(user, values);
+    if values == Values::Redacted {
+        message.tags.clear();
+    }
+    message
+}
+
 /// A value of a tag, or the empty text where values are left out.
 pub fn shown(value: &str, values: Values) -> String {
     match values {

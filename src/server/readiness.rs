@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::token::KeysPresence;
 use crate::grpc::health_proto::health_check_response::ServingStatus;
-use crate::grpc::{CHANGE_SERVICE, Health, LIVENESS, TAG_SERVICE};
+use crate::grpc::{CHANGE_SERVICE, Health, LIVENESS, TAG_SERVICE, USER_SERVICE};
 use crate::service::Audit;
 use crate::store::Store;
 use crate::telemetry::metrics::metrics;
@@ -61,7 +61,7 @@ impl State {
 }
 
 /// The names of what serves requests, as health knows them: the server as a whole, and the services of the contract.
-const NAMES: [&str; 3] = ["", TAG_SERVICE, CHANGE_SERVICE];
+const NAMES: [&str; 4] = ["", TAG_SERVICE, CHANGE_SERVICE, USER_SERVICE];
 
 impl Needs {
     /// Why requests would be refused; nothing when they would not.

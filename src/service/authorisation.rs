@@ -36,11 +36,13 @@ pub enum Values {
     Redacted,
 }
 
-/// Whether a call may see the values of tags in an account: who may not list tags does not.
-pub fn values(authority: &Authority, call: &Call, account: &AccountId) -> Values {
-    if authority.allows(call, Action::ListTagResources, account) {
-        Values::Shown
-    } else {
-        Values::Redacted
+impl Values {
+    /// Whether a call may see the values of tags in an account: who may not list tags does not see their values anywhere else.
+    pub(super) fn of(authority: &Authority, call: &Call, account: &AccountId) -> Self {
+        if authority.allows(call, Action::ListTagResources, account) {
+            Self::Shown
+        } else {
+            Self::Redacted
+        }
     }
 }

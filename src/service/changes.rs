@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::authorisation::{Values, authorise, values};
+use super::authorisation::{Values, authorise};
 use super::feed::{Feed, Times};
 use super::{Audit, explain};
 use crate::auth::Authority;
@@ -49,7 +49,7 @@ impl<S: Store> ChangeService<S> {
         let Some(change) = found.map_err(failed)? else {
             return Err(self.absent(&query.account, query.key).await?);
         };
-        Ok((change, values(&self.authority, call, &query.account)))
+        Ok((change, Values::of(&self.authority, call, &query.account)))
     }
 
     /// Reads a page of changes.
@@ -89,7 +89,7 @@ impl<S: Store> ChangeService<S> {
             };
             take(&mut page, found, query);
         }
-        Ok((page, values(&self.authority, call, &query.account)))
+        Ok((page, Values::of(&self.authority, call, &query.account)))
     }
 
     /// Reads the next changes of a list, those that its filter does not select too.

@@ -5,6 +5,7 @@ mod authorisation;
 mod changes;
 mod feed;
 mod reverts;
+mod users;
 mod watches;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use authorisation::Values;
 pub use changes::ChangeService;
 pub use feed::{Event, Hold, SnapshotPage};
 pub use reverts::RevertAnswer;
+pub use users::UserService;
 pub use watches::CallerWatch;
 
 use crate::auth::Authority;
@@ -36,6 +38,8 @@ pub struct UseCases<S> {
     pub tags: TagService<S>,
     /// The change service.
     pub changes: ChangeService<S>,
+    /// The user service.
+    pub users: UserService<S>,
 }
 
 impl<S: Store> UseCases<S> {
@@ -43,12 +47,17 @@ impl<S: Store> UseCases<S> {
     pub fn new(store: S, authority: Authority, audit: Audit) -> Self {
         let store = Arc::new(store);
         let changes = ChangeService::new(Arc::clone(&store), authority.clone(), audit.clone());
+        let users = UserService::new(Arc::clone(&store), authority.clone(), audit.clone());
         let tags = TagService {
             store,
             authority,
             audit,
         };
-        Self { tags, changes }
+        Self {
+            tags,
+            changes,
+            users,
+        }
     }
 }
 

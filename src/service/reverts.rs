@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use super::authorisation::{Values, authorise, values};
+use super::authorisation::{Values, authorise};
 use super::changes::{ChangeService, failed};
 use super::count_replay;
 use crate::domain::{
@@ -66,7 +66,7 @@ impl<S: Store> ChangeService<S> {
         let users = users.map(|effect| effect.resource_id.clone()).collect();
         let entry = self.audit.revert(call, &request, users).await?;
         let origin = Arc::new(Origin::of(call, Action::RevertChange, repeat));
-        let values = values(&self.authority, call, &request.account);
+        let values = Values::of(&self.authority, call, &request.account);
         let (store, account) = (Arc::clone(&self.store), request.account.clone());
         let change = async move {
             let command = RevertCommand {

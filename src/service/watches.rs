@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::authorisation::{Values, authorise, values};
+use super::authorisation::{Values, authorise};
 use super::changes::ChangeService;
 use super::feed::{Event, FeedError, Hold, Watch};
 use super::{RETRY_AFTER, explain};
@@ -35,7 +35,7 @@ impl Permit {
     fn ask(&self) -> Result<Values, Error> {
         let (authority, call) = (&self.authority, &self.call);
         authorise(authority, call, Action::WatchChanges, &self.account)?;
-        Ok(values(authority, call, &self.account))
+        Ok(Values::of(authority, call, &self.account))
     }
 }
 

@@ -25,7 +25,12 @@ fn ask(address: SocketAddr, more: &[&str]) -> Output {
 }
 
 /// The server as a whole and its services, in the order of a list.
-const SERVICES: [&str; 3] = ["", "ram.tag.v1.ChangeService", "ram.tag.v1.TagService"];
+const SERVICES: [&str; 4] = [
+    "",
+    "ram.tag.v1.ChangeService",
+    "ram.tag.v1.TagService",
+    "ram.user.v1.UserService",
+];
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
@@ -80,6 +85,7 @@ async fn the_health_of_all_services_is_listed() {
                 "liveness",
                 "ram.tag.v1.ChangeService",
                 "ram.tag.v1.TagService",
+                "ram.user.v1.UserService",
             ],
         ),
     ] {

@@ -25,6 +25,7 @@ mod connect;
 mod connect_refusals;
 mod counts;
 mod deadlines;
+mod directory;
 mod embedded;
 mod errors;
 mod expected;

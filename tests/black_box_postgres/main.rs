@@ -32,6 +32,8 @@ mod postgres_changes;
 mod postgres_counts;
 #[path = "../black_box/deadlines.rs"]
 mod postgres_deadlines;
+#[path = "../black_box/directory.rs"]
+mod postgres_directory;
 #[path = "../black_box/errors.rs"]
 mod postgres_errors;
 #[path = "../black_box/expected.rs"]

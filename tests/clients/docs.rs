@@ -102,23 +102,29 @@ fn assert_prints(page: &str) {
 
 #[test]
 fn the_command_line_prints_what_its_page_shows() {
-    let sample = Sample::start(&[]);
-    let session = between(COMMAND_LINE, "```console\n$ ", "```")[0];
-    for shown in session.split("\n$ ") {
-        let (command, output) = shown.split_once('\n').unwrap();
-        let (_, printed) = on_a_terminal(&sample.server, command, "y\n");
-        assert_eq!(
-            without_request_ids(&printed),
-            without_request_ids(output),
-            "{command}"
-        );
+    let sessions = between(COMMAND_LINE, "```console\n$ ", "```");
+    assert_eq!(sessions.len(), 2);
+    for session in sessions {
+        let sample = Sample::start(&[]);
+        for shown in session.split("\n$ ") {
+            let (command, output) = shown.split_once('\n').unwrap();
+            let (_, printed) = on_a_terminal(&sample.server, command, "y\n");
+            assert_eq!(
+                without_request_ids(&printed),
+                without_request_ids(output),
+                "{command}"
+            );
+        }
     }
 }
 
 #[test]
 fn the_page_of_the_command_line_has_every_flag_and_exit_code() {
-    for command in ["list", "remove", "set", "keys"] {
-        let help = String::from_utf8(run(&["tags", command, "--help"]).stdout).unwrap();
+    let tags = ["list", "remove", "set", "keys"].map(|command| ["tags", command]);
+    let users = ["list", "show", "add", "rename", "remove", "restore"];
+    let users = users.map(|command| ["users", command]);
+    for [subject, command] in tags.into_iter().chain(users) {
+        let help = String::from_utf8(run(&[subject, command, "--help"]).stdout).unwrap();
         for flag in help
             .split_whitespace()
             .map(|word| word.trim_end_matches(['.', ',', '>']))

@@ -4,10 +4,14 @@ mod arguments;
 mod failure;
 mod output;
 mod profile;
+mod question;
+mod user;
 
 pub use arguments::ClientArguments;
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use output::{Output, Table};
+pub use question::{ask, can_ask};
+pub use user::User;
 
 use std::process::ExitCode;
 

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::users::User;
-use crate::cli::client::{ClientArguments, EXIT_CODES};
+use crate::cli::client::{ClientArguments, EXIT_CODES, User};
 use crate::domain::{Revision, TagKey};
 
 /// `untag tags`.

@@ -1,10 +1,8 @@
 //! The question before every tag of users is removed.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use super::look::tags_of_each;
 use super::source::{Source, people};
-use crate::cli::client::{Failure, Table};
+use crate::cli::client::{Failure, Table, ask, can_ask};
 use crate::client::Connection;
 
 /// Checks that somebody can be asked.
@@ -12,7 +10,7 @@ use crate::client::Connection;
 /// # Errors
 /// What to do where there is no terminal.
 pub fn check(source: &Source) -> Result<(), String> {
-    if io::stdin().is_terminal() && io::stderr().is_terminal() && !source.is_stdin() {
+    if can_ask() && !source.is_stdin() {
         return Ok(());
     }
     Err(
@@ -26,7 +24,7 @@ pub fn check(source: &Source) -> Result<(), String> {
 /// # Errors
 /// [`Failure`] where the answer is no.
 pub async fn confirm(connection: &Connection, source: &Source) -> Result<(), Failure> {
-    let mut terminal = io::stderr().lock();
+    let mut shown = String::new();
     if let Source::Typed(users) = source {
         let mut table = Table::new(["USER", "KEY", "VALUE"]);
         for (user, tags) in tags_of_each(connection, users).await? {
@@ -36,22 +34,12 @@ pub async fn confirm(connection: &Connection, source: &Source) -> Result<(), Fai
                 .into_iter()
                 .map(|tag| [user.clone(), tag.key, tag.value])
                 .collect();
-            terminal.write_all(table.lines(&rows).as_bytes())?;
+            shown += &table.lines(&rows);
         }
         if table.is_empty() {
-            writeln!(terminal, "no tags")?;
+            shown += "no tags\n";
         }
     }
-    write!(
-        terminal,
-        "Remove every tag of {}? [y/N] ",
-        people(source.count())
-    )?;
-    terminal.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::Failed("nothing was changed".to_owned())),
-    }
+    let question = format!("Remove every tag of {}?", people(source.count()));
+    ask(&shown, &question)
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::FileArguments;
 use super::user_file::{self, Chunk};
-use super::users::{self, User};
+use super::users;
+use crate::cli::client::User;
 use crate::domain::Targets;
 
 /// The users of a change.

@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use super::users::{User, alike};
+use super::users::alike;
+use crate::cli::client::User;
 use crate::domain::{Targets, limits};
 
 /// The longest line, in bytes: a user has less than half of it.

@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use super::faults::{Faults, quoted};
 use super::repeat::{Repeatable, client_token, of_revert};
 use super::tags::tag_key;
-use super::{change_token, page_size, proto};
+use super::{change_token, foreign_token, page_size, proto};
 use crate::domain::{
     AccountId, Action, Caller, ChangeFilter, ChangeKey, ChangeListQuery, ChangeQuery, Direction,
     Fault, FaultCode, OnConflict, RequestId, ResourceId, RevertRequest, Revision,
@@ -241,16 +241,6 @@ fn span(
 fn moment(time: &Timestamp) -> Moment {
     let millis = time.seconds.saturating_mul(1_000);
     Moment::from_millis(millis.saturating_add(i64::from(time.nanos / 1_000_000)))
-}
-
-fn foreign_token() -> Vec<Fault> {
-    let description =
-        "not the next_token of an answer to this same request; leave it empty to start";
-    vec![fault(
-        FaultCode::InvalidNextToken,
-        "next_token",
-        description.to_owned(),
-    )]
 }
 
 fn fault(code: FaultCode, field: &str, description: String) -> Fault {

@@ -2,11 +2,13 @@
 
 mod changes;
 mod counts;
+mod described_user;
 mod expected;
 mod faults;
 mod repeat;
 mod tags;
 mod targets;
+mod users;
 mod watch;
 
 use super::{change_token, page_token, proto};
@@ -23,6 +25,7 @@ pub use repeat::Repeatable;
 use repeat::{client_token, of_tag, of_untag};
 use tags::{each_tag, selection, tag_key, tag_value};
 use targets::{Named, required_targets, targets};
+pub use users::{create_user, delete_user, get_user, list_users, undelete_user, update_user};
 pub use watch::watch;
 
 /// The metadata entry that names the account.
@@ -212,12 +215,19 @@ pub fn list(
     };
     if !next_token.is_empty() {
         // Read last, since a token belongs to everything else that the request asks for.
-        query.after = page_token::read(&next_token, &query);
-        if query.after.is_none() {
-            return Err(vec![foreign_token()]);
-        }
+        let after = page_token::read(&next_token, &query);
+        query.after = Some(after.ok_or_else(|| vec![foreign_token()])?);
     }
     Ok(query)
+}
+
+/// The fault of a page token that is none of the request's.
+fn foreign_token() -> Vec<Fault> {
+    let mut faults = Faults::default();
+    let description =
+        "not the next_token of an answer to this same request; leave it empty to start";
+    faults.add(FaultCode::InvalidNextToken, "next_token", description);
+    faults.0
 }
 
 fn page_size(size: i32, faults: &mut Faults) -> Option<PageSize> {

@@ -4,8 +4,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::faults::Faults;
 use crate::domain::{
-    ClientToken, FaultCode, Fingerprint, OnConflict, OnMismatch, PrincipalName, Repeat, ResourceId,
-    RevertRequest, TagCommand, TagKey, TagSelection, TagValue, Targets, UntagCommand,
+    ClientToken, Comments, DisplayName, Edit, FaultCode, Fingerprint, OnConflict, OnMismatch,
+    PrincipalName, Repeat, ResourceId, RevertRequest, TagCommand, TagKey, TagSelection, TagValue,
+    Targets, UntagCommand, UserChange, UserCommand,
 };
 
 /// A change that a request asks for, and how a repetition of the request is known, if the caller wants that.
@@ -85,6 +86,36 @@ pub fn of_revert(request: &RevertRequest) -> Fingerprint {
     content.fingerprint()
 }
 
+/// The fingerprint of changes of users. `own_id` is the id that the request gives its user, if it gives one.
+pub fn of_users(command: &UserCommand, own_id: Option<&ResourceId>) -> Fingerprint {
+    let mut content = Content::new("users");
+    content.add_list(own_id.map(ResourceId::as_str).into_iter());
+    for change in command.changes() {
+        match change {
+            UserChange::Create(user) => {
+                content.add("create");
+                let display_name = user.display_name.as_ref().map(DisplayName::as_str);
+                let comments = user.comments.as_ref().map(Comments::as_str);
+                content.add(display_name.unwrap_or_default());
+                content.add(comments.unwrap_or_default());
+                let tags = user.tags().iter();
+                content.add_list(tags.flat_map(|(key, value)| [key.as_str(), value.as_str()]));
+            }
+            UserChange::Update(update) => {
+                content.add("update");
+                content.add_edit(&update.display_name, DisplayName::as_str);
+                content.add_edit(&update.comments, Comments::as_str);
+            }
+            UserChange::Delete { .. } => content.add("delete"),
+            UserChange::Restore { .. } => content.add("restore"),
+        }
+        // As it is given: another case is another name to keep.
+        let name = change.given_name().map(PrincipalName::as_str);
+        content.add_list(name.into_iter());
+    }
+    content.fingerprint()
+}
+
 /// The content of a request as it is hashed. It is kept for a day and compared by other replicas: its form is not to be changed.
 struct Content(Sha256);
 
@@ -106,6 +137,14 @@ impl Content {
         self.0.update((texts.len() as u64).to_be_bytes());
         for text in texts {
             self.add(text);
+        }
+    }
+
+    fn add_edit<T>(&mut self, edit: &Edit<T>, text: impl Fn(&T) -> &str) {
+        match edit {
+            Edit::Keep => self.add("keep"),
+            Edit::Clear => self.add("clear"),
+            Edit::Set(value) => self.add_list([text(value)].into_iter()),
         }
     }
 

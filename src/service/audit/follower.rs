@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::backlog::Backlog;
-use super::line;
+use super::made;
 use crate::store::{CommittedChanges, NextChanges};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::{Flush, LineSender, SECURITY, Written, lost_marker, wait_for};
@@ -131,7 +131,7 @@ impl<C: CommittedChanges> Work<C> {
             text.extend_from_slice(lost_marker(next.lost).as_bytes());
         }
         for change in &next.changes {
-            text.extend_from_slice(line::made(change).as_bytes());
+            text.extend_from_slice(made::text(change).as_bytes());
             text.push(b'\n');
         }
         let few = text.len() < FEW_BYTES;

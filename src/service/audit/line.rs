@@ -1,21 +1,22 @@
 //! The lines of the audit.
 
-use std::collections::BTreeSet;
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, AuditedChange, Call, Caller, Changed, ClientRequestId, Error,
-    RequestId, ResourceId, RevertRequest, Revision, TagCommand, TagKey, TagSelection, Targets,
-    Timestamp, UntagCommand,
+    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, RequestId,
+    ResourceId, RevertRequest, Revision, TagCommand, TagKey, TagSelection, Targets, UntagCommand,
+    UserChange, UserCommand, UsersChanged,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
-const TARGET: &str = "audit";
+pub const TARGET: &str = "audit";
 
 /// The line of a change. Never has a tag's value.
 #[derive(Debug, Serialize)]
@@ -56,58 +57,55 @@ pub struct Line {
     replay: bool,
 }
 
-/// The line of a change that was made, from its entry in the change log.
-#[derive(Debug, Serialize)]
-struct MadeLine<'a> {
-    time: String,
-    target: &'static str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_request_id: Option<&'a str>,
-    caller: &'a str,
-    source_ip: IpAddr,
-    secure_transport: bool,
-    account: &'a str,
-    action: &'static str,
-    resource_ids: Vec<&'a str>,
-    tag_keys: BTreeSet<&'a str>,
-    decision: &'static str,
-    outcome: &'static str,
-    revision: u64,
-    affected_resources: usize,
-    affected_tags: usize,
+/// The result of a change, which its line tells of.
+pub trait Audited {
+    /// Tells the line what was changed. Returns the RequestId that the answer has, where that is another one.
+    fn tell(&self, line: &mut Line) -> Option<RequestId>;
+
+    /// Whether the change log has an entry of the request.
+    fn has_entry(&self) -> bool;
 }
 
-/// The line of a change that was made, without its newline.
-pub fn made(change: &AuditedChange) -> String {
-    let effects = &change.effects;
-    let keys = || effects.iter().flat_map(|effect| &effect.tag_keys);
-    let client_request_id = change.client_request_id.as_ref();
-    text(&MadeLine {
-        time: rfc3339(UNIX_EPOCH + since_1970(change.time)),
-        target: TARGET,
-        request_id: change.request_id.as_str(),
-        client_request_id: client_request_id.map(ClientRequestId::as_str),
-        caller: change.caller.as_str(),
-        source_ip: change.source_ip,
-        secure_transport: change.secure_transport,
-        account: change.account.as_str(),
-        action: change.action.as_str(),
-        resource_ids: effects
-            .iter()
-            .map(|effect| effect.resource_id.as_str())
-            .collect(),
-        tag_keys: keys().map(TagKey::as_str).collect(),
-        decision: "allowed",
-        outcome: "OK",
-        revision: change.revision.get(),
-        affected_resources: effects.len(),
-        affected_tags: keys().count(),
-    })
+impl<T: Borrow<Changed>> Audited for T {
+    fn tell(&self, line: &mut Line) -> Option<RequestId> {
+        let changed = self.borrow();
+        line.revision = changed.revision.map(Revision::get);
+        line.affected_resources = changed.now(changed.changed_resources);
+        line.affected_tags = changed.now(changed.tags);
+        line.replay = changed.is_replay;
+        changed.request_id
+    }
+
+    fn has_entry(&self) -> bool {
+        self.borrow().has_entry()
+    }
 }
 
-fn since_1970(time: Timestamp) -> Duration {
-    Duration::from_millis(u64::try_from(time.millis()).unwrap_or_default())
+impl Audited for UsersChanged {
+    fn tell(&self, line: &mut Line) -> Option<RequestId> {
+        line.revision = self.revision.map(Revision::get);
+        line.replay = self.is_replay;
+        let changed = if self.is_replay { 0 } else { self.changed };
+        line.affected_resources = Some(changed);
+        line.affected_tags = Some(0);
+        // Who creates a user may leave its id to the store, and not every store answers with users.
+        if !self.users.is_empty() {
+            let ids = self.users.iter().map(|user| user.resource.id.to_string());
+            line.resource_ids = ids.collect();
+        }
+        // An update leaves tags as they are. With a user that comes or goes all of its tags do.
+        if changed > 0 && line.action != Action::UpdateUser.as_str() {
+            let tags = self.users.iter().map(|user| user.resource.tags());
+            line.affected_tags = Some(tags.clone().map(BTreeMap::len).sum());
+            let keys: BTreeSet<_> = tags.flat_map(BTreeMap::keys).collect();
+            line.tag_keys = keys.into_iter().map(ToString::to_string).collect();
+        }
+        self.request_id
+    }
+
+    fn has_entry(&self) -> bool {
+        self.changed > 0 && self.revision.is_some() && !self.is_replay
+    }
 }
 
 /// A request that was refused before it became a change: nobody who may call, a change that is wrong, or one too many.
@@ -221,12 +219,14 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-fn rfc3339(time: SystemTime) -> String {
+/// A time as lines have it.
+pub fn rfc3339(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time).format(&Rfc3339);
     time.unwrap_or_default()
 }
 
-fn text(line: &impl Serialize) -> String {
+/// A line as JSON.
+pub fn text(line: &impl Serialize) -> String {
     // Texts and numbers in a struct: it has a JSON form.
     serde_json::to_string(line).unwrap_or_default()
 }
@@ -270,6 +270,23 @@ impl Line {
         Self {
             validate_only: request.validate_only,
             ..Self::new(call, Action::RevertChange, &request.account, &targets, [])
+        }
+    }
+
+    /// The line of a change of users.
+    pub fn users(call: &Call, action: Action, command: &UserCommand) -> Self {
+        let changes = command.changes();
+        let ids = changes.iter().map(|change| change.id().clone());
+        let ids = Targets::Ids(ids.collect());
+        let names = changes.iter().filter_map(UserChange::given_name);
+        let created = changes.iter().filter_map(|change| match change {
+            UserChange::Create(user) => Some(user),
+            _ => None,
+        });
+        let keys: BTreeSet<_> = created.flat_map(|user| user.tags().keys()).collect();
+        Self {
+            resource_principal_names: names.map(ToString::to_string).collect(),
+            ..Self::new(call, action, command.account(), &ids, keys)
         }
     }
 
@@ -317,15 +334,11 @@ impl Line {
     }
 
     /// Sets the outcome from the result of the change.
-    pub fn finish(&mut self, result: Result<&Changed, &Error>) {
+    pub fn finish(&mut self, result: &Result<impl Audited, Error>) {
         let adopted = match result {
-            Ok(changed) => {
+            Ok(answer) => {
                 "OK".clone_into(&mut self.outcome);
-                self.revision = changed.revision.map(Revision::get);
-                self.affected_resources = changed.now(changed.changed_resources);
-                self.affected_tags = changed.now(changed.tags);
-                self.replay = changed.is_replay;
-                changed.request_id
+                answer.tell(self)
             }
             Err(error) => {
                 error.code().clone_into(&mut self.outcome);

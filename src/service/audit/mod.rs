@@ -4,9 +4,9 @@ mod backlog;
 mod detached;
 mod follower;
 mod line;
+mod made;
 mod quota;
 
-use std::borrow::Borrow;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::RETRY_AFTER;
 use crate::domain::{
-    Applied, Call, Changed, Error, ResourceId, RevertRequest, TagCommand, UntagCommand,
+    Action, Applied, Call, Error, ResourceId, RevertRequest, TagCommand, UntagCommand, UserCommand,
 };
 use crate::store::CommittedChanges;
 use crate::telemetry::metrics::metrics;
@@ -26,7 +26,7 @@ use backlog::Backlog;
 use detached::Detachable;
 pub use follower::Follower;
 pub use line::Refused;
-use line::{Line, LogLevelLine};
+use line::{Audited, Line, LogLevelLine};
 use quota::Quota;
 
 /// The audit; by default there is none.
@@ -120,6 +120,22 @@ impl Audit {
         match &self.0 {
             None => Ok(Entry(None)),
             Some(trail) => trail.begin(Line::revert(call, request, users)).await,
+        }
+    }
+
+    /// Begins the line of a change of users, as [`Audit::untag`] does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where lines have to be written and can't.
+    pub async fn users(
+        &self,
+        call: &Call,
+        action: Action,
+        command: &UserCommand,
+    ) -> Result<Entry, Error> {
+        match &self.0 {
+            None => Ok(Entry(None)),
+            Some(trail) => trail.begin(Line::users(call, action, command)).await,
         }
     }
 
@@ -266,7 +282,7 @@ impl Entry {
     /// Carries out the change, and writes what came of it. Where the caller goes meanwhile, that is done by a task.
     pub async fn of<T, F>(self, change: F) -> Result<T, Error>
     where
-        T: Borrow<Changed> + Send + 'static,
+        T: Audited + Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let Some(pending) = &self.0 else {
@@ -281,11 +297,11 @@ impl Entry {
         Detachable::new(work, tasks).await
     }
 
-    fn finish(mut self, result: Result<&Changed, &Error>) {
+    fn finish(mut self, result: &Result<impl Audited, Error>) {
         if let Some(pending) = &mut self.0 {
             pending.line.finish(result);
             let is_logged = pending.trail.backlog.is_some();
-            pending.has_entry = is_logged && result.is_ok_and(Changed::has_entry);
+            pending.has_entry = is_logged && result.as_ref().is_ok_and(Audited::has_entry);
         }
     }
 }

@@ -82,12 +82,13 @@ const fn method(service: &'static str, name: &'static str, kind: Kind) -> Method
 
 const TAGS: &str = "ram.tag.v1.TagService";
 const CHANGES: &str = "ram.tag.v1.ChangeService";
+const USERS: &str = "ram.user.v1.UserService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// All methods that have series: those of a service, and behind them one for its unknown ones; the most frequent first.
-const METHODS: [Method; 20] = [
+const METHODS: [Method; 27] = [
     method(TAGS, "UntagResources", Kind::Unary),
     method(TAGS, "TagResources", Kind::Unary),
     method(TAGS, "ListTagResources", Kind::Unary),
@@ -99,6 +100,13 @@ const METHODS: [Method; 20] = [
     method(CHANGES, "RevertChange", Kind::Unary),
     method(CHANGES, "WatchChanges", Kind::ServerStream),
     method(CHANGES, UNKNOWN, Kind::Unknown),
+    method(USERS, "GetUser", Kind::Unary),
+    method(USERS, "ListUsers", Kind::Unary),
+    method(USERS, "CreateUser", Kind::Unary),
+    method(USERS, "UpdateUser", Kind::Unary),
+    method(USERS, "DeleteUser", Kind::Unary),
+    method(USERS, "UndeleteUser", Kind::Unary),
+    method(USERS, UNKNOWN, Kind::Unknown),
     method(HEALTH, "Check", Kind::Unary),
     method(HEALTH, "List", Kind::Unary),
     method(HEALTH, "Watch", Kind::ServerStream),

@@ -1,0 +1,31 @@
+//! `untag users list`.
+
+use super::arguments::ListArguments;
+use super::row::Row;
+use crate::cli::client::{Exit, Failure, Table, connect};
+use crate::cli::process::end_on_signals;
+use crate::client;
+use crate::domain::DeletedUsers;
+
+pub async fn run(arguments: &ListArguments) -> Result<Exit, Failure> {
+    end_on_signals().map_err(Failure::Failed)?;
+    let deleted = if arguments.deleted {
+        DeletedUsers::Show
+    } else {
+        DeletedUsers::Hide
+    };
+    let connection = connect(&arguments.client).await?;
+    let mut output = arguments.client.output();
+    let mut listing = client::list_users(&connection, deleted);
+    let mut table = Table::new(["USER", "NAME", "DISPLAY NAME", "TAGS"]);
+    while !output.is_closed()
+        && let Some(users) = listing.page().await?
+    {
+        let rows: Vec<Row<'_>> = users.iter().map(Row::of).collect();
+        output.rows(&mut table, &rows, Row::cells)?;
+    }
+    if output.is_table() && table.is_empty() {
+        eprintln!("no users");
+    }
+    Ok(Exit::Done)
+}
