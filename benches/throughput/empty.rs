@@ -37,6 +37,20 @@ impl TagService for Empty {
     ) -> Result<Response<proto::ListTagResourcesResponse>, Status> {
         Ok(Response::new(proto::ListTagResourcesResponse::default()))
     }
+
+    async fn list_tag_keys(
+        &self,
+        _: Request<proto::ListTagKeysRequest>,
+    ) -> Result<Response<proto::ListTagKeysResponse>, Status> {
+        Ok(Response::new(proto::ListTagKeysResponse::default()))
+    }
+
+    async fn list_tag_values(
+        &self,
+        _: Request<proto::ListTagValuesRequest>,
+    ) -> Result<Response<proto::ListTagValuesResponse>, Status> {
+        Ok(Response::new(proto::ListTagValuesResponse::default()))
+    }
 }
 
 /// Serves until the process is killed, after printing the address.

@@ -26,6 +26,7 @@ mod revision;
 mod tag;
 mod tag_count;
 mod targets;
+mod timestamp;
 mod user;
 mod user_command;
 mod user_list;
@@ -57,7 +58,8 @@ pub use revision::Revision;
 pub use tag::{InvalidTagKey, InvalidTagValue, TagKey, TagValue};
 pub use tag_count::{CountPage, TagKeyPage, TagKeysQuery, TagValuePage, TagValuesQuery};
 pub use targets::{NamedResource, Targets};
-pub use user::{Comments, DisplayName, InvalidUserText, KEEP_DELETED, Timestamp, User};
+pub use timestamp::{KEEP_DELETED, Timestamp};
+pub use user::{Comments, DisplayName, InvalidUserText, User};
 pub use user_command::{
     Edit, InvalidUserCommand, NewUser, UserChange, UserCommand, UserKey, UserQuery, UserUpdate,
     UsersChanged,

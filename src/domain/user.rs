@@ -1,59 +1,9 @@
-//! Users: what is kept of one beside its id, name and tags, and for how long once it is deleted.
-
-use std::time::{Duration, SystemTime};
+//! Users: what is kept of one beside its id, name and tags.
 
 use thiserror::Error;
 
 use super::tag::is_longer_than;
-use super::{Resource, limits};
-
-/// How long a deleted user can be restored. After that it is gone for good.
-pub const KEEP_DELETED: Duration = Duration::from_hours(30 * 24);
-
-/// A moment, in milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
-
-impl Timestamp {
-    /// The moment of so many milliseconds.
-    #[must_use]
-    pub fn from_millis(millis: i64) -> Self {
-        Self(millis)
-    }
-
-    /// The milliseconds.
-    #[must_use]
-    pub fn millis(self) -> i64 {
-        self.0
-    }
-
-    /// The moment when a user is gone for good that was deleted at this one.
-    #[must_use]
-    pub fn expiry(self) -> Self {
-        Self(self.0.saturating_add(keep_deleted_millis()))
-    }
-
-    /// The newest moment whose deletions have expired at this one: those after it can be restored.
-    #[must_use]
-    pub fn newest_expired(self) -> Self {
-        Self(self.0.saturating_sub(keep_deleted_millis()))
-    }
-}
-
-fn keep_deleted_millis() -> i64 {
-    i64::try_from(KEEP_DELETED.as_millis()).unwrap_or(i64::MAX)
-}
-
-impl From<SystemTime> for Timestamp {
-    /// Cuts off what is finer than a millisecond. A clock before 1970 shows a negative number.
-    fn from(time: SystemTime) -> Self {
-        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        Self(match time.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => millis(since),
-            Err(before) => -millis(before.duration()),
-        })
-    }
-}
+use super::{Resource, Timestamp, limits};
 
 /// Why a text is not a display name or not comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -153,7 +103,7 @@ impl User {
         one == two && self == other
     }
 
-    /// When a deleted user is gone for good: [`KEEP_DELETED`] after it was deleted.
+    /// When a deleted user is gone for good: [`super::KEEP_DELETED`] after it was deleted.
     #[must_use]
     pub fn expire_time(&self) -> Option<Timestamp> {
         self.delete_time.map(Timestamp::expiry)
@@ -181,21 +131,5 @@ mod tests {
         assert_eq!(refused(""), InvalidUserText::Empty);
         assert_eq!(refused(&"名".repeat(129)), too_long(128));
         assert_eq!(refused("\0"), InvalidUserText::Nul);
-    }
-
-    #[test]
-    fn a_deleted_user_expires_after_30_days() {
-        let deleted = Timestamp::from_millis(1_000);
-        let expiry = deleted.expiry();
-        assert_eq!(expiry.millis(), 1_000 + 30 * 24 * 60 * 60 * 1_000);
-        assert_eq!(expiry.newest_expired(), deleted);
-    }
-
-    #[test]
-    fn times_are_milliseconds_also_before_1970() {
-        let at = |time: SystemTime| Timestamp::from(time).millis();
-        let span = Duration::from_micros(1_500_900);
-        assert_eq!(at(SystemTime::UNIX_EPOCH + span), 1_500);
-        assert_eq!(at(SystemTime::UNIX_EPOCH - span), -1_500);
     }
 }

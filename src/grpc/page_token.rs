@@ -13,8 +13,6 @@ use crate::domain::{
 const POSITION: u8 = 1;
 /// The version of a token with the cloud's own token.
 const TOKEN: u8 = 2;
-/// The version of a token with the id behind which a list of users goes on.
-const USER: u8 = 6;
 
 /// Writes a token: version, fingerprint of the query, and where the list goes on.
 pub fn write(next: &Continuation, query: &ListQuery) -> String {
@@ -51,18 +49,8 @@ pub fn read_user(token: &str, of: &Fingerprint) -> Option<ResourceId> {
     ResourceId::parse(id).ok()
 }
 
-/// Writes the token of a list of users that goes on behind this one.
-pub fn write_user(next: &ResourceId, query: &UserListQuery) -> String {
-    seal(USER, &fingerprint_of_users(query), next.as_str())
-}
-
-/// Reads the token of a list of users, or `None` where it is none or belongs to another query.
-pub fn read_user(token: &str, query: &UserListQuery) -> Option<ResourceId> {
-    let (version, text) = open(token, &fingerprint_of_users(query))?;
-    (version == USER).then(|| ResourceId::parse(text).ok())?
-}
-
-fn fingerprint_of_users(query: &UserListQuery) -> Fingerprint {
+/// What the token of a list of users belongs to.
+pub fn users_fingerprint(query: &UserListQuery) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
     fingerprint.add("\0users");
     fingerprint.add(query.account.as_str());

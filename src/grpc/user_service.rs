@@ -135,7 +135,10 @@ impl<S: Store> user_proto::user_service_server::UserService for GrpcUserService<
         let found = self.service.list(&call, Arc::clone(&query)).await;
         let (page, values) = found.map_err(|error| failed(&call, &progress, &error))?;
         progress.answer(Changed::count(page.users.len(), 0));
-        let next = page.next.map(|next| page_token::write_user(&next, &query));
+        let fingerprint = page_token::users_fingerprint(&query);
+        let next = page
+            .next
+            .map(|next| page_token::write_user(&next, &fingerprint));
         let users = page.users.iter();
         Ok(Response::new(user_proto::ListUsersResponse {
             request_id: call.request_id.to_string(),

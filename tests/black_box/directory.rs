@@ -189,7 +189,10 @@ async fn users_are_created_found_renamed_deleted_and_restored() {
     assert_eq!(renamed.display_name, "Dana");
     assert_eq!(renamed.comments, "的 notes");
     assert_eq!(renamed.tags, tags(&[("env", "prod")]));
-    let cleared = update(named(&id, "ignored"), &["comments", "display_name"]);
+    let cleared = update(
+        named(&id, "ignored@example.com"),
+        &["comments", "display_name"],
+    );
     let (_, revision, cleared) = users.update(cleared).await.unwrap();
     assert_eq!(
         (cleared.display_name.as_str(), cleared.comments.as_str()),

@@ -3,6 +3,7 @@
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 
 #[path = "../support/replay.rs"]
+#[allow(dead_code, reason = "each test crate uses its own part")]
 mod replay;
 #[path = "../support/mod.rs"]
 mod support;

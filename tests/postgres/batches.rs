@@ -330,8 +330,8 @@ async fn postgres_large_untags_share_statements_too() {
     }
     let changed = "SELECT count(*) FROM resource WHERE tags = '{\"team\": \"a\"}'";
     assert_eq!(database.sql(changed), (FIRST + 298).to_string());
-    let (changes, commits) = committed(&server);
-    assert_eq!(changes, FIRST + 6);
+    let (made, commits) = committed(&server);
+    assert_eq!(made, FIRST + 6);
     assert!(commits <= 5, "{commits} commits");
 }
 

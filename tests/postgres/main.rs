@@ -21,6 +21,7 @@ mod postgres_server;
 mod prepared;
 mod repeats;
 #[path = "../support/replay.rs"]
+#[allow(dead_code, reason = "each test crate uses its own part")]
 mod replayed;
 mod replicas;
 mod requests;

@@ -81,7 +81,11 @@ async fn sqlite_audit_of_untags_by_id_reads_no_log() {
         panic!("{told:?}");
     };
     let effects = change.effects.iter().map(|effect| {
-        let keys: Vec<_> = effect.tag_keys.iter().map(|key| key.as_str()).collect();
+        let keys: Vec<_> = effect
+            .tag_keys
+            .iter()
+            .map(untag::domain::TagKey::as_str)
+            .collect();
         (effect.resource_id.as_str(), keys)
     });
     let expected = ["2", "1", "3"].map(|id| (id, vec!["a", "c"]));

@@ -86,6 +86,6 @@ fn after(token: &str, fingerprint: &Fingerprint) -> Result<Option<ResourceId>, V
     }
     match page_token::read_user(token, fingerprint) {
         Some(id) => Ok(Some(id)),
-        None => Err(vec![foreign_token()]),
+        None => Err(foreign_token()),
     }
 }

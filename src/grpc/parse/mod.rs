@@ -216,7 +216,7 @@ pub fn list(
     if !next_token.is_empty() {
         // Read last, since a token belongs to everything else that the request asks for.
         let after = page_token::read(&next_token, &query);
-        query.after = Some(after.ok_or_else(|| vec![foreign_token()])?);
+        query.after = Some(after.ok_or_else(foreign_token)?);
     }
     Ok(query)
 }
@@ -236,17 +236,6 @@ fn page_size(size: i32, faults: &mut Faults) -> Option<PageSize> {
         faults.add(FaultCode::InvalidPageSize, "page_size", description);
         None
     })
-}
-
-/// The fault of a page token that this request did not get.
-fn foreign_token() -> Fault {
-    let description =
-        "not the next_token of an answer to this same request; leave it empty to start";
-    Fault {
-        code: FaultCode::InvalidNextToken,
-        field: "next_token".to_owned(),
-        description: description.to_owned(),
-    }
 }
 
 /// The revision of a list of the past. It is of named users only: nobody keeps who else there was.

@@ -24,7 +24,7 @@ const MOST_PATHS: usize = 20;
 /// The ids that the service makes: 18 digits, as those of the cloud have.
 const NEW_IDS: Range<u64> = 100_000_000_000_000_000..1_000_000_000_000_000_000;
 
-/// Parses GetUser.
+/// Parses `GetUser`.
 ///
 /// # Errors
 /// Every fault of the request, at least one.
@@ -57,7 +57,7 @@ pub fn get_user(
     }
 }
 
-/// Parses ListUsers.
+/// Parses `ListUsers`.
 ///
 /// # Errors
 /// Every fault of the request, at least one.
@@ -97,7 +97,7 @@ pub fn list_users(
         time: now,
     };
     if !next_token.is_empty() {
-        let after = page_token::read_user(&next_token, &query);
+        let after = page_token::read_user(&next_token, &page_token::users_fingerprint(&query));
         query.after = Some(after.ok_or_else(foreign_token)?);
     }
     Ok(query)
@@ -148,7 +148,7 @@ fn tag_condition(
     }
 }
 
-/// Parses CreateUser. A user without an id gets a new one.
+/// Parses `CreateUser`. A user without an id gets a new one.
 ///
 /// # Errors
 /// Every fault of the request, at least one.
@@ -186,7 +186,7 @@ pub fn create_user(
     Ok(Repeatable::new(command, token, fingerprint))
 }
 
-/// Parses UpdateUser.
+/// Parses `UpdateUser`.
 ///
 /// # Errors
 /// Every fault of the request, at least one.
@@ -219,7 +219,7 @@ pub fn update_user(
     Ok(repeatable(account, now, change, token))
 }
 
-/// Parses DeleteUser.
+/// Parses `DeleteUser`.
 ///
 /// # Errors
 /// Every fault of the request, at least one.
@@ -228,11 +228,15 @@ pub fn delete_user(
     account: Result<AccountId, Fault>,
     now: Timestamp,
 ) -> Result<Repeatable<UserCommand>, Vec<Fault>> {
+    let user_proto::DeleteUserRequest {
+        resource_id,
+        client_token: token,
+    } = request;
     let mut faults = Faults::default();
     let account = faults.take(account);
-    require_id(&request.resource_id, "resource_id", &mut faults);
-    let id = user_id(&request.resource_id, "resource_id", &mut faults);
-    let token = client_token(&request.client_token, &mut faults);
+    require_id(&resource_id, "resource_id", &mut faults);
+    let id = user_id(&resource_id, "resource_id", &mut faults);
+    let token = client_token(&token, &mut faults);
     match (account, id) {
         (Some(account), Some(id)) if faults.0.is_empty() => {
             Ok(repeatable(account, now, UserChange::Delete { id }, token))
@@ -241,7 +245,7 @@ pub fn delete_user(
     }
 }
 
-/// Parses UndeleteUser.
+/// Parses `UndeleteUser`.
 ///
 /// # Errors
 /// Every fault of the request, at least one.
@@ -250,15 +254,20 @@ pub fn undelete_user(
     account: Result<AccountId, Fault>,
     now: Timestamp,
 ) -> Result<Repeatable<UserCommand>, Vec<Fault>> {
+    let user_proto::UndeleteUserRequest {
+        resource_id,
+        new_principal_name,
+        client_token: token,
+    } = request;
     let mut faults = Faults::default();
     let account = faults.take(account);
-    require_id(&request.resource_id, "resource_id", &mut faults);
-    let id = user_id(&request.resource_id, "resource_id", &mut faults);
-    let new_name = match request.new_principal_name.as_str() {
+    require_id(&resource_id, "resource_id", &mut faults);
+    let id = user_id(&resource_id, "resource_id", &mut faults);
+    let new_name = match new_principal_name.as_str() {
         "" => None,
         name => principal_name(name, "new_principal_name", &mut faults),
     };
-    let token = client_token(&request.client_token, &mut faults);
+    let token = client_token(&token, &mut faults);
     match (account, id) {
         (Some(account), Some(id)) if faults.0.is_empty() => {
             let change = UserChange::Restore { id, new_name };

@@ -291,7 +291,7 @@ impl Entry {
         let tasks = pending.trail.detached.clone();
         let work = async move {
             let result = change.await;
-            self.finish(result.as_ref().map(Borrow::borrow));
+            self.finish(&result);
             result
         };
         Detachable::new(work, tasks).await

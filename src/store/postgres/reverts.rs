@@ -16,8 +16,8 @@ use super::session::Parameters;
 use super::users::{encode as encode_change, expired, user};
 use super::{PostgresStore, origin, statements};
 use crate::domain::{
-    Change as Entry, Effect, OnConflict, Origin, Present, PresentUsers, RequestId, ResourceId,
-    Revert, RevertCommand, Reverted, names_of,
+    Change as Entry, Effect, OnConflict, Origin, Present, PresentUsers, PrincipalName, RequestId,
+    ResourceId, Revert, RevertCommand, Reverted, names_of,
 };
 use crate::store::{StoreError, conflicts};
 
@@ -83,7 +83,7 @@ impl PostgresStore {
     async fn see(&self, command: &RevertCommand, effects: &[Effect]) -> Result<Seen, StoreError> {
         let account = &command.account;
         let ids = effects.iter().map(|effect| effect.resource_id.to_string());
-        let names: Vec<String> = names_of(effects).map(|name| name.folded()).collect();
+        let names: Vec<String> = names_of(effects).map(PrincipalName::folded).collect();
         let mut seen = Seen {
             present: PresentUsers::default(),
             states: Vec::with_capacity(effects.len()),

@@ -11,19 +11,13 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::entries::Snapshot;
 use super::extent::Extent;
 use super::fresh::{FreshCommit, FreshCommits};
+use super::mark::Mark;
 use crate::domain::{AccountId, AuditedChange, Timestamp};
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
 use crate::store::sqlite::format::log_entry::LoggedCommit;
 
 /// How many bytes of entries are read at once, where one commit has not more.
 const BYTES_AT_ONCE: usize = 64 * 1024;
-
-/// A commit of the change log: its sequence, and the total at it. Both are 0 before the first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Mark {
-    pub sequence: i64,
-    pub total: u64,
-}
 
 /// The progress of the audit, which the writer of the store shares with whoever writes the lines.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::audited::Mark;
+use super::mark::Mark;
 use crate::domain::{
     AuditedChange, AuditedEffect, Origin, Revision, TagSelection, Targets, UntagCommand,
 };
