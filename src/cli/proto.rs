@@ -15,8 +15,8 @@ macro_rules! files {
 /// The contract.
 const CONTRACT: [(&str, &str); 4] = files![
     "ram/tag/v1/tag_service.proto",
-    "ram/tag/v1/change_service.proto",
     "ram/user/v1/user.proto",
+    "ram/tag/v1/change_service.proto",
     "ram/user/v1/user_service.proto"
 ];
 

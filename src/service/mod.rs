@@ -275,7 +275,7 @@ mod tests {
         );
         assert_eq!(
             told(StoreError::NameTaken(vec![1])),
-            "users whose principal name another user has: 6; nothing was changed"
+            "principal names that other users have: 6; nothing was changed"
         );
         let what = "change users";
         assert_eq!(

@@ -24,7 +24,7 @@ struct Made {
     start: u64,
     end: u64,
     request_id: String,
-    /// The account's newest revision where it has changed nothing.
+    /// The account's newest revision where it has changed nothing; 0 where there is none.
     revision: u64,
     has_changed: bool,
 }
@@ -56,7 +56,7 @@ async fn client_history(
                     start,
                     end,
                     request_id: answer.request_id,
-                    revision: answer.revision.unwrap().unsigned_abs(),
+                    revision: answer.revision.map_or(0, i64::unsigned_abs),
                     has_changed: answer.changed_resources != Some(0),
                 });
                 (each(&users, &keys, |_, _| Action::Set(value.clone())), end)
@@ -69,7 +69,7 @@ async fn client_history(
                     start,
                     end,
                     request_id: answer.request_id,
-                    revision: answer.revision.unwrap().unsigned_abs(),
+                    revision: answer.revision.map_or(0, i64::unsigned_abs),
                     has_changed: answer.changed_resources != Some(0),
                 });
                 (each(&users, &keys, |_, _| Action::Remove), end)
