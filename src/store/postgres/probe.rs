@@ -9,7 +9,7 @@ use super::session::{Parameters, Session};
 use super::statements::{
     CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES, CHANGES_OF_USER, COUNT_KEYS,
     COUNT_VALUES, FIND_BY_ID, FIND_BY_NAME, GET_USER_BY_ID, GET_USER_BY_NAME, HISTORY,
-    LIST_ALL_USERS, LIST_USERS, REMOVE_ALONE, REMOVE_SHARED, SCAN, SET_TAGS,
+    LIST_ALL_USERS, LIST_USERS, REMOVE_ALONE, REMOVE_SHARED, REVERT, SCAN, SET_TAGS,
 };
 
 /// An account that does not exist, since it is no account.
@@ -96,15 +96,25 @@ fn of_tags() -> Vec<(&'static str, Parameters)> {
 }
 
 fn of_the_log() -> Vec<(&'static str, Parameters)> {
-    let page = || vec![text(NOBODY), number(1), flag(false), number(1)];
+    let page = || vec![text(NOBODY), number(1), flag(false), number(1), number(1)];
     let mut of_user = page();
     of_user.push(text("1"));
+    let mut revert = vec![
+        text(NOBODY),
+        number(0),
+        number(0),
+        text("[]"),
+        text("[]"),
+        first_try(),
+    ];
+    revert.extend(origin());
     vec![
         (CHANGE_BY_REQUEST_ID, vec![text(NOBODY), text(NO_REQUEST)]),
         (CHANGE_BY_REVISION, vec![text(NOBODY), number(1)]),
         (CHANGES, page()),
         (CHANGES_OF_USER, of_user),
         (HISTORY, vec![text(NOBODY)]),
+        (REVERT, revert),
     ]
 }
 
