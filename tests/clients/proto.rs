@@ -14,6 +14,7 @@ use crate::{Printed, Sample, assert_has, support, tool};
 const CONTRACT: &str = "ram/tag/v1/tag_service.proto";
 const CHANGES: &str = "ram/tag/v1/change_service.proto";
 const USERS: &str = "ram/user/v1/user.proto";
+const USER_SERVICE: &str = "ram/user/v1/user_service.proto";
 const RULES: &str = "buf/validate/validate.proto";
 
 /// A folder that has what `untag proto` writes, in `in`, and where things may be generated, in `out`.
@@ -71,8 +72,8 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
 #[test]
 fn proto_writes_the_contract_with_and_without_its_rules() {
     let [ruled, plain] = Contract::both();
-    assert_eq!(ruled.files, [CONTRACT, CHANGES, USERS, RULES]);
-    assert_eq!(plain.files, [CONTRACT, CHANGES, USERS]);
+    assert_eq!(ruled.files, [CONTRACT, USERS, CHANGES, USER_SERVICE, RULES]);
+    assert_eq!(plain.files, [CONTRACT, USERS, CHANGES, USER_SERVICE]);
     for contract in [&ruled, &plain] {
         let written = files_below(&contract.path("in"));
         assert_eq!(written, contract.files.iter().cloned().collect());
@@ -132,7 +133,7 @@ fn proto_is_a_module_of_buf() {
     let export = ["export", env!("CARGO_MANIFEST_DIR"), "--output"];
     Printed::of(buf().args(export).arg(folder.path())).success();
     let exported = files_below(folder.path());
-    for file in [CONTRACT, CHANGES, USERS, RULES] {
+    for file in [CONTRACT, USERS, CHANGES, USER_SERVICE, RULES] {
         assert!(exported.contains(file), "{exported:?}");
     }
 }

@@ -85,7 +85,7 @@ def assert_fits(call):
 
 def calls_by_reflection(channel):
     tags = Tags(channel)
-    equal(sorted(tags.methods), ["ListTagResources", "TagResources", "UntagResources"])
+    equal(sorted(tags.methods), ["ListTagKeys", "ListTagResources", "ListTagValues", "TagResources", "UntagResources"])
     alice = {"values": [ALICE]}
     equal(tags.keys(ALICE), ["cost-center", "env", "team"])
     answer = tags.call("UntagResources", resource_ids=alice, tag_keys=["env", "absent"])

@@ -386,7 +386,7 @@ fn origin_with(token: &str, content: u8) -> Arc<Origin> {
 }
 
 /// Another task may have deleted the user.
-fn there_or_missing(result: Result<Changed, StoreError>) {
+fn there_or_missing(result: &Result<Changed, StoreError>) {
     assert!(
         matches!(result, Ok(_) | Err(StoreError::Missing(_))),
         "{result:?}"
@@ -406,11 +406,11 @@ pub async fn reverts_beside_other_changes_happen_one_after_another<B: Backend>()
                 match (task + round) % 4 {
                     0 => {
                         let command = untag(targets(), TagSelection::All);
-                        there_or_missing(store.untag(Arc::new(command), origin()).await);
+                        there_or_missing(&store.untag(Arc::new(command), origin()).await);
                     }
                     1 => {
                         let command = tag(targets(), &[("env", &value), ("only", "x")]);
-                        there_or_missing(store.tag(Arc::new(command), origin()).await);
+                        there_or_missing(&store.tag(Arc::new(command), origin()).await);
                     }
                     2 => {
                         let id = (round % 4).to_string();
