@@ -1,10 +1,9 @@
 //! HTTP/1.1 on the port of gRPC.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::thread::sleep;
+use std::net::SocketAddr;
 
-use crate::rpc::{PAUSE, open, read_to_end, trickle};
+use crate::plain_http::{check_refusals, drip, open, pile_up, read_to_end, send_each, trickle};
 use crate::target::{Attack, Target};
 
 const HEAD: &str = "POST /ram.tag.v1.TagService/ListTagResources HTTP/1.1\r\nHost: untag.example.org\r\n\
@@ -40,16 +39,8 @@ async fn slow_requests_over_http_1_are_given_up() {
         .endure("HTTP/1.1: slow headers", 2, "bytes, one at a time", attack)
         .await;
     let headers = format!("{HEAD}Content-Length: 60000\r\n\r\n");
-    let attack = move |attack: &Attack| {
-        let mut streams: Vec<TcpStream> = (0..100).map(|_| open(address)).collect();
-        let headers = format!("{HEAD}Content-Length: 60000\r\n\r\n");
-        streams.retain_mut(|stream| stream.write_all(headers.as_bytes()).is_ok());
-        while attack.is_on() && !streams.is_empty() {
-            streams.retain_mut(|stream| stream.write_all(b" ").is_ok());
-            attack.count(u64::try_from(streams.len()).unwrap());
-            sleep(PAUSE);
-        }
-    };
+    let head = headers.clone();
+    let attack = move |attack: &Attack| drip(attack, address, &head, b' ');
     target
         .endure("HTTP/1.1: slow body", 2, "bytes, one at a time", attack)
         .await;
@@ -88,23 +79,8 @@ async fn what_is_too_large_for_http_1_or_is_none_is_refused() {
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r".to_owned(),
         "\u{16}\u{3}\u{1}".repeat(1000),
     ];
-    for request in &large {
-        let mut stream = open(address);
-        // The service may close before it has taken everything.
-        let _ = stream.write_all(request.as_bytes());
-        let _ = stream.shutdown(Shutdown::Write);
-        let answer = read_to_end(stream);
-        let start: String = request.chars().take(160).collect();
-        let is_refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
-        assert!(is_refused, "{start}: {answer}");
-    }
-    let attack = move |attack: &Attack| {
-        for request in &large {
-            let mut stream = open(address);
-            let _ = stream.write_all(request.as_bytes());
-            attack.count(1);
-        }
-    };
+    check_refusals(address, &large);
+    let attack = move |attack: &Attack| send_each(attack, address, &large);
     target
         .endure("HTTP/1.1: too large, or none", 4, "requests", attack)
         .await;
@@ -127,15 +103,8 @@ async fn what_is_too_large_for_http_1_or_is_none_is_refused() {
     target
         .endure("JSON: 20,000 empty ids", 4, "requests", attack)
         .await;
-    let attack = move |attack: &Attack| {
-        let mut stream = open(address);
-        stream.set_write_timeout(Some(PAUSE)).unwrap();
-        let many = format!("{HEAD}Content-Length: 2\r\n\r\n{{}}").repeat(100);
-        while attack.is_on() && stream.write_all(many.as_bytes()).is_ok() {
-            attack.count(100);
-        }
-        attack.count(1);
-    };
+    let request = format!("{HEAD}Content-Length: 2\r\n\r\n{{}}");
+    let attack = move |attack: &Attack| pile_up(attack, address, &request);
     target
         .endure("HTTP/1.1: answers not read", 4, "requests", attack)
         .await;

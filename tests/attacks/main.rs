@@ -11,6 +11,7 @@ mod support;
 
 mod cgroup;
 mod frames;
+mod plain_http;
 mod release;
 mod target;
 

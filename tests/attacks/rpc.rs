@@ -4,14 +4,15 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::NamedTempFile;
 
+use crate::plain_http::{
+    PAUSE, check_refusals, drip, open, pile_up, read_to_end, send_each, trickle,
+};
 use crate::support::PATIENCE;
 use crate::target::{Attack, Target};
-
-pub const PAUSE: Duration = Duration::from_millis(20);
 
 /// A target with the port open, and where that is.
 fn start(arguments: &[&str]) -> (Target, SocketAddr, NamedTempFile) {
@@ -29,19 +30,6 @@ fn start(arguments: &[&str]) -> (Target, SocketAddr, NamedTempFile) {
     (target, address, keys)
 }
 
-pub fn open(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Reads what comes until the other end closes; a reset is an end too.
-pub fn read_to_end(mut stream: TcpStream) -> String {
-    let mut all = Vec::new();
-    let _ = stream.read_to_end(&mut all);
-    String::from_utf8_lossy(&all).into_owned()
-}
-
 /// Somebody who is unknown is told so.
 fn is_well(address: SocketAddr) {
     let mut stream = open(address);
@@ -52,19 +40,6 @@ fn is_well(address: SocketAddr) {
     assert!(answer.contains("IncompleteSignature"), "{answer}");
 }
 
-/// Sends to 100 connections byte by byte, as long as they take it.
-pub fn trickle(attack: &Attack, address: SocketAddr, bytes: &[u8]) {
-    let mut streams: Vec<TcpStream> = (0..100).map(|_| open(address)).collect();
-    for byte in bytes {
-        streams.retain_mut(|stream| stream.write_all(&[*byte]).is_ok());
-        attack.count(u64::try_from(streams.len()).unwrap());
-        if !attack.is_on() || streams.is_empty() {
-            return;
-        }
-        sleep(PAUSE);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_requests_of_the_rpc_style_are_given_up() {
     let (target, address, _keys) = start(&["--idle-timeout", "0.5", "--request-timeout", "0.5"]);
@@ -73,15 +48,7 @@ async fn slow_requests_of_the_rpc_style_are_given_up() {
     target
         .endure("RPC: slow headers", 2, "bytes, one at a time", attack)
         .await;
-    let attack = move |attack: &Attack| {
-        let mut streams: Vec<TcpStream> = (0..100).map(|_| open(address)).collect();
-        streams.retain_mut(|stream| stream.write_all(headers.as_bytes()).is_ok());
-        while attack.is_on() && !streams.is_empty() {
-            streams.retain_mut(|stream| stream.write_all(b"a").is_ok());
-            attack.count(u64::try_from(streams.len()).unwrap());
-            sleep(PAUSE);
-        }
-    };
+    let attack = move |attack: &Attack| drip(attack, address, headers, b'a');
     target
         .endure("RPC: slow body", 2, "bytes, one at a time", attack)
         .await;
@@ -150,15 +117,8 @@ async fn floods_of_the_rpc_style_are_refused() {
         .endure("RPC: 40 KB signed 18,000 times", 2, "requests", attack)
         .await;
     // Answers that nobody reads, to requests that come all at once.
-    let attack = move |attack: &Attack| {
-        let mut stream = open(address);
-        stream.set_write_timeout(Some(PAUSE)).unwrap();
-        let many = "GET /?Action=UntagResources HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
-        while attack.is_on() && stream.write_all(many.as_bytes()).is_ok() {
-            attack.count(100);
-        }
-        attack.count(1);
-    };
+    let request = "GET /?Action=UntagResources HTTP/1.1\r\nHost: a\r\n\r\n";
+    let attack = move |attack: &Attack| pile_up(attack, address, request);
     target
         .endure("RPC: answers not read", 4, "requests", attack)
         .await;
@@ -185,23 +145,8 @@ async fn what_is_too_large_for_the_rpc_style_is_refused() {
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
         "\u{16}\u{3}\u{1}".repeat(1000),
     ];
-    for request in &large {
-        let mut stream = open(address);
-        // The service may close before it has taken everything.
-        let _ = stream.write_all(request.as_bytes());
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        let answer = read_to_end(stream);
-        let start: String = request.chars().take(60).collect();
-        let is_refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
-        assert!(is_refused, "{start}: {answer}");
-    }
-    let attack = move |attack: &Attack| {
-        for request in &large {
-            let mut stream = open(address);
-            let _ = stream.write_all(request.as_bytes());
-            attack.count(1);
-        }
-    };
+    check_refusals(address, &large);
+    let attack = move |attack: &Attack| send_each(attack, address, &large);
     target
         .endure("RPC: too large, or no HTTP", 4, "requests", attack)
         .await;
