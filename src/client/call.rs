@@ -25,6 +25,18 @@ pub(super) trait Tokened: Clone {
     fn with_token(self, token: String) -> Self;
 }
 
+/// Makes [`Tokened`] of messages with a field `client_token`.
+macro_rules! tokened {
+    ($($request:ident),*) => {$(
+        impl Tokened for $request {
+            fn with_token(self, client_token: String) -> Self {
+                Self { client_token, ..self }
+            }
+        }
+    )*};
+}
+pub(super) use tokened;
+
 impl Connection {
     /// Makes a change once, however often it has to be sent. Where the service takes no client tokens, it is sent again only as
     /// long as it was surely not made.

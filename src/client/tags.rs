@@ -1,6 +1,6 @@
 //! The calls of the tag service.
 
-use super::call::Tokened;
+use super::call::{Tokened, tokened};
 use super::connection::Connection;
 use super::error::CallError;
 use super::outcome::Effect;
@@ -64,23 +64,7 @@ impl Answer {
     }
 }
 
-impl Tokened for UntagResourcesRequest {
-    fn with_token(self, client_token: String) -> Self {
-        Self {
-            client_token,
-            ..self
-        }
-    }
-}
-
-impl Tokened for TagResourcesRequest {
-    fn with_token(self, client_token: String) -> Self {
-        Self {
-            client_token,
-            ..self
-        }
-    }
-}
+tokened!(UntagResourcesRequest, TagResourcesRequest);
 
 /// Removes tags from users.
 ///

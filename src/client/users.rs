@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use prost_types::{FieldMask, Timestamp};
 
-use super::call::Tokened;
+use super::call::{Tokened, tokened};
 use super::connection::Connection;
 use super::error::CallError;
 use super::outcome::Effect;
@@ -91,15 +91,6 @@ fn time(timestamp: Timestamp) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }
 
-macro_rules! tokened {
-    ($($request:ident),*) => {$(
-        impl Tokened for $request {
-            fn with_token(self, client_token: String) -> Self {
-                Self { client_token, ..self }
-            }
-        }
-    )*};
-}
 tokened!(
     CreateUserRequest,
     UpdateUserRequest,

@@ -9,7 +9,7 @@ use super::progress::{Asked, Effect};
 use super::stream_host::StreamHost;
 use super::tag_service::{count, request_id, revision};
 use super::{change_token, parse, proto, watch};
-use crate::domain::{AccountId, Changed};
+use crate::domain::Changed;
 use crate::service::{ChangeService, RevertAnswer};
 use crate::store::Store;
 
@@ -25,16 +25,6 @@ impl<S> GrpcChangeService<S> {
     }
 }
 
-/// The work of a request that only reads changes.
-fn reading(account: &AccountId) -> Asked {
-    Asked {
-        account: account.clone(),
-        resources: 0,
-        tags: 0,
-        effect: Effect::Reads,
-    }
-}
-
 #[tonic::async_trait]
 impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService<S> {
     async fn get_change(
@@ -47,7 +37,7 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
             progress,
             admitted: _admitted,
         } = self.intake.begin(request, parse::change)?;
-        progress.ask(reading(&query.account));
+        progress.ask(Asked::reading(&query.account));
         let found = self.service.get(&call, &query).await;
         let (change, values) = found.map_err(|error| failed(&call, &progress, &error))?;
         progress.answer(Changed::default());
@@ -71,7 +61,7 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
             progress,
             admitted: _admitted,
         } = self.intake.begin(request, parse::changes)?;
-        progress.ask(reading(&query.account));
+        progress.ask(Asked::reading(&query.account));
         let found = self.service.list(&call, &query).await;
         let (page, values) = found.map_err(|error| failed(&call, &progress, &error))?;
         progress.answer(Changed::default());
@@ -102,7 +92,7 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
             } else {
                 Effect::Changes
             },
-            ..reading(&command.account)
+            ..Asked::reading(&command.account)
         });
         let answer = self.service.revert(&call, command, repeat.clone());
         let failed = |error| failed_change(&call, &progress, &error, repeat.as_ref());
@@ -139,7 +129,7 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
             progress,
             admitted: _admitted,
         } = self.intake.begin(request, parse::watch)?;
-        progress.ask(reading(&query.account));
+        progress.ask(Asked::reading(&query.account));
         let begun = self.service.watch(&call, query, host.hold()).await;
         let begun = begun.map_err(|error| failed(&call, &progress, &error))?;
         progress.answer(Changed::default());

@@ -47,6 +47,18 @@ pub struct Asked {
     pub effect: Effect,
 }
 
+impl Asked {
+    /// The work of a request that only reads, and names nothing but the account.
+    pub fn reading(account: &AccountId) -> Self {
+        Self {
+            account: account.clone(),
+            resources: 0,
+            tags: 0,
+            effect: Effect::Reads,
+        }
+    }
+}
+
 /// Whether a request may change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {

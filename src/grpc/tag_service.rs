@@ -113,10 +113,9 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
         } = self.intake.begin(request, parse::list)?;
         let query = Arc::new(query);
         progress.ask(Asked {
-            account: query.account.clone(),
             resources: query.targets.as_ref().map_or(0, Targets::count),
             tags: query.filters.len(),
-            effect: Effect::Reads,
+            ..Asked::reading(&query.account)
         });
         let page = self.service.list(&call, Arc::clone(&query)).await;
         let page = page.map_err(|error| failed(&call, &progress, &error))?;
@@ -145,12 +144,7 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             progress,
             admitted: _admitted,
         } = self.intake.begin(request, parse::tag_keys)?;
-        progress.ask(Asked {
-            account: query.account.clone(),
-            resources: 0,
-            tags: 0,
-            effect: Effect::Reads,
-        });
+        progress.ask(Asked::reading(&query.account));
         let query = Arc::new(query);
         let page = self.service.tag_keys(&call, Arc::clone(&query)).await;
         let page = page.map_err(|error| failed(&call, &progress, &error))?;
@@ -169,10 +163,8 @@ impl<S: Store> proto::tag_service_server::TagService for GrpcTagService<S> {
             admitted: _admitted,
         } = self.intake.begin(request, parse::tag_values)?;
         progress.ask(Asked {
-            account: query.account.clone(),
-            resources: 0,
             tags: 1,
-            effect: Effect::Reads,
+            ..Asked::reading(&query.account)
         });
         let query = Arc::new(query);
         let page = self.service.tag_values(&call, Arc::clone(&query)).await;

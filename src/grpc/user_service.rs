@@ -88,16 +88,6 @@ fn counted(changed: &UsersChanged) -> Changed {
     }
 }
 
-/// The work of a request that reads so many users.
-fn reading(account: &AccountId, resources: usize) -> Asked {
-    Asked {
-        account: account.clone(),
-        resources,
-        tags: 0,
-        effect: Effect::Reads,
-    }
-}
-
 #[tonic::async_trait]
 impl<S: Store> user_proto::user_service_server::UserService for GrpcUserService<S> {
     async fn get_user(
@@ -110,7 +100,10 @@ impl<S: Store> user_proto::user_service_server::UserService for GrpcUserService<
             progress,
             admitted: _admitted,
         } = self.begin(request, parse::get_user)?;
-        progress.ask(reading(&query.account, 1));
+        progress.ask(Asked {
+            resources: 1,
+            ..Asked::reading(&query.account)
+        });
         let found = self.service.get(&call, Arc::new(query)).await;
         let (user, values) = found.map_err(|error| failed(&call, &progress, &error))?;
         progress.answer(Changed::count(1, 0));
@@ -131,7 +124,7 @@ impl<S: Store> user_proto::user_service_server::UserService for GrpcUserService<
             admitted: _admitted,
         } = self.begin(request, parse::list_users)?;
         let query = Arc::new(query);
-        progress.ask(reading(&query.account, 0));
+        progress.ask(Asked::reading(&query.account));
         let found = self.service.list(&call, Arc::clone(&query)).await;
         let (page, values) = found.map_err(|error| failed(&call, &progress, &error))?;
         progress.answer(Changed::count(page.users.len(), 0));

@@ -61,22 +61,24 @@ pub fn user_id(id: &str, field: &str, faults: &mut Faults) -> Option<ResourceId>
     if id.is_empty() {
         return None;
     }
-    let parsed = ResourceId::parse(id);
-    if let Err(error) = parsed {
-        let description = format!("{} {error}", quoted(id));
-        faults.add(FaultCode::InvalidResourceId, field, description);
-    }
-    parsed.ok()
+    faults.parsed(
+        ResourceId::parse(id),
+        id,
+        FaultCode::InvalidResourceId,
+        field,
+    )
+}
+
+/// Parses an id, which has to be given.
+pub fn required_id(id: &str, field: &str, faults: &mut Faults) -> Option<ResourceId> {
+    require_id(id, field, faults);
+    user_id(id, field, faults)
 }
 
 /// Parses a principal name.
 pub fn principal_name(name: &str, field: &str, faults: &mut Faults) -> Option<PrincipalName> {
-    let parsed = PrincipalName::parse(name);
-    if let Err(error) = parsed {
-        let description = format!("{} {error}", quoted(name));
-        faults.add(FaultCode::InvalidResourcePrincipalName, field, description);
-    }
-    parsed.ok()
+    let code = FaultCode::InvalidResourcePrincipalName;
+    faults.parsed(PrincipalName::parse(name), name, code, field)
 }
 
 /// The text of a user. A fault does not repeat it: people may have written it for few eyes.

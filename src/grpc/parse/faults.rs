@@ -1,5 +1,7 @@
 //! The faults of a request, collected while it is parsed.
 
+use std::fmt::Display;
+
 use crate::domain::{Fault, FaultCode};
 
 /// The most characters of a value that a message repeats.
@@ -26,6 +28,20 @@ impl Faults {
     /// The value of a result; its fault is added to the others.
     pub fn take<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
         result.map_err(|fault| self.0.push(fault)).ok()
+    }
+
+    /// What a text was parsed to; the fault of a wrong one repeats it.
+    pub fn parsed<T>(
+        &mut self,
+        parsed: Result<T, impl Display>,
+        text: &str,
+        code: FaultCode,
+        field: &str,
+    ) -> Option<T> {
+        if let Err(error) = &parsed {
+            self.add(code, field, format!("{} {error}", quoted(text)));
+        }
+        parsed.ok()
     }
 }
 

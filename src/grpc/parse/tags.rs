@@ -84,15 +84,7 @@ fn duplicate_key(key: &str, field: String, faults: &mut Faults) {
 }
 
 pub fn tag_key(key: &str, field: &str, faults: &mut Faults) -> Option<TagKey> {
-    let parsed = TagKey::parse(key);
-    if let Err(error) = parsed {
-        faults.add(
-            FaultCode::InvalidTagKey,
-            field,
-            format!("{} {error}", quoted(key)),
-        );
-    }
-    parsed.ok()
+    faults.parsed(TagKey::parse(key), key, FaultCode::InvalidTagKey, field)
 }
 
 /// Parses a tag value. Faults never repeat it, since messages are logged and values may be private.

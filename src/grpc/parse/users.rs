@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rand::Rng as _;
 
-use super::described_user::{Described, principal_name, require_id, require_name, user_id};
+use super::described_user::{Described, principal_name, require_id, require_name, required_id};
 use super::faults::{Faults, quoted};
 use super::repeat::{client_token, of_users};
 use super::tags::{tag_key, tag_value};
@@ -37,8 +37,8 @@ pub fn get_user(
     let account = faults.take(account);
     let by = match request.user {
         Some(Named::ResourceId(id)) => {
-            require_id(&id, "resource_id", &mut faults);
-            user_id(&id, "resource_id", &mut faults).map(UserKey::Id)
+            let id = required_id(&id, "resource_id", &mut faults);
+            id.map(UserKey::Id)
         }
         Some(Named::PrincipalName(name)) => {
             let name = principal_name(&name, "principal_name", &mut faults);
@@ -107,13 +107,8 @@ fn name_prefix(text: &str, faults: &mut Faults) -> Option<NamePrefix> {
     if text.is_empty() {
         return None;
     }
-    let parsed = NamePrefix::parse(text);
-    if let Err(error) = parsed {
-        let code = FaultCode::InvalidResourcePrincipalName;
-        let description = format!("{} {error}", quoted(text));
-        faults.add(code, "principal_name_prefix", description);
-    }
-    parsed.ok()
+    let code = FaultCode::InvalidResourcePrincipalName;
+    faults.parsed(NamePrefix::parse(text), text, code, "principal_name_prefix")
 }
 
 /// The tags that the users of a list carry.
@@ -234,15 +229,12 @@ pub fn delete_user(
     } = request;
     let mut faults = Faults::default();
     let account = faults.take(account);
-    require_id(&resource_id, "resource_id", &mut faults);
-    let id = user_id(&resource_id, "resource_id", &mut faults);
+    let id = required_id(&resource_id, "resource_id", &mut faults);
     let token = client_token(&token, &mut faults);
-    match (account, id) {
-        (Some(account), Some(id)) if faults.0.is_empty() => {
-            Ok(repeatable(account, now, UserChange::Delete { id }, token))
-        }
-        _ => Err(faults.0),
-    }
+    let (Some(account), Some(id), true) = (account, id, faults.0.is_empty()) else {
+        return Err(faults.0);
+    };
+    Ok(repeatable(account, now, UserChange::Delete { id }, token))
 }
 
 /// Parses `UndeleteUser`.
@@ -261,20 +253,17 @@ pub fn undelete_user(
     } = request;
     let mut faults = Faults::default();
     let account = faults.take(account);
-    require_id(&resource_id, "resource_id", &mut faults);
-    let id = user_id(&resource_id, "resource_id", &mut faults);
+    let id = required_id(&resource_id, "resource_id", &mut faults);
     let new_name = match new_principal_name.as_str() {
         "" => None,
         name => principal_name(name, "new_principal_name", &mut faults),
     };
     let token = client_token(&token, &mut faults);
-    match (account, id) {
-        (Some(account), Some(id)) if faults.0.is_empty() => {
-            let change = UserChange::Restore { id, new_name };
-            Ok(repeatable(account, now, change, token))
-        }
-        _ => Err(faults.0),
-    }
+    let (Some(account), Some(id), true) = (account, id, faults.0.is_empty()) else {
+        return Err(faults.0);
+    };
+    let change = UserChange::Restore { id, new_name };
+    Ok(repeatable(account, now, change, token))
 }
 
 fn repeatable(
