@@ -80,12 +80,14 @@ pub fn problem(format: Format, problem: &Problem<'_>) -> Response<Body> {
 pub fn http_status(code: Code) -> StatusCode {
     match code {
         Code::NotFound => StatusCode::NOT_FOUND,
-        Code::FailedPrecondition => StatusCode::CONFLICT,
+        Code::FailedPrecondition | Code::AlreadyExists => StatusCode::CONFLICT,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        Code::InvalidArgument | Code::ResourceExhausted => StatusCode::BAD_REQUEST,
+        Code::InvalidArgument | Code::ResourceExhausted | Code::Unimplemented => {
+            StatusCode::BAD_REQUEST
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -1,4 +1,4 @@
-//! A call of the contract, made within the process.
+//! Calls of the contract, made within the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,10 @@ use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::operation::Operation;
-use crate::domain::{AccountId, Caller, ClientRequestId};
+use crate::domain::{AccountId, Action, Caller, ClientRequestId, Error};
 use crate::grpc::{
     ACCOUNT_METADATA, Authenticated, Handler, InFlightGuard, Peer, REQUEST_ID_HEADER, TAG_SERVICE,
-    with_prefix, without_prefix,
+    USER_SERVICE, with_prefix, without_prefix,
 };
 
 /// The result of a call.
@@ -35,71 +34,87 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-/// The order of a request whose signature was verified.
+/// The sender of a request whose signature was verified.
 #[derive(Debug)]
-pub struct Order {
-    pub operation: Operation,
+pub struct Sender {
     /// The caller whose key has signed the request.
     pub caller: Caller,
     pub account: AccountId,
     pub traceparent: Option<HeaderValue>,
     pub client_request_id: Option<ClientRequestId>,
-    /// The encoded message of the contract.
-    pub message: Vec<u8>,
 }
 
-/// Carries out an order. `in_flight` counts the request until the handler counts its call.
-pub async fn call(
-    handler: &Handler,
-    peer: &Arc<Peer>,
-    order: Order,
-    in_flight: InFlightGuard,
-) -> Called {
-    let answer = handler.handle(request(order), peer);
-    drop(in_flight);
-    let (parts, body) = answer.await.into_parts();
-    let request_id = parts.headers.get(REQUEST_ID_HEADER);
-    let request_id = request_id.and_then(|id| id.to_str().ok());
-    Called {
-        request_id: request_id.unwrap_or_default().to_owned(),
-        result: match failure(&parts.headers) {
-            Some(failure) => Err(failure),
-            None => match body.collect().await {
-                Ok(body) => match body.trailers().and_then(failure) {
-                    Some(failure) => Err(failure),
-                    None => Ok(without_prefix(&body.to_bytes())),
+/// The calls that are made for one request.
+pub struct Session<'a> {
+    pub handler: &'a Handler,
+    pub peer: &'a Arc<Peer>,
+    pub sender: &'a Sender,
+}
+
+impl Session<'_> {
+    /// Calls the method of an action with an encoded message. `in_flight` counts the request until the handler counts the call.
+    pub async fn call(&self, action: Action, message: Vec<u8>, in_flight: InFlightGuard) -> Called {
+        let request = self.request(action, &message);
+        drop(message);
+        let answer = self.handler.handle(request, self.peer);
+        drop(in_flight);
+        let (parts, body) = answer.await.into_parts();
+        let request_id = parts.headers.get(REQUEST_ID_HEADER);
+        let request_id = request_id.and_then(|id| id.to_str().ok());
+        Called {
+            request_id: request_id.unwrap_or_default().to_owned(),
+            result: match failure(&parts.headers) {
+                Some(failure) => Err(failure),
+                None => match body.collect().await {
+                    Ok(body) => match body.trailers().and_then(failure) {
+                        Some(failure) => Err(failure),
+                        None => Ok(without_prefix(&body.to_bytes())),
+                    },
+                    Err(status) => Err(Failure::of(&status)),
                 },
-                Err(status) => Err(Failure::of(&status)),
             },
-        },
+        }
+    }
+
+    /// The request of gRPC for a call.
+    fn request(&self, action: Action, message: &[u8]) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(with_prefix(message)));
+        *request.method_mut() = http::Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
+        if let Ok(path) = format!("/{}/{}", service_of(action), action.operation()).parse() {
+            *request.uri_mut() = path;
+        }
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        // An account is digits.
+        if let Ok(account) = HeaderValue::from_str(self.sender.account.as_str()) {
+            headers.insert(ACCOUNT_METADATA, account);
+        }
+        if let Some(traceparent) = &self.sender.traceparent {
+            headers.insert("traceparent", traceparent.clone());
+        }
+        if let Some(id) = &self.sender.client_request_id
+            && let Ok(id) = HeaderValue::from_str(id.as_str())
+        {
+            headers.insert(REQUEST_ID_HEADER, id);
+        }
+        let caller = self.sender.caller.clone();
+        request.extensions_mut().insert(Authenticated(caller));
+        request
     }
 }
 
-/// The request of gRPC for an order.
-fn request(order: Order) -> Request<Full<Bytes>> {
-    let method = order.operation.name();
-    let mut request = Request::new(Full::new(with_prefix(&order.message)));
-    *request.method_mut() = http::Method::POST;
-    *request.version_mut() = http::Version::HTTP_2;
-    if let Ok(path) = format!("/{TAG_SERVICE}/{method}").parse() {
-        *request.uri_mut() = path;
+/// The service of the contract that has the method of an action.
+fn service_of(action: Action) -> &'static str {
+    match action {
+        Action::CreateUser
+        | Action::GetUser
+        | Action::ListUsers
+        | Action::UpdateUser
+        | Action::DeleteUser
+        | Action::UndeleteUser => USER_SERVICE,
+        _ => TAG_SERVICE,
     }
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    // An account is digits.
-    if let Ok(account) = HeaderValue::from_str(order.account.as_str()) {
-        headers.insert(ACCOUNT_METADATA, account);
-    }
-    if let Some(traceparent) = order.traceparent {
-        headers.insert("traceparent", traceparent);
-    }
-    if let Some(id) = order.client_request_id
-        && let Ok(id) = HeaderValue::from_str(id.as_str())
-    {
-        headers.insert(REQUEST_ID_HEADER, id);
-    }
-    request.extensions_mut().insert(Authenticated(order.caller));
-    request
 }
 
 fn failure(headers: &HeaderMap) -> Option<Failure> {
@@ -108,6 +123,16 @@ fn failure(headers: &HeaderMap) -> Option<Failure> {
 }
 
 impl Failure {
+    /// The failure of a fault of the service, whose cause is in the log.
+    pub fn internal() -> Self {
+        Self {
+            status: Code::Internal,
+            code: Error::Internal.code().to_owned(),
+            message: Error::Internal.to_string(),
+            retry_after: None,
+        }
+    }
+
     fn of(status: &Status) -> Self {
         let details = status.get_error_details();
         let code = details

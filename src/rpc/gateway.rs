@@ -12,7 +12,6 @@ use tonic::body::Body;
 use super::access_keys::AccessKeys;
 use super::answer::{self, Format, Problem};
 use super::body;
-use super::call::call;
 use super::nonces::Nonces;
 use super::parameters::LONGEST_NAME;
 use super::reply::reply;
@@ -82,7 +81,7 @@ impl Gateway {
                 let host = shown(&head.headers, HOST.as_str()).to_owned();
                 drop(head);
                 let operation = order.operation;
-                let called = call(handler, peer, order, in_flight).await;
+                let called = order.carry_out(handler, peer, in_flight).await;
                 reply(format, operation, &host, &called)
             }
             Err(stop) => {

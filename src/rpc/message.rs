@@ -1,9 +1,6 @@
-//! Parameters as messages of the contract. Faults in the messages are found by the service that carries them out.
+//! Parameters of operations on tags as messages of the contract. Faults in the messages are found by the service that
+//! carries them out.
 
-use prost::Message as _;
-
-use super::names;
-use super::operation::Operation;
 use super::parameters::{Parameters, malformed};
 use crate::domain::Fault;
 use crate::grpc::proto::{
@@ -11,19 +8,6 @@ use crate::grpc::proto::{
     TagResourcesRequest, UntagResourcesRequest, list_tag_resources_request, tag_resources_request,
     untag_resources_request,
 };
-
-/// The encoded message that an operation is asked for with.
-///
-/// # Errors
-/// Parameters that have no form in the contract.
-pub fn message(operation: Operation, parameters: &Parameters) -> Result<Vec<u8>, Fault> {
-    names::check(operation, parameters)?;
-    Ok(match operation {
-        Operation::UntagResources => untag(parameters)?.encode_to_vec(),
-        Operation::TagResources => tag(parameters)?.encode_to_vec(),
-        Operation::ListTagResources => list(parameters)?.encode_to_vec(),
-    })
-}
 
 enum Resources {
     Ids(Vec<String>),
@@ -69,7 +53,8 @@ fn resource_type(parameters: &Parameters) -> String {
         .to_owned()
 }
 
-fn untag(parameters: &Parameters) -> Result<UntagResourcesRequest, Fault> {
+/// The message of `UntagResources`.
+pub fn untag(parameters: &Parameters) -> Result<UntagResourcesRequest, Fault> {
     let all = match parameters.get("All").unwrap_or_default() {
         "" => false,
         text if text.eq_ignore_ascii_case("true") => true,
@@ -86,7 +71,7 @@ fn untag(parameters: &Parameters) -> Result<UntagResourcesRequest, Fault> {
 }
 
 /// The tags or filters among the parameters: keys, and their values where they have one.
-fn tags(parameters: &Parameters) -> Result<Vec<(String, Option<String>)>, Fault> {
+pub fn tags(parameters: &Parameters) -> Result<Vec<(String, Option<String>)>, Fault> {
     let count = parameters.members("Tag", ".Key")?;
     let has_no_key = |name: &str| {
         let member = name
@@ -105,7 +90,8 @@ fn tags(parameters: &Parameters) -> Result<Vec<(String, Option<String>)>, Fault>
     Ok((1..=count).map(tag).collect())
 }
 
-fn tag(parameters: &Parameters) -> Result<TagResourcesRequest, Fault> {
+/// The message of `TagResources`.
+pub fn tag(parameters: &Parameters) -> Result<TagResourcesRequest, Fault> {
     let tags = tags(parameters)?.into_iter().map(|(key, value)| Tag {
         key,
         value: value.unwrap_or_default(),
@@ -118,7 +104,8 @@ fn tag(parameters: &Parameters) -> Result<TagResourcesRequest, Fault> {
     })
 }
 
-fn list(parameters: &Parameters) -> Result<ListTagResourcesRequest, Fault> {
+/// The message of `ListTagResources`.
+pub fn list(parameters: &Parameters) -> Result<ListTagResourcesRequest, Fault> {
     let page_size = parameters.get("PageSize").unwrap_or_default();
     let page_size = match page_size.parse() {
         Ok(size) => size,

@@ -12,10 +12,14 @@ mod message;
 mod names;
 mod nonces;
 mod operation;
+mod order;
 mod parameters;
+mod read_back;
 mod reply;
 mod request;
 mod stop;
+mod task;
+mod users;
 
 pub use access_keys::{AccessKeyError, AccessKeys};
 pub use gateway::Gateway;

@@ -31,6 +31,23 @@ const LIST: &[&str] = &[
     "PageSize",
     "NextToken",
 ];
+const CREATE_USER: &[&str] = &[
+    "UserPrincipalName",
+    "DisplayName",
+    "Comments",
+    "Tag.N.Key",
+    "Tag.N.Value",
+];
+const ONE_USER: &[&str] = &["UserId", "UserPrincipalName"];
+const LIST_USERS: &[&str] = &["Marker", "MaxItems", "Status", "Tag.N.Key", "Tag.N.Value"];
+const UPDATE_USER: &[&str] = &[
+    "UserId",
+    "UserPrincipalName",
+    "NewUserPrincipalName",
+    "NewDisplayName",
+    "NewComments",
+];
+const RESTORE_USER: &[&str] = &["UserId"];
 
 /// The parameters of other APIs that ask for a dry run, as stems. Whoever sends one counts on it.
 const DRY_RUNS: [&str; 2] = ["dryrun", "validateonly"];
@@ -52,6 +69,11 @@ fn own(operation: Operation) -> &'static [&'static str] {
         Operation::UntagResources => UNTAG,
         Operation::TagResources => TAG,
         Operation::ListTagResources => LIST,
+        Operation::CreateUser => CREATE_USER,
+        Operation::GetUser | Operation::DeleteUser => ONE_USER,
+        Operation::ListUsers | Operation::ListUserBasicInfos => LIST_USERS,
+        Operation::UpdateUser => UPDATE_USER,
+        Operation::RestoreUserFromRecycleBin => RESTORE_USER,
     }
 }
 
@@ -78,9 +100,9 @@ fn problem(operation: Operation, name: &str) -> Option<String> {
             "{operation} has no parameter of this name; give {meant}"
         ));
     }
-    let all = [UNTAG, TAG, LIST].concat();
     let is_about_tags = ["tag", "key"].iter().any(|word| stem.starts_with(word));
-    let is_ours = is_about_tags || all.iter().any(|pattern| is_like(pattern, &stem));
+    let mut all = Operation::ALL.into_iter().flat_map(self::own);
+    let is_ours = is_about_tags || all.any(|pattern| is_like(pattern, &stem));
     is_ours.then(|| {
         format!(
             "{operation} has no parameter of this name; it has {}",
@@ -143,6 +165,10 @@ mod tests {
             "ClientToken",
             "AcceptLanguage",
             "Stage",
+            "Email",
+            "NewEmail",
+            "MobilePhone",
+            "NewMobilePhone",
             "x-acs-region-id",
         ] {
             for operation in Operation::ALL {

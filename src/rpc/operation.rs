@@ -4,26 +4,40 @@ use crate::domain::Action;
 
 /// An operation, as the cloud's API names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::enum_variant_names,
-    reason = "the cloud gives the names, and has others"
-)]
 pub enum Operation {
     UntagResources,
     TagResources,
     ListTagResources,
+    CreateUser,
+    GetUser,
+    ListUsers,
+    ListUserBasicInfos,
+    UpdateUser,
+    DeleteUser,
+    RestoreUserFromRecycleBin,
 }
 
 impl Operation {
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 10] = [
         Self::UntagResources,
         Self::TagResources,
         Self::ListTagResources,
+        Self::CreateUser,
+        Self::GetUser,
+        Self::ListUsers,
+        Self::ListUserBasicInfos,
+        Self::UpdateUser,
+        Self::DeleteUser,
+        Self::RestoreUserFromRecycleBin,
     ];
 
     /// The name, such as `UntagResources`.
     pub fn name(self) -> &'static str {
-        self.action().operation()
+        match self {
+            Self::ListUserBasicInfos => "ListUserBasicInfos",
+            Self::RestoreUserFromRecycleBin => "RestoreUserFromRecycleBin",
+            _ => self.action().operation(),
+        }
     }
 
     /// The operation with a name.
@@ -38,6 +52,12 @@ impl Operation {
             Self::UntagResources => Action::UntagResources,
             Self::TagResources => Action::TagResources,
             Self::ListTagResources => Action::ListTagResources,
+            Self::CreateUser => Action::CreateUser,
+            Self::GetUser => Action::GetUser,
+            Self::ListUsers | Self::ListUserBasicInfos => Action::ListUsers,
+            Self::UpdateUser => Action::UpdateUser,
+            Self::DeleteUser => Action::DeleteUser,
+            Self::RestoreUserFromRecycleBin => Action::UndeleteUser,
         }
     }
 }

@@ -1,37 +1,38 @@
 //! The answer to a call that was made.
 
-use http::{Response, StatusCode};
-use prost::Message as _;
+use http::Response;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
-use super::answer::{self, Format, Problem, unwritable};
+use super::answer::{self, Format, Problem};
 use super::call::Called;
 use super::operation::Operation;
-use super::parameters::malformed;
+use super::read_back::{check_lost, decoded, lost_in_tag};
 use super::stop::Stop;
-use crate::domain::Error;
-use crate::grpc::proto::{ListTagResourcesResponse, TagResource};
+use super::users::{self, in_cloud_words};
+use crate::grpc::proto::ListTagResourcesResponse;
 
 /// Makes the answer in the cloud's form from the result of a call.
 pub fn reply(format: Format, operation: Operation, host: &str, called: &Called) -> Response<Body> {
     let request_id = called.request_id.as_str();
     let content = match &called.result {
         Err(failure) => {
+            let (code, message) = in_cloud_words(operation, &failure.code, &failure.message);
             let problem = Problem {
                 status: answer::http_status(failure.status),
                 request_id,
                 host,
-                code: &failure.code,
-                message: &failure.message,
+                code: &code,
+                message: &message,
                 retry_after: failure.retry_after,
             };
             return answer::problem(format, &problem);
         }
-        Ok(message) => content(format, operation, request_id, message),
+        Ok(message) => content(format, operation, message),
     };
     match content {
-        Ok(content) => {
+        Ok(mut content) => {
+            content["RequestId"] = request_id.into();
             let root = format!("{}Response", operation.name());
             answer::success(format, &root, request_id, &content)
         }
@@ -49,50 +50,20 @@ pub fn reply(format: Format, operation: Operation, host: &str, called: &Called) 
     }
 }
 
-fn content(
-    format: Format,
-    operation: Operation,
-    request_id: &str,
-    message: &[u8],
-) -> Result<Value, Stop> {
+/// What an answer has beside its RequestId.
+fn content(format: Format, operation: Operation, message: &[u8]) -> Result<Value, Stop> {
     match operation {
-        Operation::UntagResources | Operation::TagResources => Ok(json!({"RequestId": request_id})),
+        Operation::UntagResources | Operation::TagResources => Ok(json!({})),
         Operation::ListTagResources => {
-            let page = ListTagResourcesResponse::decode(message).map_err(|error| {
-                // It is our own message.
-                tracing::error!(%error, request_id, "the answer can't be read back");
-                Stop::of(&Error::Internal, StatusCode::INTERNAL_SERVER_ERROR)
-            })?;
-            match page.tag_resources.iter().find_map(|tag| lost(format, tag)) {
-                None => Ok(page_of_tags(&page)),
-                Some(lost) => {
-                    let problem = format!(
-                        "the answer has {lost}, which XML has no form for; give Format=JSON"
-                    );
-                    Err(Stop::fault(malformed("Format", &problem)))
-                }
-            }
+            let page: ListTagResourcesResponse = decoded(message).ok_or_else(Stop::internal)?;
+            let lost = page.tag_resources.iter().find_map(|tag| {
+                lost_in_tag(format, &tag.resource_id, &tag.tag_key, &tag.tag_value)
+            });
+            check_lost(lost)?;
+            Ok(page_of_tags(&page))
         }
+        _ => users::content(format, operation, message),
     }
-}
-
-/// The part of a tag that could not be read back from an answer in this format.
-fn lost(format: Format, tag: &TagResource) -> Option<String> {
-    let TagResource {
-        resource_id,
-        tag_key,
-        tag_value,
-        ..
-    } = tag;
-    let code = |character| format!("U+{:04X}", u32::from(character));
-    if let Some(character) = unwritable(format, tag_key) {
-        let code = code(character);
-        return Some(format!("{code} in the key of a tag of user {resource_id}"));
-    }
-    let code = code(unwritable(format, tag_value)?);
-    Some(format!(
-        "{code} in the value of the tag {tag_key} of user {resource_id}"
-    ))
 }
 
 fn page_of_tags(page: &ListTagResourcesResponse) -> Value {
@@ -109,7 +80,6 @@ fn page_of_tags(page: &ListTagResourcesResponse) -> Value {
         })
         .collect();
     let mut content = json!({
-        "RequestId": page.request_id,
         "IsTruncated": !page.next_token.is_empty(),
         "TagResources": {"TagResource": tags},
     });

@@ -9,13 +9,15 @@ use http::{HeaderMap, Method, StatusCode};
 use super::access_keys::AccessKeys;
 use super::answer::Format;
 use super::authentication::{Signature, Signed, authenticate};
-use super::call::Order;
-use super::message::message;
+use super::call::Sender;
 use super::nonces::{Moment, Nonces};
 use super::operation::Operation;
+use super::order::Order;
 use super::parameters::{LONGEST_NAME, Parameters, decode};
 use super::stop::Stop;
-use crate::domain::shortened;
+use super::task::Task;
+use super::users::in_cloud_words;
+use crate::domain::{Fault, shortened};
 use crate::grpc::client_request_id;
 use crate::signature::VERSION;
 
@@ -78,21 +80,30 @@ impl Request<'_> {
             return Err(signed_by(no_form(&head.headers)));
         }
         let operation = asked(signature, &head.headers, &parameters).map_err(signed_by)?;
-        let message = message(operation, &parameters).map_err(|fault| {
-            let action = Some(operation.action());
-            signed_by(Stop {
-                action,
-                ..Stop::fault(fault)
-            })
-        })?;
+        let task = Task::of(operation, &parameters)
+            .map_err(|fault| signed_by(faulty(operation, fault)))?;
         Ok(Order {
             operation,
-            caller: key.caller.clone(),
-            account: key.account.clone(),
-            traceparent: head.headers.get("traceparent").cloned(),
-            client_request_id: client_request_id(&head.headers),
-            message,
+            sender: Sender {
+                caller: key.caller.clone(),
+                account: key.account.clone(),
+                traceparent: head.headers.get("traceparent").cloned(),
+                client_request_id: client_request_id(&head.headers),
+            },
+            task,
         })
+    }
+}
+
+/// The error of an operation whose parameters have a fault.
+fn faulty(operation: Operation, fault: Fault) -> Stop {
+    let stop = Stop::fault(fault);
+    let (code, message) = in_cloud_words(operation, &stop.code, &stop.message);
+    Stop {
+        code,
+        message,
+        action: Some(operation.action()),
+        ..stop
     }
 }
 

@@ -40,6 +40,11 @@ impl Stop {
         Self::new(status, error.code(), error.to_string())
     }
 
+    /// A fault of the service, whose cause is in the log.
+    pub fn internal() -> Self {
+        Self::of(&Error::Internal, StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// A fault in a parameter.
     pub fn fault(fault: Fault) -> Self {
         Self::of(&Error::Invalid(vec![fault]), StatusCode::BAD_REQUEST)

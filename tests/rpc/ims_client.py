@@ -2,6 +2,7 @@
 access_key_id, access_key_secret, security_token, action and request, and prints an answer a line."""
 
 import json
+import re
 import sys
 
 from alibabacloud_ims20190815 import models
@@ -9,11 +10,10 @@ from alibabacloud_ims20190815.client import Client
 from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.exceptions import DaraException
 
-METHODS = {
-    "UntagResources": ("untag_resources", models.UntagResourcesRequest),
-    "TagResources": ("tag_resources", models.TagResourcesRequest),
-    "ListTagResources": ("list_tag_resources", models.ListTagResourcesRequest),
-}
+
+def method(action):
+    """The method of an action, such as untag_resources of UntagResources."""
+    return re.sub("(?!^)([A-Z])", r"_\1", action).lower()
 
 
 def answer(call):
@@ -24,9 +24,9 @@ def answer(call):
         endpoint=sys.argv[1],
         protocol="http",
     )
-    method, request = METHODS[call["action"]]
+    request = getattr(models, f"{call['action']}Request")().from_map(call["request"])
     try:
-        response = getattr(Client(config), method)(request().from_map(call["request"]))
+        response = getattr(Client(config), method(call["action"]))(request)
     except DaraException as error:
         data = error.data or {}
         return {

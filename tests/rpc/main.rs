@@ -4,6 +4,8 @@
 
 #[path = "../observability/http.rs"]
 mod http;
+#[path = "../support/postgres.rs"]
+mod postgres;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -13,10 +15,13 @@ mod parameters;
 mod sdk;
 mod sdks;
 mod signed;
+mod user_lists;
+mod users;
 mod wire;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use support::{SAMPLE_ACCOUNT, Server, sample, untag};
@@ -64,6 +69,16 @@ impl Service {
                 .args(own);
             let server = Server::launch(command, ([127, 0, 0, 1], 0).into());
             (server, tempfile::tempdir().unwrap())
+        })
+    }
+
+    /// A service on a store of its own, which this command serves.
+    fn on(store: Command, arguments: &[&str]) -> Self {
+        Self::with(|own| {
+            let mut command = store;
+            command.args(["serve", "--default-account", SAMPLE_ACCOUNT]);
+            command.args(arguments).args(own);
+            (Server::spawn(command), tempfile::tempdir().unwrap())
         })
     }
 

@@ -35,14 +35,17 @@ fn tags(sdk: &mut Sdk) -> Vec<String> {
     }
 }
 
-fn succeed(sdk: &mut Sdk, action: &str, request: &Value) {
+/// Calls, which has to succeed, and returns the body of the answer.
+pub fn succeed(sdk: &mut Sdk, action: &str, request: &Value) -> Value {
     let answer = sdk.call(action, request);
-    assert_eq!(answer["status"], 200, "{answer}");
-    assert_eq!(answer["body"]["RequestId"].as_str().unwrap().len(), 36);
+    assert_eq!(answer["status"], 200, "{action}: {answer}");
+    let body = answer["body"].clone();
+    assert_eq!(body["RequestId"].as_str().unwrap().len(), 36, "{body}");
+    body
 }
 
 /// Sees that a call fails with this status and code, and has a RequestId.
-fn refused(sdk: &mut Sdk, action: &str, request: &Value, status: u16, code: &str) -> Value {
+pub fn refused(sdk: &mut Sdk, action: &str, request: &Value, status: u16, code: &str) -> Value {
     let answer = sdk.call(action, request);
     check_refusal(&answer, status, code);
     answer

@@ -152,7 +152,7 @@ fn xml_has_every_character_that_it_can_carry_and_loses_none() {
 #[test]
 fn what_is_not_of_the_api_is_refused_and_says_what_is() {
     let service = Service::start(&[]);
-    let other = Request::new("CreateUser", "UserName=x")
+    let other = Request::new("CreateGroup", "GroupName=x")
         .sign()
         .send(&service);
     assert_eq!(code(&other), (404, "InvalidAction.NotFound".to_owned()));
