@@ -10,6 +10,7 @@ mod postgres;
 mod support;
 
 mod clock;
+mod emulator;
 mod forgeries;
 mod parameters;
 mod sdk;
