@@ -172,11 +172,11 @@ pub async fn paging_shows_one_state_on_a_page_however_many_users_it_looks_at<B: 
     let users = (0..BETWEEN).map(|number| numbered_user(100_000 + number, &[("common", "y")]));
     let backend = B::start(users.collect()).await;
     let pair = || ids(["100000".to_owned(), (100_000 + BETWEEN - 1).to_string()]);
-    let (reading, changed) = (Arc::new(AtomicBool::new(true)), Arc::default());
+    let (reading, done) = (Arc::new(AtomicBool::new(true)), Arc::default());
     let (store, goes_on, changes) = (
         backend.store().clone(),
         Arc::clone(&reading),
-        Arc::<AtomicUsize>::clone(&changed),
+        Arc::<AtomicUsize>::clone(&done),
     );
     let write = tokio::spawn(async move {
         while goes_on.load(Ordering::Relaxed) {
@@ -188,7 +188,7 @@ pub async fn paging_shows_one_state_on_a_page_however_many_users_it_looks_at<B: 
         }
     });
     let mut pages = 0;
-    while pages < PAGES || changed.load(Ordering::Relaxed) < CHANGES {
+    while pages < PAGES || done.load(Ordering::Relaxed) < CHANGES {
         assert!(!write.is_finished(), "{:?}", write.await);
         let page = backend.page(list(None, &[("pair", None)])).await.unwrap();
         assert!([0, 2].contains(&page.tags.len()), "{:?}", texts(&page));
