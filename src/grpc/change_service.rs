@@ -10,7 +10,7 @@ use super::stream_host::StreamHost;
 use super::tag_service::{count, request_id, revision};
 use super::{change_token, parse, proto, watch};
 use crate::domain::Changed;
-use crate::service::{ChangeService, RevertAnswer};
+use crate::service::{ChangeService, RevertAnswer, Values};
 use crate::store::Store;
 
 /// The change service as gRPC calls it.
@@ -108,6 +108,7 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
             changed_tags: count(reverted.changed_tags),
             effects: change_message::first_effects(&reverted.effects, values),
             conflicts: change_message::conflicts(&reverted.conflicts),
+            values_redacted: values == Values::Redacted,
         };
         progress.answer(changed);
         Ok(Response::new(answer))
