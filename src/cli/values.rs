@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::auth::check_spiffe_id;
-use crate::domain::{Action, Caller};
+use crate::domain::{Action, Caller, Revision};
 
 /// Reads an IP address and a port. `localhost` is 127.0.0.1: server and client have to agree on one address.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
@@ -68,6 +68,13 @@ pub fn caller(text: &str) -> Result<Caller, String> {
     } else {
         Err("give spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous".to_owned())
     }
+}
+
+/// Reads the number of a change.
+pub fn revision(text: &str) -> Result<Revision, &'static str> {
+    let revision = text.parse().ok().and_then(Revision::new);
+    let revision = revision.filter(|revision| *revision <= Revision::LAST);
+    revision.ok_or("give the number of a change, from 1 on")
 }
 
 /// Reads the name of an action, without regard to case as policies do.

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use thiserror::Error;
+
 use super::RequestId;
 
 /// A caller, by a name that says how it was proved. Policies and the audit log use this name.
@@ -143,6 +145,19 @@ pub enum Action {
     WatchChanges,
 }
 
+/// Why a text does not name an action that changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "is no action that changes something; give one of {}",
+    change_actions()
+)]
+pub struct InvalidChangeAction;
+
+fn change_actions() -> String {
+    let changing = Action::ALL.into_iter().filter(|action| action.changes());
+    changing.map(Action::as_str).collect::<Vec<_>>().join(", ")
+}
+
 impl Action {
     /// All actions.
     pub const ALL: [Self; 15] = [
@@ -189,6 +204,16 @@ impl Action {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+
+    /// The action that changes something and has this name in policies, or that of its method.
+    ///
+    /// # Errors
+    /// The names that there are.
+    pub fn of_change(name: &str) -> Result<Self, InvalidChangeAction> {
+        let is_named = |action: &Self| action.as_str() == name || action.operation() == name;
+        let mut changing = Self::ALL.into_iter().filter(|action| action.changes());
+        changing.find(is_named).ok_or(InvalidChangeAction)
     }
 
     /// Whether the action changes something.

@@ -32,7 +32,7 @@ mod user_command;
 mod user_list;
 mod watch;
 
-pub use caller::{Action, Call, Caller, ClientRequestId};
+pub use caller::{Action, Call, Caller, ClientRequestId, InvalidChangeAction};
 pub use change::{
     AuditedChange, AuditedEffect, Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect,
     EffectKind, Fingerprint, History, HistoryId, Origin, Repeat, SetTag,

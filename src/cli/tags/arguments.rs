@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand};
 
 use crate::cli::client::{ClientArguments, EXIT_CODES, User};
+use crate::cli::values::revision;
 use crate::domain::{Revision, TagKey};
 
 /// `untag tags`.
@@ -53,12 +54,6 @@ pub struct ListArguments {
 
     #[command(flatten)]
     pub client: ClientArguments,
-}
-
-fn revision(text: &str) -> Result<Revision, &'static str> {
-    let revision = text.parse().ok().and_then(Revision::new);
-    let revision = revision.filter(|revision| *revision <= Revision::LAST);
-    revision.ok_or("give the number of a change, from 1 on")
 }
 
 /// Users who are typed, or stand in a file.

@@ -2,7 +2,6 @@
 
 use super::arguments::RemoveArguments;
 use super::row::{Row, say_changed};
-use super::show::{id_of, key};
 use crate::cli::client::{Exit, Failure, Table, ask, can_ask, connect};
 use crate::cli::process::end_on_signals;
 use crate::client;
@@ -18,9 +17,9 @@ pub async fn run(arguments: &RemoveArguments) -> Result<Exit, Failure> {
     let connection = connect(&arguments.client).await?;
     end_on_signals().map_err(Failure::Failed)?;
     let id = if arguments.yes {
-        id_of(&connection, &arguments.user).await?
+        arguments.user.id(&connection).await?
     } else {
-        let user = client::get_user(&connection, &key(&arguments.user)).await?;
+        let user = client::get_user(&connection, &arguments.user.key()).await?;
         let mut table = Table::new(["FIELD", "VALUE"]);
         ask(
             &table.lines(&Row::of(&user).lines()),

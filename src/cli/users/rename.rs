@@ -2,7 +2,6 @@
 
 use super::arguments::RenameArguments;
 use super::row::say_changed;
-use super::show::id_of;
 use crate::cli::client::{Exit, Failure, connect};
 use crate::cli::process::end_on_signals;
 use crate::client;
@@ -12,7 +11,7 @@ pub async fn run(arguments: &RenameArguments) -> Result<Exit, Failure> {
     let connection = connect(&arguments.client).await?;
     end_on_signals().map_err(Failure::Failed)?;
     let update = UserUpdate {
-        id: id_of(&connection, &arguments.user).await?,
+        id: arguments.user.id(&connection).await?,
         principal_name: arguments.name.clone(),
         display_name: arguments.display_name.clone().unwrap_or(Edit::Keep),
         comments: arguments.comments.clone().unwrap_or(Edit::Keep),

@@ -210,13 +210,8 @@ fn caller(name: &str) -> Result<Caller, Fault> {
 
 /// The action with a name of a policy, or with that of its method.
 fn action(name: &str) -> Result<Action, Fault> {
-    let is_named = |action: &Action| action.as_str() == name || action.operation() == name;
-    let changing = || Action::ALL.into_iter().filter(|action| action.changes());
-    changing().find(is_named).ok_or_else(|| {
-        let known: Vec<_> = changing().map(Action::as_str).collect();
-        let (name, known) = (quoted(name), known.join(", "));
-        let description =
-            format!("{name} is no action that changes something; give one of {known}");
+    Action::of_change(name).map_err(|error| {
+        let description = format!("{} {error}", quoted(name));
         fault(FaultCode::InvalidAction, "action", description)
     })
 }
