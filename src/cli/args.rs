@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::changes::ChangesArguments;
 use super::ims::ImsArguments;
 use super::limits::LimitArguments;
 use super::security::SecurityArguments;
@@ -47,6 +48,8 @@ pub enum Command {
     Tags(Box<TagsArguments>),
     /// List, show, create, rename, delete and restore users by a running service.
     Users(Box<UsersArguments>),
+    /// List, show, revert and watch the changes of an account by a running service.
+    Changes(Box<ChangesArguments>),
     /// Check a policy file, or explain what it decides for a caller and an action.
     #[command(name = "check-policy", after_help = CHECK_POLICY_EXIT_CODES)]
     CheckPolicy(CheckPolicyArguments),

@@ -2,6 +2,7 @@
 
 mod args;
 mod atomic_file;
+mod changes;
 mod check_policy;
 mod client;
 mod completions;
@@ -34,7 +35,7 @@ use settings::Settings;
 
 /// Parses the command line, runs the subcommand and returns the exit code: 0 for success, 1 for a failure, which stderr
 /// explains, 2 for a command line that is wrong, and 128 and the number of the signal that ended it. For `check-policy`
-/// denied is 1, and a policy file that is wrong is 2; `tags` and `users` have codes of their own.
+/// denied is 1, and a policy file that is wrong is 2; `tags`, `users` and `changes` have codes of their own.
 #[must_use]
 pub fn run() -> ExitCode {
     let Settings { command, warnings } = match Settings::read() {
@@ -61,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Users(arguments) => users::run(&arguments),
+        Command::Changes(arguments) => changes::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Proto(arguments) => proto::run(&arguments),

@@ -13,6 +13,14 @@ use crate::server::Signals;
 /// # Errors
 /// Why that is impossible.
 pub fn end_on_signals() -> Result<(), String> {
+    end_on_signals_saying(String::new)
+}
+
+/// As [`end_on_signals`], and says something more in the end.
+///
+/// # Errors
+/// Why that is impossible.
+pub fn end_on_signals_saying(more: impl FnOnce() -> String + Send + 'static) -> Result<(), String> {
     let runtime = runtime()?;
     let mut signals = {
         let _entered = runtime.enter();
@@ -22,7 +30,7 @@ pub fn end_on_signals() -> Result<(), String> {
     thread::spawn(move || {
         let signal = runtime.block_on(signals.next());
         atomic_file::remove_unfinished();
-        eprintln!("untag: ended by {signal}");
+        eprintln!("untag: ended by {signal}{}", more());
         process::exit(signal.exit_code().into());
     });
     Ok(())

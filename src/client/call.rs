@@ -77,9 +77,11 @@ impl Connection {
         let mut sent = 0;
         let mut is_unknown = false;
         loop {
-            let request = self
-                .request(message.clone(), &name, deadline)
+            let mut request = self
+                .request(message.clone(), &name)
                 .map_err(CallError::unsent)?;
+            // For the service; the channel keeps it too.
+            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             // The channel ends it when no answer begins; this ends one that begins and never ends.
             let answer = timeout_at(deadline + GRACE, method(self.channel.clone(), request)).await;
             let status = match answer {
@@ -102,15 +104,11 @@ impl Connection {
     }
 
     /// A message with the headers that every call has.
-    fn request<M>(
-        &self,
-        message: M,
-        name: &RequestId,
-        deadline: Instant,
-    ) -> Result<Request<M>, String> {
+    ///
+    /// # Errors
+    /// What is wrong with the file of the token.
+    pub(super) fn request<M>(&self, message: M, name: &RequestId) -> Result<Request<M>, String> {
         let mut request = Request::new(message);
-        // For the service; the channel keeps it too.
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         let token = self.token()?;
         let metadata = request.metadata_mut();
         if let Some(account) = &self.account {

@@ -2,6 +2,7 @@
 
 mod address;
 mod call;
+mod changes;
 mod connection;
 mod counts;
 mod error;
@@ -10,6 +11,10 @@ mod tags;
 mod users;
 
 pub use address::ServerAddress;
+pub use changes::{
+    Change, Conflict, Effect, EffectKind, Revert, Reverted, SetTag, Values, Watch, WatchEvent,
+    get_change, list_changes, revert_change, watch,
+};
 pub use connection::{Connection, OpenError, Settings};
 pub use counts::{Counts, count_keys, count_values};
 pub use error::CallError;

@@ -69,6 +69,8 @@ impl Outcome {
                 unless_read
             }
             Code::Internal | Code::DataLoss => match effect {
+                // Not the service's own: the connection broke.
+                Effect::Read if !is_answered && status.source().is_some() => Self::Unavailable,
                 Effect::Read => Self::Refused,
                 Effect::Once | Effect::Change => Self::Unknown,
             },

@@ -69,7 +69,7 @@ pub struct ChangedUser {
 }
 
 impl User {
-    fn of(message: Message) -> Self {
+    pub(super) fn of(message: Message) -> Self {
         Self {
             resource_id: message.resource_id,
             principal_name: message.principal_name,
@@ -85,7 +85,7 @@ impl User {
 }
 
 /// The moment of a timestamp from 1970 on.
-fn time(timestamp: Timestamp) -> Option<SystemTime> {
+pub(super) fn time(timestamp: Timestamp) -> Option<SystemTime> {
     let seconds = u64::try_from(timestamp.seconds).ok()?;
     let nanos = u32::try_from(timestamp.nanos).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
@@ -259,7 +259,7 @@ impl UserListing<'_> {
 }
 
 /// A value as a message has it: empty where there is none.
-fn text(value: Option<&impl ToString>) -> String {
+pub(super) fn text(value: Option<&impl ToString>) -> String {
     value.map_or_else(String::new, ToString::to_string)
 }
 

@@ -70,6 +70,7 @@ pub(crate) use peer::Term;
 pub use protocol::has_grpc_content_type;
 pub use request_check::Authenticated;
 pub use services::{Services, service_of};
+pub(crate) use user_message::timestamp;
 
 use crate::domain::AccountId;
 use crate::service::UseCases;

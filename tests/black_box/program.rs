@@ -72,6 +72,11 @@ fn help_of_the_other_subcommands() {
         &["tags", "list"],
         &["tags", "remove"],
         &["tags", "set"],
+        &["changes"],
+        &["changes", "list"],
+        &["changes", "show"],
+        &["changes", "revert"],
+        &["changes", "watch"],
         &["check-policy"],
         &["health"],
         &["proto"],
@@ -104,6 +109,8 @@ fn every_shell_gets_completions_that_know_the_flags() {
             "drain-timeout",
             "tags",
             "allow-missing",
+            "changes",
+            "skip-conflicts",
         ] {
             assert!(script.contains(word), "{word} for {shell}");
         }

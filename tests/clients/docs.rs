@@ -1,4 +1,4 @@
-//! The documentation against the program: flags, error codes and the session of the README.
+//! The documentation against the program: flags, error codes and the sessions that pages show.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,6 +9,7 @@ use crate::{Printed, Sample, tool};
 
 const README: &str = include_str!("../../README.md");
 const COMMAND_LINE: &str = include_str!("../../docs/command-line.md");
+const CHANGES: &str = include_str!("../../docs/command-line-changes.md");
 
 /// The rows of the only table of a page, without its own heading, as cells.
 fn table(page: &str) -> Vec<Vec<&str>> {
@@ -93,28 +94,47 @@ fn assert_prints(page: &str) {
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         let printed = Printed::of(&mut shell).stdout;
         assert_eq!(
-            without_request_ids(&printed),
-            without_request_ids(output),
+            without_what_differs(&printed),
+            without_what_differs(output),
             "{command}"
         );
     }
 }
 
 #[test]
-fn the_command_line_prints_what_its_page_shows() {
-    let sessions = between(COMMAND_LINE, "```console\n$ ", "```");
-    assert_eq!(sessions.len(), 2);
-    for session in sessions {
-        let sample = Sample::start(&[]);
-        for shown in session.split("\n$ ") {
-            let (command, output) = shown.split_once('\n').unwrap();
-            let (_, printed) = on_a_terminal(&sample.server, command, "y\n");
-            assert_eq!(
-                without_request_ids(&printed),
-                without_request_ids(output),
-                "{command}"
-            );
-        }
+fn the_command_line_prints_what_the_pages_show() {
+    let sessions = |page| between(page, "```console\n$ ", "```");
+    assert_eq!(sessions(COMMAND_LINE).len(), 2);
+    assert_eq!(sessions(CHANGES).len(), 2);
+    // The first one there is of curl and grpcurl.
+    let of_readme = sessions(README).split_off(1);
+    assert_eq!(of_readme.len(), 1);
+    for session in [sessions(COMMAND_LINE), sessions(CHANGES), of_readme].concat() {
+        assert_prints_on_a_terminal(session);
+    }
+}
+
+/// Runs a session of the command line on sample data, and compares what it prints with what the page shows. A RequestId that stands in a
+/// command of the page is one that an earlier command has printed.
+#[track_caller]
+fn assert_prints_on_a_terminal(session: &str) {
+    let sample = Sample::start(&[]);
+    let mut ids: Vec<(&str, String)> = Vec::new();
+    for shown in session.split("\n$ ") {
+        let (command, output) = shown.split_once('\n').unwrap();
+        let command = ids
+            .iter()
+            .fold(command.to_owned(), |command, (shown, printed)| {
+                command.replace(shown, printed)
+            });
+        let (_, printed) = on_a_terminal(&sample.server, &command, "y\n");
+        assert_eq!(
+            without_what_differs(&printed),
+            without_what_differs(output),
+            "{command}"
+        );
+        let both = request_ids(output).zip(request_ids(&printed));
+        ids.extend(both.map(|(shown, printed)| (shown, printed.to_owned())));
     }
 }
 
@@ -123,14 +143,20 @@ fn the_page_of_the_command_line_has_every_flag_and_exit_code() {
     let tags = ["list", "remove", "set", "keys"].map(|command| ["tags", command]);
     let users = ["list", "show", "add", "rename", "remove", "restore"];
     let users = users.map(|command| ["users", command]);
-    for [subject, command] in tags.into_iter().chain(users) {
+    let changes = ["list", "show", "revert", "watch"].map(|command| ["changes", command]);
+    for [subject, command] in tags.into_iter().chain(users).chain(changes) {
         let help = String::from_utf8(run(&[subject, command, "--help"]).stdout).unwrap();
         for flag in help
             .split_whitespace()
             .map(|word| word.trim_end_matches(['.', ',', '>']))
             .filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word))
         {
-            assert!(COMMAND_LINE.contains(flag), "{flag} of {command}");
+            let pages: &[&str] = match subject {
+                "changes" => &[CHANGES, COMMAND_LINE],
+                _ => &[COMMAND_LINE],
+            };
+            let is_there = pages.iter().any(|page| page.contains(flag));
+            assert!(is_there, "{flag} of {command}");
         }
         let (_, codes) = help.split_once("Exit codes:\n").unwrap();
         for line in codes.lines().filter(|line| !line.trim().starts_with("128")) {
@@ -141,12 +167,31 @@ fn the_page_of_the_command_line_has_every_flag_and_exit_code() {
     }
 }
 
-/// A text with each RequestId, which is another one each time, left out.
-fn without_request_ids(text: &str) -> String {
-    let is_request_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
-    let words = text
-        .trim_end()
-        .split(['"', ' ', ')'])
-        .filter(|word| !is_request_id(word));
-    words.collect::<Vec<_>>().join(" ")
+/// A text without what is another one each time: `RequestId`s and times.
+fn without_what_differs(text: &str) -> String {
+    let same = words(text.trim_end()).flat_map(|(word, rest)| {
+        let differs = is_request_id(word) || is_time(word);
+        [if differs { "" } else { word }, rest]
+    });
+    same.collect()
+}
+
+/// The words of a text, each with what stands behind it.
+fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || "-:.".contains(letter);
+    let parts = text.split_inclusive(move |letter| !is_of_word(letter));
+    parts.map(move |part| part.split_at(part.trim_end_matches(|letter| !is_of_word(letter)).len()))
+}
+
+fn request_ids(text: &str) -> impl Iterator<Item = &str> {
+    let words = words(text).map(|(word, _)| word);
+    words.filter(|word| is_request_id(word))
+}
+
+fn is_request_id(word: &str) -> bool {
+    word.len() == 36 && word.matches('-').count() == 4
+}
+
+fn is_time(word: &str) -> bool {
+    word.starts_with("20") && word.contains('T') && word.ends_with('Z')
 }

@@ -11,6 +11,9 @@ mod slow_disk;
 mod support;
 
 mod buf_curl;
+mod changes;
+mod changes_revert;
+mod changes_watch;
 mod curl;
 mod docs;
 mod grpcurl;

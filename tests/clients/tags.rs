@@ -11,14 +11,18 @@ use crate::{Printed, Sample, assert_has, import_users};
 
 pub const BOB: &str = "2073290024939202";
 
-/// `untag tags` for a service, prepared.
-pub fn command(server: &Server, arguments: &[&str]) -> Command {
+/// A subcommand for a service, prepared.
+pub fn client_command(server: &Server, arguments: &[&str]) -> Command {
     let mut command = untag();
     command
         .env("UNTAG_ADDRESS", server.address.to_string())
-        .arg("tags")
         .args(arguments);
     command
+}
+
+/// `untag tags` for a service, prepared.
+pub fn command(server: &Server, arguments: &[&str]) -> Command {
+    client_command(server, &[&["tags"], arguments].concat())
 }
 
 pub fn tags(server: &Server, arguments: &[&str]) -> Printed {

@@ -210,7 +210,7 @@ fn start(server: &Server, arguments: &[&str]) -> (Child, BufReader<ChildStderr>)
     (child, stderr)
 }
 
-fn interrupt(child: &Child) {
+pub fn interrupt(child: &Child) {
     let sent = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status();

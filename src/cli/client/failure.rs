@@ -99,9 +99,10 @@ impl fmt::Display for Failure {
             Self::Call(error) => {
                 // The service's words are not ours: they may hold what a terminal obeys.
                 let text = error.to_string();
-                let lines: Vec<_> = text.lines().map(printable).collect();
-                formatter.write_str(&lines.join("\n"))?;
-                formatter.write_str(advice(error))
+                let mut lines = text.lines().map(printable);
+                formatter.write_str(&lines.next().unwrap_or_default())?;
+                formatter.write_str(advice(error))?;
+                lines.try_for_each(|line| write!(formatter, "\n{line}"))
             }
         }
     }
@@ -112,6 +113,9 @@ fn advice(error: &CallError) -> &'static str {
     match error.alibaba_code() {
         Some("Unauthenticated") => "; say who calls with --token-file, or with --cert and --key",
         Some("MissingParameter.AccountId") => "; name it with --account",
+        Some("PreconditionFailed.Revert") => {
+            "; give --skip-conflicts to leave what is in conflict as it is, and to revert the rest"
+        }
         _ => "",
     }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod failure;
+mod moment;
 mod output;
 mod profile;
 mod question;
@@ -9,7 +10,8 @@ mod user;
 
 pub use arguments::ClientArguments;
 pub use failure::{EXIT_CODES, Exit, Failure};
-pub use output::{Output, Table};
+pub use moment::{moment, rfc3339, rfc3339_seconds};
+pub use output::{Output, Table, printable};
 pub use question::{ask, can_ask};
 pub use user::User;
 

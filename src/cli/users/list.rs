@@ -17,7 +17,7 @@ pub async fn run(arguments: &ListArguments) -> Result<Exit, Failure> {
     let connection = connect(&arguments.client).await?;
     let mut output = arguments.client.output();
     let mut listing = client::list_users(&connection, deleted);
-    let mut table = Table::new(["USER", "NAME", "DISPLAY NAME", "TAGS"]);
+    let mut table = Table::new(Row::HEADS);
     while !output.is_closed()
         && let Some(users) = listing.page().await?
     {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 pub use arguments::UsersArguments;
 use arguments::UsersCommand;
+pub use row::Row as UserRow;
 
 use super::client;
 

@@ -1,13 +1,10 @@
 //! A user, as it is printed.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use crate::cli::client::{Exit, Failure, Output};
+use crate::cli::client::{Exit, Failure, Output, rfc3339};
 use crate::client::{ChangedUser, User};
 
 /// A user, as programs get it.
@@ -41,6 +38,9 @@ struct Done<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// The heads of a list of users.
+    pub const HEADS: [&'static str; 4] = ["USER", "NAME", "DISPLAY NAME", "TAGS"];
+
     /// The row of a user.
     pub fn of(user: &'a User) -> Self {
         Self {
@@ -103,8 +103,4 @@ pub fn say_changed(mut output: Output, what: &str, changed: &ChangedUser) -> Res
     let sentence = format!("{what} (RequestId {})", changed.request_id);
     output.result(&sentence, &done)?;
     Ok(Exit::Done)
-}
-
-fn rfc3339(time: SystemTime) -> Option<String> {
-    OffsetDateTime::from(time).format(&Rfc3339).ok()
 }
