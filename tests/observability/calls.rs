@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
+use untag::grpc::proto::WatchChangesRequest;
+use untag::grpc::proto::change_service_client::ChangeServiceClient;
 
 use crate::scrape::{Scrape, scrape_until};
 use crate::support::health_client;
@@ -189,4 +191,18 @@ async fn a_watch_ends_when_its_caller_goes() {
     drop(stream);
     let canceled = &["grpc_method=\"Watch\"", "grpc_code=\"Canceled\""];
     scrape_until(&server, |scrape| scrape.sum(HANDLED, canceled) == 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_of_changes_count_while_they_are_open() {
+    let (server, _home) = server(&[]);
+    let mut changes = ChangeServiceClient::new(server.channel().await);
+    let mut watches = Vec::new();
+    for open in [1.0, 2.0] {
+        let watch = changes.watch_changes(ask(WatchChangesRequest::default()));
+        watches.push(watch.await.unwrap());
+        assert_eq!(Scrape::of(&server).sum("untag_watches", &[]), open);
+    }
+    drop(watches);
+    scrape_until(&server, |scrape| scrape.sum("untag_watches", &[]) == 0.0).await;
 }

@@ -99,6 +99,7 @@ pub struct Server {
     pub in_flight: Reading,
     /// Bytes of the budget of memory that requests and answers hold.
     pub held_bytes: Reading,
+    watches: Gauge,
     /// Handshakes that came to nothing.
     pub tls_handshakes_failed: Counter,
     /// Lines of the audit that could not be written.
@@ -143,6 +144,7 @@ impl Server {
         let server = Self {
             in_flight: Reading::default(),
             held_bytes: Reading::default(),
+            watches: Gauge::default(),
             tls_handshakes_failed: Counter::default(),
             audit_lines_lost: Counter::default(),
             audit_refusals_left_out: Counter::default(),
@@ -184,16 +186,7 @@ impl Server {
             "What callers were allowed and denied",
             decisions,
         );
-        registry.register(
-            "untag_throttled",
-            "Calls that were refused because a limit was reached",
-            throttled,
-        );
-        registry.register(
-            "untag_rpc_refused",
-            "Requests of the RPC style that were refused before they became calls",
-            rpc_refused,
-        );
+        register_refusals(registry, throttled, rpc_refused);
         server.register_audit(registry);
         server
     }
@@ -208,6 +201,11 @@ impl Server {
             "untag_held_bytes",
             "Memory that is held for requests and answers, of the budget for it",
             self.held_bytes.clone(),
+        );
+        registry.register(
+            "untag_watches",
+            "Open watches of changes",
+            self.watches.clone(),
         );
         registry.register(
             "untag_replays",
@@ -283,6 +281,12 @@ impl Server {
         }
     }
 
+    /// Counts a watch of changes as open until the guard is dropped.
+    #[must_use]
+    pub fn open_watch(&self) -> Open {
+        Open::new(&self.watches)
+    }
+
     /// Counts a look at files that brought something new, or failed.
     pub fn reloaded(&self, what: Reload, is_ok: bool) {
         self.reloads[what as usize][usize::from(!is_ok)].inc();
@@ -317,6 +321,23 @@ impl Server {
     pub fn certificate_expires(&self, at: i64) {
         self.certificate_expiry.get_or_create(&Vec::new()).set(at);
     }
+}
+
+fn register_refusals(
+    registry: &mut Registry,
+    throttled: Family<Labels, Counter>,
+    rpc: Family<Labels, Counter>,
+) {
+    registry.register(
+        "untag_throttled",
+        "Calls that were refused because a limit was reached",
+        throttled,
+    );
+    registry.register(
+        "untag_rpc_refused",
+        "Requests of the RPC style that were refused before they became calls",
+        rpc,
+    );
 }
 
 impl Connections {
