@@ -139,6 +139,16 @@ mod tests {
     }
 
     #[test]
+    fn a_read_whose_connection_breaks_is_not_refused() {
+        let mut broken = Status::internal("h2 protocol error");
+        let refused = Outcome::of(&broken, Effect::Read);
+        assert_eq!(refused, Outcome::Refused);
+        broken.set_source(std::sync::Arc::new(std::io::Error::other("reset")));
+        let broken = Outcome::of(&broken, Effect::Read);
+        assert_eq!(broken, Outcome::Unavailable);
+    }
+
+    #[test]
     fn only_what_surely_changed_nothing_or_is_known_again_is_sent_again() {
         let mut maybe = answer(Code::Unavailable, "x");
         let never = tonic::metadata::MetadataValue::from_static("-1");

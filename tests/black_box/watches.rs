@@ -1,5 +1,6 @@
 //! Watches: the changes of an account as they come.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tonic::transport::Channel;
@@ -9,12 +10,16 @@ use untag::grpc::proto::change_service_client::ChangeServiceClient;
 use untag::grpc::proto::effect::Kind;
 use untag::grpc::proto::watch_changes_request::Start;
 use untag::grpc::proto::watch_changes_response::Event;
-use untag::grpc::proto::{HistoryPosition, WatchChangesRequest, WatchChangesResponse, WatchStart};
+use untag::grpc::proto::{
+    HistoryPosition, UntagResourcesRequest, WatchChangesRequest, WatchChangesResponse, WatchStart,
+};
 
 use crate::answer::{assert_request_id, assert_shared_snapshot, case};
+use crate::home::Home;
 use crate::support::{PATIENCE, Server};
 use crate::users::{
-    ANN, BEN, FULL, OTHER_ACCOUNT, ask, ask_as, ids, server, tag_request, untag_request,
+    ACCOUNT, ANN, BEN, Client, FULL, OTHER_ACCOUNT, ask, ask_as, ids, line, list_as, list_request,
+    server, tag_request, untag_request,
 };
 
 type Watches = ChangeServiceClient<Channel>;
@@ -69,6 +74,25 @@ async fn checkpoint(stream: &mut Stream) -> HistoryPosition {
         "{message:?}"
     );
     message.position.unwrap()
+}
+
+/// How a watch ends that tells of no change any more.
+async fn end(stream: &mut Stream) -> Status {
+    loop {
+        match message(stream).await.map(|message| message.event) {
+            Ok(Some(Event::Checkpoint(_))) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(end) => return end,
+        }
+    }
+}
+
+async fn untag_all(client: &mut Client, users: RangeInclusive<u32>) {
+    let request = UntagResourcesRequest {
+        all: true,
+        ..untag_request(ids(users), &[])
+    };
+    client.untag_resources(ask(request)).await.unwrap();
 }
 
 #[tokio::test]
@@ -243,11 +267,7 @@ async fn a_drain_ends_watches_at_once_with_the_position_to_go_on_from() {
     let (position, _) = change(&mut stream).await;
     assert_eq!(checkpoint(&mut stream).await, position);
     server.signal("TERM");
-    let end = loop {
-        if let Err(end) = message(&mut stream).await {
-            break end;
-        }
-    };
+    let end = end(&mut stream).await;
     assert_eq!(end.code(), Code::Unavailable, "{end:?}");
     let details = end.get_error_details();
     let metadata = &details.error_info().unwrap().metadata;
@@ -283,4 +303,49 @@ async fn a_watch_lasts_longer_than_requests_may() {
         .await
         .unwrap();
     assert_eq!(change(&mut stream).await.0.revision, 1);
+}
+
+#[tokio::test]
+async fn a_watch_that_holds_too_much_ends_with_the_position_to_go_on_from() {
+    let home = Home::new();
+    let keys: Vec<String> = (10..30)
+        .map(|number| format!("{number}{}", "𝔘".repeat(126)))
+        .collect();
+    let value = "𝔘".repeat(128);
+    let tags: Vec<(&str, &str)> = keys.iter().map(|key| (&**key, &*value)).collect();
+    let users = (1..=50).map(|id| line(ACCOUNT, &id.to_string(), &format!("u{id}@x"), &tags));
+    home.import(&users.collect::<String>());
+    // A connection may hold less than the second change has.
+    let server = home.serve(&["--max-held-bytes", "4194304"]);
+    let client = &mut server.client().await;
+    let watching = &mut watches(&server).await;
+    let mut stream = begin(watching, from(WatchStart::Beginning)).await.unwrap();
+    untag_all(client, 1..=1).await;
+    let (position, _) = change(&mut stream).await;
+    untag_all(client, 2..=50).await;
+    let sent = end(&mut stream).await;
+    let mut stream = begin(watching, after(&position)).await.unwrap();
+    let read = end(&mut stream).await;
+    for (end, reason) in [
+        (sent, "does not take its answers"),
+        (read, "as much memory as it may"),
+    ] {
+        assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+        assert!(end.message().contains(reason), "{end:?}");
+        let details = end.get_error_details();
+        let metadata = &details.error_info().unwrap().metadata;
+        assert_eq!(metadata["revision"], "1");
+        assert_eq!(metadata["request_id"], position.request_id);
+    }
+    // Others are served, and with more memory so is this one.
+    list_as(client, ACCOUNT, list_request(ids([1])))
+        .await
+        .unwrap();
+    drop(server);
+    let server = home.serve(&[]);
+    let mut stream = begin(&mut watches(&server).await, after(&position))
+        .await
+        .unwrap();
+    let (second, change) = change(&mut stream).await;
+    assert_eq!((second.revision, change.effects.len()), (2, 49));
 }

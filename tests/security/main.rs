@@ -30,3 +30,4 @@ mod policies;
 mod reload;
 mod tls;
 mod tokens;
+mod watches;

@@ -18,7 +18,7 @@ use untag::grpc::proto::{
 };
 
 /// A file that binds these statements to callers.
-fn policy(bindings: &[(&str, &Value)]) -> String {
+pub fn policy(bindings: &[(&str, &Value)]) -> String {
     let names = (0..).map(|number| format!("p{number}"));
     let (mut policies, mut bound) = (serde_json::Map::new(), Vec::new());
     for ((caller, statements), name) in bindings.iter().zip(names) {
@@ -31,20 +31,20 @@ fn policy(bindings: &[(&str, &Value)]) -> String {
     json!({"Policies": policies, "Bindings": bound}).to_string()
 }
 
-fn allow(action: &str) -> Value {
+pub fn allow(action: &str) -> Value {
     json!({"Effect": "Allow", "Action": action, "Resource": "*"})
 }
 
-const CLEANER: &str = "spiffe://example.org/ns/test/sa/cleaner";
+pub const CLEANER: &str = "spiffe://example.org/ns/test/sa/cleaner";
 
 /// A server with a policy file and an audit.
-struct Guarded {
-    files: Files,
-    server: Server,
+pub struct Guarded {
+    pub files: Files,
+    pub server: Server,
 }
 
 impl Guarded {
-    fn start(policy: &str) -> Self {
+    pub fn start(policy: &str) -> Self {
         Self::start_with(policy, &[])
     }
 
@@ -58,12 +58,12 @@ impl Guarded {
         Self { files, server }
     }
 
-    async fn client(&self, name: &str) -> Client {
+    pub async fn client(&self, name: &str) -> Client {
         let pair = self.files.callers.issue(vec![spiffe(name)]);
         self.files.client(&self.server, Some(&pair)).await
     }
 
-    async fn changes(&self, name: &str) -> ChangeServiceClient<Channel> {
+    pub async fn changes(&self, name: &str) -> ChangeServiceClient<Channel> {
         let pair = self.files.callers.issue(vec![spiffe(name)]);
         let endpoint = endpoint(&self.server, &self.files.servers, Some(&pair));
         ChangeServiceClient::new(endpoint.connect().await.unwrap())
