@@ -78,13 +78,16 @@ async fn checkpoint(stream: &mut Stream) -> HistoryPosition {
 
 /// How a watch ends that tells of no change any more.
 async fn end(stream: &mut Stream) -> Status {
-    loop {
-        match message(stream).await.map(|message| message.event) {
-            Ok(Some(Event::Checkpoint(_))) => {}
-            Ok(other) => panic!("{other:?}"),
-            Err(end) => return end,
+    let end = async {
+        loop {
+            match message(stream).await.map(|message| message.event) {
+                Ok(Some(Event::Checkpoint(_))) => {}
+                Ok(other) => panic!("{other:?}"),
+                Err(end) => return end,
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, end).await.expect("it ends")
 }
 
 async fn untag_all(client: &mut Client, users: RangeInclusive<u32>) {

@@ -29,16 +29,16 @@ async fn begin(
 
 /// The next event that is no checkpoint.
 async fn event(stream: &mut Streaming<WatchChangesResponse>) -> Result<Event, Status> {
-    loop {
-        let message = timeout(PATIENCE, stream.message()).await;
-        let message = message
-            .expect("a checkpoint at least")?
-            .expect("it goes on");
-        match message.event.unwrap() {
-            Event::Checkpoint(_) => {}
-            event => return Ok(event),
+    let next = async {
+        loop {
+            let message = stream.message().await?.expect("it goes on");
+            match message.event.unwrap() {
+                Event::Checkpoint(_) => {}
+                event => return Ok(event),
+            }
         }
-    }
+    };
+    timeout(PATIENCE, next).await.expect("something happens")
 }
 
 async fn change(stream: &mut Streaming<WatchChangesResponse>) -> Change {

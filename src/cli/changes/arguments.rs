@@ -45,7 +45,7 @@ pub struct ListArguments {
     #[arg(long, value_name = "KEY", value_parser = |text: &str| TagKey::parse(text))]
     pub tag: Option<TagKey>,
 
-    /// Changes that this caller made: spiffe://<id>, dns:<name>, jwt:<subject>, key:<name> or anonymous.
+    /// Changes that this caller made: `spiffe://<id>`, `dns:<name>`, `jwt:<subject>`, `key:<name>` or anonymous.
     #[arg(long, value_name = "CALLER", value_parser = caller)]
     pub caller: Option<Caller>,
 
