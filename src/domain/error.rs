@@ -181,8 +181,12 @@ pub enum RefusalKind {
     Invalid,
     /// These resources do not exist, or others that are not known.
     NotFound(Vec<NamedResource>),
-    /// A resource would carry too many tags.
+    /// A resource would carry too many tags, or an account have too much of something.
     TagLimit,
+    /// Something with the same name or id is there already.
+    AlreadyExists,
+    /// What is there is in the way, such as the access keys of a user to delete.
+    Conflict,
     /// The service's own identity in the cloud may not do this.
     NoPermission,
     /// The cloud is asked for too much at once.

@@ -20,6 +20,7 @@ mod change_query;
 mod command;
 mod error;
 mod identity;
+mod operation;
 mod resource;
 mod revert;
 mod revision;
@@ -49,6 +50,7 @@ pub use error::{
 pub use identity::{
     AccountId, InvalidId, InvalidPrincipalName, PrincipalName, RequestId, ResourceId,
 };
+pub use operation::Operation;
 pub use resource::{Resource, TooManyTags};
 pub use revert::{
     ConflictReason, OnConflict, Present, PresentUsers, Revert, RevertCommand, RevertConflict,
@@ -65,7 +67,8 @@ pub use user_command::{
     UsersChanged,
 };
 pub use user_list::{
-    DeletedUsers, InvalidNamePrefix, NamePrefix, TagCondition, UserListQuery, UserPage,
+    DeletedUsers, InvalidNamePrefix, NamePrefix, TagCondition, UserContinuation, UserListQuery,
+    UserPage,
 };
 
 pub use watch::{HistoryPosition, PassedChange, WatchQuery, WatchStart};

@@ -14,6 +14,8 @@ use super::{
 pub struct NewUser {
     /// Its id.
     pub id: ResourceId,
+    /// Whether the id was made by this service, since the caller has given none. The cloud makes another one.
+    pub is_id_made: bool,
     /// Its principal name.
     pub principal_name: PrincipalName,
     /// The name that is shown to people.
@@ -24,7 +26,7 @@ pub struct NewUser {
 }
 
 impl NewUser {
-    /// Puts a user together that has neither a display name nor comments yet.
+    /// Puts a user together, with an id that the caller has given, that has neither a display name nor comments yet.
     ///
     /// # Errors
     /// [`TooManyTags`] for more than 20.
@@ -36,6 +38,7 @@ impl NewUser {
         TooManyTags::check(&tags)?;
         Ok(Self {
             id,
+            is_id_made: false,
             principal_name,
             display_name: None,
             comments: None,
@@ -49,12 +52,18 @@ impl NewUser {
         &self.tags
     }
 
+    /// Its name and tags, in this account under this id.
+    #[must_use]
+    pub fn resource(&self, account: &AccountId, id: ResourceId) -> Resource {
+        let name = self.principal_name.clone();
+        Resource::of_checked(account.clone(), id, name, self.tags.clone())
+    }
+
     /// The user as it is when it was created in this account at this moment.
     #[must_use]
     pub fn created(&self, account: &AccountId, time: Timestamp) -> User {
-        let (id, name) = (self.id.clone(), self.principal_name.clone());
         User {
-            resource: Resource::of_checked(account.clone(), id, name, self.tags.clone()),
+            resource: self.resource(account, self.id.clone()),
             display_name: self.display_name.clone(),
             comments: self.comments.clone(),
             create_time: Some(time),

@@ -61,6 +61,32 @@ pub enum DeletedUsers {
     Show,
 }
 
+/// The point at which a list of users goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserContinuation {
+    /// Behind a user, in a store that keeps its list in order.
+    Behind(ResourceId),
+    /// Where the cloud says, in a form that only its store can read.
+    Token(String),
+}
+
+impl UserContinuation {
+    /// The user behind whom the list goes on, if it is kept in order.
+    #[must_use]
+    pub fn behind(&self) -> Option<&ResourceId> {
+        match self {
+            Self::Behind(id) => Some(id),
+            Self::Token(_) => None,
+        }
+    }
+}
+
+impl From<ResourceId> for UserContinuation {
+    fn from(id: ResourceId) -> Self {
+        Self::Behind(id)
+    }
+}
+
 /// A query that lists users. A list has the users whom each part of it lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserListQuery {
@@ -75,7 +101,7 @@ pub struct UserListQuery {
     /// The most users of the page.
     pub page_size: PageSize,
     /// The `next` of the page before this one.
-    pub after: Option<ResourceId>,
+    pub after: Option<UserContinuation>,
     /// The present moment, which says which deleted users are gone for good.
     pub time: Timestamp,
 }
@@ -112,13 +138,13 @@ impl UserListQuery {
     }
 }
 
-/// A page of a list of users, in order of id as text.
+/// A page of a list of users, in order of id as text, or in the cloud's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserPage {
     /// The users. They may be fewer than the page size, and none, while the list goes on.
     pub users: Vec<User>,
-    /// The id behind which the list goes on; `None` at the end.
-    pub next: Option<ResourceId>,
+    /// Where the list goes on; `None` at the end.
+    pub next: Option<UserContinuation>,
 }
 
 #[cfg(test)]

@@ -124,7 +124,10 @@ fn of_refusal(refusal: &Refusal, metadata: &mut HashMap<String, String>) -> Vec<
         RefusalKind::TagLimit => {
             vec![QuotaFailure::with_violation(RESOURCE_TYPE_USER, refusal.message.as_str()).into()]
         }
-        RefusalKind::NoPermission | RefusalKind::Internal => Vec::new(),
+        RefusalKind::AlreadyExists
+        | RefusalKind::Conflict
+        | RefusalKind::NoPermission
+        | RefusalKind::Internal => Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::{
     Continuation, DeletedUsers, ListQuery, NamePrefix, Position, ResourceId, TagCondition,
-    TagFilter, TagKey, UserListQuery,
+    TagFilter, TagKey, UserContinuation, UserListQuery,
 };
 
 /// The version, which is the first byte, of a token with a position: the resource id, and after
@@ -27,7 +27,15 @@ pub fn write(next: &Continuation, query: &ListQuery) -> String {
     seal(version, &fingerprint(query), &text)
 }
 
-/// Writes the token of a list of users, or of what they have, that goes on behind one of them.
+/// Writes the token of a list of users.
+pub fn write_users(next: &UserContinuation, of: &Fingerprint) -> String {
+    match next {
+        UserContinuation::Behind(id) => write_user(id, of),
+        UserContinuation::Token(token) => seal(TOKEN, of, token),
+    }
+}
+
+/// Writes the token of a list of what users have, that goes on behind one of them.
 pub fn write_user(next: &ResourceId, of: &Fingerprint) -> String {
     seal(POSITION, of, next.as_str())
 }
@@ -39,6 +47,15 @@ pub fn read(token: &str, query: &ListQuery) -> Option<Continuation> {
         POSITION => read_position(&text).map(Continuation::Behind),
         TOKEN => Some(Continuation::Token(text)),
         _ => None,
+    }
+}
+
+/// Reads a token of [`write_users`], or `None` where it is none or belongs to another query.
+pub fn read_users(token: &str, of: &Fingerprint) -> Option<UserContinuation> {
+    let (version, text) = open(token, of)?;
+    match version {
+        TOKEN => Some(UserContinuation::Token(text)),
+        _ => read_user(token, of).map(UserContinuation::Behind),
     }
 }
 

@@ -43,7 +43,8 @@ fn grpc_code(error: &Error) -> Code {
         Error::Refused(refusal) => match refusal.kind {
             RefusalKind::Invalid => Code::InvalidArgument,
             RefusalKind::NotFound(_) => Code::NotFound,
-            RefusalKind::TagLimit => Code::FailedPrecondition,
+            RefusalKind::TagLimit | RefusalKind::Conflict => Code::FailedPrecondition,
+            RefusalKind::AlreadyExists => Code::AlreadyExists,
             RefusalKind::NoPermission => Code::PermissionDenied,
             RefusalKind::Throttled { .. } => Code::ResourceExhausted,
             RefusalKind::Unavailable { .. } => Code::Unavailable,

@@ -84,7 +84,7 @@ fn counted(changed: &UsersChanged) -> Changed {
         revision: changed.revision,
         request_id: changed.request_id,
         is_replay: changed.is_replay,
-        ..Changed::count(changed.users.len(), 0)
+        ..Changed::count(changed.users.len().max(changed.changed), 0)
     }
 }
 
@@ -131,7 +131,7 @@ impl<S: Store> user_proto::user_service_server::UserService for GrpcUserService<
         let fingerprint = page_token::users_fingerprint(&query);
         let next = page
             .next
-            .map(|next| page_token::write_user(&next, &fingerprint));
+            .map(|next| page_token::write_users(&next, &fingerprint));
         let users = page.users.iter();
         Ok(Response::new(user_proto::ListUsersResponse {
             request_id: call.request_id.to_string(),

@@ -11,7 +11,6 @@ mod gateway;
 mod message;
 mod names;
 mod nonces;
-mod operation;
 mod order;
 mod parameters;
 mod read_back;

@@ -3,9 +3,8 @@
 //! As the cloud does, the service ignores parameters that it doesn't know, since SDKs add some of their own. A misspelt one is
 //! another matter: where `tagKey.1=env` beside `All=true` were ignored, the request would remove every tag.
 
-use super::operation::Operation;
 use super::parameters::{Parameters, malformed};
-use crate::domain::Fault;
+use crate::domain::{Fault, Operation};
 
 /// The parameters of UntagResources; a segment `N` stands for a number.
 const UNTAG: &[&str] = &[
@@ -47,7 +46,8 @@ const UPDATE_USER: &[&str] = &[
     "NewDisplayName",
     "NewComments",
 ];
-const RESTORE_USER: &[&str] = &["UserId"];
+const DELETED_USER: &[&str] = &["UserId"];
+const LIST_DELETED: &[&str] = &["Marker", "MaxItems", "Filter"];
 
 /// The parameters of other APIs that ask for a dry run, as stems. Whoever sends one counts on it.
 const DRY_RUNS: [&str; 2] = ["dryrun", "validateonly"];
@@ -73,7 +73,8 @@ fn own(operation: Operation) -> &'static [&'static str] {
         Operation::GetUser | Operation::DeleteUser => ONE_USER,
         Operation::ListUsers | Operation::ListUserBasicInfos => LIST_USERS,
         Operation::UpdateUser => UPDATE_USER,
-        Operation::RestoreUserFromRecycleBin => RESTORE_USER,
+        Operation::GetUserInRecycleBin | Operation::RestoreUserFromRecycleBin => DELETED_USER,
+        Operation::ListUsersInRecycleBin => LIST_DELETED,
     }
 }
 

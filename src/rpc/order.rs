@@ -5,11 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::call::{Called, Failure, Sender, Session};
-use super::operation::Operation;
 use super::read_back::decoded;
 use super::task::Task;
 use super::users::NamedUser;
-use crate::domain::{Action, RequestId};
+use crate::domain::{Action, Operation, RequestId};
 use crate::grpc::proto::user::v1::GetUserResponse;
 use crate::grpc::{Handler, InFlightGuard, Peer};
 use crate::service::Refused;

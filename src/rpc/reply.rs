@@ -6,10 +6,10 @@ use tonic::body::Body;
 
 use super::answer::{self, Format, Problem};
 use super::call::Called;
-use super::operation::Operation;
 use super::read_back::{check_lost, decoded, lost_in_tag};
 use super::stop::Stop;
 use super::users::{self, in_cloud_words};
+use crate::domain::Operation;
 use crate::grpc::proto::ListTagResourcesResponse;
 
 /// Makes the answer in the cloud's form from the result of a call.

@@ -11,13 +11,12 @@ use super::answer::Format;
 use super::authentication::{Signature, Signed, authenticate};
 use super::call::Sender;
 use super::nonces::{Moment, Nonces};
-use super::operation::Operation;
 use super::order::Order;
 use super::parameters::{LONGEST_NAME, Parameters, decode};
 use super::stop::Stop;
 use super::task::Task;
 use super::users::in_cloud_words;
-use crate::domain::{Fault, shortened};
+use crate::domain::{Fault, Operation, shortened};
 use crate::grpc::client_request_id;
 use crate::signature::VERSION;
 

@@ -2,11 +2,10 @@
 
 use prost::Message as _;
 
-use super::operation::Operation;
 use super::parameters::Parameters;
 use super::users::{self, NamedUser, UserChange, UserList};
 use super::{message, names};
-use crate::domain::Fault;
+use crate::domain::{Fault, Operation};
 
 /// The calls of the contract that an operation is carried out by.
 #[derive(Debug)]
@@ -32,12 +31,16 @@ impl Task {
             Operation::ListTagResources => message::list(parameters)?.encode_to_vec(),
             Operation::CreateUser => users::create(parameters)?.encode_to_vec(),
             Operation::GetUser => users::get(parameters)?.encode_to_vec(),
+            Operation::GetUserInRecycleBin => users::get_deleted(parameters)?.encode_to_vec(),
             Operation::RestoreUserFromRecycleBin => users::restore(parameters)?.encode_to_vec(),
             Operation::UpdateUser => return users::update(parameters).map(Self::of_change),
             Operation::DeleteUser => return users::delete(parameters).map(Self::of_change),
             Operation::ListUsers => return UserList::details(parameters).map(Self::List),
             Operation::ListUserBasicInfos => {
                 return UserList::basic_infos(parameters).map(Self::List);
+            }
+            Operation::ListUsersInRecycleBin => {
+                return UserList::deleted(parameters).map(Self::List);
             }
         };
         Ok(Self::Call(message))

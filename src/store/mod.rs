@@ -33,10 +33,10 @@ pub use retention::Retention;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
-    History, ListQuery, Mismatch, Origin, Position, Refusal, RevertCommand, RevertConflict,
-    Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
-    TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
-    UsersChanged,
+    History, ListQuery, Mismatch, Origin, Position, Refusal, ResourceId, RevertCommand,
+    RevertConflict, Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery, TagPage,
+    TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage,
+    UserQuery, UsersChanged,
 };
 
 /// A store of users and their tags.
@@ -102,8 +102,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// [`StoreError::Missing`] for an update or delete of a user that is not there, and a restore of one that is neither there nor
     /// deleted, or has expired; [`StoreError::UserExists`] for a create of one that is there or deleted, and a restore of one that
     /// is there; [`StoreError::NameTaken`] for a create, a restore, and an update that gives a principal name, where another user
-    /// would have the same name after the whole command. [`StoreError::Unsupported`] where the store does not keep users
-    /// itself; the other errors as they say.
+    /// would have the same name after the whole command. [`StoreError::Unsupported`] for what the store has no form
+    /// for, where users are kept elsewhere; the other errors as they say.
     fn change_users(
         &self,
         command: Arc<UserCommand>,
@@ -113,7 +113,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Reads one user; `None` where there is none.
     ///
     /// # Errors
-    /// [`StoreError::Unsupported`] where the store does not keep users itself; the other errors as they say.
+    /// What the store says.
     fn get_user(
         &self,
         query: Arc<UserQuery>,
@@ -122,7 +122,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Reads a page of users. It looks at a bounded number of them: a page that few match may be short, or empty, and the list goes on.
     ///
     /// # Errors
-    /// [`StoreError::Unsupported`] where the store does not keep users itself; the other errors as they say.
+    /// [`StoreError::Unsupported`] for filters that the store has no form for, where users are kept elsewhere; the other errors as they say.
     fn list_users(
         &self,
         query: Arc<UserListQuery>,
@@ -286,6 +286,17 @@ fn position(query: &ListQuery) -> Result<Option<&Position>, StoreError> {
         None => Ok(None),
         Some(Continuation::Behind(position)) => Ok(Some(position)),
         Some(Continuation::Token(_)) => Err(foreign_token()),
+    }
+}
+
+/// The user behind whom a list goes on, in a store that keeps it in order.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for a page token of another store.
+fn user_position(query: &UserListQuery) -> Result<Option<&ResourceId>, StoreError> {
+    match &query.after {
+        None => Ok(None),
+        Some(after) => after.behind().map(Some).ok_or_else(foreign_token),
     }
 }
 

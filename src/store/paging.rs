@@ -171,14 +171,14 @@ impl<'query> UserPageBuilder<'query> {
         }
         self.scanned += 1;
         if self.scanned == SCAN_LIMIT {
-            self.page.next = Some(user.resource.id.clone());
+            self.page.next = Some(user.resource.id.clone().into());
         }
         if !self.query.matches(&user) {
             return ControlFlow::Continue(());
         }
         if self.page.users.len() == self.query.page_size.get() {
             let last = self.page.users.last();
-            self.page.next = last.map(|last| last.resource.id.clone());
+            self.page.next = last.map(|last| last.resource.id.clone().into());
             return ControlFlow::Break(());
         }
         self.page.users.push(user);

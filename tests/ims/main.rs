@@ -13,6 +13,7 @@ mod http;
 mod pass_through;
 #[path = "../support/mod.rs"]
 mod support;
+mod users;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use untag::domain::{
     AccountId, DeletedUsers, Edit, NewUser, PageSize, PrincipalName, ResourceId, TagKey,
-    TagSelection, Targets, Timestamp, UntagCommand, UserChange, UserCommand, UserKey,
-    UserListQuery, UserQuery, UserUpdate,
+    TagSelection, Targets, Timestamp, UntagCommand, UserChange, UserCommand, UserContinuation,
+    UserKey, UserListQuery, UserQuery, UserUpdate,
 };
 use untag::store::Retention;
 use untag::store::postgres::{ConnectionString, Options, PostgresStore};
@@ -286,12 +286,13 @@ async fn postgres_lists_of_users_stop_at_the_end_of_the_page() {
         let account = AccountId::parse(ACCOUNT).unwrap();
         let query = UserListQuery {
             page_size: PageSize::parse(10).unwrap(),
-            after: Some(id("2")),
+            after: Some(id("2").into()),
             deleted,
             ..UserListQuery::all(account, Timestamp::from_millis(0))
         };
         let page = store.list_users(Arc::new(query)).await.unwrap();
-        assert!(page.next.as_ref().unwrap().as_str().starts_with(last));
+        let next = page.next.as_ref().and_then(UserContinuation::behind);
+        assert!(next.unwrap().as_str().starts_with(last));
         let log = &log()[before..];
         // One more user than the page has, and one that is read before it is needed.
         assert!(log.contains("rows=11 "), "{log}");

@@ -148,7 +148,9 @@ fn delete_and_restore(sdk: &mut Sdk, id: &str) {
     ] {
         refused(sdk, action, request, 404, MISSING);
     }
+    in_recycle_bin(sdk, id);
     succeed(sdk, "RestoreUserFromRecycleBin", &by_id);
+    refused(sdk, "GetUserInRecycleBin", &by_id, 404, MISSING);
     let user = succeed(sdk, "GetUser", &nora)["User"].clone();
     let tags = json!([{"TagKey": "team", "TagValue": "payments"}]);
     assert_eq!(user["Tags"]["Tag"], tags, "{user}");
@@ -158,6 +160,31 @@ fn delete_and_restore(sdk: &mut Sdk, id: &str) {
     let other = succeed(sdk, "CreateUser", &nora)["User"]["UserId"].clone();
     refused(sdk, "RestoreUserFromRecycleBin", &by_id, 409, EXISTS);
     succeed(sdk, "DeleteUser", &json!({"UserId": other}));
+}
+
+/// Sees that the deleted Nora is where the cloud has deleted users.
+fn in_recycle_bin(sdk: &mut Sdk, id: &str) {
+    let found = succeed(sdk, "GetUserInRecycleBin", &json!({"UserId": id}))["User"].clone();
+    let date = |name: &str| OffsetDateTime::parse(found[name].as_str().unwrap(), &Rfc3339).unwrap();
+    let kept = date("DeleteDate") - date("RecycleDate");
+    assert_eq!(
+        (&found["UserPrincipalName"], kept.whole_days()),
+        (&json!(NORA), 30)
+    );
+    let ids = |body: &Value| -> Vec<Value> {
+        let users = body["Users"]["User"].as_array().unwrap();
+        users.iter().map(|user| user["UserId"].clone()).collect()
+    };
+    let all = ids(&succeed(sdk, "ListUsersInRecycleBin", &json!({})));
+    assert!(all.len() > 1 && all.contains(&json!(id)), "{all:?}");
+    let nora = json!({"Filter": format!("UserPrincipalName eq {NORA}")});
+    let named = ids(&succeed(sdk, "ListUsersInRecycleBin", &nora));
+    assert!(
+        named.contains(&json!(id)) && named.len() < all.len(),
+        "{named:?}"
+    );
+    let other = json!({"Filter": "UserPrincipalName eq nor"});
+    assert!(ids(&succeed(sdk, "ListUsersInRecycleBin", &other)).is_empty());
 }
 
 #[test]
@@ -180,6 +207,17 @@ fn postgres_sdks_go_through_the_day_of_a_user() {
     let mut migrate: Command = on_database();
     assert!(migrate.arg("migrate").status().unwrap().success());
     let service = Service::on(on_database(), &[]);
+    sdk::all(service.rpc).iter_mut().for_each(a_day);
+}
+
+#[test]
+fn sdks_go_through_the_day_of_a_user_in_front_of_the_cloud() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = untag();
+    store.env("UNTAG_DATA_DIR", directory.path());
+    let cloud = Service::on(store, &[]);
+    let service = Service::in_front_of(&format!("http://{}", cloud.rpc));
+    service.server.wait_for_log("ready");
     sdk::all(service.rpc).iter_mut().for_each(a_day);
 }
 
@@ -297,6 +335,24 @@ fn sdks_get_every_error_of_a_wrong_user() {
             json!({"MaxItems": 1001}),
             "InvalidParameter.MaxItems",
             "MaxItems: give a number from 1 to 1000",
+        ),
+        (
+            "ListUsersInRecycleBin",
+            json!({"MaxItems": 101}),
+            "InvalidParameter.MaxItems",
+            "MaxItems: give a number from 1 to 100",
+        ),
+        (
+            "ListUsersInRecycleBin",
+            json!({"Filter": "UserId eq 7"}),
+            "InvalidParameter.Request",
+            "Filter: give UserPrincipalName eq",
+        ),
+        (
+            "GetUserInRecycleBin",
+            json!({}),
+            "MissingParameter.UserId",
+            "give UserId",
         ),
         (
             "ListUsers",

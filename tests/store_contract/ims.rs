@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use untag::domain::{
     AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ListQuery, Origin,
     Resource, RevertCommand, Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery, TagPage,
-    TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserKey, UserListQuery,
+    TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserContinuation, UserListQuery,
     UserPage, UserQuery, UsersChanged,
 };
 use untag::store::ims::{ImsStore, Options};
@@ -20,9 +20,9 @@ use untag::store::{News, Store, StoreError};
 
 use crate::Backend;
 use crate::fixtures::{ACCOUNT, ACCOUNTS, account, id, ids, list, user};
-use crate::sqlite::export;
+use crate::sqlite::{SqliteBackend, export};
 use crate::support::{Server, origin, untag};
-use crate::user_fixtures::{START, command, delete, user_list, user_query};
+use crate::user_fixtures::{START, command, delete, user_list};
 
 pub struct ImsBackend {
     store: Clouds,
@@ -222,34 +222,51 @@ impl Backend for ImsBackend {
 }
 
 #[tokio::test]
-async fn ims_store_leaves_users_to_the_cloud() {
-    let backend = ImsBackend::start(vec![user("1", "a@x", &[])]).await;
+async fn ims_store_refuses_what_the_cloud_has_no_form_for() {
+    let backend = ImsBackend::start(vec![user("1", "a@x", &[]), user("2", "b@x", &[])]).await;
     let store = backend.store();
-    let command = command(ACCOUNT, START, vec![delete("1")]);
-    let changed = store.change_users(Arc::new(command), origin()).await;
-    let query = user_query(START, UserKey::Id(id("1")));
-    let found = store.get_user(Arc::new(query)).await;
-    let query = user_list(START, DeletedUsers::Hide);
-    let listed = store.list_users(Arc::new(query)).await;
+    let both = command(ACCOUNT, START, vec![delete("1"), delete("2")]);
+    let both = store.change_users(Arc::new(both), origin()).await;
     let query = ListQuery {
         revision: Revision::new(1),
         ..list(Some(ids(["1"])), &[])
     };
     // Past the wrapper, which wants the cloud's RequestId.
     let past = store.of(&query.account).list(Arc::new(query)).await;
-    let refusals =
-        [changed.err(), found.err(), listed.err(), past.err()].map(|error| match error {
-            Some(StoreError::Unsupported { what }) => what,
-            other => panic!("{other:?}"),
-        });
+    let refusals = [both.err(), past.err()].map(|error| match error {
+        Some(StoreError::Unsupported { what }) => what,
+        other => panic!("{other:?}"),
+    });
     assert_eq!(
         refusals,
         [
-            "change users",
-            "read users",
-            "list users",
+            "change several users at once: change one after another",
             "list tags as they were: leave revision out"
         ]
     );
-    assert_eq!(backend.export().await.len(), 1);
+    // A place in a list of another store.
+    let foreign = UserListQuery {
+        after: Some(id("1").into()),
+        ..user_list(START, DeletedUsers::Hide)
+    };
+    let foreign = store.list_users(Arc::new(foreign)).await;
+    assert!(
+        matches!(foreign, Err(StoreError::Invalid(_))),
+        "{foreign:?}"
+    );
+    assert_eq!(backend.export().await.len(), 2);
+}
+
+#[tokio::test]
+async fn sqlite_store_refuses_a_place_in_the_list_of_the_cloud() {
+    let backend = SqliteBackend::start(vec![user("1", "a@x", &[])]).await;
+    let foreign = UserListQuery {
+        after: Some(UserContinuation::Token("u".to_owned())),
+        ..user_list(START, DeletedUsers::Hide)
+    };
+    let foreign = backend.store().list_users(Arc::new(foreign)).await;
+    assert!(
+        matches!(foreign, Err(StoreError::Invalid(_))),
+        "{foreign:?}"
+    );
 }

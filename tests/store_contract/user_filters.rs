@@ -183,7 +183,7 @@ pub async fn users_who_are_rare_are_reached_among_more_than_a_page_looks_at<B: B
         let page = backend.store().list_users(Arc::new(query.clone())).await;
         let page = page.unwrap();
         assert_eq!(page.users, []);
-        assert_eq!(page.next, Some(id(&(FIRST + 19_999).to_string())));
+        assert_eq!(page.next, Some(id(&(FIRST + 19_999).to_string()).into()));
         assert_eq!(backend.user_pages(query).await, []);
     }
 }

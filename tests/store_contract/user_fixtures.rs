@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use untag::domain::{
     Comments, DeletedUsers, DisplayName, Edit, NewUser, PrincipalName, ResourceId, TagCondition,
-    Timestamp, User, UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery,
-    UserUpdate, UsersChanged,
+    Timestamp, User, UserChange, UserCommand, UserContinuation, UserKey, UserListQuery, UserPage,
+    UserQuery, UserUpdate, UsersChanged,
 };
 use untag::store::Store as _;
 
@@ -194,7 +194,10 @@ impl Compare for UserPage {
     type Compared = (Vec<Seen>, Option<ResourceId>);
     fn compared(self) -> Self::Compared {
         let users = self.users.iter().map(Seen::of);
-        (users.collect(), self.next)
+        (
+            users.collect(),
+            self.next.and_then(|next| next.behind().cloned()),
+        )
     }
 }
 
@@ -253,8 +256,9 @@ pub trait AskUsers: Backend {
             let Some(next) = next else {
                 return all;
             };
-            assert!(query.after < Some(next.clone()), "the list goes back");
-            query.after = Some(next);
+            let before = query.after.as_ref().and_then(UserContinuation::behind);
+            assert!(before < Some(&next), "the list goes back");
+            query.after = Some(next.into());
         }
     }
 

@@ -258,13 +258,13 @@ pub async fn users_are_listed_in_pages_in_order_of_id<B: Backend>() {
     }
     // A list goes on behind a user that is gone, and one that never was.
     let mut query = user_list(START, hide);
-    query.after = Some(id("24"));
+    query.after = Some(id("24").into());
     let rest = backend.user_pages(query.clone()).await;
     assert_eq!(
         rest[0].id,
         *there.iter().find(|id| id.as_str() > "24").unwrap()
     );
-    query.after = Some(id("9"));
+    query.after = Some(id("9").into());
     assert_eq!(backend.user_pages(query.clone()).await, []);
     query.account = account("3");
     query.after = None;

@@ -97,7 +97,7 @@ pub fn list_users(
         time: now,
     };
     if !next_token.is_empty() {
-        let after = page_token::read_user(&next_token, &page_token::users_fingerprint(&query));
+        let after = page_token::read_users(&next_token, &page_token::users_fingerprint(&query));
         query.after = Some(after.ok_or_else(foreign_token)?);
     }
     Ok(query)
@@ -168,12 +168,14 @@ pub fn create_user(
         return Err(faults.0);
     };
     let display_name = display_name.or_else(|| default_display_name(&name));
+    let is_id_made = own_id.is_none();
     let id = own_id.clone().unwrap_or_else(new_id);
     let mut new = NewUser::new(id, name, tags).map_err(|error| {
         faults.add(FaultCode::TooManyTags, "user.tags", error.to_string());
         faults.0
     })?;
     (new.display_name, new.comments) = (display_name, comments);
+    new.is_id_made = is_id_made;
     let change = UserChange::Create(new);
     let command = UserCommand::of_one(account, now, change);
     // A repetition would get another new id, and is the same request.

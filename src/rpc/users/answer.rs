@@ -9,12 +9,11 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::domain::{Error, NamedResource};
+use crate::domain::{Error, NamedResource, Operation};
 use crate::grpc::proto::user::v1::{
     CreateUserResponse, GetUserResponse, ListUsersResponse, UpdateUserResponse, User,
 };
 use crate::rpc::answer::Format;
-use crate::rpc::operation::Operation;
 use crate::rpc::read_back::{check_lost, decoded, lost, lost_in_tag};
 use crate::rpc::stop::Stop;
 
@@ -41,20 +40,27 @@ pub fn content(format: Format, operation: Operation, message: &[u8]) -> Result<V
             check(format, slice::from_ref(&user))?;
             Ok(json!({"User": described(&user)}))
         }
-        Operation::GetUser => {
+        Operation::GetUser | Operation::GetUserInRecycleBin => {
             let user = read::<GetUserResponse>(message)?.user.unwrap_or_default();
-            if user.delete_time.is_some() {
+            let is_wanted_deleted = operation == Operation::GetUserInRecycleBin;
+            if user.delete_time.is_some() != is_wanted_deleted {
                 return Err(missing(user.resource_id));
             }
             check(format, slice::from_ref(&user))?;
-            Ok(json!({"User": found(&user)}))
+            let user = if is_wanted_deleted {
+                deleted(&user)
+            } else {
+                found(&user)
+            };
+            Ok(json!({"User": user}))
         }
-        Operation::ListUsers | Operation::ListUserBasicInfos => {
+        Operation::ListUsers | Operation::ListUserBasicInfos | Operation::ListUsersInRecycleBin => {
             let page: ListUsersResponse = read(message)?;
             check(format, &page.users)?;
             Ok(match operation {
-                Operation::ListUsers => self::page(&page),
-                _ => basic_infos(&page),
+                Operation::ListUsers => listed(&page, "User", with_status),
+                Operation::ListUserBasicInfos => listed(&page, "UserBasicInfo", basic_info),
+                _ => listed(&page, "User", deleted),
             })
         }
         _ => Ok(json!({})),
@@ -65,7 +71,7 @@ fn read<M: Message + Default>(message: &[u8]) -> Result<M, Stop> {
     decoded(message).ok_or_else(Stop::internal)
 }
 
-/// The error of a deleted user: the cloud has it in the recycle bin alone.
+/// The error of a user who is deleted, or is not: the cloud has each in another place.
 fn missing(id: String) -> Stop {
     let user = NamedResource {
         position: 0,
@@ -126,38 +132,49 @@ fn described(user: &User) -> Value {
     Value::Object(content)
 }
 
-/// The users in the answer to `ListUsers`.
-fn page(page: &ListUsersResponse) -> Value {
-    let users = page.users.iter().map(|user| {
-        let mut content = with_tags(user);
-        content["Status"] = STATUS.into();
-        content
-    });
-    listed(page, "Users", "User", &users.collect::<Vec<_>>())
+/// A user in the answer to `ListUsers`.
+fn with_status(user: &User) -> Value {
+    let mut content = with_tags(user);
+    content["Status"] = STATUS.into();
+    content
 }
 
-/// The users in the answer to `ListUserBasicInfos`.
-fn basic_infos(page: &ListUsersResponse) -> Value {
-    let users = page.users.iter().map(|user| {
-        json!({
-            "UserId": user.resource_id,
-            "UserPrincipalName": user.principal_name,
-            "DisplayName": user.display_name,
-            "Status": STATUS,
-        })
-    });
-    listed(
-        page,
-        "UserBasicInfos",
-        "UserBasicInfo",
-        &users.collect::<Vec<_>>(),
-    )
+/// A user in the answer to `ListUserBasicInfos`.
+fn basic_info(user: &User) -> Value {
+    json!({
+        "UserId": user.resource_id,
+        "UserPrincipalName": user.principal_name,
+        "DisplayName": user.display_name,
+        "Status": STATUS,
+    })
 }
 
-fn listed(page: &ListUsersResponse, list: &str, element: &str, users: &[Value]) -> Value {
+/// A user in the recycle bin.
+fn deleted(user: &User) -> Value {
+    let mut content = json!({
+        "UserId": user.resource_id,
+        "UserPrincipalName": user.principal_name,
+        "DisplayName": user.display_name,
+    });
+    let dates = [
+        ("CreateDate", &user.create_time),
+        ("RecycleDate", &user.delete_time),
+        ("DeleteDate", &user.expire_time),
+    ];
+    for (name, moment) in dates {
+        if let Some(date) = moment.as_ref().and_then(date) {
+            content[name] = date.into();
+        }
+    }
+    content
+}
+
+/// A page of users, in elements of this name.
+fn listed(page: &ListUsersResponse, element: &str, user: fn(&User) -> Value) -> Value {
+    let users: Vec<Value> = page.users.iter().map(user).collect();
     let mut content = json!({
         "IsTruncated": !page.next_token.is_empty(),
-        list: {element: users},
+        format!("{element}s"): {element: users},
     });
     if !page.next_token.is_empty() {
         content["Marker"] = page.next_token.as_str().into();

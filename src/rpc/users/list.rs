@@ -22,6 +22,8 @@ const MOST_OF_A_CALL: i32 = 100;
 const MOST_CALLS: usize = 10;
 /// The bytes of users that end a page: more than 1,000 of them have as a rule.
 const MOST_BYTES: usize = 1024 * 1024;
+/// What the filter of a list of deleted users begins with, before a principal name.
+const FILTER: &str = "UserPrincipalName eq ";
 /// The statuses that the cloud's users have. Here all are active.
 const ACTIVE: &str = "active";
 const FROZEN: &str = "freeze";
@@ -33,7 +35,18 @@ pub struct UserList {
     most_items: i32,
     /// The tags beside the first one that each user has to carry.
     more_tags: Vec<Filter>,
-    are_active_wanted: bool,
+    who: Who,
+}
+
+/// The users that a list is about.
+#[derive(Debug)]
+enum Who {
+    /// Those who are there.
+    There,
+    /// Those who are frozen, whom there are none of.
+    Frozen,
+    /// Those who are deleted, with this principal name where one is given.
+    Deleted(Option<String>),
 }
 
 /// A filter by a tag: its key, and its value where it has one.
@@ -78,8 +91,31 @@ impl UserList {
             },
             most_items: most_items(parameters.get("MaxItems"), default_items)?,
             more_tags: filters.collect(),
-            are_active_wanted: are_active_wanted(parameters.get("Status"))?,
+            who: who(parameters.get("Status"))?,
         })
+    }
+
+    /// The page that `ListUsersInRecycleBin` is asked for.
+    ///
+    /// # Errors
+    /// Parameters that say no page.
+    pub fn deleted(parameters: &Parameters) -> Result<Self, Fault> {
+        let mut list = Self::of(parameters, MOST_OF_A_CALL)?;
+        if list.most_items > MOST_OF_A_CALL {
+            return Err(items_fault(MOST_OF_A_CALL));
+        }
+        let name =
+            match parameters.get("Filter").unwrap_or_default() {
+                "" => None,
+                filter => Some(filter.strip_prefix(FILTER).ok_or_else(|| {
+                    malformed("Filter", "give UserPrincipalName eq <user>@<domain>")
+                })?),
+            };
+        let name = name.map(str::to_owned);
+        list.first.principal_name_prefix = name.clone().unwrap_or_default();
+        list.first.show_deleted = true;
+        list.who = Who::Deleted(name);
+        Ok(list)
     }
 
     /// Fills the page by as many calls as it takes. Where a later one fails, the page ends before it.
@@ -118,7 +154,7 @@ impl UserList {
             let wanted = next.users.into_iter().filter(|user| self.is_wanted(user));
             page.users.extend(wanted);
         }
-        if !self.are_active_wanted {
+        if matches!(self.who, Who::Frozen) {
             page = ListUsersResponse::default();
         }
         Called {
@@ -132,14 +168,17 @@ impl UserList {
     fn missing(&self, count: usize) -> i32 {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         let missing = self.most_items.saturating_sub(count);
-        if self.are_active_wanted {
-            missing.clamp(0, MOST_OF_A_CALL)
-        } else {
-            i32::from(count == 0)
+        match self.who {
+            Who::Frozen => i32::from(count == 0),
+            Who::There | Who::Deleted(_) => missing.clamp(0, MOST_OF_A_CALL),
         }
     }
 
     fn is_wanted(&self, user: &User) -> bool {
+        if let Who::Deleted(name) = &self.who {
+            let has_name = |name: &String| name.eq_ignore_ascii_case(&user.principal_name);
+            return user.delete_time.is_some() && name.as_ref().is_none_or(has_name);
+        }
         self.more_tags.iter().all(|(key, value)| {
             let found = user.tags.get(key);
             found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
@@ -185,25 +224,30 @@ fn most_items(text: Option<&str>, default: i32) -> Result<i32, Fault> {
     }
     let number = text.parse().ok();
     let number = number.filter(|number| (1..=MOST_ITEMS).contains(number));
-    number.ok_or_else(|| Fault {
-        code: FaultCode::InvalidPageSize,
-        field: "MaxItems".to_owned(),
-        description: format!("give a number from 1 to {MOST_ITEMS}"),
-    })
+    number.ok_or_else(|| items_fault(MOST_ITEMS))
 }
 
-/// Whether the statuses that are asked for have that of our users among them: without any they are.
-fn are_active_wanted(statuses: Option<&str>) -> Result<bool, Fault> {
+fn items_fault(most: i32) -> Fault {
+    Fault {
+        code: FaultCode::InvalidPageSize,
+        field: "MaxItems".to_owned(),
+        description: format!("give a number from 1 to {most}"),
+    }
+}
+
+/// The users with the statuses that are asked for: without any, those who are active.
+fn who(statuses: Option<&str>) -> Result<Who, Fault> {
     let statuses = statuses.unwrap_or_default();
     if statuses.is_empty() {
-        return Ok(true);
+        return Ok(Who::There);
     }
     let mut statuses = statuses.split(',').map(str::trim);
     if statuses
         .clone()
         .all(|status| [ACTIVE, FROZEN].contains(&status))
     {
-        return Ok(statuses.any(|status| status == ACTIVE));
+        let is_active = statuses.any(|status| status == ACTIVE);
+        return Ok(if is_active { Who::There } else { Who::Frozen });
     }
     let description = format!("give {ACTIVE}, {FROZEN} or {ACTIVE},{FROZEN}");
     Err(malformed("Status", &description))

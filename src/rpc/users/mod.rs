@@ -7,5 +7,5 @@ mod words;
 
 pub use answer::content;
 pub use list::UserList;
-pub use parameters::{NamedUser, UserChange, create, delete, get, restore, update};
+pub use parameters::{NamedUser, UserChange, create, delete, get, get_deleted, restore, update};
 pub use words::in_cloud_words;

@@ -174,11 +174,26 @@ pub fn duplicate_key(position: usize) -> Fault {
 /// # Errors
 /// A request that does not name one user, or names it by a key that it has at the cloud.
 pub fn get(parameters: &Parameters) -> Result<GetUserRequest, Fault> {
-    if given(parameters, "UserAccessKeyId").is_some() {
-        let description = format!("the access keys of users are not known here; give {NAMES}");
-        return Err(malformed("UserAccessKeyId", &description));
-    }
+    refuse_access_key(parameters, NAMES)?;
     which(parameters).map(lookup)
+}
+
+/// The message of `GetUserInRecycleBin`.
+///
+/// # Errors
+/// A request that names no user, or names it by a key that it has at the cloud.
+pub fn get_deleted(parameters: &Parameters) -> Result<GetUserRequest, Fault> {
+    refuse_access_key(parameters, "UserId")?;
+    let id = given(parameters, "UserId").ok_or_else(|| missing_user("UserId"))?;
+    Ok(lookup(Which::Id(id)))
+}
+
+fn refuse_access_key(parameters: &Parameters, names: &str) -> Result<(), Fault> {
+    if given(parameters, "UserAccessKeyId").is_none() {
+        return Ok(());
+    }
+    let description = format!("the access keys of users are not known here; give {names}");
+    Err(malformed("UserAccessKeyId", &description))
 }
 
 /// The change of `UpdateUser`.

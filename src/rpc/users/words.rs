@@ -1,6 +1,6 @@
 //! Errors of operations on users in the words of the cloud, whose parameters have other names than the contract's fields.
 
-use crate::rpc::operation::Operation;
+use crate::domain::Operation;
 
 /// The fields of the contract that messages begin with, and the parameters in their place: those that
 /// `UpdateUser` has new ones of, and others.
@@ -9,10 +9,11 @@ const NEW_FIELDS: [(&str, &str); 3] = [
     ("user.display_name", "DisplayName"),
     ("user.comments", "Comments"),
 ];
-const FIELDS: [(&str, &str); 7] = [
+const FIELDS: [(&str, &str); 8] = [
     ("user.resource_id", "UserId"),
     ("resource_id", "UserId"),
     ("principal_name", "UserPrincipalName"),
+    ("principal_name_prefix", "Filter"),
     ("user.tags", "Tag"),
     ("tag_key", "Tag.1.Key"),
     ("tag_value", "Tag.1.Value"),

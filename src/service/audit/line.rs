@@ -87,14 +87,15 @@ impl Audited for UsersChanged {
         line.replay = self.is_replay;
         let changed = if self.is_replay { 0 } else { self.changed };
         line.affected_resources = Some(changed);
-        line.affected_tags = Some(0);
-        // Who creates a user may leave its id to the store, and not every store answers with users.
+        // Not every store answers with users, and who creates one may leave its id to the store.
+        line.affected_tags = (changed == 0 || !self.users.is_empty()).then_some(0);
         if !self.users.is_empty() {
             let ids = self.users.iter().map(|user| user.resource.id.to_string());
             line.resource_ids = ids.collect();
         }
         // An update leaves tags as they are. With a user that comes or goes all of its tags do.
-        if changed > 0 && line.action != Action::UpdateUser.as_str() {
+        if line.affected_tags.is_some() && changed > 0 && line.action != Action::UpdateUser.as_str()
+        {
             let tags = self.users.iter().map(|user| user.resource.tags());
             line.affected_tags = Some(tags.clone().map(BTreeMap::len).sum());
             let keys: BTreeSet<_> = tags.flat_map(BTreeMap::keys).collect();
@@ -276,8 +277,11 @@ impl Line {
     /// The line of a change of users.
     pub fn users(call: &Call, action: Action, command: &UserCommand) -> Self {
         let changes = command.changes();
-        let ids = changes.iter().map(|change| change.id().clone());
-        let ids = Targets::Ids(ids.collect());
+        // An id that was made is told once the user has it: the cloud gives it another.
+        let is_made =
+            |change: &UserChange| matches!(change, UserChange::Create(new) if new.is_id_made);
+        let known = changes.iter().filter(|change| !is_made(change));
+        let ids = Targets::Ids(known.map(|change| change.id().clone()).collect());
         let names = changes.iter().filter_map(UserChange::given_name);
         let created = changes.iter().filter_map(|change| match change {
             UserChange::Create(user) => Some(user),

@@ -12,8 +12,8 @@ use super::hub::{Hub, State};
 use super::ring::{Next, weight, weight_of_user};
 use super::{FeedError, Times, behind};
 use crate::domain::{
-    AccountId, Change, DeletedUsers, HistoryPosition, PageSize, PassedChange, ResourceId, Revision,
-    TagCondition, User, UserListQuery,
+    AccountId, Change, DeletedUsers, HistoryPosition, PageSize, PassedChange, Revision,
+    TagCondition, User, UserContinuation, UserListQuery,
 };
 use crate::store::Store;
 
@@ -53,7 +53,7 @@ pub struct SnapshotEnd {
 #[derive(Debug)]
 enum Snapshot {
     /// It goes on behind this user, or begins.
-    Behind(Option<ResourceId>),
+    Behind(Option<UserContinuation>),
     /// It has ended, or there is none.
     Ended,
 }
@@ -212,7 +212,7 @@ impl<S: Store> Watch<S> {
     }
 
     /// Reads the next users of the snapshot.
-    async fn users(&mut self, after: Option<ResourceId>) -> Result<SnapshotPage, FeedError> {
+    async fn users(&mut self, after: Option<UserContinuation>) -> Result<SnapshotPage, FeedError> {
         let query = UserListQuery {
             account: self.source.account.clone(),
             name_prefix: None,

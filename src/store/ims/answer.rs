@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde::Deserialize;
 
-use crate::domain::{ListedTag, RequestId, ResourceId, TagKey, TagValue};
+use super::cloud_user::CloudUser;
+use crate::domain::{AccountId, ListedTag, RequestId, ResourceId, TagKey, TagValue, User};
 
 /// The answer to a request that was carried out.
 #[derive(Debug, Deserialize)]
@@ -14,6 +15,16 @@ pub struct Answer {
     request_id: String,
     next_token: Option<String>,
     tag_resources: Option<TagResources>,
+    user: Option<CloudUser>,
+    users: Option<Users>,
+    is_truncated: Option<bool>,
+    marker: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Users {
+    user: Vec<CloudUser>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +75,23 @@ impl Answer {
         self.next_token.as_deref().filter(|token| !token.is_empty())
     }
 
+    /// The user, where there is one that the contract has a form for.
+    pub fn user(self, account: &AccountId) -> Option<User> {
+        self.user?.read(account)
+    }
+
+    /// The users of a list. Those that the contract has no form for are left out.
+    pub fn users(self, account: &AccountId) -> Vec<User> {
+        let all = self.users.map(|users| users.user).into_iter().flatten();
+        all.filter_map(|user| user.read(account)).collect()
+    }
+
+    /// The marker of the next page of a list of users.
+    pub fn marker(&self) -> Option<&str> {
+        let marker = self.marker.as_deref().filter(|marker| !marker.is_empty());
+        marker.filter(|_| self.is_truncated == Some(true))
+    }
+
     /// The tags of a list. Those that the contract has no form for, such as the cloud's own, are left out.
     pub fn tags(self) -> Vec<ListedTag> {
         let all = self.tag_resources.map(|tags| tags.tag_resource);
@@ -106,6 +134,11 @@ impl Refused {
     /// Whether a resource would carry too many tags.
     pub fn is_limit(&self) -> bool {
         self.code.starts_with("LimitExceeded")
+    }
+
+    /// Whether something with the same name or id is there already.
+    pub fn is_taken(&self) -> bool {
+        self.code.starts_with("EntityAlreadyExists")
     }
 
     /// Whether the cloud does not know who asks: the service's fault, and not its caller's.

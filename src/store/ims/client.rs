@@ -11,14 +11,14 @@ use uuid::Uuid;
 use super::answer::{Answer, Refused};
 use super::credentials::{Credentials, Provider};
 use super::error::Failure;
-use crate::domain::Action;
+use crate::domain::Operation;
 use crate::https::{self, ClientError, with_causes};
 use crate::signature::{Pair, VERSION, timestamp, v3};
 
 /// How long one call may take before it is given up as lost.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest answer, in bytes: a full page of the longest tags, each character escaped, has half of it.
-const LARGEST_ANSWER: usize = 1024 * 1024;
+/// The largest answer, in bytes: 100 users with 20 of the longest tags, each character escaped, have three quarters of it.
+const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A client of one endpoint, with the service's credentials.
@@ -58,14 +58,14 @@ impl Client {
         self.credentials.current().is_some()
     }
 
-    /// Carries out an action.
-    pub async fn call(&self, action: Action, parameters: &[Pair]) -> Result<Answer, Failure> {
+    /// Carries out an operation.
+    pub async fn call(&self, operation: Operation, parameters: &[Pair]) -> Result<Answer, Failure> {
         let credentials = self.credentials.current().ok_or(Failure::NoCredentials)?;
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(parameters)
             .finish();
         let mut request = self.http.post(self.endpoint.clone());
-        for (name, value) in self.headers(action, &credentials, &body) {
+        for (name, value) in self.headers(operation, &credentials, &body) {
             request = request.header(name, value);
         }
         let sent = request.header(ACCEPT, "application/json").body(body).send();
@@ -94,13 +94,13 @@ impl Client {
     }
 
     /// The headers that are sent and signed (signature V3), with the signature.
-    fn headers(&self, action: Action, credentials: &Credentials, body: &str) -> Vec<Pair> {
+    fn headers(&self, operation: Operation, credentials: &Credentials, body: &str) -> Vec<Pair> {
         let payload_hash = v3::payload_hash(body.as_bytes());
         let (date, nonce) = (timestamp(), Uuid::new_v4().to_string());
         let mut headers = vec![
             ("host", self.host.as_str()),
             (CONTENT_TYPE.as_str(), FORM),
-            ("x-acs-action", action.operation()),
+            ("x-acs-action", operation.name()),
             ("x-acs-content-sha256", &payload_hash),
             ("x-acs-date", &date),
             ("x-acs-signature-nonce", &nonce),

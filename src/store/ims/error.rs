@@ -79,6 +79,11 @@ impl Failure {
         }
     }
 
+    /// Whether the cloud has nothing for the service: it does not exist, or may not be read.
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Refused(refused) if !refused.is_unknown() && [403, 404].contains(&refused.status))
+    }
+
     /// Whether the cloud says that a resource does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Refused(refused) if refused.is_missing())
@@ -142,6 +147,8 @@ fn explain(
         },
         _ if refused.is_missing() => RefusalKind::NotFound(named),
         _ if refused.is_limit() => RefusalKind::TagLimit,
+        409 if refused.is_taken() => RefusalKind::AlreadyExists,
+        409 => RefusalKind::Conflict,
         400 => RefusalKind::Invalid,
         403 => RefusalKind::NoPermission,
         501.. => RefusalKind::Unavailable {
@@ -335,6 +342,7 @@ mod tests {
             words(404, "InvalidAction.NotFound", true, &two),
             words(409, "LimitExceeded.User.Tag", true, &two),
             words(409, "EntityAlreadyExists.User", true, &two),
+            words(409, "DeleteConflict.User.AccessKey", true, &one),
             words(400, "Throttling.User", true, &two),
             words(500, "InternalError", true, &two),
             words(503, "ServiceUnavailable", true, &two),

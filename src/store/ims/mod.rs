@@ -6,10 +6,12 @@
 mod answer;
 mod circuit;
 mod client;
+mod cloud_user;
 mod credentials;
 mod error;
 mod parameters;
 mod upstream;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +23,8 @@ use thiserror::Error;
 pub use credentials::{CredentialsError, Sts};
 
 use crate::domain::{
-    AccountId, Action, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault,
-    FaultCode, History, ListQuery, Origin, RevertCommand, Reverted, TagCommand, TagKeyPage,
+    AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
+    History, ListQuery, Operation, Origin, RevertCommand, Reverted, TagCommand, TagKeyPage,
     TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, Targets, UntagCommand, User, UserCommand,
     UserListQuery, UserPage, UserQuery, UsersChanged,
 };
@@ -145,7 +147,7 @@ impl ImsStore {
             let parameters = parameters::look_for(&targets.at(&part));
             match self
                 .upstream
-                .ask(Action::ListTagResources, parameters)
+                .ask(Operation::ListTagResources, parameters)
                 .await
             {
                 Ok(_) => {}
@@ -163,11 +165,13 @@ impl ImsStore {
             let parameters = parameters::look_for(targets);
             return self
                 .upstream
-                .ask(Action::ListTagResources, parameters)
+                .ask(Operation::ListTagResources, parameters)
                 .await;
         }
         let parameters = parameters::untag(targets, &command.selection);
-        self.upstream.ask(Action::UntagResources, parameters).await
+        self.upstream
+            .ask(Operation::UntagResources, parameters)
+            .await
     }
 }
 
@@ -244,7 +248,7 @@ impl Store for ImsStore {
         refuse_token(&origin)?;
         self.check_account(&command.account)?;
         let parameters = parameters::tag(&command);
-        match self.upstream.ask(Action::TagResources, parameters).await {
+        match self.upstream.ask(Operation::TagResources, parameters).await {
             Ok(answer) => Ok(changed(command.targets.count(), &answer)),
             Err(failure) => Err(self.explain(failure, true, &command.targets).await),
         }
@@ -260,7 +264,7 @@ impl Store for ImsStore {
         let parameters = parameters::list(&query)?;
         let answer = self
             .upstream
-            .ask(Action::ListTagResources, parameters)
+            .ask(Operation::ListTagResources, parameters)
             .await;
         let answer = match (answer, &query.targets) {
             (Ok(answer), _) => answer,
@@ -287,20 +291,19 @@ impl Store for ImsStore {
 
     async fn change_users(
         &self,
-        _command: Arc<UserCommand>,
-        _origin: Arc<Origin>,
+        command: Arc<UserCommand>,
+        origin: Arc<Origin>,
     ) -> Result<UsersChanged, StoreError> {
-        Err(StoreError::Unsupported {
-            what: "change users",
-        })
+        refuse_token(&origin)?;
+        self.change_user(&command).await
     }
 
-    async fn get_user(&self, _query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
-        Err(StoreError::Unsupported { what: "read users" })
+    async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {
+        self.user(&query).await
     }
 
-    async fn list_users(&self, _query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
-        Err(StoreError::Unsupported { what: "list users" })
+    async fn list_users(&self, query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        self.users(&query).await
     }
 
     async fn change(

@@ -77,13 +77,13 @@ fn of_targets(targets: &Targets) -> Vec<Pair> {
     pairs
 }
 
-fn of_tag(at: usize, key: &str, value: Option<&str>) -> impl Iterator<Item = Pair> {
+pub fn of_tag(at: usize, key: &str, value: Option<&str>) -> impl Iterator<Item = Pair> {
     let number = at + 1;
     let key = pair(&format!("Tag.{number}.Key"), key);
     let value = value.map(|value| pair(&format!("Tag.{number}.Value"), value));
     [Some(key), value].into_iter().flatten()
 }
 
-fn pair(name: &str, value: &str) -> Pair {
+pub fn pair(name: &str, value: &str) -> Pair {
     (name.to_owned(), value.to_owned())
 }

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::error::{Failure, NO_CREDENTIALS};
 use super::parameters;
 use crate::current;
-use crate::domain::Action;
+use crate::domain::Operation;
 use crate::signature::Pair;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
@@ -49,17 +49,21 @@ impl Upstream {
         }
     }
 
-    /// Carries out an action, in several tries where the first ones could not have changed anything and there is time.
-    pub async fn ask(&self, action: Action, parameters: Vec<Pair>) -> Result<Answer, Failure> {
+    /// Carries out an operation, in several tries where the first ones could not have changed anything and there is time.
+    pub async fn ask(
+        &self,
+        operation: Operation,
+        parameters: Vec<Pair>,
+    ) -> Result<Answer, Failure> {
         let _permit = self.queue.try_acquire().map_err(|_| Failure::Busy)?;
         let parameters = Arc::new(parameters);
         let mut tries = 1;
         loop {
-            let failure = match self.call(action, &parameters).await {
+            let failure = match self.call(operation, &parameters).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            match failure.pause(tries, action.changes()) {
+            match failure.pause(tries, operation.action().changes()) {
                 Some(pause) if tries < TRIES && pause < current::left() => {
                     metrics().store.retries.inc();
                     let problem = failure.problem();
@@ -84,7 +88,7 @@ impl Upstream {
                 let parameters = Arc::new(parameters::probe());
                 // The circuit records its result, whatever that is.
                 let _ = self
-                    .send(Action::ListTagResources, parameters, None, permit)
+                    .send(Operation::ListTagResources, parameters, None, permit)
                     .await;
             }
         }
@@ -92,11 +96,15 @@ impl Upstream {
     }
 
     /// Makes a call when there is a permit for one, unless the circuit is open by then.
-    async fn call(&self, action: Action, parameters: &Arc<Vec<Pair>>) -> Result<Answer, Failure> {
+    async fn call(
+        &self,
+        operation: Operation,
+        parameters: &Arc<Vec<Pair>>,
+    ) -> Result<Answer, Failure> {
         if self.circuit.is_open() {
             return Err(Failure::Open);
         }
-        let change = action.changes().then(Change::queue);
+        let change = operation.action().changes().then(Change::queue);
         let reading = if change.is_some() {
             Span::none()
         } else {
@@ -108,7 +116,7 @@ impl Upstream {
         if self.circuit.is_open() {
             return Err(Failure::Open);
         }
-        let sent = self.send(action, Arc::clone(parameters), change, permit);
+        let sent = self.send(operation, Arc::clone(parameters), change, permit);
         sent.instrument(reading).await
     }
 
@@ -116,7 +124,7 @@ impl Upstream {
     /// slow is seen to be, and is never asked for more at once than it should be.
     async fn send(
         &self,
-        action: Action,
+        operation: Operation,
         parameters: Arc<Vec<Pair>>,
         mut change: Option<Change>,
         permit: OwnedSemaphorePermit,
@@ -127,7 +135,7 @@ impl Upstream {
             let _counted = metrics().store.connection();
             let _commit = change.as_mut().and_then(|change| change.commit(1));
             let begun = Instant::now();
-            let result = client.call(action, &parameters).await;
+            let result = client.call(operation, &parameters).await;
             if change.is_some() {
                 metrics().store.committed(begun.elapsed());
             }

@@ -18,8 +18,8 @@ use crate::domain::{
     Origin, PrincipalName, RequestId, Resource, ResourceId, TagCondition, TagFilter, Timestamp,
     User, UserChange, UserCommand, UserKey, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
-use crate::store::StoreError;
 use crate::store::paging::{SCAN_LIMIT, UserPageBuilder};
+use crate::store::{StoreError, user_position};
 
 impl PostgresStore {
     /// Changes users.
@@ -152,7 +152,7 @@ impl PostgresStore {
 
 /// The parameters of `LIST_USERS`.
 fn scan(query: &UserListQuery) -> Result<Parameters, StoreError> {
-    let after = query.after.as_ref().map_or("", ResourceId::as_str);
+    let after = user_position(query)?.map_or("", ResourceId::as_str);
     let prefix = query.name_prefix.as_ref().map_or("", NamePrefix::as_str);
     let (mut keys, mut values) = (Vec::new(), BTreeMap::new());
     if let TagCondition::Carries(TagFilter { key, value }) = &query.tags {

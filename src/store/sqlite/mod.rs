@@ -34,7 +34,7 @@ use crate::domain::{
     TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
     UsersChanged,
 };
-use crate::store::{News, Store, StoreError, past};
+use crate::store::{News, Store, StoreError, past, user_position};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace;
 use format::DataDirectory;
@@ -250,6 +250,7 @@ impl Store for SqliteStore {
     }
 
     async fn list_users(&self, query: Arc<UserListQuery>) -> Result<UserPage, StoreError> {
+        user_position(&query)?;
         let published = self.published.clone();
         self.readers
             .run(move |connection| read::list_users(connection, &published, &query))

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, params};
 use super::tags::{self, TagMask};
 use crate::domain::{
     AccountId, Comments, DeletedUsers, DisplayName, PrincipalName, RESOURCE_TYPE_USER, Resource,
-    ResourceId, Timestamp, User, UserKey, UserListQuery,
+    ResourceId, Timestamp, User, UserContinuation, UserKey, UserListQuery,
 };
 use crate::store::sqlite::error::{ApplyError, CorruptTags};
 
@@ -168,7 +168,8 @@ impl UserTables<'_> {
         mut found: impl FnMut(User) -> ControlFlow<()>,
     ) -> Result<(), ApplyError> {
         let account = query.account.as_str();
-        let after = query.after.as_ref().map_or("", ResourceId::as_str);
+        let after = query.after.as_ref().and_then(UserContinuation::behind);
+        let after = after.map_or("", ResourceId::as_str);
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let expired = query.time.newest_expired().millis();
         let mut statement;
