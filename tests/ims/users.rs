@@ -156,7 +156,20 @@ async fn users_are_created_changed_and_restored_in_the_cloud() {
         (name, &expected)
     );
 
-    let lines = audited(server, &audit);
+    let taken = client.create_user(created(name, &[])).await.unwrap_err();
+    assert_eq!(taken.code(), Code::AlreadyExists);
+
+    let mut lines = audited(server, &audit);
+    // The id that the service has made was nobody's.
+    let refused = lines.pop().unwrap();
+    assert_eq!(refused["outcome"], "EntityAlreadyExists.User");
+    assert_eq!(
+        (
+            &refused["resource_ids"],
+            &refused["resource_principal_names"]
+        ),
+        (&Value::Null, &serde_json::json!([name]))
+    );
     let actions: Vec<_> = lines
         .iter()
         .map(|line| line["action"].as_str().unwrap())
