@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::changes::ChangesArguments;
+use super::import::{AFTER_HELP as IMPORT_HELP, ImportArguments};
 use super::ims::ImsArguments;
 use super::limits::LimitArguments;
 use super::security::SecurityArguments;
@@ -36,9 +37,10 @@ pub enum Command {
     /// Run the service until SIGTERM or SIGINT.
     #[command(after_help = SIGNALS)]
     Serve(Box<ServeArguments>),
-    /// Put users and their tags into the store, all or none. The embedded store must not be in use.
-    #[command(after_help = IMPORT_FORMAT)]
-    Import(ImportArguments),
+    /// Put users and their tags into a running service (--address), or all or none of them into the store itself, which must not be in
+    /// use where it is the embedded one.
+    #[command(after_help = IMPORT_HELP)]
+    Import(Box<ImportArguments>),
     /// Write all users and their tags as JSON Lines, as `import` reads them. The service may be running.
     Export(ExportArguments),
     /// Bring the schema of the store up to date. With PostgreSQL, replicas of the version before go on working; an embedded
@@ -67,10 +69,6 @@ Signals:
   SIGTERM, SIGINT   drain, then end with exit code 0; a second one ends the service at once
   SIGHUP            read certificates, keys, policies and the JWKS again at once, and open the audit log again
   SIGUSR1, SIGUSR2  do nothing";
-
-const IMPORT_FORMAT: &str = "\
-FILE has JSON Lines, one user each; a user that is there already is replaced:
-{\"account_id\":\"1\",\"resource_type\":\"user\",\"resource_id\":\"2\",\"principal_name\":\"a@b.c\",\"tags\":{\"key\":\"value\"}}";
 
 const PROTO_USE: &str = "\
 For example: python -m grpc_tools.protoc -I DIR --python_out=. --grpc_python_out=. $(untag proto DIR)";
@@ -209,15 +207,6 @@ pub struct ServeArguments {
 
     #[command(flatten)]
     pub ims: ImsArguments,
-}
-
-/// `untag import`.
-#[derive(Debug, Args)]
-pub struct ImportArguments {
-    #[command(flatten)]
-    pub store: StoreArguments,
-    /// The file to read; `-` is stdin.
-    pub file: PathBuf,
 }
 
 /// `untag export`.

@@ -12,6 +12,7 @@ use crate::bom::without_bom;
 use crate::domain::{
     AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId, TagKey, TagValue,
 };
+use crate::store::BulkLine;
 
 /// The longest line, in bytes: a user with 20 tags has at most a third of it.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
@@ -82,7 +83,7 @@ pub enum LineError {
 }
 
 /// Reads users, one a line; empty lines are passed over.
-pub fn read(mut input: impl BufRead) -> impl Iterator<Item = Result<Resource, LineError>> {
+pub fn read(mut input: impl BufRead) -> impl Iterator<Item = Result<BulkLine, LineError>> {
     let mut number = 0;
     let mut line = Vec::new();
     std::iter::from_fn(move || {
@@ -102,7 +103,10 @@ pub fn read(mut input: impl BufRead) -> impl Iterator<Item = Result<Resource, Li
                 Ok(line) if line.trim_ascii().is_empty() => continue,
                 Ok(line) => parse(line),
             };
-            return Some(parsed.map_err(|what| LineError::Invalid { number, what }));
+            return Some(match parsed {
+                Ok(user) => Ok(BulkLine { number, user }),
+                Err(what) => Err(LineError::Invalid { number, what }),
+            });
         }
     })
 }

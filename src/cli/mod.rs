@@ -48,10 +48,8 @@ pub fn run() -> ExitCode {
             eprintln!("untag: warning: {warning}");
         }
     }
-    if matches!(
-        command,
-        Command::Import(_) | Command::Export(_) | Command::Migrate(_)
-    ) && let Err(error) = process::end_on_signals()
+    if matches!(command, Command::Export(_) | Command::Migrate(_))
+        && let Err(error) = process::end_on_signals()
     {
         return fail(error);
     }

@@ -22,7 +22,7 @@ use crate::service::{Audit, Follower};
 use crate::store::ims::{self, ImsStore};
 use crate::store::postgres::{self, ConnectionString, PostgresStore};
 use crate::store::sqlite::{self, AuditUse, Closing, OpenError, SqliteStore};
-use crate::store::{Retention, Store};
+use crate::store::{BulkLine, BulkSettings, Retention, Store};
 #[cfg(feature = "otlp")]
 use crate::telemetry::Traces;
 use crate::telemetry::{self, LineFile, LineSource, LineWriter};
@@ -282,8 +282,11 @@ impl StoreChoice {
             Self::Postgres(connection, options) => {
                 let opening = async {
                     if !sample.is_empty() {
-                        let sample = sample.into_iter().map(Ok::<_, Infallible>);
-                        let imported = postgres::import(&connection, sample).await;
+                        let sample = sample.into_iter().zip(1..);
+                        let sample = sample
+                            .map(|(user, number)| Ok::<_, Infallible>(BulkLine { number, user }));
+                        let replaced = BulkSettings::REPLACE;
+                        let imported = postgres::import(&connection, replaced, sample).await;
                         imported.map_err(|error| text(&error))?;
                     }
                     let store = PostgresStore::open(&connection, options).await;
@@ -373,7 +376,8 @@ fn audit(
 
 fn sample(wanted: bool) -> Result<Vec<Resource>, json_lines::LineError> {
     if wanted {
-        json_lines::read(SAMPLE_DATA.as_bytes()).collect()
+        let lines = json_lines::read(SAMPLE_DATA.as_bytes());
+        lines.map(|line| line.map(|line| line.user)).collect()
     } else {
         Ok(Vec::new())
     }

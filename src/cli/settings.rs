@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, Command, CommandFactory as _, Error, FromArgMatches a
 
 use super::args::Arguments;
 use super::values::boolean;
-use super::{config_file, unknown_variables};
+use super::{config_file, import, unknown_variables};
 
 /// A setting whose value does not come from the command line.
 #[derive(Debug)]
@@ -55,7 +55,8 @@ impl Settings {
     /// What is wrong with them, or what was asked for instead of work, such as the help.
     pub fn read() -> Result<Self, Error> {
         let mut arguments: Vec<OsString> = env::args_os().collect();
-        let mut command = adapt_all(Arguments::command());
+        let command = Arguments::command().mut_subcommand("import", import::named_by_flags);
+        let mut command = adapt_all(command);
         let origins = add_settings(named(&command, &arguments), &mut arguments)
             .map_err(|error| command.error(ErrorKind::Io, error))?;
         let origins = ORIGINS.get_or_init(|| origins);

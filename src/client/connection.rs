@@ -101,6 +101,15 @@ impl Connection {
         )))
     }
 
+    /// The same connection, for another account.
+    pub(super) fn of_account(&self, account: &AccountId) -> Self {
+        Self {
+            // Digits are a value of a header.
+            account: account.as_str().parse().ok(),
+            ..self.clone()
+        }
+    }
+
     /// Asks the service for its health. Whatever it answers will do.
     async fn ask_for_health(&self) -> Result<(), String> {
         let request = HealthCheckRequest {

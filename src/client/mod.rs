@@ -6,6 +6,7 @@ mod changes;
 mod connection;
 mod counts;
 mod error;
+mod imports;
 mod outcome;
 mod tags;
 mod users;
@@ -18,6 +19,9 @@ pub use changes::{
 pub use connection::{Connection, OpenError, Settings};
 pub use counts::{Counts, count_keys, count_values};
 pub use error::CallError;
+pub use imports::{
+    ChunkAnswer, ChunkSender, ImportSettings, ImportStream, Line, RefusedLine, import,
+};
 pub use outcome::Outcome;
 pub use tags::{Answer, Mode, Removal, UserTag, list, tag, untag};
 pub use users::{

@@ -135,6 +135,8 @@ pub enum Action {
     DeleteUser,
     /// `ram:UndeleteUser`
     UndeleteUser,
+    /// `untag:ImportUsers`
+    ImportUsers,
     /// `untag:GetChange`
     GetChange,
     /// `untag:ListChanges`
@@ -160,7 +162,7 @@ fn change_actions() -> String {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::UntagResources,
         Self::TagResources,
         Self::ListTagResources,
@@ -172,6 +174,7 @@ impl Action {
         Self::UpdateUser,
         Self::DeleteUser,
         Self::UndeleteUser,
+        Self::ImportUsers,
         Self::GetChange,
         Self::ListChanges,
         Self::RevertChange,
@@ -193,6 +196,7 @@ impl Action {
             Self::UpdateUser => "ram:UpdateUser",
             Self::DeleteUser => "ram:DeleteUser",
             Self::UndeleteUser => "ram:UndeleteUser",
+            Self::ImportUsers => "untag:ImportUsers",
             Self::GetChange => "untag:GetChange",
             Self::ListChanges => "untag:ListChanges",
             Self::RevertChange => "untag:RevertChange",
@@ -226,6 +230,7 @@ impl Action {
             | Self::UpdateUser
             | Self::DeleteUser
             | Self::UndeleteUser
+            | Self::ImportUsers
             | Self::RevertChange => true,
             Self::ListTagResources
             | Self::ListTagKeys

@@ -1,5 +1,6 @@
 //! Changes as the change log of an account keeps them: each has the account's next revision, and tells what was there before.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -210,7 +211,11 @@ impl From<Effect> for AuditedEffect {
             EffectKind::Created(user) | EffectKind::Deleted(user) | EffectKind::Restored(user) => {
                 user.resource.tags().keys().cloned().collect()
             }
-            EffectKind::Updated { .. } => Vec::new(),
+            EffectKind::Updated { before, after } => {
+                let (removed, set) = changed_tags(before.resource.tags(), after.resource.tags());
+                let removed = removed.into_iter().map(|(key, _)| key);
+                removed.chain(set.into_iter().map(|tag| tag.key)).collect()
+            }
         };
         Self {
             resource_id: effect.resource_id,
@@ -228,6 +233,21 @@ pub struct Effect {
     pub kind: EffectKind,
 }
 
+impl Effect {
+    /// The tags that a user carries after this effect on tags, who carried these before.
+    #[must_use]
+    pub fn tags_after(&self, before: &BTreeMap<TagKey, TagValue>) -> BTreeMap<TagKey, TagValue> {
+        let mut tags = before.clone();
+        if let EffectKind::Tags { removed, set } = &self.kind {
+            for (key, _) in removed {
+                tags.remove(key);
+            }
+            tags.extend(set.iter().map(|tag| (tag.key.clone(), tag.new.clone())));
+        }
+        tags
+    }
+}
+
 /// The kind of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EffectKind {
@@ -240,7 +260,7 @@ pub enum EffectKind {
     },
     /// The user was created as it is here.
     Created(Box<User>),
-    /// The user was renamed or described anew. Both have the tags that it had then.
+    /// The user was renamed or described anew. Both have the tags that it had then; where an import has changed those too, they differ.
     Updated {
         /// The user before.
         before: Box<User>,
@@ -269,6 +289,26 @@ impl fmt::Debug for SetTag {
         let Self { key, old, new } = self;
         write!(formatter, "SetTag({key}: {old:?} -> {new:?})")
     }
+}
+
+/// The tags that are removed and set where a user carries `before`, and then `after`.
+#[must_use]
+pub fn changed_tags(
+    before: &BTreeMap<TagKey, TagValue>,
+    after: &BTreeMap<TagKey, TagValue>,
+) -> (Vec<(TagKey, TagValue)>, Vec<SetTag>) {
+    let removed = before.iter().filter(|(key, _)| !after.contains_key(*key));
+    let removed = removed.map(|(key, value)| (key.clone(), value.clone()));
+    let set = after
+        .iter()
+        .map(|(key, new)| (key, before.get(key), new))
+        .filter(|(_, old, new)| *old != Some(*new));
+    let set = set.map(|(key, old, new)| SetTag {
+        key: key.clone(),
+        old: old.cloned(),
+        new: new.clone(),
+    });
+    (removed.collect(), set.collect())
 }
 
 /// What a change is asked for by.

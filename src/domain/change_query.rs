@@ -79,7 +79,11 @@ impl EffectKind {
                 removed.iter().any(|(removed, _)| removed == key)
                     || set.iter().any(|set| &set.key == key)
             }
-            Self::Created(_) | Self::Updated { .. } | Self::Deleted(_) | Self::Restored(_) => false,
+            Self::Updated { before, after } => {
+                let [old, new] = [before, after].map(|user| user.resource.tags().get(key));
+                old != new
+            }
+            Self::Created(_) | Self::Deleted(_) | Self::Restored(_) => false,
         }
     }
 }

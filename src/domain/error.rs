@@ -74,6 +74,12 @@ pub enum FaultCode {
     InvalidStartAt,
     /// A position in a history that is none.
     InvalidPosition,
+    /// A mode of an import that is none.
+    InvalidImportMode,
+    /// No lines, or over 500.
+    TooManyLines,
+    /// A number of a line that does not rise.
+    InvalidLineNumber,
     /// A page size below 0 or over 100.
     InvalidPageSize,
     /// A page token that this request did not get.
@@ -119,6 +125,9 @@ impl FaultCode {
             Self::InvalidOnConflict => "InvalidParameter.OnConflict",
             Self::InvalidStartAt => "InvalidParameter.StartAt",
             Self::InvalidPosition => "InvalidParameter.Position",
+            Self::InvalidImportMode => "InvalidParameter.Mode",
+            Self::TooManyLines => "NumberExceed.Lines",
+            Self::InvalidLineNumber => "InvalidParameter.LineNumber",
             Self::InvalidPageSize => "InvalidParameter.PageSize",
             Self::InvalidNextToken => "InvalidParameter.NextToken",
             Self::InvalidTimeout => "InvalidParameter.Timeout",
@@ -266,6 +275,17 @@ pub enum Error {
         retry_after: Duration,
     },
 
+    /// An import that the service has ended. What was answered stays done, and it goes on from the line.
+    #[error("{reason}; what was answered stays done: go on with the chunk of line {resume_line}")]
+    ImportEnded {
+        /// Why.
+        reason: &'static str,
+        /// The line to go on from.
+        resume_line: u64,
+        /// When to go on.
+        retry_after: Duration,
+    },
+
     /// A change that there is not yet in the history, whose newest one is this.
     #[error("{}", not_yet_message(*.0))]
     NotYet(Option<Revision>),
@@ -368,7 +388,9 @@ impl Error {
             Self::ForeignOrigin(_) => "NoPermission.Origin",
             Self::Throttled { .. } => "Throttling.User",
             Self::OtherHistory => "OutOfRange.History",
-            Self::Unavailable { .. } | Self::WatchEnded { .. } => "ServiceUnavailable",
+            Self::Unavailable { .. } | Self::WatchEnded { .. } | Self::ImportEnded { .. } => {
+                "ServiceUnavailable"
+            }
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
             Self::TooLarge(_) | Self::BrokenProtocol(_) => "InvalidParameter.Request",
             Self::UnknownMethod(_) => "InvalidAction.NotFound",

@@ -18,8 +18,10 @@ mod caller;
 mod change;
 mod change_query;
 mod command;
+mod effect_names;
 mod error;
 mod identity;
+mod import;
 mod operation;
 mod resource;
 mod revert;
@@ -36,13 +38,14 @@ mod watch;
 pub use caller::{Action, Call, Caller, ClientRequestId, InvalidChangeAction};
 pub use change::{
     AuditedChange, AuditedEffect, Change, ChangeKey, ChangesQuery, ClientToken, Direction, Effect,
-    EffectKind, Fingerprint, History, HistoryId, Origin, Repeat, SetTag,
+    EffectKind, Fingerprint, History, HistoryId, Origin, Repeat, SetTag, changed_tags,
 };
 pub use change_query::{ChangeFilter, ChangeListQuery, ChangePage, ChangeQuery};
 pub use command::{
     Changed, Continuation, Expected, ListQuery, ListedTag, Mismatch, OnMismatch, PageSize,
     Position, TagCommand, TagFilter, TagPage, TagSelection, UntagCommand,
 };
+pub use effect_names::new_name;
 pub use error::{
     Applied, Error, Fault, FaultCode, LONGEST_MESSAGE, Refusal, RefusalKind, first_names,
     message_with_end, shortened,
@@ -50,6 +53,7 @@ pub use error::{
 pub use identity::{
     AccountId, InvalidId, InvalidPrincipalName, PrincipalName, RequestId, ResourceId,
 };
+pub use import::{ImportCommand, ImportMode, ImportPlan, ImportRefusal, Imported, RefusedUser};
 pub use operation::Operation;
 pub use resource::{Resource, TooManyTags};
 pub use revert::{
@@ -100,6 +104,10 @@ pub mod limits {
     pub const COMMENTS: usize = 128;
     /// The most changes of users that are made as a whole.
     pub const USER_CHANGES: usize = 1_000;
+    /// The most lines of a chunk of an import.
+    pub const IMPORT_LINES: usize = 500;
+    /// The most characters of the client token of an import.
+    pub const IMPORT_TOKEN: usize = 40;
     /// The most tags or users on a page of a list, and how many there are when the request does not say.
     pub const PAGE_SIZE: u16 = 100;
 }

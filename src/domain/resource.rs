@@ -63,6 +63,19 @@ impl Resource {
         }
     }
 
+    /// The user with another name and other tags.
+    ///
+    /// # Errors
+    /// [`TooManyTags`] for more than 20.
+    pub fn with(
+        &self,
+        principal_name: PrincipalName,
+        tags: BTreeMap<TagKey, TagValue>,
+    ) -> Result<Self, TooManyTags> {
+        let (account, id) = (self.account.clone(), self.id.clone());
+        Self::new(account, id, principal_name, tags)
+    }
+
     /// The tags of the user by key; at most 20.
     #[must_use]
     pub fn tags(&self) -> &BTreeMap<TagKey, TagValue> {

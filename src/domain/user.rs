@@ -103,6 +103,13 @@ impl User {
         one == two && self == other
     }
 
+    /// Whether two users have the same name to the letter, display name and comments, whatever their tags.
+    #[must_use]
+    pub fn is_described_as(&self, other: &Self) -> bool {
+        let [one, two] = [self, other].map(|user| user.resource.principal_name.as_str());
+        one == two && self.display_name == other.display_name && self.comments == other.comments
+    }
+
     /// When a deleted user is gone for good: [`super::KEEP_DELETED`] after it was deleted.
     #[must_use]
     pub fn expire_time(&self) -> Option<Timestamp> {

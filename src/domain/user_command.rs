@@ -46,6 +46,22 @@ impl NewUser {
         })
     }
 
+    /// A user as one that is to be created.
+    #[must_use]
+    pub fn of(user: &User) -> Self {
+        let Resource {
+            id, principal_name, ..
+        } = &user.resource;
+        Self {
+            id: id.clone(),
+            is_id_made: false,
+            principal_name: principal_name.clone(),
+            display_name: user.display_name.clone(),
+            comments: user.comments.clone(),
+            tags: user.resource.tags().clone(),
+        }
+    }
+
     /// Its tags by key; at most 20.
     #[must_use]
     pub fn tags(&self) -> &BTreeMap<TagKey, TagValue> {
@@ -107,6 +123,8 @@ pub struct UserUpdate {
     pub display_name: Edit<DisplayName>,
     /// The comments.
     pub comments: Edit<Comments>,
+    /// The tags that it has then, where they change with it: an import does that, and its revert.
+    pub tags: Option<BTreeMap<TagKey, TagValue>>,
 }
 
 impl UserUpdate {
@@ -119,8 +137,13 @@ impl UserUpdate {
         }
         after.display_name = self.display_name.of(before.display_name.as_ref());
         after.comments = self.comments.of(before.comments.as_ref());
-        if !after.is_same(before) {
+        if !after.is_described_as(before) {
             after.update_time = Some(time);
+        }
+        if let Some(tags) = &self.tags {
+            let (account, id) = (after.resource.account, after.resource.id);
+            let name = after.resource.principal_name;
+            after.resource = Resource::of_checked(account, id, name, tags.clone());
         }
         after
     }
@@ -189,6 +212,27 @@ pub enum InvalidUserCommand {
     },
 }
 
+/// Checks that there are 1 to 1,000 users, each another one.
+pub(super) fn check_distinct<'a>(
+    users: impl ExactSizeIterator<Item = &'a ResourceId>,
+) -> Result<(), InvalidUserCommand> {
+    let count = users.len();
+    if count == 0 {
+        return Err(InvalidUserCommand::Empty);
+    }
+    if count > limits::USER_CHANGES {
+        return Err(InvalidUserCommand::TooMany(count));
+    }
+    let mut ids = HashSet::with_capacity(count);
+    for (position, id) in users.enumerate() {
+        if !ids.insert(id) {
+            let id = id.clone();
+            return Err(InvalidUserCommand::Repeated { id, position });
+        }
+    }
+    Ok(())
+}
+
 /// Changes of users of one account that are made as a whole or not at all.
 ///
 /// Principal names are unique in the state after the whole command: a name may pass from one user to another in it.
@@ -210,18 +254,7 @@ impl UserCommand {
         time: Timestamp,
         changes: Vec<UserChange>,
     ) -> Result<Self, InvalidUserCommand> {
-        if changes.is_empty() {
-            return Err(InvalidUserCommand::Empty);
-        }
-        if changes.len() > limits::USER_CHANGES {
-            return Err(InvalidUserCommand::TooMany(changes.len()));
-        }
-        let mut ids = HashSet::with_capacity(changes.len());
-        let repeated = changes.iter().position(|change| !ids.insert(change.id()));
-        if let Some(position) = repeated {
-            let id = changes[position].id().clone();
-            return Err(InvalidUserCommand::Repeated { id, position });
-        }
+        check_distinct(changes.iter().map(UserChange::id))?;
         Ok(Self {
             account,
             time,

@@ -6,9 +6,8 @@ use super::change_message::{self, Part};
 use super::intake::{Begun, Intake, failed, failed_change};
 use super::parse::Repeatable;
 use super::progress::{Asked, Effect};
-use super::stream_host::StreamHost;
 use super::tag_service::{count, request_id, revision};
-use super::{change_token, parse, proto, watch};
+use super::{change_token, parse, proto, stream_host, watch};
 use crate::domain::Changed;
 use crate::service::{ChangeService, RevertAnswer, Values};
 use crate::store::Store;
@@ -120,9 +119,7 @@ impl<S: Store> proto::change_service_server::ChangeService for GrpcChangeService
         &self,
         request: Request<proto::WatchChangesRequest>,
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
-        let host = request.extensions().get::<StreamHost>().cloned();
-        // Only a service that is not behind the handler has none.
-        let host = host.ok_or_else(|| Status::internal("the stream has no connection"))?;
+        let host = stream_host::of(&request)?;
         // A watch counts as a request until it has begun, and as a stream of its connection for as long as it lasts.
         let Begun {
             command: query,

@@ -25,6 +25,8 @@ const MISMATCHED_POSITIONS: &str = "mismatched_positions";
 const POSITIONS: &str = "positions";
 /// The metadata with the oldest revision that there is.
 const OLDEST_REVISION: &str = "oldest_revision";
+/// The metadata with the line from which an import goes on.
+const RESUME_LINE: &str = "resume_line";
 /// How many bytes of places that may be: all of 50 users, and the first of more.
 const LONGEST_POSITIONS: usize = 256;
 
@@ -70,6 +72,14 @@ pub fn of(error: &Error, metadata: &mut HashMap<String, String>) -> Vec<ErrorDet
             ..
         } => {
             metadata.extend(position.iter().flat_map(position_metadata));
+            vec![RetryInfo::new(Some(*retry_after)).into()]
+        }
+        Error::ImportEnded {
+            resume_line,
+            retry_after,
+            ..
+        } => {
+            metadata.insert(RESUME_LINE.to_owned(), resume_line.to_string());
             vec![RetryInfo::new(Some(*retry_after)).into()]
         }
         Error::NoPermission { caller, action, .. } => {

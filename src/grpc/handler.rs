@@ -134,7 +134,7 @@ impl Handler {
         let protocol = underway.protocol;
         let is_head = request.method() == Method::HEAD;
         let (guard, term) = match underway.service {
-            ServiceKind::Contract if metrics::kind_of(&underway.path) == Kind::ServerStream => {
+            ServiceKind::Contract if metrics::kind_of(&underway.path).is_stream() => {
                 (None, Term::Open)
             }
             ServiceKind::Tags | ServiceKind::Contract => {
@@ -267,9 +267,14 @@ impl Handler {
             request
                 .extensions_mut()
                 .insert(HandedCall { call, progress });
-            if kind == Kind::ServerStream {
-                let (peer, held) = (Arc::clone(peer), held.clone());
-                request.extensions_mut().insert(StreamHost { peer, held });
+            if kind.is_stream() {
+                request.extensions_mut().insert(StreamHost {
+                    peer: Arc::clone(peer),
+                    held: held.clone(),
+                    in_flight: self.0.in_flight.clone(),
+                    patience: self.0.request_timeout,
+                    max_message_bytes: self.0.max_message_bytes,
+                });
             }
             self.call(request, kind, underway, &held)
         });

@@ -7,7 +7,7 @@ use tonic::{Request, Status};
 use super::in_flight::InFlightGuard;
 use super::progress::{HandedCall, Progress};
 use super::{Admission, parse, status};
-use crate::domain::{AccountId, Call, Changed, Error, Fault, Repeat};
+use crate::domain::{AccountId, Call, Caller, Changed, Error, Fault, Repeat};
 use crate::telemetry::trace;
 
 /// The intake, which all services of the contract share.
@@ -23,6 +23,11 @@ impl Intake {
             default_account,
             admission,
         }
+    }
+
+    /// Lets one more change of a caller in, until the guard goes.
+    pub fn admit(&self, caller: &Caller) -> Result<InFlightGuard, Error> {
+        self.admission.enter(caller)
     }
 
     /// Lets a request in and parses it. Not async, so that no future keeps its message.

@@ -16,6 +16,8 @@ mod handler;
 mod headers;
 mod health;
 mod held;
+mod import;
+mod import_message;
 mod in_flight;
 mod intake;
 mod log_line;
@@ -60,6 +62,7 @@ pub use origin::{Origins, parse as parse_origin};
 pub use parse::{
     ACCOUNT_METADATA, Repeatable, change as parse_change, changes as parse_changes,
     create_user as parse_create_user, delete_user as parse_delete_user, get_user as parse_get_user,
+    import_chunk as parse_import_chunk, import_settings as parse_import_settings,
     list as parse_list, list_users as parse_list_users, revert as parse_revert, tag as parse_tag,
     tag_keys as parse_tag_keys, tag_values as parse_tag_values,
     undelete_user as parse_undelete_user, untag as parse_untag, update_user as parse_update_user,
@@ -168,7 +171,10 @@ pub fn public_services<S: Store>(
     routes
         .add_service(HealthServer::new(health))
         .add_service(ChangeServiceServer::new(changes))
-        .add_service(UserServiceServer::new(users));
+        // Other methods get their one message whole.
+        .add_service(
+            UserServiceServer::new(users).max_decoding_message_size(settings.max_message_bytes),
+        );
     if settings.reflection {
         let reflection = Reflection::on(&[
             DESCRIPTORS,

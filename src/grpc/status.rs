@@ -34,7 +34,9 @@ fn grpc_code(error: &Error) -> Code {
         Error::Unauthenticated(_) => Code::Unauthenticated,
         Error::NoPermission { .. } | Error::ForeignOrigin(_) => Code::PermissionDenied,
         Error::Throttled { .. } | Error::TooLarge(_) => Code::ResourceExhausted,
-        Error::Unavailable { .. } | Error::WatchEnded { .. } => Code::Unavailable,
+        Error::Unavailable { .. } | Error::WatchEnded { .. } | Error::ImportEnded { .. } => {
+            Code::Unavailable
+        }
         Error::DeadlineExceeded(_) => Code::DeadlineExceeded,
         Error::Unsupported(_) | Error::UnknownMethod(_) | Error::UnsupportedEncoding(_) => {
             Code::Unimplemented

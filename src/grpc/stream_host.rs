@@ -3,10 +3,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::held::Held;
+use super::in_flight::InFlight;
 use super::peer::Peer;
 use crate::service::Hold;
 
@@ -17,6 +19,12 @@ pub struct StreamHost {
     pub peer: Arc<Peer>,
     /// What the request holds.
     pub held: Held,
+    /// The counter of what a drain waits for: a stream does not count, but for the changes that it makes.
+    pub in_flight: InFlight,
+    /// How long a part of the stream may take: the client's next message, a change, or an answer that is taken.
+    pub patience: Duration,
+    /// The largest message of the client, in bytes.
+    pub max_message_bytes: usize,
 }
 
 impl StreamHost {
@@ -28,6 +36,15 @@ impl StreamHost {
             Some(Box::new(charge))
         })
     }
+}
+
+/// The host of a request's stream.
+///
+/// # Errors
+/// Where the service is not behind the handler.
+pub fn of<T>(request: &Request<T>) -> Result<StreamHost, Status> {
+    let host = request.extensions().get::<StreamHost>().cloned();
+    host.ok_or_else(|| Status::internal("the stream has no connection"))
 }
 
 /// A stream that wants to know what of it is sent, and how it ends where there is no memory for more. Its method puts it into the

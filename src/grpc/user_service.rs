@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::import::{self, Running};
 use super::intake::{Begun, Intake, failed, failed_change};
 use super::parse::Repeatable;
 use super::progress::{Asked, Effect};
 use super::proto::user::v1 as user_proto;
 use super::tag_service::revision;
-use super::{page_token, parse, user_message};
+use super::{page_token, parse, stream_host, user_message};
 use crate::domain::{AccountId, Action, Changed, Fault, Timestamp, UserCommand, UsersChanged};
 use crate::service::UserService;
 use crate::store::Store;
@@ -192,5 +193,30 @@ impl<S: Store> user_proto::user_service_server::UserService for GrpcUserService<
             revision: answer.revision,
             user: answer.user,
         }))
+    }
+
+    type ImportUsersStream = import::Answers;
+
+    async fn import_users(
+        &self,
+        request: Request<Streaming<user_proto::ImportUsersRequest>>,
+    ) -> Result<Response<Self::ImportUsersStream>, Status> {
+        let host = stream_host::of(&request)?;
+        let (metadata, extensions, mut messages) = request.into_parts();
+        // An import without any message has none with settings.
+        let first = messages.message().await?.unwrap_or_default();
+        let first = Request::from_parts(metadata, extensions, first);
+        // The stream counts as a request until it has begun, and then each of its chunks does.
+        let Begun {
+            command: asked,
+            call,
+            progress,
+            admitted: _admitted,
+        } = self.intake.begin(first, parse::import_settings)?;
+        progress.ask(Asked::reading(&asked.settings.account));
+        progress.answer(Changed::default());
+        let import = self.service.import(asked.settings.clone(), host.hold());
+        let running = Running::new(import, asked, call, self.intake.clone(), host);
+        Ok(Response::new(running.answers(messages)))
     }
 }

@@ -17,9 +17,9 @@ use crate::telemetry::metrics::metrics;
 #[derive(Debug, Clone)]
 pub struct UserService<S> {
     /// The store, shared with changes whose callers have gone.
-    store: Arc<S>,
-    authority: Authority,
-    audit: Audit,
+    pub(super) store: Arc<S>,
+    pub(super) authority: Authority,
+    pub(super) audit: Audit,
 }
 
 impl<S: Store> UserService<S> {

@@ -12,6 +12,7 @@
 mod bulk;
 mod committed;
 mod conflicts;
+mod import_answers;
 pub mod ims;
 mod mismatches;
 mod news;
@@ -26,17 +27,17 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use bulk::{NameTaken, StillDeleted};
+pub use bulk::{BulkCounts, BulkLine, BulkSettings, NameTaken, RefusedLine, StillDeleted};
 pub use committed::{CommittedChanges, NextChanges};
 pub use news::{Heard, News};
 pub use retention::Retention;
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
-    History, ListQuery, Mismatch, Origin, Position, Refusal, ResourceId, RevertCommand,
-    RevertConflict, Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery, TagPage,
-    TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage,
-    UserQuery, UsersChanged,
+    History, ImportCommand, Imported, ListQuery, Mismatch, Origin, Position, Refusal, ResourceId,
+    RevertCommand, RevertConflict, Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery,
+    TagPage, TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery,
+    UserPage, UserQuery, UsersChanged,
 };
 
 /// A store of users and their tags.
@@ -109,6 +110,18 @@ pub trait Store: Clone + Send + Sync + 'static {
         command: Arc<UserCommand>,
         origin: Arc<Origin>,
     ) -> impl Future<Output = Result<UsersChanged, StoreError>> + Send;
+
+    /// Imports users, or only checks when the command says so, with an origin as for [`Self::untag`]. Users that can't be imported are
+    /// left out, and the answer says why.
+    ///
+    /// # Errors
+    /// [`StoreError::TokenMismatch`] and [`StoreError::TokensFull`] for a client token; [`StoreError::Unsupported`] where the store does
+    /// not keep users itself; the other errors as they say.
+    fn import_users(
+        &self,
+        command: Arc<ImportCommand>,
+        origin: Arc<Origin>,
+    ) -> impl Future<Output = Result<Imported, StoreError>> + Send;
 
     /// Reads one user; `None` where there is none.
     ///

@@ -131,7 +131,7 @@ pub fn alibaba_codes(status: &Status) -> Vec<String> {
 
 /// The code that a violation's reason is the upper-case form of.
 fn code_of_reason(reason: &str) -> &str {
-    const CODES: [&str; 28] = [
+    const CODES: [&str; 31] = [
         "InvalidParameter.ExpectedValues",
         "InvalidParameter.ClientToken",
         "MissingParameter.AccountId",
@@ -156,6 +156,9 @@ fn code_of_reason(reason: &str) -> &str {
         "InvalidParameter.EndTime",
         "InvalidParameter.Order",
         "InvalidParameter.OnConflict",
+        "InvalidParameter.Mode",
+        "NumberExceed.Lines",
+        "InvalidParameter.LineNumber",
         "InvalidParameter.PageSize",
         "InvalidParameter.NextToken",
         "InvalidParameter.Timeout",

@@ -1,10 +1,13 @@
 //! Runs imports and exports.
 
+#![allow(dead_code, reason = "each test crate uses its own part")]
+
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::home::Home;
+use crate::support::{Server, untag};
 
 /// Imports a file.
 pub fn import_file(home: &Home, file: &Path) -> Output {
@@ -13,7 +16,25 @@ pub fn import_file(home: &Home, file: &Path) -> Output {
 
 /// Imports lines from stdin.
 pub fn import_stdin(home: &Home, lines: &[u8]) -> Output {
+    import_with(home, &[], lines)
+}
+
+/// Imports lines from stdin, with these flags.
+pub fn import_with(home: &Home, flags: &[&str], lines: &[u8]) -> Output {
     let mut command = home.command("import");
+    command.args(flags);
+    feed(command, lines)
+}
+
+/// Imports lines from stdin by a server, with these flags.
+pub fn import_by(server: &Server, flags: &[&str], lines: &[u8]) -> Output {
+    let mut command = untag();
+    let address = server.address.to_string();
+    command.args(["import", "--address", &address]).args(flags);
+    feed(command, lines)
+}
+
+fn feed(mut command: Command, lines: &[u8]) -> Output {
     command
         .arg("-")
         .stdin(Stdio::piped())

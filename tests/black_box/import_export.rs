@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::bulk::{export, import_file, import_stdin, stderr};
+use crate::bulk::{export, import_file, import_stdin, import_with, stderr};
 use crate::home::Home;
 use crate::users::{
     ACCOUNT, ANN, ANN_NAME, BEN, OTHER_ACCOUNT, ask, directory, ids, line, list_as, list_request,
@@ -149,10 +149,11 @@ fn export_keeps_the_mode_of_the_file_and_the_link_to_it() {
 }
 
 #[test]
-fn import_replaces_the_users_it_names_and_leaves_the_others() {
+fn import_that_replaces_tags_replaces_the_users_it_names_and_leaves_the_others() {
     let home = directory();
     let lines = line(ACCOUNT, ANN, "ann@new.example", &[("only", "this")]);
-    assert!(import_stdin(&home, lines.as_bytes()).status.success());
+    let replaced = import_with(&home, &["--mode", "replace-tags"], lines.as_bytes());
+    assert!(replaced.status.success());
     let exported = export(&home);
     assert_eq!(exported.lines().count(), 4);
     assert!(
@@ -253,14 +254,14 @@ fn names_pass_from_one_user_to_another_in_an_import() {
 async fn users_who_have_swapped_names_are_found_by_them() {
     let home = directory();
     let lines = [
-        line(ACCOUNT, ANN, "ben@example.com", &[("now", "ben")]),
-        line(ACCOUNT, BEN, ANN_NAME, &[("now", "ann")]),
+        line(ACCOUNT, ANN, "ben@example.com", &[("env", "ben")]),
+        line(ACCOUNT, BEN, ANN_NAME, &[("env", "ann")]),
     ];
     home.import(&lines.concat());
     let server = home.serve(&[]);
     let client = &mut server.client().await;
     let found = list_as(client, ACCOUNT, list_request(names([ANN_NAME]))).await;
-    assert_eq!(found.unwrap(), [format!("{BEN} now=ann")]);
+    assert_eq!(found.unwrap(), [format!("{BEN} env=ann")]);
 }
 
 #[test]
@@ -276,7 +277,10 @@ fn the_last_line_of_a_user_counts_and_the_user_counts_once() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with("imported 3 users into"), "{said}");
     let exported = export(&home);
-    assert!(exported.contains(r#"{"env":"last"}"#), "{exported}");
+    assert!(
+        exported.contains(r#""env":"last","team":"a""#),
+        "{exported}"
+    );
     assert!(!exported.contains("first"), "{exported}");
 }
 

@@ -15,6 +15,8 @@ mod answer;
 mod brief;
 #[path = "../black_box/bulk.rs"]
 mod bulk;
+#[path = "../black_box/importer.rs"]
+mod importer;
 #[path = "../black_box/users.rs"]
 mod users;
 #[path = "../black_box/wire.rs"]
@@ -42,8 +44,12 @@ mod postgres_expected;
 mod postgres_health;
 #[path = "../black_box/import_export.rs"]
 mod postgres_import_export;
+#[path = "../black_box/import_modes.rs"]
+mod postgres_import_modes;
 #[path = "../black_box/import_refusals.rs"]
 mod postgres_import_refusals;
+#[path = "../black_box/imports.rs"]
+mod postgres_imports;
 #[path = "../black_box/limits.rs"]
 mod postgres_limits;
 #[path = "../black_box/log_format.rs"]

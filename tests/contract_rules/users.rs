@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use untag::domain::{Fault, Timestamp};
+use untag::domain::{Error, Fault, Timestamp};
+use untag::grpc::proto::user::v1::import_users_request::Part;
 use untag::grpc::proto::user::v1::{
-    CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest, UndeleteUserRequest,
-    UpdateUserRequest, User, get_user_request,
+    CreateUserRequest, DeleteUserRequest, GetUserRequest, ImportChunk, ImportLine, ImportSettings,
+    ImportUsersRequest, ListUsersRequest, UndeleteUserRequest, UpdateUserRequest, User,
+    get_user_request,
 };
 use untag::grpc::{
-    parse_create_user, parse_delete_user, parse_get_user, parse_list_users, parse_undelete_user,
-    parse_update_user,
+    parse_create_user, parse_delete_user, parse_get_user, parse_import_chunk,
+    parse_import_settings, parse_list_users, parse_undelete_user, parse_update_user,
 };
 
 use super::{
@@ -38,6 +40,36 @@ requests!(
     DeleteUserRequest by parse_delete_user,
     UndeleteUserRequest by parse_undelete_user
 );
+
+impl Request for ImportSettings {
+    fn type_name(&self) -> &'static str {
+        "ram.user.v1.ImportSettings"
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let part = Some(Part::Settings(self.clone()));
+        let parsed = parse_import_settings(ImportUsersRequest { part }, Ok(account()));
+        parsed.err().unwrap_or_default()
+    }
+}
+
+impl Request for ImportChunk {
+    fn type_name(&self) -> &'static str {
+        "ram.user.v1.ImportChunk"
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let settings = Some(Part::Settings(ImportSettings::default()));
+        let settings = ImportUsersRequest { part: settings };
+        let settings = parse_import_settings(settings, Ok(account())).unwrap();
+        let part = Some(Part::Chunk(self.clone()));
+        match parse_import_chunk(ImportUsersRequest { part }, &settings, 0) {
+            Ok(_) => Vec::new(),
+            Err(Error::Invalid(faults)) => faults,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
 
 fn user() -> User {
     User {
@@ -213,5 +245,37 @@ fn rules_and_code_agree_on_every_limit_of_other_requests_about_users() {
         compare(&restored),
         compare(&lists_corpus()),
     ];
+    insta::assert_debug_snapshot!(broken);
+}
+
+#[test]
+fn rules_and_code_agree_on_every_limit_of_imports() {
+    let settings = |mode, token: String| ImportSettings {
+        mode,
+        client_token: token,
+        ..ImportSettings::default()
+    };
+    let mut all: Vec<_> = (-1..5).map(|mode| settings(mode, String::new())).collect();
+    all.extend(token_texts().into_iter().map(|token| settings(0, token)));
+    all.extend([40, 41].map(|count| settings(0, "x".repeat(count))));
+    let chunk = |from: i64, count: i64| ImportChunk {
+        lines: (from..from + count)
+            .map(|number| ImportLine {
+                number,
+                user: Some(user()),
+            })
+            .collect(),
+    };
+    let chunks = [
+        (1, 0),
+        (1, 1),
+        (1, 500),
+        (1, 501),
+        (0, 1),
+        (-1, 1),
+        (i64::MAX - 1, 1),
+    ];
+    let chunks = chunks.map(|(from, count)| chunk(from, count));
+    let broken = [compare(&all), compare(&chunks)];
     insta::assert_debug_snapshot!(broken);
 }

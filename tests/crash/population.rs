@@ -160,6 +160,7 @@ impl Worker {
                 principal_name: Some(name),
                 display_name: Edit::Keep,
                 comments: Edit::Keep,
+                tags: None,
             }),
             2 => UserChange::Delete { id },
             _ => UserChange::Restore {

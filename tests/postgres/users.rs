@@ -59,6 +59,7 @@ fn rename(number: usize, to: &str) -> UserChange {
         principal_name: Some(name(to)),
         display_name: Edit::Keep,
         comments: Edit::Keep,
+        tags: None,
     })
 }
 

@@ -26,6 +26,7 @@ mod certificates;
 mod command_line;
 mod examples;
 mod expiry;
+mod imports;
 mod policies;
 mod reload;
 mod tls;

@@ -1,6 +1,7 @@
 //! Short ways to write users, commands and what is expected of them.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use untag::domain::{
@@ -8,7 +9,7 @@ use untag::domain::{
     PageSize, Position, PrincipalName, RefusalKind, Resource, ResourceId, TagCommand, TagFilter,
     TagKey, TagPage, TagSelection, TagValue, Targets, UntagCommand,
 };
-use untag::store::{Store, StoreError};
+use untag::store::{BulkLine, Store, StoreError};
 
 use crate::Backend;
 pub use crate::support::origin;
@@ -359,4 +360,12 @@ pub fn contents(resources: &[Resource]) -> Contents {
         (place, (text(resource.principal_name.as_str()), tags))
     };
     resources.iter().map(entry).collect()
+}
+
+/// Users as the lines of an import.
+pub fn bulk_lines(
+    users: impl IntoIterator<Item = Resource>,
+) -> impl Iterator<Item = Result<BulkLine, Infallible>> {
+    let users = users.into_iter().zip(1..);
+    users.map(|(user, number)| Ok(BulkLine { number, user }))
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 use untag::domain::{
-    AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ListQuery, Origin,
-    Resource, RevertCommand, Reverted, Revision, TagCommand, TagKeyPage, TagKeysQuery, TagPage,
-    TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserContinuation, UserListQuery,
-    UserPage, UserQuery, UsersChanged,
+    AccountId, Change, ChangeKey, Changed, ChangesQuery, DeletedUsers, History, ImportCommand,
+    Imported, ListQuery, Origin, Resource, RevertCommand, Reverted, Revision, TagCommand,
+    TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, UntagCommand, User,
+    UserCommand, UserContinuation, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use untag::store::ims::{ImsStore, Options};
 use untag::store::{News, Store, StoreError};
@@ -87,6 +87,15 @@ impl Store for Clouds {
     ) -> Result<UsersChanged, StoreError> {
         let store = self.of(command.account());
         store.change_users(Arc::clone(&command), origin).await
+    }
+
+    async fn import_users(
+        &self,
+        command: Arc<ImportCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Imported, StoreError> {
+        let store = self.of(command.account());
+        store.import_users(Arc::clone(&command), origin).await
     }
 
     async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {

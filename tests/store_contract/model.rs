@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use untag::domain::{
-    DeletedUsers, ListQuery, OnMismatch, Resource, TagCommand, TagCondition, Targets, UntagCommand,
+    DeletedUsers, EffectKind, ImportCommand, ImportPlan, Imported, ListQuery, OnMismatch, Present,
+    PresentUsers, Resource, TagCommand, TagCondition, TagKey, TagValue, Targets, UntagCommand,
     UserChange, UserCommand, UserKey, UserListQuery, UserQuery,
 };
 
 use crate::counts::Counts;
-use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents, mismatches};
+use crate::fixtures::{Contents, Counted, Place, Refused, changed, contents, id, mismatches};
 use crate::user_fixtures::{KEPT, Seen, edit};
 
 const MOST_TAGS: usize = 20;
@@ -195,6 +196,44 @@ impl Model {
         *self = after;
         let answer = |change| self.users[&place(change)].clone();
         Ok(command.changes().iter().map(answer).collect())
+    }
+
+    /// Imports users by the plan of the domain, whose own tests say what it does: a store has to carry it out.
+    pub fn import(&mut self, command: &ImportCommand) -> Imported {
+        self.expire(command.time().millis());
+        let account = command.account().as_str();
+        let mut present = PresentUsers::default();
+        for ((_, id), seen) in self.users.iter().filter(|((owner, _), _)| owner == account) {
+            let (id, user) = (self::id(id), Box::new(seen.user(command.account())));
+            if seen.is_there() {
+                present.holders.insert(seen.name.to_lowercase(), id.clone());
+                present.users.insert(id, Present::There(user));
+            } else {
+                present.users.insert(id, Present::Deleted(user));
+            }
+        }
+        let plan = ImportPlan::of(command, &present);
+        for effect in plan.effects.iter().filter(|_| !command.validate_only()) {
+            let place = (account.to_owned(), effect.resource_id.to_string());
+            match &effect.kind {
+                EffectKind::Created(user) | EffectKind::Updated { after: user, .. } => {
+                    self.users.insert(place, Seen::of(user));
+                }
+                EffectKind::Tags { .. } => {
+                    let user = self.users.get_mut(&place).unwrap();
+                    let before = user.user(command.account());
+                    let tags = effect.tags_after(before.resource.tags()).into_iter();
+                    let text = |(key, value): (TagKey, TagValue)| {
+                        (key.to_string(), value.as_str().to_owned())
+                    };
+                    user.tags = tags.map(text).collect();
+                }
+                EffectKind::Deleted(_) | EffectKind::Restored(_) => {
+                    unreachable!("no import does that")
+                }
+            }
+        }
+        plan.into()
     }
 
     fn apply(&mut self, place: Place, change: &UserChange, now: i64) {

@@ -16,7 +16,7 @@ use crate::concurrency::some_users;
 use crate::fixtures::*;
 use crate::model::Model;
 use crate::random::{Step, for_each, list_step, tag_step, untag_step, users};
-use crate::random_users::change_step;
+use crate::random_users::{change_step, import_step};
 use crate::replay;
 use crate::user_fixtures::{AskUsers as _, START, command, create, delete, rename, restore};
 
@@ -29,7 +29,7 @@ fn at(revision: u64, query: ListQuery) -> ListQuery {
 
 fn steps_that_change() -> impl Strategy<Value = Vec<Step>> {
     vec(
-        prop_oneof![3 => untag_step(), 3 => tag_step(), 4 => change_step()],
+        prop_oneof![3 => untag_step(), 3 => tag_step(), 4 => change_step(), 2 => import_step()],
         1..40,
     )
 }

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use untag::domain::Resource;
-use untag::store::Retention;
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
+use untag::store::{BulkSettings, Retention};
 
 use crate::Backend;
+use crate::fixtures::bulk_lines;
 use crate::postgres_server::shared;
 
 pub struct PostgresBackend {
@@ -36,8 +37,9 @@ impl Backend for PostgresBackend {
     async fn start(resources: Vec<Resource>) -> Self {
         let connection = ConnectionString::parse(&shared().database().url(), None).unwrap();
         PostgresStore::migrate(&connection, false).await.unwrap();
-        let resources = resources.into_iter().map(Ok::<_, Infallible>);
-        postgres::import(&connection, resources).await.unwrap();
+        let lines = bulk_lines(resources);
+        let imported = postgres::import(&connection, BulkSettings::REPLACE, lines);
+        imported.await.unwrap();
         let store = PostgresStore::open(&connection, options()).await.unwrap();
         Self { store, connection }
     }

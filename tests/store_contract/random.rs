@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Handle;
 use untag::domain::{
-    Expected, ListQuery, OnMismatch, Resource, TagCommand, TagKey, TagSelection, Targets,
-    Timestamp, UntagCommand, UserChange, UserListQuery, UserQuery,
+    Expected, ImportMode, Imported, ListQuery, NewUser, OnMismatch, Resource, TagCommand, TagKey,
+    TagSelection, Targets, Timestamp, UntagCommand, UserChange, UserListQuery, UserQuery,
 };
 
 use crate::Backend;
@@ -31,6 +31,8 @@ pub enum Step {
     List(ListQuery),
     /// Changes of users of an account.
     Change(&'static str, Vec<UserChange>),
+    /// An import of users of an account in a mode, which may only validate.
+    Import(&'static str, ImportMode, Vec<NewUser>, bool),
     /// A query about a user, whose time is that of the step.
     Get(UserQuery),
     /// A list of users, whose time is that of the step.
@@ -49,6 +51,7 @@ pub enum Answer {
     Changed(Result<Counted, Refused>),
     Listed(Result<Vec<(String, String, String)>, Refused>),
     Users(Result<Vec<Seen>, Refused>),
+    Imported(Imported),
     User(Option<Seen>),
     UserList(Vec<Seen>),
     Counts(Counts),
@@ -77,6 +80,10 @@ impl Step {
                 let command = command(account, now, changes);
                 Answer::Users(backend.command(command).await)
             }
+            Self::Import(account, mode, users, dry) => {
+                let command = import(account, now, mode, users, dry);
+                Answer::Imported(backend.import(command).await)
+            }
             Self::Get(mut query) => {
                 query.time = Timestamp::from_millis(now);
                 Answer::User(backend.query(query).await)
@@ -100,6 +107,10 @@ impl Step {
             Self::Change(account, changes) => {
                 let command = command(account, now, changes);
                 Answer::Users(model.change_users(&command))
+            }
+            Self::Import(account, mode, users, dry) => {
+                let command = import(account, now, mode, users, dry);
+                Answer::Imported(model.import(&command))
             }
             Self::Get(mut query) => {
                 query.time = Timestamp::from_millis(now);
@@ -302,7 +313,7 @@ pub async fn run_steps<B: Backend>(steps: Vec<Step>) -> Result<(), TestCaseError
         now += if let Step::Wait(days) = step {
             days * 24 * 60 * 60 * 1_000
         } else {
-            i64::from(matches!(step, Step::Change(..)))
+            i64::from(matches!(step, Step::Change(..) | Step::Import(..)))
         };
         let expected = step.expected(&mut model, now);
         prop_assert_eq!(step.ask(&backend, now).await, expected, "{:?}", step);

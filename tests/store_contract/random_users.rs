@@ -2,7 +2,7 @@
 
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
-use untag::domain::{DeletedUsers, UserChange, UserKey};
+use untag::domain::{DeletedUsers, ImportMode, NewUser, UserChange, UserKey};
 
 use crate::Backend;
 use crate::fixtures::*;
@@ -56,6 +56,30 @@ fn change_of(number: usize) -> impl Strategy<Value = UserChange> {
             5 => restore_as(&id, &name),
             _ => delete(&id),
         }
+    })
+}
+
+/// Imports: names of others are wanted more often than in changes, and tags that are there.
+pub fn import_step() -> impl Strategy<Value = Step> {
+    let numbers = btree_set(0..NAMED, 1..=NAMED);
+    let numbers = numbers.prop_map(Vec::from_iter).prop_shuffle();
+    let users = numbers.prop_flat_map(|numbers| {
+        let users: Vec<_> = numbers.into_iter().map(imported_user).collect();
+        users
+    });
+    let mode = proptest::sample::select(ImportMode::ALL.to_vec());
+    (accounts(), mode, users, proptest::bool::weighted(0.2))
+        .prop_map(|(account, mode, users, dry)| Step::Import(account, mode, users, dry))
+}
+
+fn imported_user(number: usize) -> impl Strategy<Value = NewUser> {
+    let named = prop_oneof![1 => Just(number), 1 => 0..NAMED];
+    let loud = any::<bool>();
+    (named, loud, tags_of_new_user()).prop_map(move |(named, loud, tags)| {
+        let name = format!("user-{named}@example.com");
+        let name = if loud { name.to_uppercase() } else { name };
+        let few = tags.len().min(1 + number * 3);
+        new_user(&number.to_string(), &name, &borrowed(&tags)[..few])
     })
 }
 
@@ -115,6 +139,7 @@ fn steps_with_users() -> impl Strategy<Value = Vec<Step>> {
         2 => tag_step(),
         2 => list_step(),
         8 => change_step(),
+        4 => import_step(),
         2 => get_step(),
         2 => list_users_step(),
         1 => count_step(),

@@ -15,7 +15,7 @@ use crate::concurrency::some_users;
 use crate::fixtures::*;
 use crate::history::with_token;
 use crate::random;
-use crate::random_users::change_step;
+use crate::random_users::{change_step, import_step};
 use crate::replay;
 use crate::replayed::Replay;
 use crate::user_fixtures::*;
@@ -452,6 +452,7 @@ pub async fn random_reverts_do_what_the_log_says<B: Backend>() {
         2 => random::untag_step(),
         2 => random::tag_step(),
         3 => change_step(),
+        2 => import_step(),
     ];
     let steps = proptest::collection::vec(steps, 4..30);
     random::for_each(steps, |steps| async move {

@@ -9,11 +9,13 @@ use proptest::prop_assert_eq;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use untag::domain::{Continuation, Position, Resource, Timestamp};
-use untag::store::Store;
 use untag::store::sqlite::{self, Options, SqliteStore};
+use untag::store::{BulkSettings, Store};
 
 use crate::Backend;
-use crate::fixtures::{Ask as _, contents, ids, keys, list, numbered_user, origin, tag, untag};
+use crate::fixtures::{
+    Ask as _, bulk_lines, contents, ids, keys, list, numbered_user, origin, tag, untag,
+};
 use crate::model::Model;
 use crate::random;
 use crate::replay;
@@ -254,7 +256,8 @@ async fn sqlite_import_is_not_touched_by_older_removals() {
     let SqliteBackend { store, directory } = backend;
     drop(store);
     let again = numbered_user(1, &[("a", "3"), ("c", "4")]);
-    let import = || sqlite::import(directory.path(), [Ok::<_, Infallible>(again.clone())]);
+    let lines = || bulk_lines([again.clone()]);
+    let import = || sqlite::import(directory.path(), BulkSettings::REPLACE, lines());
     while import().is_err() {
         tokio::task::yield_now().await;
     }

@@ -1,6 +1,5 @@
 //! What is true of users who come and go in the embedded store alone.
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,9 +7,11 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use untag::domain::{Resource, Timestamp, UserChange, UserCommand, UsersChanged};
 use untag::store::sqlite::{self, Options, SqliteStore};
-use untag::store::{Store as _, StoreError};
+use untag::store::{BulkSettings, Store as _, StoreError};
 
-use crate::fixtures::{ACCOUNT, account, contents, ids, keys, numbered_user, origin, untag};
+use crate::fixtures::{
+    ACCOUNT, account, bulk_lines, contents, ids, keys, numbered_user, origin, untag,
+};
 use crate::sqlite::export;
 use crate::user_fixtures::*;
 
@@ -164,7 +165,8 @@ async fn sqlite_import_refuses_deleted_users_until_they_have_expired() {
     assert_eq!(contents(&export(directory.path())), left);
 
     let again = [3, 2, 1].map(|number| numbered_user(number, &[("b", "2")]));
-    let import = || sqlite::import(directory.path(), again.clone().map(Ok::<_, Infallible>));
+    let lines = || bulk_lines(again.clone());
+    let import = || sqlite::import(directory.path(), BulkSettings::REPLACE, lines());
     let refused = import().unwrap_err().to_string();
     for word in ["user 2 of account", "was deleted", "restore it first"] {
         assert!(refused.contains(word), "{word:?} is not in {refused}");
@@ -176,9 +178,9 @@ async fn sqlite_import_refuses_deleted_users_until_they_have_expired() {
     connection.execute(long_ago, [KEPT]).unwrap();
     drop(connection);
     // Of several with one id the last is taken, and each user counts once.
-    let twice = again.iter().chain(&again).cloned().map(Ok::<_, Infallible>);
-    let imported = sqlite::import(directory.path(), twice).unwrap();
-    assert_eq!(imported.count, 3);
+    let twice = bulk_lines(again.iter().chain(&again).cloned());
+    let imported = sqlite::import(directory.path(), BulkSettings::REPLACE, twice).unwrap();
+    assert_eq!(imported.counts.users(), 3);
     assert_eq!(contents(&export(directory.path())), contents(&again));
     assert_eq!(rows(directory.path(), "resource"), ["1=1", "3=3", "4=2"]);
     assert!(rows(directory.path(), "deleted_user").is_empty());

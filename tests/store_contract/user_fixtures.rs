@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use untag::domain::{
-    Comments, DeletedUsers, DisplayName, Edit, NewUser, PrincipalName, ResourceId, TagCondition,
-    Timestamp, User, UserChange, UserCommand, UserContinuation, UserKey, UserListQuery, UserPage,
-    UserQuery, UserUpdate, UsersChanged,
+    AccountId, Comments, DeletedUsers, DisplayName, Edit, ImportCommand, ImportMode, Imported,
+    NewUser, PrincipalName, Resource, ResourceId, TagCondition, Timestamp, User, UserChange,
+    UserCommand, UserContinuation, UserKey, UserListQuery, UserPage, UserQuery, UserUpdate,
+    UsersChanged,
 };
 use untag::store::Store as _;
 
@@ -77,6 +78,31 @@ impl Seen {
         }
     }
 
+    /// The same user, of an account.
+    pub fn user(&self, account: &AccountId) -> User {
+        let tags = self.tags.iter();
+        let tags: Vec<_> = tags
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        let tags = parse_tags(&tags).into_iter().collect();
+        let resource = Resource::new(account.clone(), id(&self.id), name(&self.name), tags);
+        let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+        User {
+            resource: resource.unwrap(),
+            display_name: self
+                .display_name
+                .clone()
+                .map(|text| DisplayName::parse(text).unwrap()),
+            comments: self
+                .comments
+                .clone()
+                .map(|text| Comments::parse(text).unwrap()),
+            create_time: time(self.create_time),
+            update_time: time(self.update_time),
+            delete_time: time(self.delete_time),
+        }
+    }
+
     pub fn is_there(&self) -> bool {
         self.delete_time.is_none()
     }
@@ -101,6 +127,23 @@ pub fn new_user(id: &str, name: &str, tags: &[(&str, &str)]) -> NewUser {
     NewUser::new(self::id(id), self::name(name), tags).unwrap()
 }
 
+/// An import of users of an account, which may only validate.
+pub fn import(
+    account: &str,
+    time: i64,
+    mode: ImportMode,
+    users: Vec<NewUser>,
+    dry: bool,
+) -> ImportCommand {
+    let time = Timestamp::from_millis(time);
+    let command = ImportCommand::new(self::account(account), time, mode, users).unwrap();
+    if dry {
+        command.only_validated()
+    } else {
+        command
+    }
+}
+
 pub fn create(id: &str, name: &str) -> UserChange {
     UserChange::Create(new_user(id, name, &[]))
 }
@@ -112,6 +155,7 @@ pub fn update(id: &str) -> UserUpdate {
         principal_name: None,
         display_name: Edit::Keep,
         comments: Edit::Keep,
+        tags: None,
     }
 }
 
@@ -205,6 +249,14 @@ impl Compare for UserPage {
 pub trait AskUsers: Backend {
     async fn command(&self, command: UserCommand) -> Result<Vec<Seen>, Refused> {
         answer(self.store().change_users(Arc::new(command), origin()).await)
+    }
+
+    async fn import(&self, command: ImportCommand) -> Imported {
+        let imported = self.store().import_users(Arc::new(command), origin()).await;
+        Imported {
+            revision: None,
+            ..imported.unwrap()
+        }
     }
 
     async fn change(

@@ -64,6 +64,9 @@ impl Lines {
                         self.field('+', field, new);
                     }
                 }
+                // An import changes them too.
+                self.other_tags('-', before, after);
+                self.other_tags('+', after, before);
             }
             EffectKind::Deleted(deleted) => {
                 self.line(&format!("{user} deleted"));
@@ -87,6 +90,14 @@ impl Lines {
             self.field(sign, field, text);
         }
         for (key, value) in &user.tags {
+            self.tag(sign, key, value);
+        }
+    }
+
+    /// The tags of a user that another state of it does not have so.
+    fn other_tags(&mut self, sign: char, user: &User, other: &User) {
+        let differs = |(key, value): &(&String, &String)| other.tags.get(*key) != Some(*value);
+        for (key, value) in user.tags.iter().filter(differs) {
             self.tag(sign, key, value);
         }
     }

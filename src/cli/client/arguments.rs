@@ -96,6 +96,19 @@ impl ClientArguments {
         })
     }
 
+    /// Whether a service is named.
+    pub fn names_service(&self) -> bool {
+        self.address.is_some() || self.profile.is_some()
+    }
+
+    /// The account to act on, where one is named.
+    ///
+    /// # Errors
+    /// What is wrong with the profile.
+    pub fn account(&self) -> Result<Option<AccountId>, String> {
+        Ok(self.settings()?.account)
+    }
+
     /// Where to print, and how.
     pub fn output(&self) -> Output {
         let by_terminal = || {

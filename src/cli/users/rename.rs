@@ -15,6 +15,7 @@ pub async fn run(arguments: &RenameArguments) -> Result<Exit, Failure> {
         principal_name: arguments.name.clone(),
         display_name: arguments.display_name.clone().unwrap_or(Edit::Keep),
         comments: arguments.comments.clone().unwrap_or(Edit::Keep),
+        tags: None,
     };
     let updated = client::update_user(&connection, &update).await?;
     let what = match &arguments.name {

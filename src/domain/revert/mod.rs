@@ -11,8 +11,8 @@ mod user;
 use std::collections::HashMap;
 
 use super::{
-    AccountId, Action, Effect, EffectKind, PrincipalName, RequestId, ResourceId, Revision, TagKey,
-    Timestamp, User, UserChange,
+    AccountId, Action, Effect, EffectKind, NewUser, PrincipalName, RequestId, ResourceId, Revision,
+    SetTag, TagKey, TagValue, Timestamp, User, UserChange, changed_tags,
 };
 
 /// What a revert does about conflicts.
@@ -184,24 +184,22 @@ impl From<Revert> for Reverted {
 
 impl Effect {
     /// The actions that a revert of this effect takes: whoever may not do them may not revert it.
-    pub fn actions_of_revert(&self) -> impl Iterator<Item = Action> + use<> {
-        let (first, second) = match &self.kind {
-            EffectKind::Tags { removed, set } => {
-                let sets = !removed.is_empty() || set.iter().any(|tag| tag.old.is_some());
-                let removes = set.iter().any(|tag| tag.old.is_none());
-                (
-                    sets.then_some(Action::TagResources),
-                    removes.then_some(Action::UntagResources),
-                )
+    #[must_use]
+    pub fn actions_of_revert(&self) -> Vec<Action> {
+        match &self.kind {
+            EffectKind::Tags { removed, set } => actions_on_tags(removed, set),
+            EffectKind::Created(_) | EffectKind::Restored(_) => vec![Action::DeleteUser],
+            EffectKind::Deleted(_) => vec![Action::UndeleteUser],
+            EffectKind::Updated { before, after } => {
+                let (removed, set) = changed_tags(before.resource.tags(), after.resource.tags());
+                let mut actions = actions_on_tags(&removed, &set);
+                actions.push(Action::UpdateUser);
+                actions
             }
-            EffectKind::Created(_) | EffectKind::Restored(_) => (Some(Action::DeleteUser), None),
-            EffectKind::Deleted(_) => (Some(Action::UndeleteUser), None),
-            EffectKind::Updated { .. } => (Some(Action::UpdateUser), None),
-        };
-        first.into_iter().chain(second)
+        }
     }
 
-    /// The change of the user that has this effect of a revert, where it is one.
+    /// The change of the user that has this effect, where it is one.
     #[must_use]
     pub fn user_change(&self) -> Option<UserChange> {
         let id = self.resource_id.clone();
@@ -211,8 +209,8 @@ impl Effect {
             EffectKind::Updated { before, after } => {
                 Some(UserChange::Update(user::update(before, after)))
             }
-            // No inverse of an effect creates a user.
-            EffectKind::Tags { .. } | EffectKind::Created(_) => None,
+            EffectKind::Created(user) => Some(UserChange::Create(NewUser::of(user))),
+            EffectKind::Tags { .. } => None,
         }
     }
 }
@@ -228,13 +226,26 @@ impl Revert {
         names::settle(inverses.collect(), &present.holders)
     }
 
-    /// How many tags its effects on tags remove or set.
+    /// How many tags of users that are there it removes or sets.
     #[must_use]
     pub fn changed_tags(&self) -> usize {
         let tags = self.effects.iter().map(|effect| match &effect.kind {
             EffectKind::Tags { removed, set } => removed.len() + set.len(),
+            EffectKind::Updated { before, after } => {
+                let (removed, set) = changed_tags(before.resource.tags(), after.resource.tags());
+                removed.len() + set.len()
+            }
             _ => 0,
         });
         tags.sum()
     }
+}
+
+/// The actions that it takes to make these changes of tags undone.
+fn actions_on_tags(removed: &[(TagKey, TagValue)], set: &[SetTag]) -> Vec<Action> {
+    let brings_back = !removed.is_empty() || set.iter().any(|tag| tag.old.is_some());
+    let takes_away = set.iter().any(|tag| tag.old.is_none());
+    let tags = brings_back.then_some(Action::TagResources);
+    let untags = takes_away.then_some(Action::UntagResources);
+    tags.into_iter().chain(untags).collect()
 }

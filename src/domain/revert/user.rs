@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{ConflictReason, Present, RevertConflict};
 use crate::domain::{
     Edit, Effect, EffectKind, ResourceId, SetTag, TagKey, TagValue, Timestamp, User, UserUpdate,
-    limits,
+    changed_tags, limits,
 };
 
 /// The inverse of an effect: what to do, if anything, and what is in conflict.
@@ -197,13 +197,23 @@ fn of_update(
     now: &User,
     time: Timestamp,
 ) -> Inverse {
+    let (removed, set) = changed_tags(before.resource.tags(), after.resource.tags());
+    let tags = of_tags(id, &removed, &set, now.resource.tags());
     let name = |user: &User| user.resource.principal_name.as_str().to_owned();
     let names = back(&name(before), &name(after), &name(now));
     let display_names = back(&before.display_name, &after.display_name, &now.display_name);
     let comments = back(&before.comments, &after.comments, &now.comments);
     let states = [names, display_names, comments];
     if states.contains(&Back::Conflict) {
-        return Inverse::conflict(id, ConflictReason::UserChanged);
+        let mut all = Inverse::conflict(id, ConflictReason::UserChanged);
+        all.conflicts.extend(tags.conflicts);
+        return Inverse {
+            effect: tags.effect,
+            ..all
+        };
+    }
+    if !states.contains(&Back::Returns) {
+        return tags;
     }
     let mut then = now.clone();
     if names == Back::Returns {
@@ -215,17 +225,20 @@ fn of_update(
     if comments == Back::Returns {
         then.comments.clone_from(&before.comments);
     }
-    if !states.contains(&Back::Returns) {
-        return Inverse::default();
-    }
     then.update_time = Some(time);
-    Inverse::effect(
-        id,
-        EffectKind::Updated {
-            before: Box::new(now.clone()),
-            after: Box::new(then),
-        },
-    )
+    if let Some(effect) = &tags.effect {
+        let name = then.resource.principal_name.clone();
+        let tags = effect.tags_after(now.resource.tags());
+        // The inverse keeps to the limit.
+        if let Ok(resource) = then.resource.with(name, tags) {
+            then.resource = resource;
+        }
+    }
+    let (before, after) = (Box::new(now.clone()), Box::new(then));
+    Inverse {
+        conflicts: tags.conflicts,
+        ..Inverse::effect(id, EffectKind::Updated { before, after })
+    }
 }
 
 /// What becomes of one value of a user.
@@ -264,5 +277,9 @@ pub fn update(before: &User, after: &User) -> UserUpdate {
         principal_name: (old.as_str() != new.as_str()).then(|| new.clone()),
         display_name: edit(before.display_name.as_ref(), after.display_name.as_ref()),
         comments: edit(before.comments.as_ref(), after.comments.as_ref()),
+        tags: {
+            let [old, new] = [before, after].map(|user| user.resource.tags());
+            (old != new).then(|| new.clone())
+        },
     }
 }

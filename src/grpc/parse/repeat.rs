@@ -4,10 +4,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::faults::Faults;
 use crate::domain::{
-    ClientToken, Comments, DisplayName, Edit, FaultCode, Fingerprint, OnConflict, OnMismatch,
-    PrincipalName, Repeat, ResourceId, RevertRequest, TagCommand, TagKey, TagSelection, TagValue,
-    Targets, UntagCommand, UserChange, UserCommand,
+    ClientToken, Comments, DisplayName, Edit, FaultCode, Fingerprint, ImportMode, OnConflict,
+    OnMismatch, PrincipalName, Repeat, ResourceId, RevertRequest, TagCommand, TagKey, TagSelection,
+    TagValue, Targets, UntagCommand, UserChange, UserCommand,
 };
+use crate::grpc::proto::user::v1 as user_proto;
 
 /// A change that a request asks for, and how a repetition of the request is known, if the caller wants that.
 #[derive(Debug)]
@@ -112,6 +113,30 @@ pub fn of_users(command: &UserCommand, own_id: Option<&ResourceId>) -> Fingerpri
         // As it is given: another case is another name to keep.
         let name = change.given_name().map(PrincipalName::as_str);
         content.add_list(name.into_iter());
+    }
+    content.fingerprint()
+}
+
+/// The fingerprint of a chunk of an import: of its lines as they were sent.
+pub fn of_chunk(mode: ImportMode, lines: &[user_proto::ImportLine]) -> Fingerprint {
+    let mut content = Content::new("import");
+    content.add(mode.as_str());
+    for user_proto::ImportLine { number, user } in lines {
+        content.add(&number.to_string());
+        let Some(user) = user else {
+            content.add_list([].into_iter());
+            continue;
+        };
+        let mut tags: Vec<_> = user.tags.iter().collect();
+        tags.sort_unstable();
+        let texts = [
+            &user.resource_id,
+            &user.principal_name,
+            &user.display_name,
+            &user.comments,
+        ];
+        let tags = tags.into_iter().flat_map(|(key, value)| [key, value]);
+        content.add_list(texts.into_iter().chain(tags).map(String::as_str));
     }
     content.fingerprint()
 }

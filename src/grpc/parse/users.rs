@@ -212,6 +212,7 @@ pub fn update_user(
         principal_name: described.principal_name.filter(|_| is_renamed),
         display_name: edit(is_shown_anew, described.display_name),
         comments: edit(is_commented, described.comments),
+        tags: None,
     });
     Ok(repeatable(account, now, change, token))
 }

@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, RequestId,
-    ResourceId, RevertRequest, Revision, TagCommand, TagKey, TagSelection, Targets, UntagCommand,
-    UserChange, UserCommand, UsersChanged,
+    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, ImportCommand,
+    Imported, RequestId, ResourceId, RevertRequest, Revision, TagCommand, TagKey, TagSelection,
+    Targets, UntagCommand, UserChange, UserCommand, UsersChanged,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
@@ -106,6 +106,21 @@ impl Audited for UsersChanged {
 
     fn has_entry(&self) -> bool {
         self.changed > 0 && self.revision.is_some() && !self.is_replay
+    }
+}
+
+impl Audited for Imported {
+    fn tell(&self, line: &mut Line) -> Option<RequestId> {
+        let now = |count| if self.is_replay { 0 } else { count };
+        line.revision = self.revision.map(Revision::get);
+        line.replay = self.is_replay;
+        line.affected_resources = Some(now(self.created + self.updated));
+        line.affected_tags = Some(now(self.changed_tags));
+        self.request_id
+    }
+
+    fn has_entry(&self) -> bool {
+        self.created + self.updated > 0 && self.revision.is_some() && !self.is_replay
     }
 }
 
@@ -291,6 +306,18 @@ impl Line {
         Self {
             resource_principal_names: names.map(ToString::to_string).collect(),
             ..Self::new(call, action, command.account(), &ids, keys)
+        }
+    }
+
+    /// The line of an import.
+    pub fn import(call: &Call, command: &ImportCommand) -> Self {
+        let users = command.users().iter();
+        let ids = Targets::Ids(users.clone().map(|user| user.id.clone()).collect());
+        let keys: BTreeSet<_> = users.flat_map(|user| user.tags().keys()).collect();
+        Self {
+            resource_principal_names: command.names().map(ToString::to_string).collect(),
+            validate_only: command.validate_only(),
+            ..Self::new(call, Action::ImportUsers, command.account(), &ids, keys)
         }
     }
 

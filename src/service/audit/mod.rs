@@ -17,7 +17,8 @@ use tracing::Instrument as _;
 
 use super::RETRY_AFTER;
 use crate::domain::{
-    Action, Applied, Call, Error, ResourceId, RevertRequest, TagCommand, UntagCommand, UserCommand,
+    Action, Applied, Call, Error, ImportCommand, ResourceId, RevertRequest, TagCommand,
+    UntagCommand, UserCommand,
 };
 use crate::store::CommittedChanges;
 use crate::telemetry::metrics::metrics;
@@ -136,6 +137,17 @@ impl Audit {
         match &self.0 {
             None => Ok(Entry(None)),
             Some(trail) => trail.begin(Line::users(call, action, command)).await,
+        }
+    }
+
+    /// Begins the line of an import, as [`Audit::untag`] does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where lines have to be written and can't.
+    pub async fn import(&self, call: &Call, command: &ImportCommand) -> Result<Entry, Error> {
+        match &self.0 {
+            None => Ok(Entry(None)),
+            Some(trail) => trail.begin(Line::import(call, command)).await,
         }
     }
 

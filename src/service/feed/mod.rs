@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use watch::{Event, Hold, SnapshotPage, Watch};
+pub use watch::{Event, Held, Hold, SnapshotPage, Watch};
 
 use crate::domain::{AccountId, HistoryId, WatchStart};
 use crate::store::{Store, StoreError};

@@ -24,9 +24,9 @@ pub use credentials::{CredentialsError, Sts};
 
 use crate::domain::{
     AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, Continuation, Fault, FaultCode,
-    History, ListQuery, Operation, Origin, RevertCommand, Reverted, TagCommand, TagKeyPage,
-    TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, Targets, UntagCommand, User, UserCommand,
-    UserListQuery, UserPage, UserQuery, UsersChanged,
+    History, ImportCommand, Imported, ListQuery, Operation, Origin, RevertCommand, Reverted,
+    TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage, TagValuesQuery, Targets,
+    UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery, UsersChanged,
 };
 use crate::https::ClientError;
 use crate::store::{News, Store, StoreError};
@@ -296,6 +296,16 @@ impl Store for ImsStore {
     ) -> Result<UsersChanged, StoreError> {
         refuse_token(&origin)?;
         self.change_user(&command).await
+    }
+
+    async fn import_users(
+        &self,
+        _command: Arc<ImportCommand>,
+        _origin: Arc<Origin>,
+    ) -> Result<Imported, StoreError> {
+        Err(StoreError::Unsupported {
+            what: "import users",
+        })
     }
 
     async fn get_user(&self, query: Arc<UserQuery>) -> Result<Option<User>, StoreError> {

@@ -7,21 +7,20 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
-use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, Transaction};
 
 use super::connector::Connector;
 use super::error::Failure;
 use super::{ConnectionString, OpenError, migrations, record};
-use crate::domain::{AccountId, PrincipalName, Resource, Timestamp};
-use crate::store::{NameTaken, StillDeleted};
+use crate::domain::{AccountId, ImportMode, PrincipalName, Resource, Timestamp, limits};
+use crate::store::{BulkCounts, BulkLine, BulkSettings, NameTaken, RefusedLine, StillDeleted};
 
 /// How many bytes of COPY data travel at once.
 const CHUNK: usize = 256 * 1024;
 
-/// COPY fills a table of the session, and statements move it over: a resource that is there already is replaced, and of
-/// several with one id the last is taken.
+/// COPY fills a table of the session, and statements move it over, of several lines with one id the last.
 const STAGE: &str = "CREATE TEMPORARY TABLE import (
     number bigint, account_id text COLLATE \"C\", resource_id text COLLATE \"C\", principal_name text COLLATE \"C\", tags jsonb
 ) ON COMMIT DROP";
@@ -43,13 +42,58 @@ const DEFER: &str = "CREATE TEMPORARY TABLE deferred ON COMMIT DROP AS
     SELECT DISTINCT import.number FROM import JOIN resource AS holder
     ON holder.account_id = import.account_id AND lower(holder.principal_name) = lower(import.principal_name)
     WHERE holder.resource_type = 'user' AND holder.resource_id <> import.resource_id";
-/// Writes all rows. In the place of a deferred name stands one that nobody else has: a name has no space.
+/// Gives the last of several lines with one id the tags of all of them, of which the later ones count.
+const MERGE_LINES: &str = "UPDATE import SET tags = merged.tags FROM (
+        SELECT max(line.number) AS number,
+            coalesce(jsonb_object_agg(tag.key, tag.value ORDER BY line.number) FILTER (WHERE tag.key IS NOT NULL), '{}') AS tags
+        FROM import AS line JOIN (
+            SELECT account_id, resource_id FROM import GROUP BY account_id, resource_id HAVING count(*) > 1
+        ) AS twice USING (account_id, resource_id)
+        LEFT JOIN LATERAL jsonb_each(line.tags) AS tag ON true GROUP BY line.account_id, line.resource_id
+    ) AS merged WHERE import.number = merged.number";
+/// The first line of a user that is there already, or that a line before it has created.
+const EXISTS: &str = "SELECT number, account_id, resource_id FROM (
+        SELECT number, account_id, resource_id,
+            row_number() OVER (PARTITION BY account_id, resource_id ORDER BY number) AS nth FROM import
+    ) AS line
+    WHERE nth > 1 OR EXISTS (
+        SELECT FROM resource WHERE resource.account_id = line.account_id AND resource.resource_type = 'user'
+        AND resource.resource_id = line.resource_id
+    ) ORDER BY number LIMIT 1";
+/// The last line of each user, and what there is of the user.
+macro_rules! last_lines {
+    () => {
+        "(SELECT DISTINCT ON (account_id, resource_id) * FROM import ORDER BY account_id, resource_id, number DESC) AS line
+    LEFT JOIN resource ON resource.account_id = line.account_id AND resource.resource_type = 'user'
+    AND resource.resource_id = line.resource_id"
+    };
+}
+/// A line whose user would carry too many tags. `$1` how many it may.
+const TAG_LIMIT: &str = concat!(
+    "SELECT number, line.account_id, line.resource_id FROM ",
+    last_lines!(),
+    " WHERE (SELECT count(*) FROM jsonb_object_keys(coalesce(resource.tags, '{}') || line.tags)) > $1
+    ORDER BY number LIMIT 1"
+);
+/// How many users are created, changed, and there as they are given. `$1` whether they keep their other tags.
+const COUNTS: &str = concat!(
+    "SELECT count(*) FILTER (WHERE resource.resource_id IS NULL),
+        count(*) FILTER (WHERE resource.resource_id IS NOT NULL AND NOT is_same),
+        count(*) FILTER (WHERE is_same)
+    FROM ",
+    last_lines!(),
+    " CROSS JOIN LATERAL (SELECT coalesce(resource.principal_name = line.principal_name
+        AND resource.tags = CASE WHEN $1 THEN resource.tags || line.tags ELSE line.tags END, false) AS is_same) AS found"
+);
+/// Writes all rows. In the place of a deferred name stands one that nobody else has: a name has no space. `$1` whether users keep their
+/// other tags.
 const MOVE: &str = "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags)
     SELECT DISTINCT ON (account_id, resource_id) account_id, 'user', resource_id,
         principal_name || CASE WHEN deferred.number IS NULL THEN '' ELSE ' ' || resource_id END, tags
     FROM import LEFT JOIN deferred USING (number) ORDER BY account_id, resource_id, number DESC
     ON CONFLICT (account_id, resource_type, resource_id)
-    DO UPDATE SET principal_name = excluded.principal_name, tags = excluded.tags";
+    DO UPDATE SET principal_name = excluded.principal_name,
+        tags = CASE WHEN $1 THEN resource.tags || excluded.tags ELSE excluded.tags END";
 /// Gives every row with a deferred name that name.
 const GIVE_NAMES: &str = "UPDATE resource SET principal_name = import.principal_name
     FROM import JOIN deferred USING (number)
@@ -98,6 +142,9 @@ pub enum BulkError<E> {
     /// A name that two resources of one account would have.
     #[error(transparent)]
     NameTaken(NameTaken),
+    /// A line that the mode does not allow.
+    #[error(transparent)]
+    Refused(RefusedLine),
     /// The database.
     #[error("the database failed: {0}")]
     Store(String),
@@ -117,25 +164,24 @@ async fn connect<E>(connection: &ConnectionString) -> Result<tokio_postgres::Cli
     Ok(client)
 }
 
-/// Puts resources into the store, all of them or, where one fails, none. One that is there already is replaced, and of
-/// several with one id the last is taken. What a user has beside its name and tags stays. A new history begins. Returns how many
-/// users there were.
+/// Puts users into the store, all of them or, where one fails, none. What a user has beside its name and tags stays. A new history
+/// begins. Returns how many users there were.
 ///
 /// # Errors
-/// The first error of `resources`, or the store's own: [`BulkError::StillDeleted`] for a user that was deleted and can still be
+/// The first error of `lines`, or the store's own: [`BulkError::StillDeleted`] for a user that was deleted and can still be
 /// restored.
 pub async fn import<E>(
     connection: &ConnectionString,
-    resources: impl IntoIterator<Item = Result<Resource, E>>,
-) -> Result<u64, BulkError<E>> {
+    settings: BulkSettings,
+    lines: impl IntoIterator<Item = Result<BulkLine, E>>,
+) -> Result<BulkCounts, BulkError<E>> {
     let mut client = connect(connection).await?;
     let mut transaction = client.transaction().await?;
     transaction.batch_execute(STAGE).await?;
     let mut sink = Box::pin(transaction.copy_in::<_, Bytes>(COPY_IN).await?);
     let mut chunk = String::with_capacity(CHUNK + 64 * 1024);
-    for (number, resource) in (1..).zip(resources) {
-        let resource = resource.map_err(BulkError::Caller)?;
-        push_row(&mut chunk, number, &resource)?;
+    for line in lines {
+        push_row(&mut chunk, &line.map_err(BulkError::Caller)?)?;
         if chunk.len() >= CHUNK {
             sink.send(Bytes::from(std::mem::take(&mut chunk))).await?;
         }
@@ -145,12 +191,67 @@ pub async fn import<E>(
     drop(sink);
     transaction.query_typed(LOCK_USERS, &[]).await?;
     refuse_deleted(&transaction).await?;
-    let users = move_over(&mut transaction).await?;
+    let counts = prepare(&transaction, settings.mode).await?;
+    move_over(&mut transaction, settings.mode).await?;
+    if settings.dry_run {
+        transaction.rollback().await?;
+        return Ok(counts);
+    }
     transaction.batch_execute(BEGIN_HISTORY).await?;
     transaction.commit().await?;
     // The import is done. Where this fails, autovacuum comes to it in a minute or so.
     let _ = client.batch_execute(ANALYZE).await;
-    Ok(users)
+    Ok(counts)
+}
+
+/// Brings the lines of each user together, refuses those that the mode does not allow, and counts the users.
+async fn prepare<E>(
+    transaction: &Transaction<'_>,
+    mode: ImportMode,
+) -> Result<BulkCounts, BulkError<E>> {
+    let place = |row: &Row| {
+        let number: i64 = row.get(0);
+        (number.unsigned_abs(), row.get(1), row.get(2))
+    };
+    match mode {
+        ImportMode::CreateOnly => {
+            if let Some(row) = transaction.query_typed_opt(EXISTS, &[]).await? {
+                let (number, account, id) = place(&row);
+                let refused = RefusedLine::Exists {
+                    number,
+                    account,
+                    id,
+                };
+                return Err(BulkError::Refused(refused));
+            }
+        }
+        ImportMode::Merge => {
+            transaction.execute_typed(MERGE_LINES, &[]).await?;
+            let most = i64::try_from(limits::TAGS_OF_A_USER).unwrap_or(i64::MAX);
+            let most: (&(dyn ToSql + Sync), Type) = (&most, Type::INT8);
+            if let Some(row) = transaction.query_typed_opt(TAG_LIMIT, &[most]).await? {
+                let (number, account, id) = place(&row);
+                let refused = RefusedLine::TagLimit {
+                    number,
+                    account,
+                    id,
+                };
+                return Err(BulkError::Refused(refused));
+            }
+        }
+        ImportMode::ReplaceTags => {}
+    }
+    let keeps_tags: (&(dyn ToSql + Sync), Type) = (&(mode == ImportMode::Merge), Type::BOOL);
+    let row = transaction.query_typed_opt(COUNTS, &[keeps_tags]).await?;
+    let count = |column| {
+        let count = row.as_ref().map(|row| row.get::<_, i64>(column));
+        count.unwrap_or_default().unsigned_abs()
+    };
+    Ok(BulkCounts {
+        created: count(0),
+        updated: count(1),
+        unchanged: count(2),
+    })
 }
 
 /// Sees that no user to be imported is a deleted one that has not expired.
@@ -170,22 +271,26 @@ async fn refuse_deleted<E>(transaction: &Transaction<'_>) -> Result<(), BulkErro
     Ok(())
 }
 
-/// Moves what was staged into the table of resources, and returns how many users there were.
-async fn move_over<E>(transaction: &mut Transaction<'_>) -> Result<u64, BulkError<E>> {
+/// Moves what was staged into the table of resources.
+async fn move_over<E>(
+    transaction: &mut Transaction<'_>,
+    mode: ImportMode,
+) -> Result<(), BulkError<E>> {
     // What was staged outlives the failure of a statement behind a savepoint.
     let savepoint = transaction.savepoint("move").await?;
     let moved = async {
         let deferred = savepoint.execute_typed(DEFER, &[]).await?;
-        let users = savepoint.execute_typed(MOVE, &[]).await?;
+        let keeps_tags: (&(dyn ToSql + Sync), Type) = (&(mode == ImportMode::Merge), Type::BOOL);
+        savepoint.execute_typed(MOVE, &[keeps_tags]).await?;
         if deferred > 0 {
             savepoint.execute_typed(GIVE_NAMES, &[]).await?;
         }
-        Ok(users)
+        Ok(())
     };
     match moved.await {
-        Ok(users) => {
+        Ok(()) => {
             savepoint.commit().await?;
-            Ok(users)
+            Ok(())
         }
         Err(error) if is_unique_violation(&error) => {
             savepoint.rollback().await?;
@@ -216,7 +321,11 @@ async fn name_taken<E>(
     }))
 }
 
-fn push_row<E>(chunk: &mut String, number: u64, resource: &Resource) -> Result<(), BulkError<E>> {
+fn push_row<E>(chunk: &mut String, line: &BulkLine) -> Result<(), BulkError<E>> {
+    let BulkLine {
+        number,
+        user: resource,
+    } = line;
     let tags: BTreeMap<&str, &str> = resource
         .tags()
         .iter()

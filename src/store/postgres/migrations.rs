@@ -45,7 +45,7 @@ const MIGRATIONS: &[Migration] = &[
             include_str!("migrations/0003_change_log.sql"),
             include_str!("migrations/0003_change_tags.sql"),
             include_str!("migrations/0003_change_users.sql"),
-            include_str!("migrations/0003_revert.sql"),
+            include_str!("migrations/0003_planned.sql"),
         ),
         oldest_program: 3,
     },

@@ -10,10 +10,12 @@ mod credentials;
 mod error;
 mod expected;
 mod hosts;
+mod imports;
 mod list;
 mod migrations;
 mod origin;
 mod outcome;
+mod planned;
 mod pool;
 mod probe;
 mod retention;
@@ -38,10 +40,10 @@ pub use config::{ConfigError, ConnectionString};
 pub use migrations::{Applied as AppliedMigrations, MigrateError};
 
 use crate::domain::{
-    AccountId, Applied, Change as Entry, ChangeKey, Changed, ChangesQuery, History, ListQuery,
-    Origin, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
-    TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
-    UsersChanged,
+    AccountId, Applied, Change as Entry, ChangeKey, Changed, ChangesQuery, History, ImportCommand,
+    Imported, ListQuery, Origin, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery,
+    TagPage, TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery,
+    UserPage, UserQuery, UsersChanged,
 };
 use crate::reload::LoadError;
 use crate::store::{News, Retention, Store, StoreError, past};
@@ -296,6 +298,14 @@ impl Store for PostgresStore {
         origin: Arc<Origin>,
     ) -> Result<UsersChanged, StoreError> {
         self.apply(&command, &origin).await
+    }
+
+    async fn import_users(
+        &self,
+        command: Arc<ImportCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Imported, StoreError> {
+        self.import(&command, &origin).await
     }
 
     async fn change(

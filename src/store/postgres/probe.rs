@@ -9,7 +9,7 @@ use super::session::{Parameters, Session};
 use super::statements::{
     CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES, CHANGES_OF_USER, COUNT_KEYS,
     COUNT_VALUES, FIND_BY_ID, FIND_BY_NAME, GET_USER_BY_ID, GET_USER_BY_NAME, HISTORY,
-    LIST_ALL_USERS, LIST_USERS, REMOVE_ALONE, REMOVE_SHARED, REVERT, SCAN, SET_TAGS,
+    LIST_ALL_USERS, LIST_USERS, MAKE_PLANNED, REMOVE_ALONE, REMOVE_SHARED, SCAN, SET_TAGS,
 };
 
 /// An account that does not exist, since it is no account.
@@ -114,7 +114,7 @@ fn of_the_log() -> Vec<(&'static str, Parameters)> {
         (CHANGES, page()),
         (CHANGES_OF_USER, of_user),
         (HISTORY, vec![text(NOBODY)]),
-        (REVERT, revert),
+        (MAKE_PLANNED, revert),
     ]
 }
 

@@ -58,9 +58,9 @@ macro_rules! entry {
     };
 }
 
-/// `$1` the account, `$2` the time, `$3` the newest time of a deletion that has expired, `$4` the plan and `$5` its conflicts, `$6` the
-/// number of the try, and from `$7` on the origin. Returns what `untag_revert` says.
-pub const REVERT: &str = "SELECT outcome, revision, changed, tags, repeats::text, kept FROM untag_revert($1, $2, $3, $4::jsonb, $5, $6, \
+/// `$1` the account, `$2` the time, `$3` the newest time of a deletion that has expired, `$4` the plan and `$5` what is kept of its
+/// answer, `$6` the number of the try, and from `$7` on the origin. Returns what `untag_make_planned` says.
+pub const MAKE_PLANNED: &str = "SELECT outcome, revision, changed, tags, repeats::text, kept FROM untag_make_planned($1, $2, $3, $4::jsonb, $5, $6, \
     ROW($7::text::uuid, $8, $9, $10, $11, $12, $13)::untag_origin)";
 
 /// `$1` the account, `$2` the RequestId, `$3` the number of the try, `$4` the time. Returns the entry, if there is one.

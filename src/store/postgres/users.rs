@@ -196,12 +196,17 @@ pub fn encode(change: &UserChange, number: i32) -> Value {
         UserChange::Update(update) => {
             let (edit_display_name, display_name) = edit(&update.display_name, DisplayName::as_str);
             let (edit_comments, comments) = edit(&update.comments, Comments::as_str);
-            json!({
+            let mut value = json!({
                 "number": number, "kind": "update", "id": id,
                 "name": update.principal_name.as_ref().map(PrincipalName::as_str),
                 "edit_display_name": edit_display_name, "display_name": display_name,
                 "edit_comments": edit_comments, "comments": comments,
-            })
+            });
+            if let Some(tags) = &update.tags {
+                let tags = tags.iter();
+                value["tags"] = tags.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            }
+            value
         }
         UserChange::Delete { .. } => json!({ "number": number, "kind": "delete", "id": id }),
         UserChange::Restore { new_name, .. } => json!({

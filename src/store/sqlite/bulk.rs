@@ -13,9 +13,10 @@ use super::format::{self, DataDirectory, UserTables, open_existing};
 use super::log::{StoredTombstones, compact_all};
 use super::wal::LeftInWal;
 use crate::domain::{
-    AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId, Timestamp,
+    AccountId, ImportMode, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId, Timestamp,
+    limits,
 };
-use crate::store::{NameTaken, StillDeleted};
+use crate::store::{BulkCounts, BulkLine, BulkSettings, NameTaken, RefusedLine, StillDeleted};
 
 /// Why an import or an export stopped. An import that stopped has changed nothing.
 #[derive(Debug, Error)]
@@ -32,6 +33,9 @@ pub enum BulkError<E> {
     /// A user that was deleted and can still be restored.
     #[error(transparent)]
     StillDeleted(StillDeleted),
+    /// A line that the mode does not allow.
+    #[error(transparent)]
+    Refused(RefusedLine),
     /// The store fails.
     #[error("the store failed: {0}")]
     Store(#[source] ApplyError),
@@ -45,43 +49,44 @@ impl<E> From<rusqlite::Error> for BulkError<E> {
 
 /// The result of an import.
 #[derive(Debug)]
-pub struct Imported {
+pub struct BulkImported {
     /// How many users there were.
-    pub count: u64,
+    pub counts: BulkCounts,
     /// Why some of them are not in the database alone.
     pub left: Option<LeftInWal>,
 }
 
-/// Puts resources into the store of a directory, all of them or, where one fails, none. One that is there already is
-/// replaced, and of several with one id the last is taken.
+/// Puts users into the store of a directory, all of them or, where one fails, none.
 ///
 /// # Errors
-/// The first error of `resources`, or the store's own.
+/// The first error of `lines`, or the store's own.
 pub fn import<E>(
     directory: &Path,
-    resources: impl IntoIterator<Item = Result<Resource, E>>,
-) -> Result<Imported, BulkError<E>> {
+    settings: BulkSettings,
+    lines: impl IntoIterator<Item = Result<BulkLine, E>>,
+) -> Result<BulkImported, BulkError<E>> {
     let directory = DataDirectory::lock(directory)?;
     let connection = directory.open_writer()?;
-    let count = insert(&connection, resources)?;
+    let counts = insert(&connection, settings, lines)?;
     let left = directory.wal(u32::MAX).close(connection).err();
-    Ok(Imported { count, left })
+    Ok(BulkImported { counts, left })
 }
 
 pub(super) fn insert<E>(
     connection: &Connection,
-    resources: impl IntoIterator<Item = Result<Resource, E>>,
-) -> Result<u64, BulkError<E>> {
+    settings: BulkSettings,
+    lines: impl IntoIterator<Item = Result<BulkLine, E>>,
+) -> Result<BulkCounts, BulkError<E>> {
     // Dropped without a commit, it rolls back.
     let transaction = connection.unchecked_transaction()?;
     // Tombstones are of the tags that a row has had before.
     compact_all(&transaction).map_err(BulkError::Store)?;
     format::begin_history(&transaction)?;
-    let mut import = Import::begin(&transaction)?;
-    for resource in resources {
-        import.put(&resource.map_err(BulkError::Caller)?)?;
+    let mut import = Import::begin(&transaction, settings.mode)?;
+    for line in lines {
+        import.put(&line.map_err(BulkError::Caller)?)?;
     }
-    let users = import.users;
+    let counts = import.counts;
     refuse_deleted(&transaction, import.next_number)?;
     if import.has_deferred_names && give_deferred_names(&transaction)? == NamesGiven::Taken {
         let taken = transaction.query_row(NAME_TAKEN, [], |row| {
@@ -95,8 +100,10 @@ pub(super) fn insert<E>(
         return Err(BulkError::NameTaken(taken));
     }
     drop(import);
-    transaction.commit()?;
-    Ok(users)
+    if !settings.dry_run {
+        transaction.commit()?;
+    }
+    Ok(counts)
 }
 
 /// Sees that no user of an import is a deleted one that has not expired. `next_number` is the number that no row has had.
@@ -146,64 +153,132 @@ const NAME_TAKEN: &str = "WITH deferred AS ( \
      FROM deferred GROUP BY account_id, name COLLATE NOCASE HAVING count(*) > 1 \
      ORDER BY 1, 3, 4 LIMIT 1";
 
+const FIND: &str = "SELECT number, principal_name, tags FROM resource \
+     WHERE account_id = ?1 AND resource_type = ?2 AND resource_id = ?3";
+
 /// An import under way.
 struct Import<'connection> {
+    mode: ImportMode,
+    find: Statement<'connection>,
     upsert: Statement<'connection>,
     /// The number of the next new row, and the first of this import.
     next_number: i64,
     first_number: i64,
-    /// The rows of users who were there before that the import has written.
-    written: Numbers,
-    /// How many users the import has had.
-    users: u64,
+    /// The rows of users who were there before and are counted already.
+    counted: Numbers,
+    counts: BulkCounts,
     /// Whether users wait for names that others had when their turn came: those may be given up by a later line.
     has_deferred_names: bool,
 }
 
+/// The row of a user as an import finds it.
+struct Row {
+    number: i64,
+    name: String,
+    tags: Vec<u8>,
+}
+
 impl<'connection> Import<'connection> {
-    fn begin(connection: &'connection Connection) -> rusqlite::Result<Self> {
+    fn begin(connection: &'connection Connection, mode: ImportMode) -> rusqlite::Result<Self> {
         let next_number = format::next_number(connection)?;
         Ok(Self {
+            mode,
+            find: connection.prepare(FIND)?,
             upsert: connection.prepare(UPSERT)?,
             next_number,
             first_number: next_number,
-            written: Numbers::default(),
-            users: 0,
+            counted: Numbers::default(),
+            counts: BulkCounts::default(),
             has_deferred_names: false,
         })
     }
 
-    fn put(&mut self, resource: &Resource) -> rusqlite::Result<()> {
-        let name = resource.principal_name.as_str();
-        let number = match self.upsert(resource, name) {
+    fn put<E>(&mut self, line: &BulkLine) -> Result<(), BulkError<E>> {
+        let user = &line.user;
+        let before = self.row(user)?;
+        let tags = match (&before, self.mode) {
+            (Some(_), ImportMode::CreateOnly) => {
+                return Err(BulkError::Refused(RefusedLine::Exists {
+                    number: line.number,
+                    account: user.account.to_string(),
+                    id: user.id.to_string(),
+                }));
+            }
+            (Some(before), ImportMode::Merge) => merged(line, before)?,
+            _ => tags::encode(user.tags()),
+        };
+        let name = user.principal_name.as_str();
+        if let Some(before) = before
+            .as_ref()
+            .filter(|row| row.name == name && row.tags == tags)
+        {
+            self.counts.unchanged += u64::from(self.counts_row(before.number));
+            return Ok(());
+        }
+        let number = match self.upsert(user, name, &tags) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.has_deferred_names = true;
                 // Nobody else has it, and the name can be read from it.
-                self.upsert(resource, &format!("{name} {}", resource.id))?
+                self.upsert(user, &format!("{name} {}", user.id), &tags)?
             }
             upserted => upserted?,
         };
-        let is_new = number == self.next_number;
-        self.next_number += i64::from(is_new);
-        // A user that the import itself has added is counted already.
-        if is_new || (number < self.first_number && self.written.insert(number)) {
-            self.users += 1;
+        if before.is_none() {
+            self.next_number += 1;
+            self.counts.created += 1;
+        } else {
+            self.counts.updated += u64::from(self.counts_row(number));
         }
         Ok(())
     }
 
-    /// Writes a resource under this name, and returns the number of its row.
-    fn upsert(&mut self, resource: &Resource, name: &str) -> rusqlite::Result<i64> {
+    /// Whether the user of a row that was found is not counted yet: one that the import itself has added is.
+    fn counts_row(&mut self, number: i64) -> bool {
+        number < self.first_number && self.counted.insert(number)
+    }
+
+    fn row(&mut self, user: &Resource) -> rusqlite::Result<Option<Row>> {
+        let place = params![user.account.as_str(), RESOURCE_TYPE_USER, user.id.as_str()];
+        let row = self.find.query_row(place, |row| {
+            Ok(Row {
+                number: row.get(0)?,
+                name: row.get(1)?,
+                tags: row.get(2)?,
+            })
+        });
+        row.optional()
+    }
+
+    /// Writes a user under this name and with these tags, and returns the number of its row.
+    fn upsert(&mut self, user: &Resource, name: &str, tags: &[u8]) -> rusqlite::Result<i64> {
         let values = params![
-            resource.account.as_str(),
+            user.account.as_str(),
             RESOURCE_TYPE_USER,
-            resource.id.as_str(),
+            user.id.as_str(),
             name,
-            tags::encode(resource.tags()),
+            tags,
             self.next_number,
         ];
         self.upsert.query_row(values, |row| row.get(0))
     }
+}
+
+/// The tags of a row with those of a line, encoded. The row has lost none.
+fn merged<E>(line: &BulkLine, before: &Row) -> Result<Vec<u8>, BulkError<E>> {
+    let user = &line.user;
+    let decoded = tags::decode(&before.tags, 0);
+    let decoded = decoded.map_err(|error| BulkError::Store(error.into()))?;
+    let mut all: BTreeMap<_, _> = decoded.into_iter().collect();
+    let given = user.tags().iter();
+    all.extend(given.map(|(key, value)| (key.clone(), value.clone())));
+    if all.len() > limits::TAGS_OF_A_USER {
+        return Err(BulkError::Refused(RefusedLine::TagLimit {
+            number: line.number,
+            account: user.account.to_string(),
+            id: user.id.to_string(),
+        }));
+    }
+    Ok(tags::encode(&all))
 }
 
 /// A set of numbers that lie close together: a bit for each.

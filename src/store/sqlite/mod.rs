@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-pub use bulk::{BulkError, Imported, export, import};
+pub use bulk::{BulkError, BulkImported, export, import};
 pub use error::OpenError;
 pub use format::{Existing, Migration, create_directory, inspect};
 pub use options::{AuditUse, Options};
@@ -29,12 +29,12 @@ pub use read::UnauditedChanges;
 pub use wal::LeftInWal;
 
 use crate::domain::{
-    AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, History, ListQuery, Origin,
-    Resource, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery, TagPage, TagValuePage,
-    TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery, UserPage, UserQuery,
-    UsersChanged,
+    AccountId, Applied, Change, ChangeKey, Changed, ChangesQuery, History, ImportCommand, Imported,
+    ListQuery, Origin, Resource, RevertCommand, Reverted, TagCommand, TagKeyPage, TagKeysQuery,
+    TagPage, TagValuePage, TagValuesQuery, UntagCommand, User, UserCommand, UserListQuery,
+    UserPage, UserQuery, UsersChanged,
 };
-use crate::store::{News, Store, StoreError, past, user_position};
+use crate::store::{BulkLine, BulkSettings, News, Store, StoreError, past, user_position};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace;
 use format::DataDirectory;
@@ -90,7 +90,9 @@ impl SqliteStore {
         let directory = DataDirectory::lock(directory)?;
         let connection = directory.open_writer()?;
         if !resources.is_empty() {
-            bulk::insert(&connection, resources.into_iter().map(Ok))?;
+            let lines = resources.into_iter().zip(1..);
+            let lines = lines.map(|(user, number)| Ok(BulkLine { number, user }));
+            bulk::insert(&connection, BulkSettings::REPLACE, lines)?;
         }
         let wal = directory.wal(options.wal_pages);
         directory.leave_wal(&connection, &wal)?;
@@ -276,6 +278,22 @@ impl Store for SqliteStore {
             .run(move |connection| read::changes(connection, &recent, &query))
             .instrument(trace::read())
             .await?
+    }
+
+    async fn import_users(
+        &self,
+        command: Arc<ImportCommand>,
+        origin: Arc<Origin>,
+    ) -> Result<Imported, StoreError> {
+        if !command.validate_only() {
+            let work = |pending| Work::Import(command, origin, pending);
+            return self.write(work).await;
+        }
+        let published = self.published.clone();
+        self.readers
+            .run(move |connection| read::check_import(connection, &published, &command))
+            .instrument(trace::read())
+            .await
     }
 
     async fn revert(

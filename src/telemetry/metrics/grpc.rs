@@ -62,6 +62,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether such methods answer with a stream.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::ServerStream | Self::BidiStream)
+    }
+
     /// The label of the kind, as gRPC dashboards know it.
     fn label(self) -> &'static str {
         match self {
@@ -88,7 +94,7 @@ const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// All methods that have series: those of a service, and behind them one for its unknown ones; the most frequent first.
-const METHODS: [Method; 27] = [
+const METHODS: [Method; 28] = [
     method(TAGS, "UntagResources", Kind::Unary),
     method(TAGS, "TagResources", Kind::Unary),
     method(TAGS, "ListTagResources", Kind::Unary),
@@ -106,6 +112,7 @@ const METHODS: [Method; 27] = [
     method(USERS, "UpdateUser", Kind::Unary),
     method(USERS, "DeleteUser", Kind::Unary),
     method(USERS, "UndeleteUser", Kind::Unary),
+    method(USERS, "ImportUsers", Kind::BidiStream),
     method(USERS, UNKNOWN, Kind::Unknown),
     method(HEALTH, "Check", Kind::Unary),
     method(HEALTH, "List", Kind::Unary),

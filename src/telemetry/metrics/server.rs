@@ -73,7 +73,7 @@ const THROTTLES: [&str; 5] = [
     "memory",
 ];
 /// The actions, in the order of the domain's list.
-const ACTIONS: [&str; 15] = [
+const ACTIONS: [&str; 16] = [
     "ram:UntagResources",
     "ram:TagResources",
     "ram:ListTagResources",
@@ -85,6 +85,7 @@ const ACTIONS: [&str; 15] = [
     "ram:UpdateUser",
     "ram:DeleteUser",
     "ram:UndeleteUser",
+    "untag:ImportUsers",
     "untag:GetChange",
     "untag:ListChanges",
     "untag:RevertChange",

@@ -41,6 +41,7 @@ BEGIN
         principal_name = coalesce(c.name, r.principal_name),
         display_name = CASE WHEN c.edit_display_name THEN c.display_name ELSE r.display_name END,
         comments = CASE WHEN c.edit_comments THEN c.comments ELSE r.comments END,
+        tags = coalesce(c.tags, r.tags),
         update_time = at,
         last_change = untag_apply_user_changes.request_id
     FROM unnest(list) c

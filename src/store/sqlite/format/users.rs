@@ -148,6 +148,19 @@ impl UserTables<'_> {
         statement.query_row(values, |row| row.get(0)).optional()
     }
 
+    /// The id of the user that is there with this name.
+    pub fn holder_id(
+        self,
+        account: &AccountId,
+        name: &PrincipalName,
+    ) -> Result<Option<ResourceId>, ApplyError> {
+        let values = params![account.as_str(), RESOURCE_TYPE_USER, name.as_str()];
+        let mut statement = self.0.prepare_cached(BY_NAME)?;
+        let id = statement.query_row(values, |row| row.get::<_, String>(2));
+        let id = id.optional()?.map(ResourceId::parse);
+        Ok(valid(id.transpose())?)
+    }
+
     /// The deleted user with this id, one that has expired too.
     pub fn find_deleted(
         self,
@@ -220,6 +233,13 @@ impl UserTables<'_> {
             user.update_time.map(Timestamp::millis),
         ];
         statement.execute(values).map(drop)
+    }
+
+    /// Writes the tags of a user that is there.
+    pub fn set_tags(self, number: i64, tags: &[u8]) -> rusqlite::Result<()> {
+        let update = "UPDATE resource SET tags = ?2 WHERE number = ?1";
+        let mut statement = self.0.prepare_cached(update)?;
+        statement.execute(params![number, tags]).map(drop)
     }
 
     /// Gives a row a name that no user can have, since it has a space, until it gets its own in the same transaction.

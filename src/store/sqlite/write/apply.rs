@@ -70,6 +70,12 @@ impl Rows<'_> {
                 });
                 pending.set(answer?);
             }
+            Work::Import(command, origin, pending) => {
+                let answer = self.once(command.account(), origin, changes, |rows, changes| {
+                    rows.import(command, origin, changes)
+                });
+                pending.set(answer?);
+            }
             Work::Revert(command, origin, pending) => {
                 let answer = self.once(&command.account, origin, changes, |rows, changes| {
                     rows.revert(command, origin, changes)

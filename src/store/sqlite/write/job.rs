@@ -6,7 +6,8 @@ use tokio::sync::oneshot::Receiver;
 
 use crate::current::{self, Reply};
 use crate::domain::{
-    Changed, Origin, RevertCommand, Reverted, TagCommand, UntagCommand, UserCommand, UsersChanged,
+    Changed, ImportCommand, Imported, Origin, RevertCommand, Reverted, TagCommand, UntagCommand,
+    UserCommand, UsersChanged,
 };
 use crate::store::StoreError;
 use crate::store::sqlite::log::PAGES_OF_A_USER;
@@ -24,6 +25,7 @@ pub enum Work {
     Untag(Arc<UntagCommand>, Arc<Origin>, Pending<Changed>),
     Tag(Arc<TagCommand>, Arc<Origin>, Pending<Changed>),
     Users(Arc<UserCommand>, Arc<Origin>, Pending<UsersChanged>),
+    Import(Arc<ImportCommand>, Arc<Origin>, Pending<Imported>),
     Revert(Arc<RevertCommand>, Arc<Origin>, Pending<Reverted>),
     /// Finds out whether commits get through.
     Check(Pending<()>),
@@ -82,6 +84,7 @@ impl Job {
         match &self.work {
             Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.reply.is_abandoned(),
             Work::Users(_, _, pending) => pending.reply.is_abandoned(),
+            Work::Import(_, _, pending) => pending.reply.is_abandoned(),
             Work::Revert(_, _, pending) => pending.reply.is_abandoned(),
             Work::Check(pending) => pending.reply.is_abandoned(),
         }
@@ -91,7 +94,11 @@ impl Job {
     pub fn targets(&self) -> usize {
         match &self.work {
             Work::Untag(command, ..) => command.targets.count(),
-            Work::Tag(..) | Work::Users(..) | Work::Revert(..) | Work::Check(_) => 0,
+            Work::Tag(..)
+            | Work::Users(..)
+            | Work::Import(..)
+            | Work::Revert(..)
+            | Work::Check(_) => 0,
         }
     }
 
@@ -101,6 +108,7 @@ impl Job {
             Work::Untag(..) | Work::Check(_) => self.targets(),
             Work::Tag(command, ..) => command.targets.count(),
             Work::Users(command, ..) => PAGES_OF_A_USER * command.changes().len(),
+            Work::Import(command, ..) => PAGES_OF_A_USER * command.users().len(),
             Work::Revert(command, ..) => {
                 PAGES_OF_A_USER * command.effects.as_ref().map_or(0, Vec::len)
             }
@@ -112,6 +120,7 @@ impl Job {
         match &mut self.work {
             Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.set(Err(error)),
             Work::Users(_, _, pending) => pending.set(Err(error)),
+            Work::Import(_, _, pending) => pending.set(Err(error)),
             Work::Revert(_, _, pending) => pending.set(Err(error)),
             Work::Check(pending) => pending.set(Err(error)),
         }
@@ -131,6 +140,7 @@ impl Job {
         match self.work {
             Work::Untag(_, _, pending) | Work::Tag(_, _, pending) => pending.send(failure),
             Work::Users(_, _, pending) => pending.send(failure),
+            Work::Import(_, _, pending) => pending.send(failure),
             Work::Revert(_, _, pending) => pending.send(failure),
             Work::Check(pending) => pending.send(failure),
         }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod commit;
+mod imports;
 mod job;
 mod plan;
 mod population;
@@ -9,7 +10,9 @@ mod queue;
 mod reverts;
 mod untags;
 mod users;
+mod written;
 
+pub use imports::plan as plan_import;
 pub use job::{Job, Pending, Work};
 pub use plan::{Selected, Untag};
 pub use population::Population;

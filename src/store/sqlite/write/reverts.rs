@@ -1,19 +1,20 @@
 //! Reverts: the inverse of a change's effects, planned in full before anything of it is written.
 
 use std::collections::HashMap;
+use std::mem::take;
 
 use super::apply::{Answer, Rows, refused};
 use super::users::{self, Before};
+use super::written::Written;
 use crate::domain::{
-    Effect, EffectKind, OnConflict, Origin, Present, PresentUsers, ResourceId, Revert,
-    RevertCommand, Reverted, SetTag, TagKey, TagValue, UserCommand, UserKey, names_of,
+    AccountId, Effect, EffectKind, OnConflict, Origin, Present, PresentUsers, ResourceId, Revert,
+    RevertCommand, Reverted, Revision, UserCommand, UserKey, names_of,
 };
 use crate::store::StoreError;
-use crate::store::sqlite::error::{ApplyError, CorruptLog, CorruptTags};
-use crate::store::sqlite::format::tags::{self, TagMask};
-use crate::store::sqlite::format::tombstone::Tombstone;
-use crate::store::sqlite::format::{LoggedEffect, Rewrite, StoredUser, UserTables};
-use crate::store::sqlite::log::changes::{RemovedTags, extremes};
+use crate::store::sqlite::error::{ApplyError, CorruptLog};
+use crate::store::sqlite::format::tags::TagMask;
+use crate::store::sqlite::format::{StoredUser, UserTables};
+use crate::store::sqlite::log::changes::extremes;
 use crate::store::sqlite::log::{Tombstones, Uncommitted};
 
 /// A revert that can be carried out, with the rows of the users whose tags it changes.
@@ -96,15 +97,13 @@ impl RevertPlan {
                 Ok(plan) => plan,
                 Err(error) => return Ok(Err(error)),
             };
-            let users = plan.write(tables, changes, in_force)?;
-            (written.effects, written.removed) = (users.effects, users.removed);
+            written = Written::of_users(plan, tables, changes, in_force)?;
         }
         for effect in &self.revert.effects {
-            if let EffectKind::Tags { removed, set } = &effect.kind {
+            if let EffectKind::Tags { .. } = &effect.kind {
                 let row = self.rows.get(&effect.resource_id).ok_or(CorruptLog)?;
                 let lost = changes.of(row.number, in_force);
-                written.effects.push(LoggedEffect::new(row.number, effect));
-                written.change_tags(row, lost, (removed, set))?;
+                written.change_tags(effect, row, lost)?;
             }
         }
         Ok(Ok(written))
@@ -138,56 +137,22 @@ impl Rows<'_> {
             Ok(written) => written,
             Err(error) => return Ok(Err(error)),
         };
-        let revision = self.record(account, origin, written.effects)?;
-        self.keep(&written.removed, changes)?;
-        for rewrite in written.rewrites {
-            self.rewriter.write(&rewrite)?;
-            changes.rewrote(rewrite);
-        }
-        for tombstone in written.tombstones {
-            changes.add(tombstone);
-        }
+        let revision = self.finish(account, origin, written, changes)?;
         Ok(Ok(Reverted { revision, ..answer }))
     }
-}
 
-/// What a revert has written, and what is to be written once its entry is added.
-#[derive(Default)]
-pub struct Written {
-    pub effects: Vec<LoggedEffect>,
-    /// The removed tags that rows lose for good.
-    pub removed: Vec<RemovedTags>,
-    pub rewrites: Vec<Rewrite>,
-    pub tombstones: Vec<Tombstone>,
-}
-
-impl Written {
-    /// Adds the row of a user with other tags, which has lost some already.
-    fn change_tags(
+    /// Adds the entry of a planned change, and writes the tags that it changes. Returns its revision, or the newest of the account
+    /// where nothing was changed.
+    pub fn finish(
         &mut self,
-        row: &StoredUser,
-        lost: TagMask,
-        (gone, set): (&[(TagKey, TagValue)], &[SetTag]),
-    ) -> Result<(), CorruptTags> {
-        let resource = &row.user.resource;
-        let mut tags = resource.tags().clone();
-        for (key, _) in gone {
-            tags.remove(key);
-        }
-        tags.extend(set.iter().map(|tag| (tag.key.clone(), tag.new.clone())));
-        let (number, id) = (row.number, resource.id.as_str());
-        if lost != 0 {
-            self.tombstones.push(Tombstone { number, removed: 0 });
-        }
-        let kept = RemovedTags::of(number, id, &row.tags, lost)?;
-        self.removed.extend(kept);
-        self.rewrites.push(Rewrite {
-            number,
-            account: resource.account.as_str().into(),
-            id: id.into(),
-            name: resource.principal_name.as_str().into(),
-            tags: tags::encode(&tags),
-        });
-        Ok(())
+        account: &AccountId,
+        origin: &Origin,
+        mut written: Written,
+        changes: &mut Uncommitted,
+    ) -> Result<Option<Revision>, ApplyError> {
+        let revision = self.record(account, origin, take(&mut written.effects))?;
+        self.keep(&written.removed, changes)?;
+        written.rewrite(&mut self.rewriter, changes)?;
+        Ok(revision)
     }
 }

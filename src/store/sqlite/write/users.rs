@@ -163,6 +163,23 @@ impl Step<'_> {
     }
 }
 
+impl<'command> UserPlan<'command> {
+    /// A plan of changes that fit what there is of their users, and whose names are free once these rows have given up theirs.
+    pub fn settled(
+        (account, time): (&'command AccountId, Timestamp),
+        changes: impl Iterator<Item = (&'command UserChange, Before)>,
+        give_up_names: Vec<i64>,
+    ) -> Option<Self> {
+        let steps = changes.map(|(change, before)| Step::of(change, before).ok());
+        Some(Self {
+            account,
+            time,
+            steps: steps.collect::<Option<_>>()?,
+            give_up_names,
+        })
+    }
+}
+
 /// Plans a command in the open transaction. `removed` tells which tags the row of a number has lost.
 pub fn plan<'command>(
     command: &'command UserCommand,
@@ -256,7 +273,7 @@ impl UserPlan<'_> {
         let after = |step: &Step<'_>| step.after(self.account, self.time);
         let users: Vec<_> = self.steps.iter().map(after).collect();
         // A name is free before another user gets it.
-        let removed = self.delete(&users, tables, changes, in_force)?;
+        let mut removed = self.delete(&users, tables, changes, in_force)?;
         let mut effects = Vec::new();
         for number in self.give_up_names {
             tables.give_up_name(number)?;
@@ -270,9 +287,9 @@ impl UserPlan<'_> {
                 }
                 Step::Update { before, .. } => {
                     if !before.user.is_same(user) {
-                        tables.update(before.number, user)?;
-                        changes.wrote(before.number, &user.resource, before.tags);
+                        let lost = changes.of(before.number, in_force);
                         effects.push(LoggedEffect::new(before.number, &effect));
+                        removed.extend(update(before, user, lost, tables, changes)?);
                     }
                     continue;
                 }
@@ -329,4 +346,28 @@ impl UserPlan<'_> {
         }
         Ok(removed)
     }
+}
+
+/// Writes a user that is updated. Returns the removed tags that its row has lost for good, which has lost these.
+fn update(
+    before: StoredUser,
+    user: &User,
+    lost: TagMask,
+    tables: UserTables<'_>,
+    changes: &mut Uncommitted,
+) -> Result<Option<RemovedTags>, ApplyError> {
+    let number = before.number;
+    tables.update(number, user)?;
+    if before.user.resource.tags() == user.resource.tags() {
+        changes.wrote(number, &user.resource, before.tags);
+        return Ok(None);
+    }
+    let removed = RemovedTags::of(number, user.resource.id.as_str(), &before.tags, lost)?;
+    if lost != 0 {
+        changes.add(Tombstone { number, removed: 0 });
+    }
+    let tags = tags::encode(user.resource.tags());
+    tables.set_tags(number, &tags)?;
+    changes.wrote(number, &user.resource, tags);
+    Ok(removed)
 }

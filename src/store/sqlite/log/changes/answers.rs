@@ -2,10 +2,10 @@
 
 use rusqlite::Row;
 
-use crate::domain::{AccountId, Changed, RequestId, Reverted, Revision, UsersChanged};
+use crate::domain::{AccountId, Changed, Imported, RequestId, Reverted, Revision, UsersChanged};
 use crate::store::sqlite::error::CorruptLog;
 use crate::store::sqlite::format::{decode_users, encode_users};
-use crate::store::{conflicts, mismatches};
+use crate::store::{conflicts, import_answers, mismatches};
 
 /// The columns of an answer.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub struct AnswerColumns {
     pub changed: i64,
     pub tags: i64,
     pub mismatches: Option<Vec<u8>>,
-    /// The users of a change of users, or the conflicts of a revert.
+    /// The users of a change of users, the conflicts of a revert, or the answer of an import.
     pub users: Option<Vec<u8>>,
 }
 
@@ -135,6 +135,33 @@ impl Answer for Reverted {
             revision: columns.revision(),
             request_id: Some(request_id),
             is_replay: true,
+        })
+    }
+}
+
+impl Answer for Imported {
+    fn columns(&self) -> AnswerColumns {
+        AnswerColumns {
+            revision: stored(self.revision),
+            resources: count(self.created + self.updated),
+            changed: count(self.created + self.updated),
+            tags: count(self.changed_tags),
+            users: Some(import_answers::encode(self)),
+            ..AnswerColumns::default()
+        }
+    }
+
+    fn replayed(
+        columns: AnswerColumns,
+        _account: &AccountId,
+        request_id: RequestId,
+    ) -> Result<Self, CorruptLog> {
+        let answer = columns.users.as_deref().and_then(import_answers::decode);
+        Ok(Self {
+            revision: columns.revision(),
+            request_id: Some(request_id),
+            is_replay: true,
+            ..answer.ok_or(CorruptLog)?
         })
     }
 }

@@ -1,13 +1,13 @@
--- Reverts of changes. The program plans them by what it has read of their users; here they are made where that is still so.
+-- Reverts and imports. The program plans them by what it has read of their users; here they are made where that is still so.
 
--- Makes a revert, or says why not. `plan` has
--- - `seen`: for each user of the reverted change its `id`, its `state` ("there", "deleted" or "absent"), `tags` and `last_change`;
+-- Makes a planned change, or says why not. `plan` has
+-- - `seen`: for each user of the plan its `id`, its `state` ("there", "deleted" or "absent"), `tags` and `last_change`;
 -- - `holders`: for each name that somebody may get, in lower case, the id of who has it, or null;
 -- - `changes`: those of users, as `untag_change_users` takes them; `effects`: all of it, as an entry has them;
--- - `tags`: how many tags are changed; `is_refused`: whether its conflicts refuse it.
--- `conflicts` is what is kept of them. `outcome` is "made", "refused", "stale" (plan it again), "repeat" or "mismatch" (of the token).
-CREATE FUNCTION untag_revert(
-    for_account text, at bigint, expired bigint, plan jsonb, conflicts text, attempt integer, origin untag_origin,
+-- - `tags`: how many tags are changed; `is_refused`: whether a revert is refused for its conflicts.
+-- `to_keep` is what is kept of its answer, where it has a token. `outcome` is "made", "refused", "stale" (plan it again), "repeat" or "mismatch" (of the token).
+CREATE FUNCTION untag_make_planned(
+    for_account text, at bigint, expired bigint, plan jsonb, to_keep text, attempt integer, origin untag_origin,
     OUT outcome text, OUT revision bigint, OUT changed bigint, OUT tags bigint, OUT repeats uuid, OUT kept text
 )
 LANGUAGE plpgsql
@@ -97,7 +97,7 @@ BEGIN
     revision := untag_record(for_account, attempt, ARRAY[origin], ARRAY[effects]) + CASE WHEN effects IS NULL THEN 0 ELSE 1 END;
     IF origin.token IS NOT NULL THEN
         answer := ROW(1, NULL, '{}', changed, changed, tags, revision, NULL, false, '{}');
-        PERFORM untag_keep_answer(for_account, origin, answer, to_jsonb(conflicts));
+        PERFORM untag_keep_answer(for_account, origin, answer, to_jsonb(to_keep));
     END IF;
 END
 $$;
