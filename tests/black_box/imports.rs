@@ -1,9 +1,9 @@
 //! Users who are imported by `ImportUsers` while the service runs.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -550,6 +550,35 @@ async fn an_import_goes_on_after_its_server_was_killed() {
     }
 }
 
+/// Untags that go on, and how long each took.
+#[derive(Default)]
+struct Untags {
+    is_done: AtomicBool,
+    took: Mutex<Vec<Duration>>,
+}
+
+impl Untags {
+    fn took(&self, time: Duration) {
+        self.took.lock().unwrap().push(time);
+    }
+
+    /// Takes how long untags took since the last time, once there are so many.
+    async fn next(&self, least: usize) -> Vec<Duration> {
+        let deadline = Instant::now() + crate::support::PATIENCE;
+        while self.took.lock().unwrap().len() < least {
+            assert!(Instant::now() < deadline, "nothing is untagged");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::mem::take(&mut self.took.lock().unwrap())
+    }
+}
+
+/// The time within which 99 of 100 were done.
+fn p99(mut times: Vec<Duration>) -> Option<Duration> {
+    times.sort_unstable();
+    times.get(times.len() * 99 / 100).copied()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_and_untags_do_not_disturb_each_other() {
     const UNTAGGED: usize = 64;
@@ -565,26 +594,22 @@ async fn an_import_and_untags_do_not_disturb_each_other() {
     });
     home.import(&lines.collect::<String>());
     let server = home.serve(&["--max-caller-rate", "0"]);
-    let (done, untags) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
+    let untags = Arc::new(Untags::default());
     let mut untagging = JoinSet::new();
     for number in 0..UNTAGGED {
         let mut client = server.client().await;
-        let (done, untags) = (Arc::clone(&done), Arc::clone(&untags));
+        let untags = Arc::clone(&untags);
         untagging.spawn(async move {
             let user = (900_000 + number).to_string();
-            loop {
+            while !untags.is_done.load(Ordering::Relaxed) {
                 let untag = untag_request(ids([&user]), &["env"]);
+                let begun = Instant::now();
                 client.untag_resources(ask(untag)).await.unwrap();
-                untags.fetch_add(1, Ordering::Relaxed);
-                if done.load(Ordering::Relaxed) {
-                    return;
-                }
+                untags.took(begun.elapsed());
             }
         });
     }
+    let alone = untags.next(2_000).await;
     let chunks = (0..10).map(|at| {
         let lines = (at * 300 + 1..=at * 300 + 300).map(|number: i64| ImportLine {
             number,
@@ -601,12 +626,15 @@ async fn an_import_and_untags_do_not_disturb_each_other() {
     let begun = Instant::now();
     let answers = imported(&server, settings(ImportMode::Merge), chunks.collect()).await;
     let elapsed = begun.elapsed();
-    done.store(true, Ordering::Relaxed);
+    let beside = untags.next(0).await;
+    untags.is_done.store(true, Ordering::Relaxed);
     untagging.join_all().await;
     assert!(answers.iter().all(|answer| answer.created_users == 300));
     println!(
-        "import: 3000 users in {elapsed:?}, with {} untags meanwhile",
-        untags.load(Ordering::Relaxed)
+        "import: 3000 users in {elapsed:?} beside {} untags, whose p99 is {:?}, and {:?} alone",
+        beside.len(),
+        p99(beside),
+        p99(alone),
     );
     let users = users(&home);
     assert_eq!(users.len(), 3_000 + UNTAGGED);
