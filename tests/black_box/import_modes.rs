@@ -1,11 +1,12 @@
 //! `untag import`: what its modes and flags mean in the store itself, and by a service.
 
 use std::fs;
-use std::process::Output;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
 
 use crate::bulk::{export, import_by, import_with, stderr};
 use crate::home::Home;
-use crate::support::{PATIENCE, untag};
+use crate::support::{PATIENCE, untag, wait_until};
 use crate::users::{ACCOUNT, ANN, ANN_NAME, BEN, FULL, OTHER_ACCOUNT, directory, line, tags_of};
 
 fn stdout(output: &Output) -> String {
@@ -272,8 +273,8 @@ async fn an_import_that_broke_off_goes_on_where_it_says() {
     ]);
     let import = import
         .arg(&file)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let begun = std::time::Instant::now();
@@ -313,6 +314,46 @@ async fn an_import_that_broke_off_goes_on_where_it_says() {
     let output = rest.output().unwrap();
     // Nobody who was created by the part that has no answer is refused for that.
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(export(&home) == sorted(&lines));
+}
+
+#[tokio::test]
+async fn an_import_that_a_signal_ends_says_where_to_go_on() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let users = (0..300).map(|number| {
+        let (id, name) = (format!("{number:05}"), format!("u{number}@x"));
+        line(ACCOUNT, &id, &name, &[("k", "v")])
+    });
+    let lines: String = users.collect();
+    let address = server.address.to_string();
+    let mut import = untag();
+    let import = import
+        .args(["import", "--output", "table", "--address", &address, "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut import = import.spawn().unwrap();
+    // It waits for more, with a chunk that is not full.
+    let mut input = import.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    wait_until("a chunk is imported", || {
+        export(&home).lines().count() == 250
+    });
+    let pid = import.id().to_string();
+    let killed = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(killed.unwrap().success());
+    let output = import.wait_with_output().unwrap();
+    drop(input);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let (_, token) = said
+        .rsplit_once("go on with --from-line 251 --client-token ")
+        .unwrap_or_else(|| panic!("{said}"));
+    let token = token.trim().trim_matches('"');
+    let flags = ["--from-line", "251", "--client-token", token];
+    let rest = import_by(&server, &flags, lines.as_bytes());
+    assert!(rest.status.success(), "{}", stderr(&rest));
     assert!(export(&home) == sorted(&lines));
 }
 

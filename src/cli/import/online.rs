@@ -38,6 +38,7 @@ pub async fn run(arguments: &ImportArguments) -> Result<Exit, Failure> {
         signals,
         totals: Totals::default(),
         open: VecDeque::new(),
+        next: from,
         unanswered: 0,
         exit: Exit::Done,
     };
@@ -54,6 +55,8 @@ struct Online {
     totals: Totals,
     /// The first and the last lines of the chunks that were sent and may not be done.
     open: VecDeque<(u64, u64)>,
+    /// The line behind those.
+    next: u64,
     /// How many chunks have no answer yet.
     unanswered: usize,
     exit: Exit,
@@ -116,9 +119,9 @@ impl Online {
             };
             let stream = self.carry_out(stream, &mut pieces).await?;
             if stream.end == End::Early {
-                let pending = stream.pending.or(stream.other);
-                let first = self.open.front().map(|(first, _)| *first);
-                return self.sum_up(first.or(pending.map(|chunk| chunk.first_line)));
+                let open = self.open.front().map(|(first, _)| *first);
+                let rest = open.unwrap_or(self.next);
+                return self.sum_up(Some(rest));
             }
             next = stream.other;
         }
@@ -162,14 +165,18 @@ impl Online {
                 // The answer says why it takes no more.
                 Event::Read(None) | Event::Sent(false) => stream.sender = None,
                 Event::Sent(true) => {
-                    let sent = stream.pending.take();
-                    self.open
-                        .extend(sent.map(|chunk| (chunk.first_line, chunk.last_line)));
+                    if let Some(sent) = stream.pending.take() {
+                        self.open.push_back((sent.first_line, sent.last_line));
+                        self.next = sent.last_line + 1;
+                    }
                     self.unanswered += 1;
                 }
                 Event::Answered(Ok(Some(answer))) => self.take(&answer)?,
                 Event::Answered(Ok(None)) => {
-                    if stream.end == End::Whole {
+                    if stream.end == End::Whole && stream.pending.is_some() {
+                        // It has taken no more, and not said why.
+                        stream.end = End::Early;
+                    } else {
                         self.open.clear();
                     }
                     return Ok(stream);
