@@ -28,6 +28,7 @@ use crate::domain::{
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Throttle, metrics};
+use audit::Requested;
 use authorisation::authorise;
 
 /// When to repeat a request that was refused for a limit or found no store.
@@ -86,7 +87,8 @@ impl<S: Store> TagService<S> {
         command: Arc<UntagCommand>,
         repeat: Option<Repeat>,
     ) -> Result<Changed, Error> {
-        let entry = self.audit.untag(call, &command).await?;
+        let requested = Requested::Untag(Arc::clone(&command));
+        let entry = self.audit.begin(call, requested).await?;
         let allowed = self.authorise_untag(call, &command);
         let origin = Arc::new(Origin::of(call, Action::UntagResources, repeat));
         let store = Arc::clone(&self.store);
@@ -111,7 +113,8 @@ impl<S: Store> TagService<S> {
         command: Arc<TagCommand>,
         repeat: Option<Repeat>,
     ) -> Result<Changed, Error> {
-        let entry = self.audit.tag(call, &command).await?;
+        let requested = Requested::Tag(Arc::clone(&command));
+        let entry = self.audit.begin(call, requested).await?;
         let allowed = authorise(
             &self.authority,
             call,

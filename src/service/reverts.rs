@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+use super::audit::Requested;
 use super::authorisation::{Values, authorise};
 use super::changes::{ChangeService, failed};
 use super::count_replay;
@@ -64,7 +65,8 @@ impl<S: Store> ChangeService<S> {
         let named = effects.as_ref().ok().and_then(Option::as_ref);
         let users = named.into_iter().flatten();
         let users = users.map(|effect| effect.resource_id.clone()).collect();
-        let entry = self.audit.revert(call, &request, users).await?;
+        let requested = Requested::Revert(request.clone(), users);
+        let entry = self.audit.begin(call, requested).await?;
         let origin = Arc::new(Origin::of(call, Action::RevertChange, repeat));
         let values = Values::of(&self.authority, call, &request.account);
         let (store, account) = (Arc::clone(&self.store), request.account.clone());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::audit::Audit;
+use super::audit::{Audit, Requested};
 use super::authorisation::authorise;
 use super::{Values, explain};
 use crate::auth::Authority;
@@ -45,7 +45,8 @@ impl<S: Store> UserService<S> {
         command: Arc<UserCommand>,
         repeat: Option<Repeat>,
     ) -> Result<(UsersChanged, Values), Error> {
-        let entry = self.audit.users(call, action, &command).await?;
+        let requested = Requested::Users(action, Arc::clone(&command));
+        let entry = self.audit.begin(call, requested).await?;
         let allowed = authorise(&self.authority, call, action, command.account());
         let values = match action {
             // The caller has given them.

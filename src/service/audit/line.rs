@@ -10,9 +10,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, ImportCommand,
-    Imported, RequestId, ResourceId, RevertRequest, Revision, TagCommand, TagKey, TagSelection,
-    Targets, UntagCommand, UserChange, UserCommand, UsersChanged,
+    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, Imported, RequestId, Revision,
+    TagKey, Targets, UsersChanged,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
@@ -25,36 +24,36 @@ pub const TARGET: &str = "audit";
     reason = "it repeats the flags of the request"
 )]
 pub struct Line {
-    time: String,
-    target: &'static str,
-    request_id: String,
+    pub(super) time: String,
+    pub(super) target: &'static str,
+    pub(super) request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_request_id: Option<String>,
-    caller: String,
-    source_ip: IpAddr,
-    secure_transport: bool,
-    account: String,
-    action: &'static str,
+    pub(super) client_request_id: Option<String>,
+    pub(super) caller: String,
+    pub(super) source_ip: IpAddr,
+    pub(super) secure_transport: bool,
+    pub(super) account: String,
+    pub(super) action: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    resource_ids: Vec<String>,
+    pub(super) resource_ids: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    resource_principal_names: Vec<String>,
+    pub(super) resource_principal_names: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tag_keys: Vec<String>,
-    all: bool,
-    allow_missing: bool,
-    validate_only: bool,
-    decision: &'static str,
-    outcome: String,
+    pub(super) tag_keys: Vec<String>,
+    pub(super) all: bool,
+    pub(super) allow_missing: bool,
+    pub(super) validate_only: bool,
+    pub(super) decision: &'static str,
+    pub(super) outcome: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<u64>,
+    pub(super) revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    affected_resources: Option<usize>,
+    pub(super) affected_resources: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    affected_tags: Option<usize>,
+    pub(super) affected_tags: Option<usize>,
     /// Whether the request was answered as an earlier one with the same client token, and changed nothing.
     #[serde(skip_serializing_if = "is_false")]
-    replay: bool,
+    pub(super) replay: bool,
 }
 
 /// The result of a change, which its line tells of.
@@ -248,80 +247,8 @@ pub fn text(line: &impl Serialize) -> String {
 }
 
 impl Line {
-    /// The line of an untag.
-    pub fn untag(call: &Call, command: &UntagCommand) -> Self {
-        let keys = match &command.selection {
-            TagSelection::All => &[][..],
-            TagSelection::Keys(keys) => keys,
-        };
-        Self {
-            all: command.selection == TagSelection::All,
-            allow_missing: command.allow_missing,
-            validate_only: command.validate_only,
-            ..Self::new(
-                call,
-                Action::UntagResources,
-                &command.account,
-                &command.targets,
-                keys,
-            )
-        }
-    }
-
-    /// The line of tags that are set.
-    pub fn tag(call: &Call, command: &TagCommand) -> Self {
-        let keys = command.tags.iter().map(|(key, _)| key);
-        Self::new(
-            call,
-            Action::TagResources,
-            &command.account,
-            &command.targets,
-            keys,
-        )
-    }
-
-    /// The line of a revert that is about these users.
-    pub fn revert(call: &Call, request: &RevertRequest, users: Vec<ResourceId>) -> Self {
-        let targets = Targets::Ids(users);
-        Self {
-            validate_only: request.validate_only,
-            ..Self::new(call, Action::RevertChange, &request.account, &targets, [])
-        }
-    }
-
-    /// The line of a change of users.
-    pub fn users(call: &Call, action: Action, command: &UserCommand) -> Self {
-        let changes = command.changes();
-        // An id that was made is told once the user has it: the cloud gives it another.
-        let is_made =
-            |change: &UserChange| matches!(change, UserChange::Create(new) if new.is_id_made);
-        let known = changes.iter().filter(|change| !is_made(change));
-        let ids = Targets::Ids(known.map(|change| change.id().clone()).collect());
-        let names = changes.iter().filter_map(UserChange::given_name);
-        let created = changes.iter().filter_map(|change| match change {
-            UserChange::Create(user) => Some(user),
-            _ => None,
-        });
-        let keys: BTreeSet<_> = created.flat_map(|user| user.tags().keys()).collect();
-        Self {
-            resource_principal_names: names.map(ToString::to_string).collect(),
-            ..Self::new(call, action, command.account(), &ids, keys)
-        }
-    }
-
-    /// The line of an import.
-    pub fn import(call: &Call, command: &ImportCommand) -> Self {
-        let users = command.users().iter();
-        let ids = Targets::Ids(users.clone().map(|user| user.id.clone()).collect());
-        let keys: BTreeSet<_> = users.flat_map(|user| user.tags().keys()).collect();
-        Self {
-            resource_principal_names: command.names().map(ToString::to_string).collect(),
-            validate_only: command.validate_only(),
-            ..Self::new(call, Action::ImportUsers, command.account(), &ids, keys)
-        }
-    }
-
-    fn new<'a>(
+    /// The line of a change that was asked for and is not begun.
+    pub fn new<'a>(
         call: &Call,
         action: Action,
         account: &AccountId,

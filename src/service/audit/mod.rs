@@ -6,6 +6,7 @@ mod follower;
 mod line;
 mod made;
 mod quota;
+mod requested;
 
 use std::io;
 use std::net::IpAddr;
@@ -16,10 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::RETRY_AFTER;
-use crate::domain::{
-    Action, Applied, Call, Error, ImportCommand, ResourceId, RevertRequest, TagCommand,
-    UntagCommand, UserCommand,
-};
+use crate::domain::{Applied, Call, Error};
 use crate::store::CommittedChanges;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::{LineSender, LineSlot, LineSource, OnFailure, trace};
@@ -29,6 +27,7 @@ pub use follower::Follower;
 pub use line::Refused;
 use line::{Audited, Line, LogLevelLine};
 use quota::Quota;
+pub use requested::Requested;
 
 /// The audit; by default there is none.
 #[derive(Debug, Clone, Default)]
@@ -52,10 +51,20 @@ pub struct Entry(Option<Box<Pending>>);
 
 struct Pending {
     trail: Arc<Trail>,
-    line: Line,
+    call: Call,
+    /// The change, until its line is written or left to the change log.
+    requested: Option<Requested>,
     slot: Option<LineSlot>,
-    /// Whether the line is made of the change's entry in the change log.
-    has_entry: bool,
+    progress: Progress,
+}
+
+/// How far a change is that has no result yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Its line waits for a slot, and nothing was changed.
+    Waiting,
+    /// The store may be making it.
+    Begun,
 }
 
 impl Audit {
@@ -86,68 +95,14 @@ impl Audit {
         Follower::start(changes, trail.lines.clone(), backlog).map(Some)
     }
 
-    /// Begins the line of an untag: waits for a slot, so that what is changed then can't lose its line.
+    /// Begins the line of a change: waits for a slot, so that what is changed then can't lose its line.
     ///
     /// # Errors
     /// [`Error::Unavailable`] where lines have to be written and can't.
-    pub async fn untag(&self, call: &Call, command: &UntagCommand) -> Result<Entry, Error> {
+    pub async fn begin(&self, call: &Call, requested: Requested) -> Result<Entry, Error> {
         match &self.0 {
             None => Ok(Entry(None)),
-            Some(trail) => trail.begin(Line::untag(call, command)).await,
-        }
-    }
-
-    /// Begins the line of tags that are set, as [`Audit::untag`] does.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where lines have to be written and can't.
-    pub async fn tag(&self, call: &Call, command: &TagCommand) -> Result<Entry, Error> {
-        match &self.0 {
-            None => Ok(Entry(None)),
-            Some(trail) => trail.begin(Line::tag(call, command)).await,
-        }
-    }
-
-    /// Begins the line of a revert that is about these users, as [`Audit::untag`] does.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where lines have to be written and can't.
-    pub async fn revert(
-        &self,
-        call: &Call,
-        request: &RevertRequest,
-        users: Vec<ResourceId>,
-    ) -> Result<Entry, Error> {
-        match &self.0 {
-            None => Ok(Entry(None)),
-            Some(trail) => trail.begin(Line::revert(call, request, users)).await,
-        }
-    }
-
-    /// Begins the line of a change of users, as [`Audit::untag`] does.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where lines have to be written and can't.
-    pub async fn users(
-        &self,
-        call: &Call,
-        action: Action,
-        command: &UserCommand,
-    ) -> Result<Entry, Error> {
-        match &self.0 {
-            None => Ok(Entry(None)),
-            Some(trail) => trail.begin(Line::users(call, action, command)).await,
-        }
-    }
-
-    /// Begins the line of an import, as [`Audit::untag`] does.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where lines have to be written and can't.
-    pub async fn import(&self, call: &Call, command: &ImportCommand) -> Result<Entry, Error> {
-        match &self.0 {
-            None => Ok(Entry(None)),
-            Some(trail) => trail.begin(Line::import(call, command)).await,
+            Some(trail) => trail.begin(call, requested).await,
         }
     }
 
@@ -274,17 +229,18 @@ impl Trail {
         Ok(())
     }
 
-    async fn begin(self: &Arc<Self>, line: Line) -> Result<Entry, Error> {
+    async fn begin(self: &Arc<Self>, call: &Call, requested: Requested) -> Result<Entry, Error> {
         self.admit().await?;
         let mut pending = Box::new(Pending {
             trail: Arc::clone(self),
-            line,
+            call: call.clone(),
+            requested: Some(requested),
             slot: None,
-            has_entry: false,
+            progress: Progress::Waiting,
         });
         let slot = Box::pin(self.lines.slot().instrument(trace::audit())).await;
         // Until here a caller that goes has changed nothing; from here on nobody knows, until the store has answered.
-        pending.line.begin();
+        pending.progress = Progress::Begun;
         pending.slot = slot;
         Ok(Entry(Some(pending)))
     }
@@ -310,22 +266,39 @@ impl Entry {
     }
 
     fn finish(mut self, result: &Result<impl Audited, Error>) {
-        if let Some(pending) = &mut self.0 {
-            pending.line.finish(result);
-            let is_logged = pending.trail.backlog.is_some();
-            pending.has_entry = is_logged && result.as_ref().is_ok_and(Audited::has_entry);
+        let Some(pending) = &mut self.0 else { return };
+        let is_logged = pending.trail.backlog.is_some();
+        if is_logged && result.as_ref().is_ok_and(Audited::has_entry) {
+            pending.requested = None;
+        } else if let Some(mut line) = pending.take_line() {
+            line.finish(result);
+            pending.write(&line);
+        }
+    }
+}
+
+impl Pending {
+    /// The line of the change without its result, once.
+    fn take_line(&mut self) -> Option<Line> {
+        let mut line = self.requested.take()?.line(&self.call);
+        if self.progress == Progress::Begun {
+            line.begin();
+        }
+        Some(line)
+    }
+
+    fn write(&mut self, line: &Line) {
+        let slot = self.slot.take().or_else(|| self.trail.lines.slot_now());
+        if let Some(slot) = slot {
+            slot.send(line.text());
         }
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if self.has_entry {
-            return;
-        }
-        let slot = self.slot.take().or_else(|| self.trail.lines.slot_now());
-        if let Some(slot) = slot {
-            slot.send(self.line.text());
+        if let Some(line) = self.take_line() {
+            self.write(&line);
         }
     }
 }

@@ -75,7 +75,8 @@ impl<S: Store> UserService<S> {
         command: ImportCommand,
         repeat: Option<Repeat>,
     ) -> Result<Imported, Error> {
-        let entry = self.audit.import(call, &command).await?;
+        let requested = Requested::Import(Arc::clone(&command));
+        let entry = self.audit.begin(call, requested).await?;
         let mut actions = command.mode().actions().to_vec();
         // Asked often enough, a check would tell who may not list tags what they are.
         if command.validate_only() {
