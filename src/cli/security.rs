@@ -114,8 +114,8 @@ pub struct SecurityArguments {
     #[arg(long, env = "UNTAG_AUDIT_LOG", value_name = "FILE")]
     audit_log: Option<PathBuf>,
 
-    /// Refuse changes whose lines in the audit are not sure: while none can be written, with the embedded store once 16 MiB of the
-    /// change log wait. Without it changes go on, and lost lines are counted.
+    /// Refuse changes whose lines in the audit are not sure: while none can be written, once 16 MiB of the change log wait; with
+    /// `--store ims` at once. Without it changes go on, and lost lines are counted.
     #[arg(long, env = "UNTAG_AUDIT_REQUIRED")]
     audit_required: bool,
 

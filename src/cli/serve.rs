@@ -21,8 +21,8 @@ use crate::server::{self, Config, Ended, Security, Signals};
 use crate::service::{Audit, Follower};
 use crate::store::ims::{self, ImsStore};
 use crate::store::postgres::{self, ConnectionString, PostgresStore};
-use crate::store::sqlite::{self, AuditUse, Closing, OpenError, SqliteStore};
-use crate::store::{BulkLine, BulkSettings, Retention, Store};
+use crate::store::sqlite::{self, Closing, OpenError, SqliteStore};
+use crate::store::{AuditUse, BulkLine, BulkSettings, CommittedChanges, Retention, Store};
 #[cfg(feature = "otlp")]
 use crate::telemetry::Traces;
 use crate::telemetry::{self, LineFile, LineSource, LineWriter};
@@ -116,13 +116,24 @@ fn warn(arguments: &ServeArguments, warnings: &[String]) {
     }
 }
 
-/// What is waited for at the end of a service with the embedded store.
+/// What is waited for at the end of a service.
 #[derive(Default)]
 struct Ends {
     /// The thread that writes the lines of changes.
     follower: Mutex<Option<Follower>>,
-    /// The end of the store.
+    /// The end of the embedded store.
     store: OnceLock<Closing>,
+}
+
+impl Ends {
+    /// Begins to write the lines of these changes.
+    fn follow(&self, audit: &Audit, changes: Option<impl CommittedChanges>) -> Result<(), String> {
+        if let Some(changes) = changes {
+            let follower = audit.follow(changes).map_err(|error| error.to_string())?;
+            *self.follower.lock().unwrap_or_else(PoisonError::into_inner) = follower;
+        }
+        Ok(())
+    }
 }
 
 /// Waits, for bounded times, until the audit is written and the embedded store is closed.
@@ -169,6 +180,14 @@ fn check(security: Security, store: StoreChoice) -> Result<ExitCode, Box<dyn Err
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether changes have lines in an audit.
+fn audit_use(security: &SecurityArguments, directory: Option<&Path>) -> Result<AuditUse, String> {
+    Ok(match security.audit_file(directory)? {
+        Some(_) => AuditUse::Kept,
+        None => AuditUse::None,
+    })
+}
+
 /// How much memory the index of the embedded store may take where nothing is given, in bytes.
 fn index_memory() -> usize {
     usize::try_from(memory::available(Path::new("/")) / 4).unwrap_or(usize::MAX)
@@ -206,10 +225,7 @@ impl StoreChoice {
                     batch: count(arguments.commit_batch),
                     index_bytes: arguments.index_memory.unwrap_or_else(index_memory),
                     retention,
-                    audit: match arguments.security.audit_file(Some(&directory))? {
-                        Some(_) => AuditUse::Kept,
-                        None => AuditUse::None,
-                    },
+                    audit: audit_use(&arguments.security, Some(&directory))?,
                     ..sqlite::Options::default()
                 };
                 Self::Sqlite(directory, options)
@@ -220,6 +236,7 @@ impl StoreChoice {
                     connections,
                     reload_interval: arguments.security.reload_interval,
                     retention,
+                    audit: audit_use(&arguments.security, None)?,
                 };
                 Self::Postgres(connection, options)
             }
@@ -237,8 +254,8 @@ impl StoreChoice {
     /// Where the lines of changes in the audit come from.
     fn line_source(&self) -> LineSource {
         match self {
-            Self::Sqlite(..) => LineSource::ChangeLog,
-            Self::Postgres(..) | Self::Ims(_) => LineSource::Requests,
+            Self::Sqlite(..) | Self::Postgres(..) => LineSource::ChangeLog,
+            Self::Ims(_) => LineSource::Requests,
         }
     }
 
@@ -266,10 +283,7 @@ impl StoreChoice {
                     let store = SqliteStore::open(&directory, options, sample);
                     let store = store.map_err(|error| text(&error))?;
                     ends.store.get_or_init(|| store.closing());
-                    if let Some(changes) = store.unaudited_changes() {
-                        let follower = audit.follow(changes).map_err(|error| text(&error))?;
-                        *ends.follower.lock().unwrap_or_else(PoisonError::into_inner) = follower;
-                    }
+                    ends.follow(&audit, store.unaudited_changes())?;
                     Ok(store)
                 };
                 // A log that is long after a crash takes its time.
@@ -280,6 +294,7 @@ impl StoreChoice {
                 serve(config, opening).await
             }
             Self::Postgres(connection, options) => {
+                let audit = config.security.audit.clone();
                 let opening = async {
                     if !sample.is_empty() {
                         let sample = sample.into_iter().zip(1..);
@@ -290,7 +305,10 @@ impl StoreChoice {
                         imported.map_err(|error| text(&error))?;
                     }
                     let store = PostgresStore::open(&connection, options).await;
-                    store.map_err(|error| text(&error))
+                    let store = store.map_err(|error| text(&error))?;
+                    let changes = store.unaudited_changes(&connection, options.reload_interval);
+                    ends.follow(&audit, changes.map_err(|error| text(&error))?)?;
+                    Ok(store)
                 };
                 serve(config, opening).await
             }

@@ -131,11 +131,12 @@ impl Changed {
         }
     }
 
-    /// Whether the change log has an entry of this request: it has changed something, and is no answer to an earlier one.
+    /// The revision of the entry that the change log has of this request, if it has one: it has changed something, and is no answer to
+    /// an earlier one.
     #[must_use]
-    pub fn has_entry(&self) -> bool {
+    pub fn entry(&self) -> Option<Revision> {
         let has_changed = self.changed_resources.is_some_and(|count| count > 0);
-        has_changed && self.revision.is_some() && !self.is_replay
+        self.revision.filter(|_| has_changed && !self.is_replay)
     }
 
     /// How many of these the request itself has changed: none where it was answered as an earlier one.

@@ -335,6 +335,15 @@ pub struct UsersChanged {
     pub is_replay: bool,
 }
 
+impl UsersChanged {
+    /// The revision of the entry that the change log has of the command, if it has one.
+    #[must_use]
+    pub fn entry(&self) -> Option<Revision> {
+        let has_entry = self.changed > 0 && !self.is_replay;
+        self.revision.filter(|_| has_entry)
+    }
+}
+
 /// What a user is looked for by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserKey {

@@ -44,3 +44,12 @@ pub trait CommittedChanges: Send + 'static {
     /// Waits until there may be something new, the thread is unparked, or `patience` has passed.
     fn wait(&mut self, patience: Duration);
 }
+
+/// The use of the change log by an audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditUse {
+    /// No audit is made of it.
+    None,
+    /// Its entries are kept until they have their lines in the audit.
+    Kept,
+}

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use bulk::{BulkCounts, BulkLine, BulkSettings, NameTaken, RefusedLine, StillDeleted};
-pub use committed::{CommittedChanges, NextChanges};
+pub use committed::{AuditUse, CommittedChanges, NextChanges};
 pub use news::{Heard, News};
 pub use retention::Retention;
 

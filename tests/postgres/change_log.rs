@@ -135,7 +135,7 @@ async fn postgres_log_lets_no_try_through_that_nobody_waits_for_any_more() {
     let try_it = |attempt: i32| {
         format!(
             "SELECT changed FROM untag_remove_alone('{ACCOUNT}', true, false, ARRAY['1'], '{{env}}', '{{}}', '{{}}', false, {attempt}, \
-             ROW('{id}', 1, 'a', '::1', 'ram:UntagResources', NULL, NULL)::untag_origin)"
+             ROW('{id}', 1, 'a', '::1', 'ram:UntagResources', NULL, NULL, false, NULL, NULL)::untag_origin)"
         )
     };
     let find_out = format!("SELECT revision FROM untag_find_out('{ACCOUNT}', '{id}', 1, 1)");

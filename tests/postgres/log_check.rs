@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use untag::domain::{AccountId, Change, ChangesQuery, Direction, EffectKind, Resource, Revision};
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
-use untag::store::{Retention, Store as _, StoreError};
+use untag::store::{AuditUse, Retention, Store as _, StoreError};
 
 use crate::harness::ACCOUNT;
 use crate::replayed::Replay;
@@ -22,6 +22,7 @@ pub async fn open(url: &str) -> PostgresStore {
             age: Duration::from_hours(24 * 365 * 100),
             bytes: 1 << 40,
         },
+        audit: AuditUse::None,
     };
     PostgresStore::open(&connection, options).await.unwrap()
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 
+mod audit;
 mod batches;
 mod bulk;
 mod change_log;

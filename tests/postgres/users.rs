@@ -9,9 +9,8 @@ use untag::domain::{
     TagSelection, Targets, Timestamp, UntagCommand, UserChange, UserCommand, UserContinuation,
     UserKey, UserListQuery, UserQuery, UserUpdate,
 };
-use untag::store::Retention;
 use untag::store::postgres::{ConnectionString, Options, PostgresStore};
-use untag::store::{Store as _, StoreError};
+use untag::store::{AuditUse, Retention, Store as _, StoreError};
 
 use crate::harness::{
     ACCOUNT, database_with, import, ok_on, run_on, session, stderr, user_line, wait_for_lock_wait,
@@ -29,6 +28,7 @@ async fn store(database: &Database) -> PostgresStore {
         connections: 2,
         reload_interval: Duration::from_secs(10),
         retention: Retention::default(),
+        audit: AuditUse::None,
     };
     PostgresStore::open(&connection, options).await.unwrap()
 }

@@ -21,8 +21,8 @@ use untag::grpc::proto::{
     ResourceIds, ResourcePrincipalNames, Tag, TagResourcesRequest, UntagResourcesRequest,
     tag_resources_request, untag_resources_request,
 };
-use untag::store::Store as _;
-use untag::store::sqlite::{AuditUse, Options, SqliteStore};
+use untag::store::sqlite::{Options, SqliteStore};
+use untag::store::{AuditUse, Store as _};
 
 use crate::harness::in_time;
 use crate::support::{PATIENCE, Server, run};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use untag::domain::Resource;
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
-use untag::store::{BulkSettings, Retention};
+use untag::store::{AuditUse, BulkSettings, Retention};
 
 use crate::Backend;
 use crate::fixtures::bulk_lines;
@@ -27,6 +27,7 @@ fn options() -> Options {
             age: Duration::from_hours(24 * 365 * 100),
             bytes: 1 << 40,
         },
+        audit: AuditUse::None,
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use untag::domain::{AuditedChange, TagSelection};
-use untag::store::sqlite::{AuditUse, Options, SqliteStore};
-use untag::store::{CommittedChanges, Store as _};
+use untag::store::sqlite::{Options, SqliteStore};
+use untag::store::{AuditUse, CommittedChanges, Store as _};
 
 use crate::fixtures::{ids, keys, names, numbered_user, origin, tag, untag};
 

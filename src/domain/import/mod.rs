@@ -181,3 +181,12 @@ pub struct Imported {
     /// Whether this is such an answer, and nothing was changed now.
     pub is_replay: bool,
 }
+
+impl Imported {
+    /// The revision of the entry that the change log has of the import, if it has one.
+    #[must_use]
+    pub fn entry(&self) -> Option<Revision> {
+        let has_entry = self.created + self.updated > 0 && !self.is_replay;
+        self.revision.filter(|_| has_entry)
+    }
+}

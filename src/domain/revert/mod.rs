@@ -130,6 +130,15 @@ pub struct Reverted {
     pub is_replay: bool,
 }
 
+impl Reverted {
+    /// The revision of the entry that the change log has of the revert, if it has one.
+    #[must_use]
+    pub fn entry(&self) -> Option<Revision> {
+        let has_entry = self.changed_resources > 0 && !self.is_replay;
+        self.revision.filter(|_| has_entry)
+    }
+}
+
 /// What there is of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Present {

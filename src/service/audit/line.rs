@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{
-    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, Imported, RequestId, Revision,
-    TagKey, Targets, UsersChanged,
+    AccountId, Action, Applied, Call, Caller, Changed, ClientRequestId, Error, Imported, RequestId,
+    Revision, TagKey, Targets, UsersChanged,
 };
 
 /// The target of each line, by which readers of stdout can tell it from others.
@@ -76,7 +76,7 @@ impl<T: Borrow<Changed>> Audited for T {
     }
 
     fn has_entry(&self) -> bool {
-        self.borrow().has_entry()
+        self.borrow().entry().is_some()
     }
 }
 
@@ -104,7 +104,7 @@ impl Audited for UsersChanged {
     }
 
     fn has_entry(&self) -> bool {
-        self.changed > 0 && self.revision.is_some() && !self.is_replay
+        self.entry().is_some()
     }
 }
 
@@ -119,7 +119,7 @@ impl Audited for Imported {
     }
 
     fn has_entry(&self) -> bool {
-        self.created + self.updated > 0 && self.revision.is_some() && !self.is_replay
+        self.entry().is_some()
     }
 }
 

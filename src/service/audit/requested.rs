@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::line::Line;
 use crate::domain::{
-    Action, Call, ImportCommand, ResourceId, RevertRequest, TagCommand, TagSelection, Targets, UntagCommand,
-    UserChange, UserCommand,
+    Action, Call, ImportCommand, ResourceId, RevertRequest, TagCommand, TagSelection, Targets,
+    UntagCommand, UserChange, UserCommand,
 };
 
 /// A change as it was asked for. Its line is made where it is written only: most changes get theirs from the change log.
@@ -67,8 +67,7 @@ fn untag(call: &Call, command: &UntagCommand) -> Line {
 fn users(call: &Call, action: Action, command: &UserCommand) -> Line {
     let changes = command.changes();
     // An id that was made is told once the user has it: the cloud gives it another.
-    let is_made =
-        |change: &UserChange| matches!(change, UserChange::Create(new) if new.is_id_made);
+    let is_made = |change: &UserChange| matches!(change, UserChange::Create(new) if new.is_id_made);
     let known = changes.iter().filter(|change| !is_made(change));
     let ids = Targets::Ids(known.map(|change| change.id().clone()).collect());
     let names = changes.iter().filter_map(UserChange::given_name);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub use report::{ChunkReport, RefusedLine};
 
+use super::audit::Requested;
 use super::authorisation::authorise;
 use super::feed::Hold;
 use super::users::UserService;
@@ -75,6 +76,7 @@ impl<S: Store> UserService<S> {
         command: ImportCommand,
         repeat: Option<Repeat>,
     ) -> Result<Imported, Error> {
+        let command = Arc::new(command);
         let requested = Requested::Import(Arc::clone(&command));
         let entry = self.audit.begin(call, requested).await?;
         let mut actions = command.mode().actions().to_vec();
@@ -88,7 +90,7 @@ impl<S: Store> UserService<S> {
         let store = Arc::clone(&self.store);
         let change = async move {
             allowed?;
-            let imported = store.import_users(Arc::new(command), origin).await;
+            let imported = store.import_users(command, origin).await;
             // Who is refused stands in the answer.
             let imported = imported.map_err(|error| explain(error, |_| Vec::new()))?;
             metrics().server.replays.inc_by(imported.is_replay.into());

@@ -16,6 +16,7 @@ use tracing::Span;
 
 use super::outcome::Sent;
 use super::pool::{Locks, Pool};
+use super::replica::Replica;
 use super::tags::{Removal, answers, shared};
 use super::targets::{By, Names};
 use super::{Commit, statements};
@@ -47,6 +48,7 @@ type Reported = Result<Shared, StoreError>;
 /// Untags that wait for a statement, and the statements that are under way.
 pub struct Batches {
     pool: Arc<Pool>,
+    replica: Replica,
     hasher: RandomState,
     /// Those that have something to do.
     groups: Mutex<HashMap<Key, Group>>,
@@ -161,9 +163,10 @@ impl Drop for Claim {
 }
 
 impl Batches {
-    pub fn new(pool: Arc<Pool>) -> Self {
+    pub fn new(pool: Arc<Pool>, replica: Replica) -> Self {
         Self {
             pool,
+            replica,
             hasher: RandomState::new(),
             groups: Mutex::default(),
         }
@@ -280,7 +283,8 @@ struct Batch {
 
 impl Batch {
     async fn run(mut self) {
-        let pool = Arc::clone(&self.statement.batches.pool);
+        let batches = &self.statement.batches;
+        let (pool, replica) = (Arc::clone(&batches.pool), batches.replica.clone());
         let (jobs, key) = (&mut self.jobs, &self.statement.key);
         let answer = pool.perform(Locks::SkipLocked, |session| async move {
             // There may have been a wait for the connection.
@@ -299,7 +303,7 @@ impl Batch {
             let removals: Vec<_> = removals.collect();
             let account = key.account.as_str();
             let targets: Vec<usize> = removals.iter().map(|removal| removal.names.len()).collect();
-            let parameters = shared(account, key.by, removals);
+            let parameters = shared(account, key.by, removals, &replica);
             let changes = jobs.len();
             let traces = jobs.iter_mut().map(|(job, _)| &mut job.trace);
             let spans = traces.filter_map(|change| change.commit(changes));

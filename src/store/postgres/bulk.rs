@@ -119,7 +119,7 @@ const NAME_TAKEN: &str = "WITH line AS (
 /// Begins a new history: what the log says did not lead to what is imported. Whoever has taken a revision is waited for; whoever has
 /// locked a user and not the account yet gets the first one after this.
 const BEGIN_HISTORY: &str = "LOCK TABLE account IN EXCLUSIVE MODE;
-    TRUNCATE change, client_token;
+    TRUNCATE change, client_token, audit_position;
     UPDATE account SET oldest_at = NULL;
     UPDATE history SET history_id = gen_random_uuid(), tokens_full = false, bytes = 0";
 /// Without statistics PostgreSQL reads the table from end to end for a change of one user.

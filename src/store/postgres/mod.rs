@@ -18,6 +18,7 @@ mod outcome;
 mod planned;
 mod pool;
 mod probe;
+mod replica;
 mod retention;
 mod reverts;
 mod session;
@@ -25,6 +26,7 @@ mod statements;
 mod tags;
 mod targets;
 mod tls;
+mod unaudited;
 mod users;
 
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use tracing::{Instrument as _, Span};
 pub use bulk::{BulkError, export, import};
 pub use config::{ConfigError, ConnectionString};
 pub use migrations::{Applied as AppliedMigrations, MigrateError};
+pub use unaudited::UnauditedChanges;
 
 use crate::domain::{
     AccountId, Applied, Change as Entry, ChangeKey, Changed, ChangesQuery, History, ImportCommand,
@@ -46,7 +49,7 @@ use crate::domain::{
     UserPage, UserQuery, UsersChanged,
 };
 use crate::reload::LoadError;
-use crate::store::{News, Retention, Store, StoreError, past};
+use crate::store::{AuditUse, News, Retention, Store, StoreError, past};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::trace::{self, Change};
 use batch::{Batches, Shared};
@@ -55,6 +58,7 @@ use error::Failure;
 use list::record;
 use outcome::Sent;
 use pool::{Locks, Pool};
+use replica::Replica;
 use session::{Access, Parameters};
 
 /// How many times a statement is sent that the server could not carry out for its concurrency.
@@ -75,6 +79,8 @@ pub struct Options {
     pub reload_interval: Duration,
     /// How much of the change log is kept.
     pub retention: Retention,
+    /// Whether changes have lines in an audit, which are made from the change log.
+    pub audit: AuditUse,
 }
 
 /// Why the store could not be opened: for the person who starts it.
@@ -107,6 +113,7 @@ pub struct PostgresStore {
     pool: Arc<Pool>,
     batches: Arc<Batches>,
     places: Arc<Semaphore>,
+    replica: Replica,
 }
 
 impl PostgresStore {
@@ -120,10 +127,15 @@ impl PostgresStore {
         let pool = Arc::new(Pool::new(connector, options.connections));
         tokio::spawn(retention::keep(Arc::downgrade(&pool), options.retention));
         let places = Arc::new(Semaphore::new(options.queue));
+        let replica = match options.audit {
+            AuditUse::Kept => Replica::with_audit(),
+            AuditUse::None => Replica::default(),
+        };
         let store = Self {
-            batches: Arc::new(Batches::new(Arc::clone(&pool))),
+            batches: Arc::new(Batches::new(Arc::clone(&pool), replica.clone())),
             pool,
             places: Arc::clone(&places),
+            replica,
         };
         metrics().store.queue(options.queue, move || {
             options.queue.saturating_sub(places.available_permits())
@@ -137,6 +149,23 @@ impl PostgresStore {
     /// [`OpenError`] with what is wrong and what to do.
     pub fn check(connection: &ConnectionString) -> Result<(), OpenError> {
         Connector::new(connection).map(drop)
+    }
+
+    /// The changes that this replica commits, for the lines of the audit; `None` where none is kept. They are read on a connection of
+    /// their own.
+    ///
+    /// # Errors
+    /// [`OpenError`] with what is wrong and what to do.
+    pub fn unaudited_changes(
+        &self,
+        connection: &ConnectionString,
+        reload_interval: Duration,
+    ) -> Result<Option<UnauditedChanges>, OpenError> {
+        if self.replica.id().is_none() {
+            return Ok(None);
+        }
+        let connector = Connector::following(connection, reload_interval)?;
+        UnauditedChanges::new(connector, self.replica.clone()).map(Some)
     }
 
     /// Brings the schema up to date, or only says what that would take.
@@ -156,6 +185,30 @@ impl PostgresStore {
     fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         place.map_err(|_| StoreError::Busy)
+    }
+
+    /// Carries out an untag in a place of the queue, where that can be in a call that it shares with others.
+    async fn untag_in(
+        &self,
+        place: OwnedSemaphorePermit,
+        command: &Arc<UntagCommand>,
+        origin: &Arc<Origin>,
+    ) -> Result<Changed, StoreError> {
+        // Those are of one command.
+        if command.expected.is_some() {
+            let alone = self.untag_alone(command, origin, Sent::No, Arc::new(place));
+            return alone.await;
+        }
+        let shared = self
+            .batches
+            .untag(Arc::clone(command), Arc::clone(origin), place);
+        match shared.await? {
+            Shared::Applied(changed) => Ok(changed),
+            Shared::NotApplied(sent, holds) => {
+                self.untag_alone(command, origin, sent, Arc::new(holds))
+                    .await
+            }
+        }
     }
 
     /// Sends a statement that only reads, in a place of the queue.
@@ -249,21 +302,9 @@ impl Store for PostgresStore {
             return self.validate(&command).await;
         }
         let place = self.place()?;
-        // Those are of one command.
-        if command.expected.is_some() {
-            let alone = self.untag_alone(&command, &origin, Sent::No, Arc::new(place));
-            return alone.await;
-        }
-        let shared = self
-            .batches
-            .untag(Arc::clone(&command), Arc::clone(&origin), place);
-        match shared.await? {
-            Shared::Applied(changed) => Ok(changed),
-            Shared::NotApplied(sent, holds) => {
-                self.untag_alone(&command, &origin, sent, Arc::new(holds))
-                    .await
-            }
-        }
+        let changed = self.untag_in(place, &command, &origin).await?;
+        self.replica.made(&command.account, changed.entry());
+        Ok(changed)
     }
 
     async fn tag(
@@ -271,7 +312,9 @@ impl Store for PostgresStore {
         command: Arc<TagCommand>,
         origin: Arc<Origin>,
     ) -> Result<Changed, StoreError> {
-        self.set_tags(&command, &origin).await
+        let changed = self.set_tags(&command, &origin).await?;
+        self.replica.made(&command.account, changed.entry());
+        Ok(changed)
     }
 
     async fn list(&self, query: Arc<ListQuery>) -> Result<TagPage, StoreError> {
@@ -297,7 +340,9 @@ impl Store for PostgresStore {
         command: Arc<UserCommand>,
         origin: Arc<Origin>,
     ) -> Result<UsersChanged, StoreError> {
-        self.apply(&command, &origin).await
+        let changed = self.apply(&command, &origin).await?;
+        self.replica.made(command.account(), changed.entry());
+        Ok(changed)
     }
 
     async fn import_users(
@@ -305,7 +350,9 @@ impl Store for PostgresStore {
         command: Arc<ImportCommand>,
         origin: Arc<Origin>,
     ) -> Result<Imported, StoreError> {
-        self.import(&command, &origin).await
+        let imported = self.import(&command, &origin).await?;
+        self.replica.made(command.account(), imported.entry());
+        Ok(imported)
     }
 
     async fn change(
@@ -325,7 +372,9 @@ impl Store for PostgresStore {
         command: Arc<RevertCommand>,
         origin: Arc<Origin>,
     ) -> Result<Reverted, StoreError> {
-        self.make_revert(&command, &origin).await
+        let reverted = self.make_revert(&command, &origin).await?;
+        self.replica.made(&command.account, reverted.entry());
+        Ok(reverted)
     }
 
     async fn history(&self, account: AccountId) -> Result<History, StoreError> {

@@ -2,11 +2,12 @@
 
 use tokio_postgres::types::Type;
 
+use super::replica::Replica;
 use super::session::Parameters;
-use crate::domain::{Origin, Repeat};
+use crate::domain::{ClientRequestId, Origin, Repeat};
 
 /// The parameters of `untag_origin`, in its order.
-pub fn of_one(origin: &Origin) -> Parameters {
+pub fn of_one(origin: &Origin, replica: &Replica) -> Parameters {
     let (token, fingerprint) = repeat(origin);
     vec![
         (Box::new(origin.request_id.to_string()), Type::TEXT),
@@ -16,11 +17,14 @@ pub fn of_one(origin: &Origin) -> Parameters {
         (Box::new(origin.action.as_str()), Type::TEXT),
         (Box::new(token), Type::TEXT),
         (Box::new(fingerprint), Type::BYTEA),
+        (Box::new(origin.secure_transport), Type::BOOL),
+        (Box::new(client_request_id(origin)), Type::TEXT),
+        (Box::new(replica.id().map(str::to_owned)), Type::TEXT),
     ]
 }
 
 /// As `of_one`, with an array for each part.
-pub fn of_all(origins: &[&Origin]) -> Parameters {
+pub fn of_all(origins: &[&Origin], replica: &Replica) -> Parameters {
     let texts = |text: fn(&Origin) -> String| -> Vec<String> {
         origins.iter().map(|origin| text(origin)).collect()
     };
@@ -31,6 +35,14 @@ pub fn of_all(origins: &[&Origin]) -> Parameters {
         .collect();
     let (tokens, fingerprints): (Vec<_>, Vec<_>) =
         origins.iter().map(|origin| repeat(origin)).unzip();
+    let are_secure: Vec<bool> = origins
+        .iter()
+        .map(|origin| origin.secure_transport)
+        .collect();
+    let client_request_ids: Vec<Option<String>> = origins
+        .iter()
+        .map(|origin| client_request_id(origin))
+        .collect();
     vec![
         (
             Box::new(texts(|origin| origin.request_id.to_string())),
@@ -45,7 +57,15 @@ pub fn of_all(origins: &[&Origin]) -> Parameters {
         (Box::new(actions), Type::TEXT_ARRAY),
         (Box::new(tokens), Type::TEXT_ARRAY),
         (Box::new(fingerprints), Type::BYTEA_ARRAY),
+        (Box::new(are_secure), Type::BOOL_ARRAY),
+        (Box::new(client_request_ids), Type::TEXT_ARRAY),
+        (Box::new(replica.id().map(str::to_owned)), Type::TEXT),
     ]
+}
+
+fn client_request_id(origin: &Origin) -> Option<String> {
+    let id = origin.client_request_id.as_ref();
+    id.map(|id: &ClientRequestId| id.as_str().to_owned())
 }
 
 /// The name of the caller. PostgreSQL can't keep U+0000, which the subject of a token may have.

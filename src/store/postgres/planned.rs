@@ -116,7 +116,7 @@ impl PostgresStore {
                     (Box::new(kept.clone()), Type::TEXT),
                     (Box::new(attempt), Type::INT4),
                 ];
-                parameters.extend(origin::of_one(planned.origin));
+                parameters.extend(origin::of_one(planned.origin, &self.replica));
                 parameters
             },
         };

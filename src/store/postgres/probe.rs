@@ -1,16 +1,23 @@
 //! Every kind of statement, tried before the service is ready: what the database can't plan, or does not let its role do, shows
 //! there and not in a request.
 
+use std::net::Ipv4Addr;
+
 use futures_util::future::try_join_all;
 use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::origin;
+use super::replica::Replica;
 use super::session::{Parameters, Session};
 use super::statements::{
-    CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES, CHANGES_OF_USER, COUNT_KEYS,
-    COUNT_VALUES, FIND_BY_ID, FIND_BY_NAME, GET_USER_BY_ID, GET_USER_BY_NAME, HISTORY,
-    LIST_ALL_USERS, LIST_USERS, MAKE_PLANNED, REMOVE_ALONE, REMOVE_SHARED, SCAN, SET_TAGS,
+    AUDIT_POSITION, CHANGE_BY_REQUEST_ID, CHANGE_BY_REVISION, CHANGE_USERS, CHANGES,
+    CHANGES_OF_USER, COUNT_KEYS, COUNT_VALUES, FIND_BY_ID, FIND_BY_NAME, GET_USER_BY_ID,
+    GET_USER_BY_NAME, HISTORY, LIST_ALL_USERS, LIST_USERS, MAKE_PLANNED, OWED, REMOVE_ALONE,
+    REMOVE_SHARED, SCAN, SET_TAGS, UNAUDITED,
 };
+
+use crate::domain::{Action, Caller, Origin, RequestId, Timestamp};
 
 /// An account that does not exist, since it is no account.
 const NOBODY: &str = "";
@@ -48,19 +55,23 @@ fn first_try() -> Parameter {
     (Box::new(1_i32), Type::INT4)
 }
 
+/// The origin of what nobody asks for.
+fn nowhere() -> Origin {
+    Origin {
+        request_id: RequestId::now(),
+        time: Timestamp::from_millis(0),
+        caller: Caller::anonymous(),
+        source_ip: Ipv4Addr::LOCALHOST.into(),
+        secure_transport: false,
+        client_request_id: None,
+        action: Action::UntagResources,
+        repeat: None,
+    }
+}
+
 /// The parts of an origin.
 fn origin() -> Parameters {
-    let none = || (Box::new(None::<String>) as _, Type::TEXT);
-    let mut origin = vec![
-        text(NO_REQUEST),
-        number(0),
-        text(""),
-        text(""),
-        text(""),
-        none(),
-    ];
-    origin.push((Box::new(None::<Vec<u8>>), Type::BYTEA));
-    origin
+    origin::of_one(&nowhere(), &Replica::default())
 }
 
 fn of_tags() -> Vec<(&'static str, Parameters)> {
@@ -71,11 +82,7 @@ fn of_tags() -> Vec<(&'static str, Parameters)> {
         shared.push((Box::new(vec![1_i64]), Type::INT8_ARRAY));
         shared.push((Box::new(vec![Some("{key}")]), Type::TEXT_ARRAY));
         shared.push((Box::new(vec![1_i32]), Type::INT4_ARRAY));
-        shared.push((Box::new(vec![NO_REQUEST]), Type::TEXT_ARRAY));
-        shared.push((Box::new(vec![0_i64]), Type::INT8_ARRAY));
-        shared.extend((0..3).map(|_| list()));
-        shared.push((Box::new(vec![None::<String>]), Type::TEXT_ARRAY));
-        shared.push((Box::new(vec![None::<Vec<u8>>]), Type::BYTEA_ARRAY));
+        shared.extend(origin::of_all(&[&nowhere()], &Replica::default()));
         statements.push((REMOVE_SHARED, shared));
         let mut alone = vec![text(NOBODY), flag(are_ids), flag(true), list()];
         alone.extend([text("{key}"), list(), list(), flag(true), first_try()]);
@@ -99,6 +106,9 @@ fn of_the_log() -> Vec<(&'static str, Parameters)> {
     let page = || vec![text(NOBODY), number(1), flag(false), number(1), number(1)];
     let mut of_user = page();
     of_user.push(text("1"));
+    let mut unaudited = page();
+    unaudited.push(text(NO_REQUEST));
+    let nobody = (Box::new(Vec::<String>::new()) as _, Type::TEXT_ARRAY);
     let mut revert = vec![
         text(NOBODY),
         number(0),
@@ -115,6 +125,9 @@ fn of_the_log() -> Vec<(&'static str, Parameters)> {
         (CHANGES_OF_USER, of_user),
         (HISTORY, vec![text(NOBODY)]),
         (MAKE_PLANNED, revert),
+        (UNAUDITED, unaudited),
+        (AUDIT_POSITION, vec![text(NOBODY), text(NO_REQUEST)]),
+        (OWED, vec![nobody]),
     ]
 }
 

@@ -32,7 +32,7 @@ macro_rules! answer {
 /// command as an array in text, or NULL for every tag, `$6` the round of each command, and from `$7` on the origins. Returns one row,
 /// as `untag_remove_shared` says.
 pub const REMOVE_SHARED: &str = "SELECT left_out, numbers, changed, tags, newest FROM untag_remove_shared($1, $2, $3, $4, $5, $6, \
-    ROW($7::text[]::uuid[], $8, $9, $10, $11, $12, $13)::untag_origins)";
+    ROW($7::text[]::uuid[], $8, $9, $10, $11, $12, $13, $14, $15, $16::text::uuid)::untag_origins)";
 
 /// `$1` the account, `$2` whether the targets are ids, `$3` whether missing targets are skipped, `$4` the targets, `$5` the keys as an
 /// array in text, or NULL for every tag, `$6` the keys and `$7` the values that are expected, `$8` whether tags with another value are
@@ -40,7 +40,7 @@ pub const REMOVE_SHARED: &str = "SELECT left_out, numbers, changed, tags, newest
 pub const REMOVE_ALONE: &str = concat!(
     answer!(),
     "untag_remove_alone($1, $2, $3, $4, $5, $6, $7, $8, $9, ",
-    "ROW($10::text::uuid, $11, $12, $13, $14, $15, $16)::untag_origin)"
+    "ROW($10::text::uuid, $11, $12, $13, $14, $15, $16, $17, $18, $19::text::uuid)::untag_origin)"
 );
 
 /// `$1` the account, `$2` whether the targets are ids, `$3` the targets, `$4` the tags as a JSON object, `$5` how many a user may
@@ -48,7 +48,7 @@ pub const REMOVE_ALONE: &str = concat!(
 pub const SET_TAGS: &str = concat!(
     answer!(),
     "untag_set_tags($1, $2, $3, $4::jsonb, $5, $6, ",
-    "ROW($7::text::uuid, $8, $9, $10, $11, $12, $13)::untag_origin)"
+    "ROW($7::text::uuid, $8, $9, $10, $11, $12, $13, $14, $15, $16::text::uuid)::untag_origin)"
 );
 
 /// The columns of an entry of the change log, a row `c`.
@@ -61,7 +61,7 @@ macro_rules! entry {
 /// `$1` the account, `$2` the time, `$3` the newest time of a deletion that has expired, `$4` the plan and `$5` what is kept of its
 /// answer, `$6` the number of the try, and from `$7` on the origin. Returns what `untag_make_planned` says.
 pub const MAKE_PLANNED: &str = "SELECT outcome, revision, changed, tags, repeats::text, kept FROM untag_make_planned($1, $2, $3, $4::jsonb, $5, $6, \
-    ROW($7::text::uuid, $8, $9, $10, $11, $12, $13)::untag_origin)";
+    ROW($7::text::uuid, $8, $9, $10, $11, $12, $13, $14, $15, $16::text::uuid)::untag_origin)";
 
 /// `$1` the account, `$2` the RequestId, `$3` the number of the try, `$4` the time. Returns the entry, if there is one.
 pub const FIND_OUT: &str = concat!(entry!(), "untag_find_out($1, $2::text::uuid, $3, $4) c");
@@ -76,12 +76,17 @@ pub const CHANGE_BY_REQUEST_ID: &str = concat!(
 pub const CHANGE_BY_REVISION: &str =
     concat!(entry!(), "change c WHERE account_id = $1 AND revision = $2");
 
-/// The entries that a function returns, until those before have enough effects.
+/// The entries that a function returns, until those before have enough effects, with these columns last.
 macro_rules! page_of {
     ($function:literal) => {
+        page_of!($function, "untag_effects(p.c)::text")
+    };
+    ($function:literal, $effects:literal) => {
         concat!(
             "SELECT (p.c).revision, (p.c).request_id::text, (p.c).at, (p.c).caller, (p.c).source_ip, (p.c).action, \
-             (p.c).client_token, untag_effects(p.c)::text FROM (SELECT c, row_number() OVER () AS number, \
+             (p.c).client_token, ",
+            $effects,
+            " FROM (SELECT c, row_number() OVER () AS number, \
              sum(coalesce(cardinality(c.users), jsonb_array_length(c.effects))) \
              OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM ",
             $function,
@@ -95,6 +100,30 @@ pub const CHANGES: &str = page_of!("untag_changes($1, $2, $3, $4)");
 
 /// As `CHANGES`. `$6` the id of a user.
 pub const CHANGES_OF_USER: &str = page_of!("untag_changes_of_user($1, $2, $3, $4, $6)");
+
+/// As `CHANGES`. `$6` a replica: the entries of others have no effects. Then whether the request was secure, and the caller's name of it.
+pub const UNAUDITED: &str = page_of!(
+    "untag_changes($1, $2, $3, $4)",
+    "CASE WHEN (p.c).replica = $6::text::uuid THEN untag_effects(p.c)::text END, (p.c).is_secure, (p.c).client_request_id"
+);
+
+/// `$1` replicas, the first of which asks. Returns the id of one that is gone and that the first has taken on.
+pub const MEET_REPLICAS: &str = "SELECT untag_meet_replicas($1::text[]::uuid[])::text";
+
+/// `$1` a replica. Returns whether it owed no lines, and is forgotten.
+pub const FORGET_REPLICA: &str = "SELECT untag_forget_replica($1::text::uuid)";
+
+/// `$1` replicas. Returns where they may owe lines: replica, account, the history and the revision of the last line, and the newest one.
+pub const OWED: &str = "SELECT p.replica::text, p.account_id, p.history_id::text, p.revision, n.revision FROM audit_position p \
+    CROSS JOIN LATERAL untag_newest(p.account_id) n WHERE p.replica = ANY ($1::text[]::uuid[]) AND n.revision > p.revision";
+
+/// `$1` the account, `$2` the replica. Returns the history and the revision of its last line.
+pub const AUDIT_POSITION: &str = "SELECT history_id::text, revision FROM audit_position WHERE account_id = $1 AND replica = $2::text::uuid";
+
+/// `$1` replicas, `$2` accounts, `$3` the histories and `$4` the revisions of the last lines.
+pub const SAVE_POSITIONS: &str = "UPDATE audit_position p SET revision = t.revision \
+    FROM unnest($1::text[]::uuid[], $2::text[], $3::text[]::uuid[], $4::bigint[]) AS t (replica, account_id, history_id, revision) \
+    WHERE p.account_id = t.account_id AND p.replica = t.replica AND p.history_id = t.history_id";
 
 /// `$1` the account. Returns the history's id, the newest and the oldest revision.
 pub const HISTORY: &str = "SELECT history_id::text, newest, oldest FROM history, untag_extent($1)";
@@ -140,7 +169,7 @@ pub const COUNT_VALUES: &str =
 /// a JSON array of `untag_user_change`, `$5` the number of the try, and from `$6` on the origin. Returns what `untag_change_users`
 /// says.
 pub const CHANGE_USERS: &str = "SELECT * FROM untag_change_users($1, $2, $3, $4::jsonb, $5, \
-    ROW($6::text::uuid, $7, $8, $9, $10, $11, $12)::untag_origin) ORDER BY number";
+    ROW($6::text::uuid, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::uuid)::untag_origin) ORDER BY number";
 
 /// `$1` the time, `$2` the age and `$3` the bytes that the change log may have, `$4` how many entries may go, `$5` how many client
 /// tokens there may be, `$6` the milliseconds between two looks. Returns whether there may be more to do.

@@ -10,6 +10,7 @@ use super::changes::revision;
 use super::error::Failure;
 use super::list::record;
 use super::outcome::{Change, Outcome, Sent};
+use super::replica::Replica;
 use super::session::Parameters;
 use super::targets::{By, Names};
 use super::{PostgresStore, expected, origin, statements};
@@ -92,7 +93,7 @@ pub struct Removal<'command> {
 }
 
 /// The parameters of `untag_remove_shared`. What differs from command to command travels in arrays.
-pub fn shared(account: &str, by: By, removals: Vec<Removal<'_>>) -> Parameters {
+pub fn shared(account: &str, by: By, removals: Vec<Removal<'_>>, replica: &Replica) -> Parameters {
     let (mut targets, mut commands, mut keys) = (Vec::new(), Vec::new(), Vec::new());
     let origins: Vec<&Origin> = removals.iter().map(|removal| removal.origin).collect();
     let rounds: Vec<i32> = removals.iter().map(|removal| removal.round).collect();
@@ -109,7 +110,7 @@ pub fn shared(account: &str, by: By, removals: Vec<Removal<'_>>) -> Parameters {
         (Box::new(keys), Type::TEXT_ARRAY),
         (Box::new(rounds), Type::INT4_ARRAY),
     ];
-    parameters.extend(origin::of_all(&origins));
+    parameters.extend(origin::of_all(&origins, replica));
     parameters
 }
 
@@ -208,7 +209,7 @@ impl PostgresStore {
                     (Box::new(skips_others), Type::BOOL),
                     (Box::new(attempt), Type::INT4),
                 ];
-                parameters.extend(origin::of_one(origin));
+                parameters.extend(origin::of_one(origin, &self.replica));
                 parameters
             },
         };
@@ -258,7 +259,7 @@ impl PostgresStore {
                     (Box::new(most), Type::INT8),
                     (Box::new(attempt), Type::INT4),
                 ];
-                parameters.extend(origin::of_one(origin));
+                parameters.extend(origin::of_one(origin, &self.replica));
                 parameters
             },
         };

@@ -46,7 +46,7 @@ impl PostgresStore {
                     (Box::new(changes.clone()), Type::TEXT),
                     (Box::new(attempt), Type::INT4),
                 ];
-                parameters.extend(origin::of_one(origin));
+                parameters.extend(origin::of_one(origin, &self.replica));
                 parameters
             },
         };

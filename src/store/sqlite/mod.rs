@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 pub use bulk::{BulkError, BulkImported, export, import};
 pub use error::OpenError;
 pub use format::{Existing, Migration, create_directory, inspect};
-pub use options::{AuditUse, Options};
+pub use options::Options;
 pub use read::UnauditedChanges;
 pub use wal::LeftInWal;
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::domain::Timestamp;
-use crate::store::Retention;
+use crate::store::{AuditUse, Retention};
 
 /// How an embedded store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -31,15 +31,6 @@ pub struct Options {
     pub run_keys: usize,
     /// What tells the time, by which deleted users are removed who are gone for good. What a command or a query sees goes by its own.
     pub now: fn() -> Timestamp,
-}
-
-/// The use of the change log by an audit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuditUse {
-    /// No audit is made of it.
-    None,
-    /// Its entries are kept until they have their lines in the audit.
-    Kept,
 }
 
 impl Default for Options {

@@ -43,9 +43,28 @@ CREATE TABLE change (
     prevs        uuid[],
     keys         text[],
     removed      text[],
+    -- Which replica writes its line of the audit, if there is one, and what only that line has.
+    replica           uuid,
+    is_secure         boolean NOT NULL,
+    client_request_id text COLLATE "C",
     PRIMARY KEY (account_id, revision)
 );
 CREATE UNIQUE INDEX change_by_request_id ON change (account_id, request_id);
+
+-- The replicas that keep an audit. One that has not been seen for a while is gone, and another one writes the lines that it owes.
+CREATE TABLE replica (
+    replica_id uuid PRIMARY KEY,
+    seen_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Up to which revision of a history the changes of a replica have their lines. Made with its first change of an account.
+CREATE TABLE audit_position (
+    account_id text COLLATE "C" NOT NULL,
+    replica    uuid NOT NULL,
+    revision   bigint NOT NULL,
+    history_id uuid NOT NULL,
+    PRIMARY KEY (account_id, replica)
+) WITH (fillfactor = 50);
 
 -- The answer to a request with a client token, for a day.
 CREATE TABLE client_token (
@@ -91,7 +110,10 @@ CREATE TYPE untag_origin AS (
     source_ip   text COLLATE "C",
     action      text COLLATE "C",
     token       text COLLATE "C",
-    fingerprint bytea
+    fingerprint bytea,
+    is_secure   boolean,
+    client_request_id text COLLATE "C",
+    replica     uuid
 );
 
 -- The origins of changes that are made together, an array for each part.
@@ -102,7 +124,10 @@ CREATE TYPE untag_origins AS (
     source_ips   text[],
     actions      text[],
     tokens       text[],
-    fingerprints bytea[]
+    fingerprints bytea[],
+    are_secure   boolean[],
+    client_request_ids text[],
+    replica      uuid
 );
 
 -- What came of a change of tags: the number of the command, which is 1; what was found of its targets, and which would have too many
@@ -189,14 +214,20 @@ BEGIN
     END IF;
     SELECT n.revision, n.total, n.at INTO newest FROM untag_newest(for_account) n;
     IF cardinality(entries) > 0 THEN
+        IF origins.replica IS NOT NULL
+            AND NOT EXISTS (SELECT FROM audit_position p WHERE p.account_id = for_account AND p.replica = origins.replica) THEN
+            INSERT INTO audit_position SELECT for_account, origins.replica, newest.revision, h.history_id FROM history h;
+        END IF;
         INSERT INTO change (account_id, revision, total, request_id, at, caller, source_ip, action, client_token,
-            effects, users, prevs, keys, removed)
+            effects, users, prevs, keys, removed, replica, is_secure, client_request_id)
         SELECT for_account, newest.revision + row_number() OVER w,
             -- Beside its effects an entry takes about 200 bytes, in its row and in two indexes.
             newest.total + sum(200 + coalesce(pg_column_size(e.effects), pg_column_size(e.users) + pg_column_size(e.removed))) OVER w,
-            o.request_id, o.at, o.caller, o.source_ip, o.action, o.token, e.effects, e.users, e.prevs, e.keys, e.removed
-        FROM unnest(origins.request_ids, origins.times, origins.callers, origins.source_ips, origins.actions, origins.tokens)
-            WITH ORDINALITY AS o (request_id, at, caller, source_ip, action, token, number)
+            o.request_id, o.at, o.caller, o.source_ip, o.action, o.token, e.effects, e.users, e.prevs, e.keys, e.removed,
+            origins.replica, o.is_secure, o.client_request_id
+        FROM unnest(origins.request_ids, origins.times, origins.callers, origins.source_ips, origins.actions, origins.tokens,
+            origins.are_secure, origins.client_request_ids)
+            WITH ORDINALITY AS o (request_id, at, caller, source_ip, action, token, is_secure, client_request_id, number)
         JOIN unnest(entries) AS e ON e.number = o.number
         WINDOW w AS (ORDER BY o.number);
         IF oldest IS NULL AND (newest.revision > 0 OR cardinality(entries) > 1) THEN
@@ -215,8 +246,10 @@ AS $$
     SELECT untag_write(for_account, attempt, (
         SELECT ROW(array_agg(o.request_id ORDER BY o.number), array_agg(o.at ORDER BY o.number), array_agg(o.caller ORDER BY o.number),
             array_agg(o.source_ip ORDER BY o.number), array_agg(o.action ORDER BY o.number), array_agg(o.token ORDER BY o.number),
-            NULL)::untag_origins
-        FROM unnest(origins) WITH ORDINALITY AS o (request_id, at, caller, source_ip, action, token, fingerprint, number)
+            NULL, array_agg(o.is_secure ORDER BY o.number), array_agg(o.client_request_id ORDER BY o.number),
+            origins[1].replica)::untag_origins
+        FROM unnest(origins) WITH ORDINALITY
+            AS o (request_id, at, caller, source_ip, action, token, fingerprint, is_secure, client_request_id, replica, number)
     ), ARRAY(
         SELECT ROW(e.number, e.effects, NULL, NULL, NULL, NULL)::untag_entry
         FROM unnest(effects) WITH ORDINALITY AS e (effects, number) WHERE e.effects IS NOT NULL
@@ -459,6 +492,43 @@ BEGIN
 END
 $$;
 
+-- Tells that these replicas are there, the first of which is the caller. Takes on one that is gone, if there is one: returns its id.
+CREATE FUNCTION untag_meet_replicas(replicas uuid[])
+RETURNS uuid
+LANGUAGE sql
+AS $$
+    INSERT INTO replica (replica_id) SELECT unnest(replicas) ON CONFLICT (replica_id) DO UPDATE SET seen_at = clock_timestamp();
+    UPDATE replica SET seen_at = clock_timestamp() WHERE replica_id = (
+        SELECT r.replica_id FROM replica r
+        WHERE r.seen_at < clock_timestamp() - interval '1 minute' AND r.replica_id <> ALL (replicas)
+        ORDER BY r.seen_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) RETURNING replica_id
+$$;
+
+-- Forgets a replica that is gone, where it owes no lines. Returns whether it did. Who was only slow and changes an account meanwhile
+-- waits for its row, and begins anew.
+CREATE FUNCTION untag_forget_replica(gone uuid)
+RETURNS boolean
+LANGUAGE plpgsql
+SET enable_seqscan = off
+AS $$
+DECLARE
+    next record;
+BEGIN
+    FOR next IN SELECT p.account_id, p.revision FROM audit_position p WHERE p.replica = gone ORDER BY p.account_id LOOP
+        PERFORM untag_lock_account(next.account_id);
+        DELETE FROM audit_position p WHERE p.account_id = next.account_id AND p.replica = gone AND NOT EXISTS (
+            SELECT FROM change c WHERE c.account_id = next.account_id AND c.revision > p.revision AND c.replica = gone
+        );
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    DELETE FROM replica r WHERE r.replica_id = gone;
+    RETURN true;
+END
+$$;
+
 -- How many bytes the log takes of which something can go.
 CREATE FUNCTION untag_count_bytes()
 RETURNS bigint
@@ -481,7 +551,7 @@ $$;
 
 -- Deletes up to `most` entries of accounts that have the oldest ones: what is older than `age`, and `excess` bytes. The newest of an
 -- account stays: the next revision is counted from there. So do those of the last minute: somebody may be finding out what became of
--- them. Returns how many entries were deleted, how many bytes they had, and whether there may be more to delete.
+-- them; and for a day those that may have no line in the audit. Returns how many entries were deleted, how many bytes they had, and whether there may be more to delete.
 CREATE FUNCTION untag_compact_entries(
     now bigint, age bigint, excess bigint, most bigint, OUT deleted bigint, OUT bytes bigint, OUT is_more boolean
 )
@@ -492,6 +562,7 @@ DECLARE
     next record;
     oldest record;
     newest bigint;
+    unaudited bigint;
     cut record;
     compacted text[] := '{}';
 BEGIN
@@ -507,9 +578,11 @@ BEGIN
         compacted := compacted || next.account_id;
         SELECT c.revision, c.total INTO oldest FROM untag_changes(next.account_id, 1, false, 1) c;
         SELECT n.revision INTO newest FROM untag_newest(next.account_id) n;
+        SELECT min(p.revision) + 1 INTO unaudited FROM audit_position p WHERE p.account_id = next.account_id;
         -- The first one that stays, so that revisions have no gap.
         SELECT c.revision, c.total INTO cut FROM untag_changes(next.account_id, oldest.revision, false, most - deleted + 1) c
         WHERE c.revision >= least(newest, oldest.revision + most - deleted)
+        OR (c.revision >= unaudited AND c.at > now - 86400000)
         OR c.at > now - 60000 OR (c.at > now - age AND c.total - oldest.total >= excess - bytes)
         ORDER BY c.revision LIMIT 1;
         DELETE FROM change c WHERE c.account_id = next.account_id AND c.revision < cut.revision;

@@ -104,7 +104,7 @@ BEGIN
     FROM untag_remove_locked(for_account, locked, targets, commands, keys, rounds, left_out, NULL, 1, origins);
     IF has_tokens THEN
         PERFORM untag_keep_answer(for_account,
-            ROW(a.request_id, a.at, a.caller, NULL, a.action, a.token, a.fingerprint)::untag_origin,
+            ROW(a.request_id, a.at, a.caller, NULL, a.action, a.token, a.fingerprint, NULL, NULL, NULL)::untag_origin,
             ROW(1, NULL, '{}', a.matched, a.changed, a.tags, a.revision, NULL, false, '{}')::untag_answer)
         FROM (
             SELECT o.*, t.matched, coalesce(d.changed, 0) AS changed, coalesce(d.tags, 0) AS tags,
@@ -157,7 +157,8 @@ BEGIN
     IF (cardinality(locked.ids) = cardinality(targets) OR skips_missing) AND (cardinality(answer.others) = 0 OR skips_others) THEN
         SELECT * INTO done FROM untag_remove_locked(for_account, locked, targets, array_fill(1::bigint, ARRAY[cardinality(targets)]),
             ARRAY[keys], '{1}', '{}', expected, attempt, ROW(ARRAY[origin.request_id], ARRAY[origin.at], ARRAY[origin.caller],
-            ARRAY[origin.source_ip], ARRAY[origin.action], ARRAY[origin.token], NULL)::untag_origins);
+            ARRAY[origin.source_ip], ARRAY[origin.action], ARRAY[origin.token], NULL, ARRAY[origin.is_secure],
+            ARRAY[origin.client_request_id], origin.replica)::untag_origins);
         answer.changed := coalesce(done.changed[1], 0);
         answer.tags := coalesce(done.tags[1], 0);
         answer.revision := done.newest + cardinality(done.numbers);

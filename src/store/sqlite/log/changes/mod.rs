@@ -34,11 +34,11 @@ pub use revisions::expired;
 pub use tokens::{ClientTokens, Known, MOST_TOKENS};
 
 use crate::domain::{AccountId, Origin, Revision, Timestamp};
-use crate::store::Retention;
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::format::LoggedEffect;
 use crate::store::sqlite::format::log_entry::{LoggedAccount, LoggedCommit};
-use crate::store::sqlite::options::{AuditUse, Options};
+use crate::store::sqlite::options::Options;
+use crate::store::{AuditUse, Retention};
 use extent::{Extent, ROW_BYTES};
 use fresh::FreshCommit;
 use revisions::Revisions;
