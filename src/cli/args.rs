@@ -62,6 +62,9 @@ pub enum Command {
     Proto(ProtoArguments),
     /// Print a completion script for a shell.
     Completions(CompletionsArguments),
+    /// Write the manual, a page for each command, and print the names of its files.
+    #[command(after_help = MAN_USE)]
+    Man(ManArguments),
 }
 
 const SIGNALS: &str = "\
@@ -72,6 +75,8 @@ Signals:
 
 const PROTO_USE: &str = "\
 For example: python -m grpc_tools.protoc -I DIR --python_out=. --grpc_python_out=. $(untag proto DIR)";
+
+const MAN_USE: &str = "For example: untag man DIR, and then: man DIR/untag-serve.1";
 
 const CHECK_POLICY_EXIT_CODES: &str = "\
 Without --caller and --action the file is checked, and warnings name what may not do what it was written for.
@@ -309,6 +314,14 @@ pub struct ProtoArguments {
 pub struct CompletionsArguments {
     /// The shell.
     pub shell: Shell,
+}
+
+/// `untag man`.
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// Where to write it. Files that are there already are replaced.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod import;
 mod ims;
 mod json_lines;
 mod limits;
+mod man;
 mod memory;
 mod migrate;
 mod process;
@@ -26,6 +27,7 @@ mod toml_file;
 mod unknown_variables;
 mod users;
 mod values;
+mod written_files;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -65,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Health(arguments) => health::run(&arguments),
         Command::Proto(arguments) => proto::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

@@ -1,11 +1,9 @@
 //! The subcommand `untag proto`.
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::ProtoArguments;
-use super::fail;
+use super::written_files;
 
 /// Files of the contract with the paths that they are imported by.
 macro_rules! files {
@@ -36,16 +34,7 @@ pub fn run(arguments: &ProtoArguments) -> ExitCode {
         let files = contract.chain(RULES);
         files.map(|(path, text)| (path, text.to_owned())).collect()
     };
-    for (path, text) in files {
-        let file = arguments.directory.join(path);
-        let folder = file.parent().unwrap_or(Path::new(""));
-        let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
-        if let Err(error) = written {
-            return fail(format_args!("cannot write {}: {error}", file.display()));
-        }
-        println!("{path}");
-    }
-    ExitCode::SUCCESS
+    written_files::write(&arguments.directory, files)
 }
 
 /// A file of the contract without its rules: the same messages and methods, and no import of rules.

@@ -44,10 +44,10 @@ const SECURITY_WORDS: [&str; 22] = [
 /// # Errors
 /// For `untag serve`, when one of them was meant to keep somebody out.
 pub fn check(command: &mut Command, subcommand: &super::Command) -> Result<Vec<String>, Error> {
-    // Neither has a setting with a variable.
+    // None of them has a setting with a variable.
     if matches!(
         subcommand,
-        super::Command::CheckPolicy(_) | super::Command::Completions(_)
+        super::Command::CheckPolicy(_) | super::Command::Completions(_) | super::Command::Man(_)
     ) {
         return Ok(Vec::new());
     }

@@ -81,6 +81,7 @@ fn help_of_the_other_subcommands() {
         &["health"],
         &["proto"],
         &["completions"],
+        &["man"],
     ];
     let all = all.map(|arguments| format!("## untag {}\n{}", arguments.join(" "), help(arguments)));
     insta::assert_snapshot!(all.join("\n"));
