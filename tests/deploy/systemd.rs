@@ -11,30 +11,38 @@ use std::time::{Duration, Instant};
 use crate::support::{ALICE, PATIENCE, Server, untag, untag_of};
 
 const UNIT: &str = include_str!("../../deploy/systemd/untag.service");
+const SETTINGS: &str = include_str!("../../deploy/systemd/untag.toml");
 const ROTATION: &str = include_str!("../../deploy/systemd/untag.logrotate");
 
-fn output(command: &mut Command) -> Output {
+/// Runs a command to its end.
+pub fn output(command: &mut Command) -> Output {
     let output = command.output();
     output.unwrap_or_else(|error| panic!("run scripts/setup: {command:?}: {error}"))
 }
 
-/// The unit with the program under test, in a directory.
-fn unit() -> (tempfile::TempDir, PathBuf) {
+/// Writes a unit with the program at this path into a directory, and checks that systemd accepts it.
+pub fn verified_unit(unit: &str, program: &Path) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("untag.service");
-    let program = untag().get_program().to_str().unwrap().to_owned();
-    fs::write(&path, UNIT.replace("/usr/local/bin/untag", &program)).unwrap();
+    let command = format!("ExecStart={} ", program.display());
+    assert!(unit.contains("ExecStart=untag "), "{unit}");
+    fs::write(&path, unit.replace("ExecStart=untag ", &command)).unwrap();
+    // Its manual page is installed with the package only.
+    let verified = output(
+        Command::new("systemd-analyze")
+            .args(["verify", "--man=no"])
+            .arg(&path),
+    );
+    assert!(verified.status.success(), "{verified:?}");
+    let said = String::from_utf8(verified.stderr).unwrap();
+    let of_the_unit = said.lines().filter(|line| line.contains("untag.service"));
+    assert_eq!(of_the_unit.collect::<Vec<_>>(), Vec::<&str>::new());
     (directory, path)
 }
 
 #[test]
 fn systemd_accepts_the_unit_and_finds_it_hardened() {
-    let (_directory, unit) = unit();
-    let verified = output(Command::new("systemd-analyze").arg("verify").arg(&unit));
-    assert!(verified.status.success(), "{verified:?}");
-    let said = String::from_utf8(verified.stderr).unwrap();
-    let of_the_unit = said.lines().filter(|line| line.contains("untag.service"));
-    assert_eq!(of_the_unit.collect::<Vec<_>>(), Vec::<&str>::new());
+    let (_directory, unit) = verified_unit(UNIT, Path::new(untag().get_program()));
     // A tenth of a point each: 1.5 is "OK", and what the network alone takes is 1.1.
     let analysed = output(
         Command::new("systemd-analyze")
@@ -49,19 +57,27 @@ fn systemd_accepts_the_unit_and_finds_it_hardened() {
 }
 
 #[test]
-fn every_setting_of_the_unit_is_one_of_the_program() {
+fn every_setting_of_the_file_is_a_flag_and_its_directories_are_the_units() {
     let help = output(untag().args(["serve", "--help"]));
     let help = String::from_utf8(help.stdout).unwrap();
-    let settings = UNIT
+    let names: Vec<&str> = SETTINGS
         .lines()
-        .filter_map(|line| line.strip_prefix("Environment="));
-    let names: Vec<&str> = settings
-        .flat_map(str::split_whitespace)
-        .filter_map(|setting| Some(setting.split_once('=')?.0))
+        .filter_map(|line| Some(line.trim_start_matches('#').split_once(" = ")?.0))
         .collect();
-    assert!(names.len() >= 3, "{names:?}");
+    assert!(names.len() >= 10, "{names:?}");
     for name in names {
-        assert!(help.contains(&format!("[env: {name}=")), "{name}");
+        assert!(help.contains(&format!("--{name} <")), "{name}");
+    }
+    // The unit makes the directories.
+    for (setting, directory) in [
+        ("data-dir = \"/var/lib/untag\"", "StateDirectory=untag"),
+        (
+            "audit-log = \"/var/log/untag/audit.jsonl\"",
+            "LogsDirectory=untag",
+        ),
+    ] {
+        assert!(SETTINGS.lines().any(|line| line == setting), "{setting}");
+        assert!(UNIT.lines().any(|line| line == directory), "{directory}");
     }
 }
 
