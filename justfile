@@ -27,6 +27,10 @@ quickstart:
 image *arguments:
     scripts/image {{ arguments }}
 
+# Build the Debian package.
+package *arguments:
+    scripts/package {{ arguments }}
+
 # Measure the throughput: just bench --quick
 bench *arguments:
     cargo bench --locked --bench throughput -- {{ arguments }}

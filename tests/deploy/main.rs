@@ -1,4 +1,4 @@
-//! The contents of `deploy/`: the container image, run hardened by podman, and the systemd unit.
+//! The contents of `deploy/`: the container image, run hardened by podman, the systemd unit, and the Debian package.
 
 #[path = "../observability/http.rs"]
 mod http;
@@ -9,4 +9,5 @@ mod support;
 
 mod container;
 mod image;
+mod package;
 mod systemd;
