@@ -31,6 +31,10 @@ image *arguments:
 package *arguments:
     scripts/package {{ arguments }}
 
+# Make the files of a release.
+release:
+    scripts/release
+
 # Measure the throughput: just bench --quick
 bench *arguments:
     cargo bench --locked --bench throughput -- {{ arguments }}
