@@ -68,7 +68,8 @@ impl System {
             .arg(self.root.path())
             // What the package needs is not in the folder, neither libraries nor a shell.
             .args(["--force-depends", "--force-script-chrootless"])
-            .arg("--log=/dev/null")
+            // Small images of Debian leave documentation out.
+            .args(["--path-include=/*", "--log=/dev/null"])
             .args(arguments)
             .env("PATH", format!("{path}:/usr/sbin:/sbin"));
         output(&mut command)
