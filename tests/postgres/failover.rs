@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 use untag::grpc::proto::UntagResourcesRequest;
@@ -16,8 +18,10 @@ use crate::harness::{
 use crate::log_check::{check, resources};
 use crate::postgres_server::{Cluster, Database, PASSWORD, USER};
 use crate::support::PATIENCE;
+use crate::watcher::{Pace, Watcher};
 
 const CLIENTS: usize = 6;
+const WATCHERS: usize = 6;
 const USERS: usize = 3_000;
 const KEYS: usize = 20;
 
@@ -113,6 +117,15 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
     };
     let mut client = server.client().await;
     let made = client.untag_resources(with_token()).await.unwrap();
+    let (tell_last, last) = watch::channel(None);
+    let mut watching = JoinSet::new();
+    for number in 0..WATCHERS {
+        let pace = match number % 3 {
+            0 => Pace::Stalling(50, Duration::from_millis(100)),
+            _ => Pace::Quick,
+        };
+        watching.spawn(Watcher::new(server.address, pace).run(last.clone()));
+    }
     let progress = Arc::new(Progress::default());
     let mut running = Vec::new();
     for number in 0..CLIENTS {
@@ -172,6 +185,18 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
     };
     let changes = check(&promoted.url(), &first).await;
     assert!(changes.len() > answered.len());
+    let logged: Vec<(u64, String)> = changes
+        .iter()
+        .map(|change| (change.revision.get(), change.request_id.to_string()))
+        .collect();
+    tell_last.send_replace(logged.last().map(|(newest, _)| *newest));
+    let told = tokio::time::timeout(4 * PATIENCE, watching.join_all());
+    for watcher in told.await.expect("each watcher gets to the end") {
+        assert!(
+            watcher.told == logged,
+            "another sequence than that of the log"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

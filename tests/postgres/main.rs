@@ -33,3 +33,5 @@ mod start_up;
 mod support;
 mod tls;
 mod users;
+#[path = "../support/watcher.rs"]
+mod watcher;
