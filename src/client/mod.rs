@@ -25,6 +25,6 @@ pub use imports::{
 pub use outcome::Outcome;
 pub use tags::{Answer, Mode, Removal, UserTag, list, tag, untag};
 pub use users::{
-    ChangedUser, Draft, User, create_user, delete_user, get_user, list_users, undelete_user,
-    update_user,
+    ChangedUser, Draft, User, UserSelection, create_user, delete_user, get_user, list_users,
+    undelete_user, update_user,
 };

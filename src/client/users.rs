@@ -10,8 +10,8 @@ use super::connection::Connection;
 use super::error::CallError;
 use super::outcome::Effect;
 use crate::domain::{
-    Comments, DeletedUsers, DisplayName, Edit, PrincipalName, ResourceId, TagKey, TagValue,
-    UserKey, UserUpdate,
+    Comments, DeletedUsers, DisplayName, Edit, NamePrefix, PrincipalName, ResourceId, TagCondition,
+    TagKey, TagValue, UserKey, UserUpdate,
 };
 use crate::grpc::proto::user::v1::user_service_client::UserServiceClient;
 use crate::grpc::proto::user::v1::{
@@ -213,13 +213,35 @@ pub async fn undelete_user(
     change!(connection, request, undelete_user)
 }
 
+/// The users of an account that a list has.
+#[derive(Clone)]
+pub struct UserSelection {
+    /// The beginning of their principal names.
+    pub name_prefix: Option<NamePrefix>,
+    /// The tags that they carry.
+    pub tags: TagCondition,
+    /// Whether deleted users are among them.
+    pub deleted: DeletedUsers,
+}
+
 /// Lists users.
 #[must_use]
-pub fn list_users(connection: &Connection, deleted: DeletedUsers) -> UserListing<'_> {
+pub fn list_users<'a>(connection: &'a Connection, selection: &UserSelection) -> UserListing<'a> {
+    let name_prefix = selection.name_prefix.as_ref();
+    let tag = match &selection.tags {
+        TagCondition::Carries(tag) => Some(tag),
+        TagCondition::Any | TagCondition::Untagged => None,
+    };
+    let tag_value = tag.and_then(|tag| tag.value.as_ref());
     UserListing {
         connection,
         next: Some(ListUsersRequest {
-            show_deleted: deleted == DeletedUsers::Show,
+            principal_name_prefix: name_prefix
+                .map_or_else(String::new, |prefix| prefix.as_str().to_owned()),
+            tag_key: text(tag.map(|tag| &tag.key)),
+            tag_value: tag_value.map(|value| value.as_str().to_owned()),
+            untagged: selection.tags == TagCondition::Untagged,
+            show_deleted: selection.deleted == DeletedUsers::Show,
             ..ListUsersRequest::default()
         }),
     }

@@ -25,6 +25,7 @@ mod tags;
 mod tags_failures;
 mod tags_of_files;
 mod tags_repeated;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -117,14 +117,14 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
     };
     let mut client = server.client().await;
     let made = client.untag_resources(with_token()).await.unwrap();
-    let (tell_last, last) = watch::channel(None);
+    let (tell_end, end) = watch::channel(None);
     let mut watching = JoinSet::new();
     for number in 0..WATCHERS {
         let pace = match number % 3 {
             0 => Pace::Stalling(50, Duration::from_millis(100)),
             _ => Pace::Quick,
         };
-        watching.spawn(Watcher::new(server.address, pace).run(last.clone()));
+        watching.spawn(Watcher::new(server.address, pace).run(end.clone()));
     }
     let progress = Arc::new(Progress::default());
     let mut running = Vec::new();
@@ -189,7 +189,7 @@ async fn postgres_failover_loses_nothing_that_was_answered() {
         .iter()
         .map(|change| (change.revision.get(), change.request_id.to_string()))
         .collect();
-    tell_last.send_replace(logged.last().map(|(newest, _)| *newest));
+    tell_end.send_replace(logged.last().map(|(newest, _)| *newest));
     let told = tokio::time::timeout(4 * PATIENCE, watching.join_all());
     for watcher in told.await.expect("each watcher gets to the end") {
         assert!(

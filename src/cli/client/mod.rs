@@ -2,6 +2,7 @@
 
 mod arguments;
 mod failure;
+mod filter;
 mod moment;
 mod output;
 mod profile;
@@ -10,6 +11,7 @@ mod user;
 
 pub use arguments::ClientArguments;
 pub use failure::{EXIT_CODES, Exit, Failure};
+pub use filter::tag_filter;
 pub use moment::{moment, rfc3339, rfc3339_seconds};
 pub use output::{Output, Table, printable};
 pub use question::{ask, can_ask};

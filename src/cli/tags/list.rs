@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::arguments::ListArguments;
 use super::users;
-use crate::cli::client::{Exit, Failure, Table, connect};
+use crate::cli::client::{Exit, Failure, Table, connect, tag_filter};
 use crate::cli::process::end_on_signals;
 use crate::client::{self, UserTag};
-use crate::domain::{RESOURCE_TYPE_USER, TagFilter, TagKey, TagValue};
+use crate::domain::{RESOURCE_TYPE_USER, TagFilter};
 
 /// A tag, as programs get it.
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ pub async fn run(arguments: &ListArguments) -> Result<Exit, Failure> {
         [] => None,
         users => Some(users::of_one_call(users).map_err(Failure::Usage)?),
     };
-    let filters = arguments.keys.iter().map(|text| filter(text));
+    let filters = arguments.keys.iter().map(|text| tag_filter(text));
     let filters: Vec<TagFilter> = filters.collect::<Result<_, _>>().map_err(Failure::Usage)?;
     let connection = connect(&arguments.client).await?;
     let mut output = arguments.client.output();
@@ -55,19 +55,4 @@ impl<'a> Row<'a> {
     fn cells(&self) -> [String; 3] {
         [self.resource_id, self.tag_key, self.tag_value].map(str::to_owned)
     }
-}
-
-/// A key, or a key and a value. What is wrong is said without the value.
-fn filter(text: &str) -> Result<TagFilter, String> {
-    let (key, value) = match text.split_once('=') {
-        Some((key, value)) => (key, Some(value)),
-        None => (text, None),
-    };
-    Ok(TagFilter {
-        key: TagKey::parse(key).map_err(|error| format!("--tag: the key {key:?} {error}"))?,
-        value: value
-            .map(TagValue::parse)
-            .transpose()
-            .map_err(|error| format!("--tag: the value of {key:?} {error}"))?,
-    })
 }

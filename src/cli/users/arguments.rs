@@ -3,7 +3,9 @@
 use clap::{ArgGroup, Args, Subcommand};
 
 use crate::cli::client::{ClientArguments, EXIT_CODES, User};
-use crate::domain::{Comments, DisplayName, Edit, InvalidUserText, PrincipalName, ResourceId};
+use crate::domain::{
+    Comments, DisplayName, Edit, InvalidUserText, NamePrefix, PrincipalName, ResourceId,
+};
 
 /// `untag users`.
 #[derive(Debug, Args)]
@@ -39,6 +41,18 @@ pub enum UsersCommand {
 /// `untag users list`.
 #[derive(Debug, Args)]
 pub struct ListArguments {
+    /// Only users whose principal name begins with this, without regard to case.
+    #[arg(long, value_name = "TEXT", value_parser = |text: &str| NamePrefix::parse(text))]
+    pub name_prefix: Option<NamePrefix>,
+
+    /// Only users that carry this key, or this key with this value.
+    #[arg(long, value_name = "KEY[=VALUE]", conflicts_with = "untagged")]
+    pub tag: Option<String>,
+
+    /// Only users without any tag.
+    #[arg(long)]
+    pub untagged: bool,
+
     /// Also list deleted users that can still be restored.
     #[arg(long)]
     pub deleted: bool,
