@@ -234,3 +234,36 @@ async fn lines_go_on_in_the_history_that_an_import_begins() {
             .any(|line| line["request_id"] == id && line["revision"] == 1)
     });
 }
+
+#[tokio::test]
+async fn a_replica_that_was_only_slow_writes_its_own_lines_again() {
+    let (database, directory) = (database(), tempfile::tempdir().unwrap());
+    let files = ["first.jsonl", "second.jsonl"].map(|name| directory.path().join(name));
+    let first = serve_with_audit(&database, &files[0]);
+    let taken = || database.sql("SELECT count(taken_by) FROM replica");
+    wait_until("the first is known", || {
+        database.sql("SELECT count(*) FROM replica").trim() == "1"
+    });
+    let mut client = first.client().await;
+    let mut set = async |value: &str| {
+        let request = tag_request(&[1], &[("env", value)]);
+        client.tag_resources(request).await.unwrap();
+    };
+    set("1").await;
+    // The second takes the first on when it starts.
+    first.signal("STOP");
+    forget_last_signs(&database);
+    let _second = serve_with_audit(&database, &files[1]);
+    wait_until("the first is taken on, or forgotten", || {
+        taken().trim() == "1" || database.sql("SELECT count(*) FROM replica").trim() == "1"
+    });
+    first.signal("CONT");
+    set("2").await;
+    wait_until("the first says that it is there", || {
+        taken().trim() == "0" && database.sql("SELECT count(*) FROM replica").trim() == "2"
+    });
+    set("3").await;
+    wait_until("the first writes its lines", || {
+        made(&lines(&[&files[0]])).len() == 3
+    });
+}

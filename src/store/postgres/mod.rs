@@ -161,11 +161,11 @@ impl PostgresStore {
         connection: &ConnectionString,
         reload_interval: Duration,
     ) -> Result<Option<UnauditedChanges>, OpenError> {
-        if self.replica.id().is_none() {
+        let Some(own) = self.replica.id() else {
             return Ok(None);
-        }
+        };
         let connector = Connector::following(connection, reload_interval)?;
-        UnauditedChanges::new(connector, self.replica.clone()).map(Some)
+        UnauditedChanges::new(connector, own.to_owned(), self.replica.clone()).map(Some)
     }
 
     /// Brings the schema up to date, or only says what that would take.

@@ -107,8 +107,8 @@ pub const UNAUDITED: &str = page_of!(
     "CASE WHEN (p.c).replica = $6::text::uuid THEN untag_effects(p.c)::text END, (p.c).is_secure, (p.c).client_request_id"
 );
 
-/// `$1` replicas, the first of which asks. Returns the id of one that is gone and that the first has taken on.
-pub const MEET_REPLICAS: &str = "SELECT untag_meet_replicas($1::text[]::uuid[])::text";
+/// `$1` a replica. Returns the ids of those that are gone and that it has taken on.
+pub const MEET_REPLICAS: &str = "SELECT untag_meet_replicas($1::text::uuid)::text[]";
 
 /// `$1` a replica. Returns whether it owed no lines, and is forgotten.
 pub const FORGET_REPLICA: &str = "SELECT untag_forget_replica($1::text::uuid)";

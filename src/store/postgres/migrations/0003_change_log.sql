@@ -51,10 +51,11 @@ CREATE TABLE change (
 );
 CREATE UNIQUE INDEX change_by_request_id ON change (account_id, request_id);
 
--- The replicas that keep an audit. One that has not been seen for a while is gone, and another one writes the lines that it owes.
+-- The replicas that keep an audit. One that has not been seen for a while is gone, and another one takes the lines that it owes.
 CREATE TABLE replica (
     replica_id uuid PRIMARY KEY,
-    seen_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+    seen_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    taken_by   uuid
 );
 
 -- Up to which revision of a history the changes of a replica have their lines. Made with its first change of an account.
@@ -492,17 +493,20 @@ BEGIN
 END
 $$;
 
--- Tells that these replicas are there, the first of which is the caller. Takes on one that is gone, if there is one: returns its id.
-CREATE FUNCTION untag_meet_replicas(replicas uuid[])
-RETURNS uuid
+-- Tells that a replica is there, and takes for it those that are gone. Returns the ones that it has taken: one that is there after all
+-- says so itself.
+CREATE FUNCTION untag_meet_replicas(own uuid)
+RETURNS uuid[]
 LANGUAGE sql
 AS $$
-    INSERT INTO replica (replica_id) SELECT unnest(replicas) ON CONFLICT (replica_id) DO UPDATE SET seen_at = clock_timestamp();
-    UPDATE replica SET seen_at = clock_timestamp() WHERE replica_id = (
+    INSERT INTO replica (replica_id) VALUES (own) ON CONFLICT (replica_id) DO UPDATE SET seen_at = clock_timestamp(), taken_by = NULL;
+    UPDATE replica SET seen_at = clock_timestamp() WHERE taken_by = own;
+    UPDATE replica SET seen_at = clock_timestamp(), taken_by = own WHERE replica_id IN (
         SELECT r.replica_id FROM replica r
-        WHERE r.seen_at < clock_timestamp() - interval '1 minute' AND r.replica_id <> ALL (replicas)
-        ORDER BY r.seen_at LIMIT 1 FOR UPDATE SKIP LOCKED
-    ) RETURNING replica_id
+        WHERE r.seen_at < clock_timestamp() - interval '1 minute' AND r.replica_id <> own
+        ORDER BY r.seen_at LIMIT 16 FOR UPDATE SKIP LOCKED
+    );
+    SELECT array(SELECT r.replica_id FROM replica r WHERE r.taken_by = own ORDER BY r.replica_id)
 $$;
 
 -- Forgets a replica that is gone, where it owes no lines. Returns whether it did. Who was only slow and changes an account meanwhile

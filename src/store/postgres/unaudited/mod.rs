@@ -35,19 +35,25 @@ const STATEMENTS: usize = 16;
 pub struct UnauditedChanges {
     connection: Connection,
     replica: Replica,
-    /// This replica, and those that are gone whose lines it writes.
-    replicas: Vec<String>,
+    /// The id of this replica, and those of replicas that are gone whose lines it writes.
+    own: String,
+    taken: Vec<String>,
     ledger: Ledger,
     looked: Option<Instant>,
 }
 
 impl UnauditedChanges {
-    /// A reader for a replica, which has an identity.
-    pub(super) fn new(connector: Connector, replica: Replica) -> Result<Self, OpenError> {
+    /// A reader for a replica, which has this id.
+    pub(super) fn new(
+        connector: Connector,
+        own: String,
+        replica: Replica,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
             connection: Connection::new(connector)?,
-            replicas: replica.id().map(str::to_owned).into_iter().collect(),
             replica,
+            own,
+            taken: Vec::new(),
             ledger: Ledger::default(),
             looked: None,
         })
@@ -55,11 +61,8 @@ impl UnauditedChanges {
 
     /// Takes note of what this replica has changed.
     fn take_made(&mut self) -> Result<(), Failure> {
-        let Some(own) = self.replica.id().map(str::to_owned) else {
-            return Ok(());
-        };
         for (account, newest) in self.replica.take_made() {
-            let key = (own.clone(), account);
+            let key = (self.own.clone(), account);
             // What is not written down was not committed, and where it was, the next look finds it.
             if !self.ledger.knows(&key, None)
                 && let Some(position) = self.position(&key)?
@@ -86,14 +89,10 @@ impl UnauditedChanges {
     /// Tells that this replica is there, takes on those that are gone, and finds where lines are owed.
     fn look(&mut self) -> Result<(), Failure> {
         self.save()?;
-        while let Some(gone) = self.meet()? {
-            tracing::info!(
-                replica = gone,
-                "writing the audit lines of a replica that is gone"
-            );
-            self.replicas.push(gone);
-        }
-        for row in self.connection.ask(statements::OWED, &self.ids())? {
+        self.meet()?;
+        let replicas: Vec<String> = self.taken.iter().chain([&self.own]).cloned().collect();
+        let replicas: Parameters = vec![(Box::new(replicas), Type::TEXT_ARRAY)];
+        for row in self.connection.ask(statements::OWED, &replicas)? {
             let account = AccountId::parse(row.get(1)).map_err(|_| Failure::CorruptEntry)?;
             let key = (row.get(0), account);
             let position: Position = (row.get(2), number(row.get(3)));
@@ -108,22 +107,27 @@ impl UnauditedChanges {
         Ok(())
     }
 
-    /// Tells that its replicas are there. Returns one that is gone, and that it takes on.
-    fn meet(&mut self) -> Result<Option<String>, Failure> {
+    /// Tells that this replica is there, and finds out whose lines it writes besides.
+    fn meet(&mut self) -> Result<(), Failure> {
+        let parameters: Parameters = vec![(Box::new(self.own.clone()), Type::TEXT)];
         let met = self
             .connection
-            .ask(statements::MEET_REPLICAS, &self.ids())?;
-        Ok(met.first().and_then(|row| row.get(0)))
-    }
-
-    fn ids(&self) -> Parameters {
-        vec![(Box::new(self.replicas.clone()), Type::TEXT_ARRAY)]
+            .ask(statements::MEET_REPLICAS, &parameters)?;
+        let taken: Vec<String> = met.first().map_or_else(Vec::new, |row| row.get(0));
+        for replica in taken.iter().filter(|id| !self.taken.contains(id)) {
+            tracing::info!(replica, "writing the audit lines of a replica that is gone");
+        }
+        for replica in self.taken.iter().filter(|id| !taken.contains(id)) {
+            tracing::info!(replica, "a replica that was gone is there again");
+            self.ledger.forget(replica);
+        }
+        self.taken = taken;
+        Ok(())
     }
 
     /// Forgets the replicas that are gone and owe nothing.
     fn forget(&mut self) -> Result<(), Failure> {
-        for at in (1..self.replicas.len()).rev() {
-            let gone = self.replicas[at].clone();
+        for gone in self.taken.clone() {
             if self.ledger.owes(&gone) {
                 continue;
             }
@@ -133,7 +137,7 @@ impl UnauditedChanges {
                 .ask(statements::FORGET_REPLICA, &parameters)?;
             if forgotten.first().is_some_and(|row| row.get(0)) {
                 self.ledger.forget(&gone);
-                self.replicas.remove(at);
+                self.taken.retain(|taken| *taken != gone);
             }
         }
         Ok(())

@@ -144,7 +144,10 @@ impl Ledger {
 
     /// Forgets a replica.
     pub fn forget(&mut self, replica: &str) {
-        self.progress.retain(|(known, _), _| known != replica);
+        let is_other = |key: &Key| key.0 != replica;
+        self.progress.retain(|key, _| is_other(key));
+        self.unread.retain(is_other);
+        self.unsaved.retain(is_other);
     }
 
     /// How many bytes of entries have no safe lines, about.
