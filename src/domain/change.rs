@@ -234,6 +234,19 @@ pub struct Effect {
 }
 
 impl Effect {
+    /// How many tags of a user that is there it removes or sets.
+    #[must_use]
+    pub fn changed_tags(&self) -> usize {
+        match &self.kind {
+            EffectKind::Tags { removed, set } => removed.len() + set.len(),
+            EffectKind::Updated { before, after } => {
+                let (removed, set) = changed_tags(before.resource.tags(), after.resource.tags());
+                removed.len() + set.len()
+            }
+            EffectKind::Created(_) | EffectKind::Deleted(_) | EffectKind::Restored(_) => 0,
+        }
+    }
+
     /// The tags that a user carries after this effect on tags, who carried these before.
     #[must_use]
     pub fn tags_after(&self, before: &BTreeMap<TagKey, TagValue>) -> BTreeMap<TagKey, TagValue> {

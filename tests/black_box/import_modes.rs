@@ -146,19 +146,21 @@ fn what_was_imported_is_counted() {
 
 #[tokio::test]
 async fn an_export_comes_to_another_server_by_an_import_that_replaces_tags() {
+    let account = |number| {
+        if number < 1_000 {
+            ACCOUNT
+        } else {
+            OTHER_ACCOUNT
+        }
+    };
     let source = Home::new();
     let users = (0..1_300).map(|number| {
         let tags: Vec<_> = (0..number % 21)
             .map(|tag| format!("key-{tag:02}-键\"\\"))
             .collect();
         let tags: Vec<_> = tags.iter().map(|key| (key.as_str(), "\n🏷")).collect();
-        let account = if number < 1_000 {
-            ACCOUNT
-        } else {
-            OTHER_ACCOUNT
-        };
         line(
-            account,
+            account(number),
             &format!("{number:05}"),
             &format!("User{number}@Example.com"),
             &tags,
@@ -173,13 +175,8 @@ async fn an_export_comes_to_another_server_by_an_import_that_replaces_tags() {
     let target = Home::new();
     let others = (0..1_300).step_by(3).map(|number| {
         let other = (number + 3) % 1_300;
-        let account = if number < 1_000 {
-            ACCOUNT
-        } else {
-            OTHER_ACCOUNT
-        };
         line(
-            account,
+            account(number),
             &format!("{number:05}"),
             &format!("user{other}@example.com"),
             &[("other", "x")],

@@ -233,7 +233,7 @@ impl Model {
                 }
             }
         }
-        plan.into()
+        plan.answer()
     }
 
     fn apply(&mut self, place: Place, change: &UserChange, now: i64) {

@@ -65,6 +65,26 @@ impl ImportPlan {
         plan
     }
 
+    /// The answer to the import, before it has a revision.
+    #[must_use]
+    pub fn answer(&self) -> Imported {
+        let new_users = self.effects.iter().filter_map(|effect| match &effect.kind {
+            EffectKind::Created(user) => Some(user),
+            _ => None,
+        });
+        let created = new_users.clone().count();
+        let given: usize = new_users.map(|user| user.resource.tags().len()).sum();
+        let changed: usize = self.effects.iter().map(Effect::changed_tags).sum();
+        Imported {
+            created,
+            updated: self.effects.len() - created,
+            unchanged: self.unchanged,
+            changed_tags: given + changed,
+            refused: self.refused.clone(),
+            ..Imported::default()
+        }
+    }
+
     /// Names who has the names of users who are refused for them: whoever was to get one may have been refused later.
     fn name_holders(&mut self, command: &ImportCommand, present: &PresentUsers) {
         let given = self.effects.iter();
@@ -78,31 +98,6 @@ impl ImportPlan {
                     by.clone_from(holder);
                 }
             }
-        }
-    }
-}
-
-impl From<ImportPlan> for Imported {
-    /// The result of an import, before it has a revision.
-    fn from(plan: ImportPlan) -> Self {
-        let is_new = |effect: &&Effect| matches!(effect.kind, EffectKind::Created(_));
-        let created = plan.effects.iter().filter(is_new).count();
-        let tags = plan.effects.iter().map(|effect| match &effect.kind {
-            EffectKind::Tags { removed, set } => removed.len() + set.len(),
-            EffectKind::Created(user) => user.resource.tags().len(),
-            EffectKind::Updated { before, after } => {
-                let (removed, set) = changed_tags(before.resource.tags(), after.resource.tags());
-                removed.len() + set.len()
-            }
-            EffectKind::Deleted(_) | EffectKind::Restored(_) => 0,
-        });
-        Self {
-            created,
-            updated: plan.effects.len() - created,
-            unchanged: plan.unchanged,
-            changed_tags: tags.sum(),
-            refused: plan.refused,
-            ..Self::default()
         }
     }
 }

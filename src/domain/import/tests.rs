@@ -163,7 +163,7 @@ proptest! {
                 }
             }
         }
-        let imported = Imported::from(plan.clone());
+        let imported = plan.answer();
         let told = imported.created + imported.updated + imported.unchanged + imported.refused.len();
         prop_assert_eq!(told, lines.len());
         prop_assert_eq!(imported.created + imported.updated, plan.effects.len());

@@ -238,15 +238,7 @@ impl Revert {
     /// How many tags of users that are there it removes or sets.
     #[must_use]
     pub fn changed_tags(&self) -> usize {
-        let tags = self.effects.iter().map(|effect| match &effect.kind {
-            EffectKind::Tags { removed, set } => removed.len() + set.len(),
-            EffectKind::Updated { before, after } => {
-                let (removed, set) = changed_tags(before.resource.tags(), after.resource.tags());
-                removed.len() + set.len()
-            }
-            _ => 0,
-        });
-        tags.sum()
+        self.effects.iter().map(Effect::changed_tags).sum()
     }
 }
 

@@ -17,7 +17,7 @@ impl PostgresStore {
             let ids = command.users().iter().map(|user| &user.id);
             let seen = self.see(place, ids, command.names()).await?;
             let import = ImportPlan::of(command, &seen.present);
-            let imported = Imported::from(import.clone());
+            let imported = import.answer();
             if command.validate_only() {
                 return Ok(imported);
             }

@@ -15,8 +15,8 @@ use super::session::Parameters;
 use super::targets::{By, Names};
 use super::{PostgresStore, expected, origin, statements};
 use crate::domain::{
-    Change as Entry, Changed, Effect, EffectKind, Origin, RequestId, TagCommand, TagKey,
-    TagSelection, UntagCommand, limits,
+    Change as Entry, Changed, Effect, Origin, RequestId, TagCommand, TagKey, TagSelection,
+    UntagCommand, limits,
 };
 use crate::store::StoreError;
 
@@ -68,13 +68,7 @@ fn count(number: i64) -> usize {
 
 /// The answer to a command whose entry was found, and that had as many targets.
 pub fn recorded(entry: &Entry, targets: usize) -> Changed {
-    let tags = entry
-        .effects
-        .iter()
-        .map(|effect: &Effect| match &effect.kind {
-            EffectKind::Tags { removed, set } => removed.len() + set.len(),
-            _ => 0,
-        });
+    let tags = entry.effects.iter().map(Effect::changed_tags);
     Changed {
         changed_resources: Some(entry.effects.len()),
         revision: Some(entry.revision),

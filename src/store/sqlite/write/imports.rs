@@ -67,7 +67,7 @@ pub fn plan(
 impl PlannedImport {
     /// What the import comes to, before it has a revision.
     pub fn answer(&self) -> Imported {
-        self.plan.clone().into()
+        self.plan.answer()
     }
 
     /// Writes what the import does to users in the open transaction, and plans what it does to tags of others.
