@@ -1,8 +1,8 @@
 //! Imports of users.
 
-use super::PostgresStore;
 use super::error::Failure;
 use super::planned::{Made, Planned, TRIES};
+use super::{Pauses, PostgresStore};
 use crate::domain::{ImportCommand, ImportPlan, Imported, Origin};
 use crate::store::{StoreError, import_answers};
 
@@ -13,6 +13,7 @@ impl PostgresStore {
         origin: &Origin,
     ) -> Result<Imported, StoreError> {
         let place = (command.account(), command.time());
+        let mut pauses = Pauses::default();
         for _ in 0..TRIES {
             let ids = command.users().iter().map(|user| &user.id);
             let seen = self.see(place, ids, command.names()).await?;
@@ -41,7 +42,10 @@ impl PostgresStore {
                     });
                 }
                 // No plan of an import refuses it.
-                Made::Refused | Made::Stale => continue,
+                Made::Refused | Made::Stale => {
+                    pauses.wait().await;
+                    continue;
+                }
             };
             return Ok(Imported {
                 revision,

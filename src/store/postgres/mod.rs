@@ -63,8 +63,9 @@ use session::{Access, Parameters};
 
 /// How many times a statement is sent that the server could not carry out for its concurrency.
 const TRIES: u32 = 5;
-/// How long to wait before the second try; doubled for each one after.
+/// How long to wait before the second try; doubled for each one after, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// How often the changes of an account that is watched are asked for. A NOTIFY would take a lock of the whole cluster at each commit.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -232,7 +233,7 @@ impl PostgresStore {
         holds: Arc<impl Send + Sync + 'static>,
     ) -> Result<Vec<tokio_postgres::Row>, Arc<Failure>> {
         let parameters = Arc::new(parameters);
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::default();
         let mut attempt = 1;
         let changes = access == Access::Change;
         let locks = match access {
@@ -259,15 +260,30 @@ impl PostgresStore {
                 Err(failure) if failure.may_be_repeated(access) && attempt < TRIES => {
                     metrics().store.retries.inc();
                     tracing::debug!(%failure, attempt, "sending a statement again");
-                    // Up to twice the pause, so that those who collided do not meet again.
-                    let jitter = pause.mul_f64(rand::random::<f64>());
-                    tokio::time::sleep(pause + jitter).await;
-                    pause *= 2;
+                    pauses.wait().await;
                     attempt += 1;
                 }
                 Err(failure) => return Err(Arc::new(failure)),
             }
         }
+    }
+}
+
+/// The pauses between tries, each twice as long as the one before.
+struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Pauses {
+    /// Waits for the next one, or up to twice as long, so that those who collided do not meet again.
+    async fn wait(&mut self) {
+        let jitter = self.0.mul_f64(rand::random::<f64>());
+        tokio::time::sleep(self.0 + jitter).await;
+        self.0 = LAST_PAUSE.min(self.0 * 2);
     }
 }
 

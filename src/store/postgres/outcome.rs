@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 use super::changes::parse;
 use super::error::Failure;
 use super::session::{Access, Parameters};
-use super::{FIRST_PAUSE, PostgresStore, statements};
+use super::{FIRST_PAUSE, LAST_PAUSE, PostgresStore, statements};
 use crate::current;
 use crate::domain::{AccountId, Applied, Change as Entry, RequestId, Timestamp};
 use crate::store::StoreError;
@@ -23,8 +23,6 @@ use crate::store::StoreError;
 const TRIES: i32 = 5;
 /// How long the database is asked what became of a change, where no request has a deadline.
 const LONGEST: Duration = Duration::from_secs(10);
-/// The longest pause between two questions.
-const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A change as it is sent. `parameters` are those of a try, by its number.
 pub struct Change<'change, P> {

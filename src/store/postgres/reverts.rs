@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::PostgresStore;
 use super::error::Failure;
 use super::planned::{Made, Planned, Repeated, TRIES};
+use super::{Pauses, PostgresStore};
 use crate::domain::{
     Change as Entry, OnConflict, Origin, Revert, RevertCommand, Reverted, names_of,
 };
@@ -20,6 +20,7 @@ impl PostgresStore {
             return self.repeat_revert(command, origin).await;
         };
         let place = (&command.account, command.time);
+        let mut pauses = Pauses::default();
         for _ in 0..TRIES {
             let ids = effects.iter().map(|effect| &effect.resource_id);
             let seen = self.see(place, ids, names_of(effects)).await?;
@@ -42,7 +43,7 @@ impl PostgresStore {
                 Made::Found(entry) => return Ok(recorded(*entry, &revert)),
                 Made::Repeated(earlier) => return repeated(&earlier),
                 Made::Refused => return Err(StoreError::Conflicts(revert.conflicts)),
-                Made::Stale => {}
+                Made::Stale => pauses.wait().await,
             }
         }
         Err(StoreError::Busy)
