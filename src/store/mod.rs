@@ -1,6 +1,6 @@
 //! The repository layer: where tags are kept.
 //!
-//! [`Store`] is the contract that every implementation keeps and that `tests/store_contract` checks. To write the
+//! [`Store`] is the contract that every implementation keeps and that `tests/stores/contract` checks. To write the
 //! next one: implement its methods, give the suite a way to start it with a set of resources, and run it there.
 //!
 //! What every store promises:

@@ -1,12 +1,9 @@
 //! The clients that people use, against the real service: grpcurl, buf curl, curl, the official Python library, and the program's own
-//! command line.
+//! command line; those that speak the cloud's RPC style; the cloud itself, when the service is its client; and those that check the
+//! contract's rules before they ask.
 
 #![allow(clippy::too_many_lines, reason = "a test may be a long table of cases")]
 
-#[path = "../observability/http.rs"]
-mod http;
-#[path = "../black_box/slow_disk.rs"]
-mod slow_disk;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -14,12 +11,16 @@ mod buf_curl;
 mod changes;
 mod changes_revert;
 mod changes_watch;
+#[cfg(feature = "protovalidate")]
+mod contract_rules;
 mod curl;
 mod docs;
 mod grpcurl;
+mod ims;
 mod links;
 mod proto;
 mod python;
+mod rpc;
 mod service_config;
 mod tags;
 mod tags_failures;

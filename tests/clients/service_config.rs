@@ -10,8 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::http::scrape;
-use crate::slow_disk::SlowDisk;
+use crate::support::http::scrape;
+use crate::support::slow_disk::SlowDisk;
 use crate::support::{PATIENCE, Server, health_client, untag};
 use crate::{LIST, Printed, Sample, UNTAG, tool};
 

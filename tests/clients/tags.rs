@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::http::scrape;
+use crate::support::http::scrape;
 use crate::support::{ALICE, SAMPLE_ACCOUNT, Server, untag, wait_until};
 use crate::{Printed, Sample, assert_has, import_users};
 

@@ -2,6 +2,15 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+pub mod authority;
+pub mod frames;
+pub mod http;
+pub mod mounts;
+pub mod postgres;
+pub mod replay;
+pub mod slow_disk;
+pub mod watcher;
+
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

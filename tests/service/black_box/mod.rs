@@ -1,0 +1,45 @@
+//! The program seen from outside: the real binary, asked over real connections.
+
+mod answer;
+mod brief;
+mod bulk;
+pub mod home;
+mod importer;
+pub mod users;
+pub mod wire;
+
+mod accounts;
+mod answer_size;
+mod answers;
+mod browsers;
+mod changes;
+mod check_policy;
+mod connect;
+mod connect_refusals;
+mod counts;
+mod deadlines;
+mod directory;
+mod embedded;
+mod errors;
+mod expected;
+mod framing;
+mod goaway;
+mod health;
+mod import_export;
+mod import_modes;
+mod import_refusals;
+mod imports;
+mod limits;
+mod log_format;
+mod logs;
+mod operations;
+mod paging;
+mod past;
+mod program;
+mod protocol;
+mod reflection;
+mod repeats;
+mod settings;
+mod shutdown;
+mod store_failures;
+mod watches;

@@ -1,0 +1,69 @@
+//! The tests of the black box, on PostgreSQL: all but the command line, and what only the embedded store has.
+
+mod home;
+
+#[path = "../../service/black_box/answer.rs"]
+mod answer;
+#[path = "../../service/black_box/brief.rs"]
+mod brief;
+#[path = "../../service/black_box/bulk.rs"]
+mod bulk;
+#[path = "../../service/black_box/importer.rs"]
+mod importer;
+#[path = "../../service/black_box/users.rs"]
+mod users;
+#[path = "../../service/black_box/wire.rs"]
+mod wire;
+
+#[path = "../../service/black_box/accounts.rs"]
+mod postgres_accounts;
+#[path = "../../service/black_box/answer_size.rs"]
+mod postgres_answer_size;
+#[path = "../../service/black_box/answers.rs"]
+mod postgres_answers;
+#[path = "../../service/black_box/changes.rs"]
+mod postgres_changes;
+#[path = "../../service/black_box/counts.rs"]
+mod postgres_counts;
+#[path = "../../service/black_box/deadlines.rs"]
+mod postgres_deadlines;
+#[path = "../../service/black_box/directory.rs"]
+mod postgres_directory;
+#[path = "../../service/black_box/errors.rs"]
+mod postgres_errors;
+#[path = "../../service/black_box/expected.rs"]
+mod postgres_expected;
+#[path = "../../service/black_box/health.rs"]
+mod postgres_health;
+#[path = "../../service/black_box/import_export.rs"]
+mod postgres_import_export;
+#[path = "../../service/black_box/import_modes.rs"]
+mod postgres_import_modes;
+#[path = "../../service/black_box/import_refusals.rs"]
+mod postgres_import_refusals;
+#[path = "../../service/black_box/imports.rs"]
+mod postgres_imports;
+#[path = "../../service/black_box/limits.rs"]
+mod postgres_limits;
+#[path = "../../service/black_box/log_format.rs"]
+mod postgres_log_format;
+#[path = "../../service/black_box/logs.rs"]
+mod postgres_logs;
+#[path = "../../service/black_box/operations.rs"]
+mod postgres_operations;
+#[path = "../../service/black_box/paging.rs"]
+mod postgres_paging;
+#[path = "../../service/black_box/past.rs"]
+mod postgres_past;
+#[path = "../../service/black_box/protocol.rs"]
+mod postgres_protocol;
+#[path = "../../service/black_box/reflection.rs"]
+mod postgres_reflection;
+#[path = "../../service/black_box/repeats.rs"]
+mod postgres_repeats;
+#[path = "../../service/black_box/shutdown.rs"]
+mod postgres_shutdown;
+#[path = "../../service/black_box/store_failures.rs"]
+mod postgres_store_failures;
+#[path = "../../service/black_box/watches.rs"]
+mod postgres_watches;

@@ -1,0 +1,9 @@
+//! Crashes: an answered change is kept, and one that was not answered is whole or absent, wherever the process dies.
+
+mod kill;
+mod load;
+mod model;
+mod population;
+mod strace;
+mod sync_order;
+mod users;
