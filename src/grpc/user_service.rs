@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::import::{self, Running};
+use super::import;
 use super::intake::{Begun, Intake, failed, failed_change};
 use super::parse::Repeatable;
 use super::progress::{Asked, Effect};
@@ -216,7 +216,8 @@ impl<S: Store> user_proto::user_service_server::UserService for GrpcUserService<
         progress.ask(Asked::reading(&asked.settings.account));
         progress.answer(Changed::default());
         let import = self.service.import(asked.settings.clone(), host.hold());
-        let running = Running::new(import, asked, call, self.intake.clone(), host);
-        Ok(Response::new(running.answers(messages)))
+        let way_in = (self.intake.clone(), host);
+        let answers = import::answers(import, asked, call, way_in, messages);
+        Ok(Response::new(answers))
     }
 }

@@ -16,7 +16,10 @@ pub use audit::{Audit, Follower, Refused};
 pub use authorisation::Values;
 pub use changes::ChangeService;
 pub use feed::{Event, Hold, SnapshotPage};
-pub use imports::{ChunkReport, Import, ImportChunk, ImportLine, ImportSettings, RefusedLine};
+pub use imports::{
+    BegunChunk, ChunkReport, Import, ImportChunk, ImportLine, ImportSettings, MadeChunk,
+    RefusedLine,
+};
 pub use reverts::RevertAnswer;
 pub use users::UserService;
 pub use watches::CallerWatch;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::no_memory;
+use super::under_way::UnderWay;
 use crate::domain::{Error, NewUser, ResourceId};
 use crate::service::feed::{Held, Hold};
 
@@ -15,6 +16,8 @@ pub struct WaitingLine {
     pub user: NewUser,
     /// Who has the name, where that was found.
     holder: Option<ResourceId>,
+    /// Whether that user has come already.
+    has_come: bool,
     /// The memory that it takes while it waits.
     held: Option<Held>,
 }
@@ -25,6 +28,7 @@ impl WaitingLine {
             number,
             user,
             holder: None,
+            has_come: false,
             held: None,
         }
     }
@@ -63,10 +67,20 @@ impl Waiting {
         self.most = 0;
     }
 
-    /// Lets a line wait for this user.
+    /// Lets a line wait for this user to come.
     pub fn add(&mut self, line: WaitingLine, holder: ResourceId) -> Result<(), Error> {
         self.keep(WaitingLine {
             holder: Some(holder),
+            has_come: false,
+            ..line
+        })
+    }
+
+    /// Lets a line wait until the chunk with this user is done: it came beside the line, and may have given up its name since.
+    pub fn add_beside(&mut self, line: WaitingLine, holder: ResourceId) -> Result<(), Error> {
+        self.keep(WaitingLine {
+            holder: Some(holder),
+            has_come: true,
             ..line
         })
     }
@@ -99,8 +113,9 @@ impl Waiting {
         self.lines.extract_if(.., is_superseded).collect()
     }
 
-    /// Takes the lines that wait for these users, and those that wait for the users of such lines.
-    pub fn for_whom(&mut self, come: &[WaitingLine]) -> Vec<WaitingLine> {
+    /// Takes the lines that wait for these users, and for those who have come and are not under way any more, and the lines that
+    /// wait for the users of such lines.
+    pub fn for_whom(&mut self, come: &[WaitingLine], under_way: &UnderWay) -> Vec<WaitingLine> {
         if self.lines.is_empty() {
             return Vec::new();
         }
@@ -108,8 +123,10 @@ impl Waiting {
         let mut found = Vec::new();
         loop {
             let is_for = |line: &mut WaitingLine| {
-                let holder = line.holder.as_ref();
-                holder.is_some_and(|holder| ids.contains(holder))
+                let is_now = |holder| {
+                    ids.contains(holder) || (line.has_come && !under_way.has_any([holder]))
+                };
+                line.holder.as_ref().is_some_and(is_now)
             };
             let more: Vec<_> = self.lines.extract_if(.., is_for).collect();
             if more.is_empty() {

@@ -15,7 +15,9 @@ use untag::grpc::proto::user::v1::{
     User,
 };
 
-use super::users::ask;
+use super::bulk::export;
+use super::home::Home;
+use super::users::{ACCOUNT, ask};
 use crate::support::Server;
 
 /// The number of a line, the id, the name and the tags of its user.
@@ -109,6 +111,28 @@ pub async fn imported(
     answers
 }
 
+/// As [`imported`], where each chunk is sent when the one before is answered.
+pub async fn one_by_one(
+    server: &Server,
+    settings: ImportSettings,
+    chunks: Vec<ImportChunk>,
+) -> Vec<ImportUsersResponse> {
+    let mut open = Open::begin(server, settings).await;
+    let mut answers = Vec::new();
+    for chunk in chunks {
+        answers.push(open.send(chunk).await.unwrap());
+    }
+    let Open {
+        sender,
+        answers: mut rest,
+    } = open;
+    drop(sender);
+    while let Some(answer) = rest.message().await.unwrap() {
+        answers.push(answer);
+    }
+    answers
+}
+
 /// How many users an answer tells of: created, updated, unchanged and refused.
 pub fn counts(answer: &ImportUsersResponse) -> [i32; 4] {
     [
@@ -125,6 +149,27 @@ pub fn refused(answer: &ImportUsersResponse) -> Vec<(i64, &str)> {
     lines
         .map(|line| (line.number, line.code.as_str()))
         .collect()
+}
+
+/// The users of the account of the tests, as id, name and tags.
+pub fn users(home: &Home) -> Vec<(String, String, String)> {
+    let exported = export(home);
+    let users = exported.lines().map(|line| {
+        let user: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = |field: &str| user[field].as_str().unwrap().to_owned();
+        let place = (text("account_id"), text("resource_id"));
+        (place, text("principal_name"), user["tags"].to_string())
+    });
+    users
+        .filter(|((account, _), ..)| account == ACCOUNT)
+        .map(|((_, id), name, tags)| (id, name, tags))
+        .collect()
+}
+
+pub fn named<'a>(users: &'a [(String, String, String)], id: &str) -> (&'a str, &'a str) {
+    let found = users.iter().find(|(found, ..)| found == id);
+    let (_, name, tags) = found.unwrap_or_else(|| panic!("no {id}: {users:?}"));
+    (name, tags)
 }
 
 /// An import that goes on message by message.

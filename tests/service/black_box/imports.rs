@@ -19,34 +19,13 @@ use super::answer::{alibaba_codes, assert_request_id, assert_shared_snapshot};
 use super::bulk::export;
 use super::home::Home;
 use super::importer::{
-    Line, Open, chunk, counts, first, import, imported, messages, next, refused, settings, user,
-    users_of,
+    Line, Open, chunk, counts, first, import, imported, messages, named, next, one_by_one, refused,
+    settings, user, users, users_of,
 };
 use super::users::{
     ACCOUNT, ANN, ANN_NAME, BEN, FULL, ask, ids, line, server, tags_of, untag_request,
 };
 use crate::support::Server;
-
-/// The users of the account of the tests, as id, name and tags.
-fn users(home: &Home) -> Vec<(String, String, String)> {
-    let exported = export(home);
-    let users = exported.lines().map(|line| {
-        let user: serde_json::Value = serde_json::from_str(line).unwrap();
-        let text = |field: &str| user[field].as_str().unwrap().to_owned();
-        let place = (text("account_id"), text("resource_id"));
-        (place, text("principal_name"), user["tags"].to_string())
-    });
-    users
-        .filter(|((account, _), ..)| account == ACCOUNT)
-        .map(|((_, id), name, tags)| (id, name, tags))
-        .collect()
-}
-
-fn named<'a>(users: &'a [(String, String, String)], id: &str) -> (&'a str, &'a str) {
-    let found = users.iter().find(|(found, ..)| found == id);
-    let (_, name, tags) = found.unwrap_or_else(|| panic!("no {id}: {users:?}"));
-    (name, tags)
-}
 
 /// A request for the change that a request has made.
 fn by_id(request_id: &str) -> GetChangeRequest {
@@ -147,7 +126,7 @@ async fn names_pass_from_one_user_to_another_also_between_chunks() {
     // A cycle of three, a line in each chunk: two wait, and all are imported with the last.
     let cycle = [(2, 3), (3, 4), (4, 2)].into_iter().zip(1..);
     let cycle = cycle.map(|((who, whose), number)| chunk(&[(number, id(who), name(whose), &[])]));
-    let answers = imported(&server, settings(ImportMode::ReplaceTags), cycle.collect()).await;
+    let answers = one_by_one(&server, settings(ImportMode::ReplaceTags), cycle.collect()).await;
     let told: Vec<_> = answers
         .iter()
         .map(|answer| (counts(answer), answer.resume_line))
@@ -167,7 +146,7 @@ async fn names_pass_from_one_user_to_another_also_between_chunks() {
         (5, "712", "new@example.com", &[]),
         (6, "713", "NEW@example.com", &[]),
     ]);
-    let answers = imported(
+    let answers = one_by_one(
         &server,
         settings(ImportMode::Merge),
         vec![free, then, taken],

@@ -25,6 +25,7 @@ mod expected;
 mod framing;
 mod goaway;
 mod health;
+mod import_ahead;
 mod import_export;
 mod import_modes;
 mod import_refusals;

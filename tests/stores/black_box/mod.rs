@@ -35,6 +35,8 @@ mod postgres_errors;
 mod postgres_expected;
 #[path = "../../service/black_box/health.rs"]
 mod postgres_health;
+#[path = "../../service/black_box/import_ahead.rs"]
+mod postgres_import_ahead;
 #[path = "../../service/black_box/import_export.rs"]
 mod postgres_import_export;
 #[path = "../../service/black_box/import_modes.rs"]
