@@ -17,6 +17,8 @@ DECLARE
     this_round integer := 1;
     last_round integer := (SELECT max(r.round) FROM unnest(rounds) AS r (round));
     done record;
+    -- The users of a round, as the rounds before have left them.
+    users untag_users := locked;
     entries untag_entry[] := '{}';
 BEGIN
     numbers := '{}';
@@ -24,11 +26,14 @@ BEGIN
     untag_remove_locked.tags := '{}';
     WHILE this_round <= last_round LOOP
         IF this_round > 1 THEN
-            -- What the rounds before have left of them.
-            SELECT array_agg(u.resource_id), array_agg(u.name), array_agg(r.tags), array_agg(r.last_change) INTO locked
-            FROM unnest(locked.ids, locked.names) AS u (resource_id, name)
-            JOIN resource r ON r.resource_id = u.resource_id
-            WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids);
+            SELECT array_agg(u.resource_id), array_agg(u.name), array_agg(r.tags), array_agg(r.last_change) INTO users
+            FROM unnest(rounds) WITH ORDINALITY AS c (round, command) JOIN unnest(targets, commands) AS t (name, command) USING (command)
+            JOIN unnest(locked.ids, locked.names) AS u (resource_id, name) USING (name)
+            CROSS JOIN LATERAL (
+                SELECT r.tags, r.last_change FROM resource r
+                WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = u.resource_id OFFSET 0
+            ) r
+            WHERE c.round = this_round;
         END IF;
         WITH command AS MATERIALIZED (
             SELECT c.number, c.keys::text[] AS keys, c.request_id
@@ -40,7 +45,7 @@ BEGIN
                     ELSE ARRAY(SELECT k.key FROM unnest(c.keys) AS k (key) WHERE (u.tags -> k.key <> expected -> k.key) IS NOT TRUE)
                 END AS keys
             FROM unnest(targets, commands) AS t (name, command) JOIN command c ON c.number = t.command
-            JOIN unnest(locked.ids, locked.names, locked.tags, locked.last_changes) AS u (resource_id, name, tags, last_change)
+            JOIN unnest(users.ids, users.names, users.tags, users.last_changes) AS u (resource_id, name, tags, last_change)
             ON u.name = t.name
         ), effect AS MATERIALIZED (
             SELECT t.*, ARRAY(SELECT t.tags ->> unnest(t.keys)) AS removed
@@ -48,7 +53,7 @@ BEGIN
         ), changed AS (
             UPDATE resource r SET tags = CASE WHEN e.keys IS NULL THEN '{}' ELSE r.tags - e.keys END, last_change = e.request_id
             FROM effect e
-            WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (locked.ids)
+            WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (users.ids)
             AND r.resource_id = e.resource_id
         )
         SELECT array_agg(e.number) AS numbers, array_agg(e.changed) AS changed, array_agg(e.tags) AS tags, array_agg(
@@ -77,6 +82,52 @@ BEGIN
 END
 $$;
 
+-- Removes tags of one user by their keys, for a command that is by itself in a call which waits for nobody: as `untag_remove_shared`,
+-- for a third of what that costs.
+CREATE FUNCTION untag_remove_one(
+    for_account text, is_id boolean, target text, keys text[], origins untag_origins,
+    OUT left_out bigint[], OUT numbers bigint[], OUT changed bigint[], OUT tags bigint[], OUT newest bigint
+)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    locked record;
+    key text;
+    removed text[] := '{}';
+    entries untag_entry[] := '{}';
+BEGIN
+    left_out := '{}';
+    numbers := '{}';
+    changed := '{}';
+    untag_remove_one.tags := '{}';
+    IF is_id THEN
+        SELECT r.resource_id, r.tags, r.last_change INTO locked FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = target
+        AND jsonb_typeof(r.tags) = 'object' FOR UPDATE SKIP LOCKED;
+    ELSE
+        SELECT r.resource_id, r.tags, r.last_change INTO locked FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND lower(r.principal_name) = target
+        AND jsonb_typeof(r.tags) = 'object' FOR UPDATE SKIP LOCKED;
+    END IF;
+    IF locked.resource_id IS NULL THEN
+        left_out := '{1}';
+    ELSIF locked.tags ?| keys THEN
+        UPDATE resource r SET tags = r.tags - untag_remove_one.keys, last_change = origins.request_ids[1]
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = locked.resource_id;
+        FOREACH key IN ARRAY keys LOOP
+            removed := removed || (locked.tags ->> key);
+        END LOOP;
+        entries := ARRAY[ROW(1, NULL, ARRAY[locked.resource_id], ARRAY[locked.last_change], keys, ARRAY[removed])::untag_entry];
+        numbers := '{1}';
+        changed := '{1}';
+        untag_remove_one.tags := ARRAY[cardinality(array_remove(removed, NULL))];
+    END IF;
+    newest := untag_write(for_account, 1, origins, entries);
+END
+$$;
+
 -- Removes tags for commands that share a call, which waits for nobody: as `untag_remove_locked`, but for those commands of which a
 -- user is locked by others, damaged or missing, or whose client token others have. Returns their numbers too.
 CREATE FUNCTION untag_remove_shared(
@@ -89,8 +140,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     locked untag_users;
+    done record;
     has_tokens boolean := cardinality(array_remove(origins.tokens, NULL)) > 0;
 BEGIN
+    IF cardinality(targets) = 1 AND keys[1] IS NOT NULL AND NOT has_tokens THEN
+        -- An expression costs less than a query.
+        done := untag_remove_one(for_account, are_ids, targets[1], keys[1]::text[], origins);
+        left_out := done.left_out;
+        numbers := done.numbers;
+        changed := done.changed;
+        untag_remove_shared.tags := done.tags;
+        newest := done.newest;
+        RETURN;
+    END IF;
     left_out := CASE WHEN has_tokens THEN untag_find_repeats(for_account, origins) ELSE '{}' END;
     locked := untag_lock_users(for_account, are_ids, false, targets);
     -- Also where some are named twice and none is left out.
