@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::kind::servers;
+use crate::by_hand;
+use crate::kind::{Kind, Program, servers};
 use crate::scenario::Scenario;
 use crate::workload::{Skew, WORKLOADS, Workload};
 
 /// Measures the throughput of the service against an empty handler and against a commit for each request.
 #[derive(Parser)]
 #[command(name = "throughput")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
     /// Only one workload, one-key with 512 in flight, in short slices: under four minutes with the import.
     #[arg(long, conflicts_with_all = ["workload", "in_flight", "rounds", "seconds"])]
@@ -51,9 +53,30 @@ pub struct Arguments {
     #[arg(long)]
     pub postgres: bool,
 
+    /// Measure pgbench as well, with the same work in functions written by hand: one key and 50x5.
+    #[arg(long, requires = "postgres")]
+    limit: bool,
+
+    /// A setting of the PostgreSQL, such as `commit_delay=2000`; given as often as there are some.
+    #[arg(long, value_name = "NAME=VALUE", requires = "postgres")]
+    pub postgres_setting: Vec<String>,
+
+    /// One more flag for `untag serve` of this build on PostgreSQL, such as --audit-log=FILE; given as often as there are some.
+    #[arg(
+        long,
+        value_name = "FLAG",
+        requires = "postgres",
+        allow_hyphen_values = true
+    )]
+    pub postgres_flag: Vec<String>,
+
     /// Another build of untag, which is then measured too; with --postgres, on that store as well.
     #[arg(long, value_name = "PROGRAM")]
-    against: Option<PathBuf>,
+    pub against: Option<PathBuf>,
+
+    /// Only these servers, by their names in the table, with commas between them; all of them when not given.
+    #[arg(long, value_delimiter = ',')]
+    server: Vec<String>,
 
     /// Measure nothing, and only draw the JSON of an earlier run, to a file beside it.
     #[arg(long, value_name = "JSON")]
@@ -81,10 +104,13 @@ impl Arguments {
             let chosen = self.workload.clone();
             (chosen, self.in_flight.clone(), self.rounds, self.seconds)
         };
-        let servers = servers(self.postgres, self.against.as_deref());
+        let mut servers = servers(self.postgres, self.limit, self.against.as_deref());
+        servers.retain(|kind| {
+            self.server.is_empty() || self.server.iter().any(|name| name == kind.name)
+        });
         let scenario = |workload, in_flight: usize| Scenario {
             workload,
-            servers: servers.clone(),
+            servers: measurable(&servers, workload),
             in_flight,
             connections: self.connections(in_flight).clamp(1, in_flight.max(1)),
             skew: self.skew,
@@ -101,6 +127,15 @@ impl Arguments {
             })
             .collect()
     }
+}
+
+/// The servers that a workload can be measured on.
+fn measurable(servers: &[&'static Kind], workload: &Workload) -> Vec<&'static Kind> {
+    let is_written = by_hand::has(workload);
+    let servers = servers.iter().copied();
+    servers
+        .filter(|kind| is_written || !matches!(kind.program, Program::ByHand))
+        .collect()
 }
 
 fn workload(name: &str) -> Result<&'static Workload, String> {

@@ -10,8 +10,17 @@ pub enum Program {
     Build(PathBuf),
     /// `untag serve` on a copy of the users in PostgreSQL; another build of it where there is a path.
     Postgres(Option<PathBuf>),
+    /// pgbench with statements written by hand, on a copy of the users in PostgreSQL.
+    ByHand,
     /// The empty handler.
     Empty,
+}
+
+impl Program {
+    /// Whether it works on PostgreSQL.
+    pub fn is_on_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_) | Self::ByHand)
+    }
 }
 
 /// A server to measure.
@@ -53,9 +62,17 @@ const POSTGRES: &Kind = &Kind {
     decimals: 2,
 };
 
-/// The servers of a run: those of every run, PostgreSQL where it is wanted, and another build where there is one, on
-/// every store of the run.
-pub fn servers(postgres: bool, other_build: Option<&Path>) -> Vec<&'static Kind> {
+/// The server of a run with `--limit`.
+const BY_HAND: &Kind = &Kind {
+    name: "by-hand",
+    what: "pgbench on the same PostgreSQL, with the same work and its change log in small functions written by hand",
+    program: Program::ByHand,
+    decimals: 2,
+};
+
+/// The servers of a run: those of every run, PostgreSQL where it is wanted with what bounds it, and another build where there is
+/// one, on every store of the run.
+pub fn servers(postgres: bool, limit: bool, other_build: Option<&Path>) -> Vec<&'static Kind> {
     let other = |name, what, program| {
         // Once a run, which it outlives.
         &*Box::leak(Box::new(Kind {
@@ -75,6 +92,11 @@ pub fn servers(postgres: bool, other_build: Option<&Path>) -> Vec<&'static Kind>
         other("other-postgres", what, program)
     });
     let postgres = postgres.then_some(POSTGRES);
-    let more = postgres.into_iter().chain(embedded).chain(shared);
+    let limit = limit.then_some(BY_HAND);
+    let more = postgres
+        .into_iter()
+        .chain(limit)
+        .chain(embedded)
+        .chain(shared);
     SERVERS.iter().chain(more).collect()
 }

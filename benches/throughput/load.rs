@@ -24,7 +24,7 @@ use crate::tally::Tally;
 use crate::workload::{Action, Draw, Skew, Workload};
 
 /// The largest latency that is recorded, in microseconds.
-const SLOWEST: u64 = 120_000_000;
+pub const SLOWEST: u64 = 120_000_000;
 /// The flow-control window, which never makes a server wait: answers are small, and are read at once.
 const WINDOW: u32 = 1 << 24;
 

@@ -2,7 +2,7 @@
 //! an empty handler (what gRPC itself costs) and a commit for each request (what group commit gains).
 //!
 //! With `-- --postgres` the store in PostgreSQL is measured beside the embedded one, and another build
-//! (`-- --against PROGRAM`) on both.
+//! (`-- --against PROGRAM`) on both; with `-- --postgres --limit` also pgbench, which does the same work by hand.
 //!
 //! `cargo bench --bench throughput` measures every workload, `-- --quick` one of them in under four minutes;
 //! `-- --help` has the other choices. The servers take turns in short slices, so that what else the machine does hits
@@ -10,6 +10,7 @@
 //! the answer to the last, so latencies are those of a service under full load.
 
 mod arguments;
+mod by_hand;
 mod call;
 mod empty;
 mod encoding;
@@ -42,7 +43,7 @@ use serde_json::Value;
 
 use arguments::Arguments;
 use machine::Machine;
-use population::Population;
+use population::{Population, Shared};
 use report::Report;
 
 /// What a harness without a recovery does with an error: it ends and says why.
@@ -78,7 +79,13 @@ fn main() -> Outcome<ExitCode> {
     };
     for &users in &arguments.population {
         let directory = new_directory()?;
-        let population = Population::import(users, directory.path(), arguments.postgres)?;
+        let shared = Shared {
+            settings: &arguments.postgres_setting,
+            flags: &arguments.postgres_flag,
+            other: arguments.against.as_deref(),
+        };
+        let shared = arguments.postgres.then_some(&shared);
+        let population = Population::import(users, directory.path(), shared)?;
         for scenario in &plan {
             let finished = measure::run(scenario, &population, directory.path())?;
             report.scenarios.push(finished);

@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 use crate::server::{Server, flush};
 use crate::tally::Tally;
 use crate::workload::Skew;
-use crate::{Outcome, process, refill, verify};
+use crate::{Outcome, by_hand, process, refill, verify};
 
 /// How long servers may take to settle. Two that read 10 million users after their start take 40 s, and minutes where the
 /// system has not cached their files.
@@ -92,10 +92,18 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
                 && measured.counts.failed.is_empty()
             {
                 refill::refill(server, tally)?;
+            } else if server.database.is_some() {
+                refill::refill_by_hand(population.postgres()?, server.kind.name);
             }
             settle(&servers, directory.path())?;
             let (server, measured) = &mut servers[next];
-            slice(scenario, server, measured, population.users, round.into())?;
+            let load = Load {
+                scenario,
+                users: population.users,
+                directory: directory.path(),
+                round: round.into(),
+            };
+            load.slice(server, measured)?;
         }
     }
     servers.sort_by_key(|(server, _)| {
@@ -105,7 +113,7 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
             .position(|kind| kind.name == server.kind.name)
     });
     for (server, measured) in &mut servers {
-        measured.peak_memory = process::memory(server.pid())?.peak;
+        measured.peak_memory = server.memory()?.peak;
         if let Some(tally) = &server.tally
             && measured.counts.failed.is_empty()
         {
@@ -141,7 +149,7 @@ fn start(
             server_cpu: 0.0,
             generator_cpu: 0.0,
             ready_after: server.ready_after,
-            idle_memory: process::memory(server.pid())?.now,
+            idle_memory: server.memory()?.now,
             peak_memory: 0.0,
         };
         servers.push((server, measured));
@@ -175,7 +183,7 @@ fn settle(servers: &[(Server, Measured)], directory: &Path) -> Outcome<()> {
         let (mut seconds, mut bytes) = (0.0, 0);
         for (server, _) in servers {
             seconds += server.cpu_seconds()?;
-            bytes += process::bytes_read(server.pid())?;
+            bytes += server.bytes_read()?;
         }
         Ok((seconds, bytes))
     };
@@ -192,42 +200,56 @@ fn settle(servers: &[(Server, Measured)], directory: &Path) -> Outcome<()> {
     flush(directory)
 }
 
-/// Measures one slice of a server. Every server gets the same requests in the same round.
-fn slice(
-    scenario: &Scenario,
-    server: &Server,
-    measured: &mut Measured,
+/// The load of a round. Every server gets the same requests in the same one.
+struct Load<'run> {
+    scenario: &'run Scenario,
     users: u32,
+    /// Where files may be put.
+    directory: &'run Path,
     round: u64,
-) -> Outcome<()> {
-    let from = Instant::now() + scenario.warm_up;
-    let window = Window {
-        from,
-        until: from + scenario.measured,
-    };
-    let cpu = || -> Outcome<(f64, f64)> {
-        Ok((
-            server.cpu_seconds()?,
-            process::cpu_seconds(std::process::id())?,
-        ))
-    };
-    let (counts, before, after) = thread::scope(|scope| {
-        let load = scope.spawn(|| load::run(scenario, server, users, window, round));
-        sleep_until(window.from);
-        let before = cpu()?;
-        sleep_until(window.until);
-        let after = cpu()?;
-        let counts = load.join().map_err(|_| "the load has panicked")??;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((counts, before, after))
-    })?;
-    measured.server_cpu += after.0 - before.0;
-    measured.generator_cpu += after.1 - before.1;
-    let seconds = scenario.measured.as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 of them")]
-    let rate = |count: u64| count as f64 / seconds;
-    measured.rates.push(rate(counts.ok));
-    measured.removal_rates.push(rate(counts.removed_tags));
-    measured.counts.add(&counts)
+}
+
+impl Load<'_> {
+    /// Measures one slice of a server.
+    fn slice(&self, server: &Server, measured: &mut Measured) -> Outcome<()> {
+        let from = Instant::now() + self.scenario.warm_up;
+        let window = Window {
+            from,
+            until: from + self.scenario.measured,
+        };
+        let cpu = || -> Outcome<(f64, f64)> {
+            Ok((
+                server.cpu_seconds()?,
+                process::cpu_seconds(std::process::id())?,
+            ))
+        };
+        let (counts, before, after) = thread::scope(|scope| {
+            let load = scope.spawn(|| self.run(server, window));
+            sleep_until(window.from);
+            let before = cpu()?;
+            sleep_until(window.until);
+            let after = cpu()?;
+            let counts = load.join().map_err(|_| "the load has panicked")??;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((counts, before, after))
+        })?;
+        measured.server_cpu += after.0 - before.0;
+        measured.generator_cpu += after.1 - before.1;
+        let seconds = self.scenario.measured.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 of them")]
+        let rate = |count: u64| count as f64 / seconds;
+        measured.rates.push(rate(counts.ok));
+        measured.removal_rates.push(rate(counts.removed_tags));
+        measured.counts.add(&counts)
+    }
+
+    fn run(&self, server: &Server, window: Window) -> Outcome<Counts> {
+        match &server.database {
+            None => load::run(self.scenario, server, self.users, window, self.round),
+            Some(database) => {
+                by_hand::run(self.scenario, database, self.users, window, self.directory)
+            }
+        }
+    }
 }
 
 fn sleep_until(time: Instant) {

@@ -26,32 +26,50 @@ pub struct Bulk {
 /// The variable that names a store to `untag`, and its value: a connection string is not for the list of processes.
 pub type Store<'a> = (&'static str, &'a OsStr);
 
+/// What is wanted of PostgreSQL.
+pub struct Shared<'run> {
+    /// More lines of its configuration.
+    pub settings: &'run [String],
+    /// More flags of this build on it.
+    pub flags: &'run [String],
+    /// Another build that is measured on it.
+    pub other: Option<&'run Path>,
+}
+
 /// A data directory with users, which is never served itself, and a PostgreSQL with the same ones.
 pub struct Population {
     pub users: u32,
     pub bulk: Vec<Bulk>,
+    /// More flags of this build on PostgreSQL.
+    pub postgres_flags: Vec<String>,
     directory: PathBuf,
     postgres: Option<Postgres>,
 }
 
 impl Population {
-    /// Imports this many users with `untag import`, into PostgreSQL as well where that is wanted.
-    pub fn import(users: u32, directory: &Path, postgres: bool) -> Outcome<Self> {
+    /// Imports this many users with `untag import`, into PostgreSQL as well where that is wanted, and there with another build too.
+    pub fn import(users: u32, directory: &Path, shared: Option<&Shared<'_>>) -> Outcome<Self> {
         let data = directory.join("imported");
         let mut bulk = vec![measure(
             "sqlite",
             ("UNTAG_DATA_DIR", data.as_os_str()),
             users,
         )?];
-        let postgres = postgres.then(|| Postgres::start(directory)).transpose()?;
-        if let Some(postgres) = &postgres {
+        let start = |shared: &Shared<'_>| Postgres::start(directory, shared.settings);
+        let postgres = shared.map(start).transpose()?;
+        if let Some((postgres, shared)) = postgres.as_ref().zip(shared) {
             let url = postgres.imported();
             bulk.push(measure("postgres", ("UNTAG_STORE", url.as_ref()), users)?);
+            if let Some(other) = shared.other {
+                let url = postgres.other(clean(other))?;
+                import(clean(other), ("UNTAG_STORE", url.as_ref()), users)?;
+            }
             postgres.vacuum();
         }
         Ok(Self {
             users,
             bulk,
+            postgres_flags: shared.map_or_else(Vec::new, |shared| shared.flags.to_vec()),
             directory: data,
             postgres,
         })

@@ -44,6 +44,7 @@ pub fn bytes_read(pid: u32) -> Outcome<u64> {
 }
 
 /// The memory of a process, in MiB.
+#[derive(Default)]
 pub struct Memory {
     pub now: f64,
     /// The most that the process has had resident.

@@ -9,6 +9,7 @@ use untag::grpc::proto::{ResourceIds, Tag, TagResourcesRequest};
 
 use crate::Outcome;
 use crate::names::{KEYS, id, key, value};
+use crate::postgres::Postgres;
 use crate::server::Server;
 use crate::tally::Tally;
 
@@ -50,4 +51,21 @@ pub fn refill(server: &Server, tally: &Tally) -> Outcome<()> {
         tally.refill();
         Ok(())
     })
+}
+
+/// Does the same by SQL, where no service keeps the tags.
+pub fn refill_by_hand(postgres: &Postgres, server: &str) {
+    let left = "SELECT avg((SELECT count(*) FROM jsonb_object_keys(tags))) FROM resource";
+    let left: f64 = postgres.sql(server, left).parse().unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "20")]
+    if left < ENOUGH * KEYS as f64 {
+        let tags: serde_json::Map<_, _> = (0..KEYS)
+            .map(|number| (key(number), value(number).into()))
+            .collect();
+        let tags = serde_json::Value::from(tags);
+        postgres.sql(
+            server,
+            &format!("UPDATE resource SET tags = '{tags}' WHERE tags <> '{tags}'"),
+        );
+    }
 }

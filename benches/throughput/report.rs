@@ -68,10 +68,18 @@ impl Report {
 }
 
 impl Finished {
-    /// The first server against each of the others.
+    /// The first server against each of the others, and the first one on PostgreSQL against those others that are there too.
     fn against(&self) -> impl Iterator<Item = (&Measured, &Measured)> {
         let (first, others) = self.measured.split_at(1);
-        others.iter().map(move |other| (&first[0], other))
+        let mut on_postgres = self
+            .measured
+            .iter()
+            .filter(|server| server.kind.program.is_on_postgres());
+        let first_on_postgres = on_postgres.next();
+        let all = others.iter().map(move |other| (&first[0], other));
+        let there = on_postgres.filter_map(move |other| Some((first_on_postgres?, other)));
+        // Once, where the first of all is on PostgreSQL.
+        all.chain(there.filter(move |(base, _)| !std::ptr::eq(*base, &raw const first[0])))
     }
 
     fn empty(&self) -> Option<&Measured> {
@@ -193,7 +201,7 @@ impl Measured {
 
     /// The share of the tags that were removed, of a server that has tags.
     fn removed_share(&self) -> Option<f64> {
-        let has_tags = !matches!(self.kind.program, Program::Empty);
+        let has_tags = !matches!(self.kind.program, Program::Empty | Program::ByHand);
         has_tags.then(|| self.counts.removed as f64 / self.counts.ok as f64)
     }
 }

@@ -13,10 +13,14 @@ use std::time::{Duration, Instant};
 use crate::kind::{Kind, Program};
 use crate::names::ACCOUNT;
 use crate::population::{Population, Store};
+use crate::postgres::Postgres;
+use crate::process::Memory;
 use crate::program::{clean, untag};
 use crate::tally::Tally;
 use crate::{Outcome, empty, process};
 
+/// The functions that pgbench calls.
+const BY_HAND: &str = include_str!("by_hand.sql");
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,7 +34,10 @@ pub struct Server {
     pub ready_after: Option<Duration>,
     /// The process of the database that works for the server, where there is one.
     postmaster: Option<u32>,
-    child: Child,
+    /// The server's own process, but where pgbench asks the database itself.
+    child: Option<Child>,
+    /// The connection string of its store, where pgbench asks that.
+    pub database: Option<String>,
 }
 
 impl Server {
@@ -54,32 +61,54 @@ impl Server {
                 population.copy_to(&data)?;
                 Self::start_untag(kind, untag(), flags, embedded, tally, &directory)
             }
+            Program::ByHand => Self::prepare_by_hand(kind, population.postgres()?),
             Program::Postgres(other) => {
                 let postgres = population.postgres()?;
-                let url = postgres.copy_for(kind.name);
+                let url = match other {
+                    None => postgres.copy_for(kind.name),
+                    Some(_) => postgres.copy_for_other(kind.name),
+                };
                 let store = ("UNTAG_STORE", OsStr::new(&url));
                 let program = other.as_deref().map_or_else(untag, clean);
-                let mut server = Self::start_untag(kind, program, &[], store, tally, &directory)?;
+                let flags = population.postgres_flags.iter().map(String::as_str);
+                let flags: Vec<&str> = flags.filter(|_| other.is_none()).collect();
+                let mut server =
+                    Self::start_untag(kind, program, &flags, store, tally, &directory)?;
                 server.postmaster = Some(postgres.postmaster()?);
                 Ok(server)
             }
         }
     }
 
+    fn prepare_by_hand(kind: &'static Kind, postgres: &Postgres) -> Outcome<Self> {
+        let database = Some(postgres.copy_for(kind.name));
+        postgres.sql(kind.name, BY_HAND);
+        Ok(Self {
+            kind,
+            address: ([0; 4], 0).into(),
+            tally: None,
+            ready_after: None,
+            postmaster: Some(postgres.postmaster()?),
+            child: None,
+            database,
+        })
+    }
+
     fn start_empty(kind: &'static Kind) -> Outcome<Self> {
-        let child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(std::env::current_exe()?)
             .arg(empty::ARGUMENT)
             .stdout(Stdio::piped())
             .spawn()?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
         let mut server = Self {
             kind,
             address: ([0; 4], 0).into(),
             tally: None,
             ready_after: None,
             postmaster: None,
-            child,
+            child: Some(child),
+            database: None,
         };
-        let stdout = server.child.stdout.take().ok_or("no stdout")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         server.address = line.trim().parse()?;
@@ -114,7 +143,8 @@ impl Server {
             tally: Some(Arc::new(tally)),
             ready_after: None,
             postmaster: None,
-            child,
+            child: Some(child),
+            database: None,
         };
         server.address = server.wait_until_ready(&log)?;
         server.ready_after = Some(started.elapsed());
@@ -124,7 +154,11 @@ impl Server {
     /// Reads the log until it says where the service listens and that it is ready.
     fn wait_until_ready(&mut self, log: &Path) -> Outcome<SocketAddr> {
         let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline && self.child.try_wait()?.is_none() {
+        let is_running = |child: &mut Option<Child>| {
+            let child = child.as_mut();
+            child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        };
+        while Instant::now() < deadline && is_running(&mut self.child) {
             let text = fs::read_to_string(log)?;
             let lines = || {
                 text.lines()
@@ -152,22 +186,38 @@ impl Server {
         .into())
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// The process of the server, if it has one.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// The processor time of the server and of its database.
     pub fn cpu_seconds(&self) -> Outcome<f64> {
+        let own = self.pid().map(process::cpu_seconds).transpose()?;
         let database = self.postmaster.map(process::cpu_seconds_of_family);
-        Ok(process::cpu_seconds(self.pid())? + database.transpose()?.unwrap_or_default())
+        Ok(own.unwrap_or_default() + database.transpose()?.unwrap_or_default())
+    }
+
+    /// The memory of the server, in MiB; none where it has no process.
+    pub fn memory(&self) -> Outcome<Memory> {
+        let memory = self.pid().map(process::memory).transpose()?;
+        Ok(memory.unwrap_or_default())
+    }
+
+    /// How many bytes the server has read, from the disk or from the system's cache.
+    pub fn bytes_read(&self) -> Outcome<u64> {
+        let bytes = self.pid().map(process::bytes_read).transpose()?;
+        Ok(bytes.unwrap_or_default())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
