@@ -1,6 +1,5 @@
 //! Attacks by strangers on the program of the image, under the memory limit of its pod, with as many connections as the pod
-//! takes. `cargo test --test deployment attacks::limited -- --nocapture` prints the table. `UNTAG_ATTACK_PROGRAM` names another
-//! program.
+//! takes. `cargo test --test deployment attacks::limited -- --nocapture` prints the table.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -13,7 +12,7 @@ use tonic::transport::Endpoint;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 use super::cgroup::Cgroup;
-use crate::container;
+use super::release::program;
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, LIST, Raw, UNTAG,
     call_headers, frame, setting,
@@ -200,10 +199,7 @@ impl Pod {
         command
             .args(["-c", r#"echo $$ > "$0" && exec "$@""#])
             .arg(group.processes())
-            .arg(
-                std::env::var_os("UNTAG_ATTACK_PROGRAM")
-                    .unwrap_or_else(|| container::program().into()),
-            )
+            .arg(program())
             .args(["serve", "--sample-data", "--request-timeout", "20"])
             .args(["--max-connections", &CONNECTIONS.to_string()])
             .args(["--listen-rpc", "127.0.0.1:0", "--access-keys"])

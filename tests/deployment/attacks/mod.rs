@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod plain_http;
+mod release;
 mod target;
 
 mod connections;

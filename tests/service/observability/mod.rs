@@ -5,7 +5,6 @@
     reason = "counts are whole numbers, which floats hold exactly"
 )]
 
-#[cfg(feature = "otlp")]
 mod collector;
 mod scrape;
 
@@ -18,5 +17,4 @@ mod rules;
 mod security;
 mod shared_store;
 mod store;
-#[cfg(feature = "otlp")]
 mod traces;
