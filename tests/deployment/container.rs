@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::thread;
@@ -30,12 +30,17 @@ static STORAGE: LazyLock<String> = LazyLock::new(|| {
     file.display().to_string()
 });
 
+/// The cargo profile of the program in the image: dev, which the quickstart shares, or what `UNTAG_IMAGE_PROFILE` says.
+pub static PROFILE: LazyLock<String> =
+    LazyLock::new(|| std::env::var("UNTAG_IMAGE_PROFILE").unwrap_or_else(|_| "dev".to_owned()));
+
 /// Builds the image, once a test process, and returns its name.
 pub fn image() -> &'static str {
     static IMAGE: LazyLock<String> = LazyLock::new(|| {
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/image"));
         command
             .arg("localhost/untag:test")
+            .env("UNTAG_IMAGE_PROFILE", &*PROFILE)
             .env("CONTAINERS_STORAGE_CONF", &*STORAGE)
             .stderr(Stdio::inherit());
         // What cargo tells tests about their package: build scripts of dependencies ask for it by the same names, and
@@ -54,6 +59,12 @@ pub fn image() -> &'static str {
         name
     });
     &IMAGE
+}
+
+/// The program that went into the image.
+pub fn program() -> PathBuf {
+    image();
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/image/root/untag")
 }
 
 /// podman, so that it works inside a container of a CI too.

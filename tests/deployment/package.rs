@@ -220,7 +220,7 @@ fn package_keeps_settings_until_it_is_purged_and_data_for_ever() {
 }
 
 #[test]
-fn package_and_release_have_an_sbom_that_is_cyclonedx() {
+fn package_has_an_sbom_that_is_cyclonedx_and_the_licence_of_each_crate_in_it() {
     const VALIDATE: &str = "import sys\n\
         from cyclonedx.schema import SchemaVersion\n\
         from cyclonedx.validation.json import JsonStrictValidator\n\
@@ -245,6 +245,17 @@ fn package_and_release_have_an_sbom_that_is_cyclonedx() {
             .find(|component| component["name"] == name);
         component.map(|component| component["scope"].as_str().unwrap())
     };
+    let third_party = system.path("usr/share/doc/untag/THIRD-PARTY.gz");
+    let licences = output(Command::new("gunzip").arg("--stdout").arg(third_party));
+    let licences = String::from_utf8(licences.stdout).unwrap();
+    for component in components {
+        let text = |name: &str| component[name].as_str().unwrap_or_default();
+        let of = format!("{} {}", text("name"), text("version"));
+        // The libraries that are no crates are spoken of by other names.
+        if text("scope") == "required" && text("purl").starts_with("pkg:cargo/") {
+            assert!(licences.contains(&of), "no licence of {of}");
+        }
+    }
     for (name, scope) in [
         ("rusqlite", Some("required")),
         ("sqlite", Some("required")),

@@ -1,5 +1,6 @@
 //! Attacks by strangers on the program of the image, under the memory limit of its pod, with as many connections as the pod
-//! takes. `cargo test --test deployment attacks::limited -- --nocapture` prints the table.
+//! takes. `cargo test --test deployment attacks::limited -- --nocapture` prints the table. `UNTAG_ATTACK_PROGRAM` names another
+//! program.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -12,7 +13,7 @@ use tonic::transport::Endpoint;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 use super::cgroup::Cgroup;
-use super::release::program;
+use crate::container;
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, LIST, Raw, UNTAG,
     call_headers, frame, setting,
@@ -199,7 +200,10 @@ impl Pod {
         command
             .args(["-c", r#"echo $$ > "$0" && exec "$@""#])
             .arg(group.processes())
-            .arg(program())
+            .arg(
+                std::env::var_os("UNTAG_ATTACK_PROGRAM")
+                    .unwrap_or_else(|| container::program().into()),
+            )
             .args(["serve", "--sample-data", "--request-timeout", "20"])
             .args(["--max-connections", &CONNECTIONS.to_string()])
             .args(["--listen-rpc", "127.0.0.1:0", "--access-keys"])

@@ -6,7 +6,6 @@
 
 mod cgroup;
 mod plain_http;
-mod release;
 mod target;
 
 mod connections;

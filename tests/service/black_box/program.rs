@@ -1,7 +1,7 @@
 //! The command line: help, completions, what is refused and how it is said.
 
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use super::brief::serve_briefly;
 use crate::support::{Server, run, untag};
@@ -116,6 +116,19 @@ fn every_shell_gets_completions_that_know_the_flags() {
             assert!(script.contains(word), "{word} for {shell}");
         }
     }
+}
+
+#[test]
+fn completions_that_nobody_reads_to_the_end_are_no_fault() {
+    let mut command = untag();
+    command.args(["completions", "bash"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The script is longer than what a pipe holds.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
 }
 
 #[test]

@@ -5,6 +5,7 @@
     reason = "counts are whole numbers, which floats hold exactly"
 )]
 
+#[cfg(feature = "otlp")]
 mod collector;
 mod scrape;
 
@@ -17,4 +18,5 @@ mod rules;
 mod security;
 mod shared_store;
 mod store;
+#[cfg(feature = "otlp")]
 mod traces;

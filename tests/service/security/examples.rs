@@ -191,15 +191,11 @@ fn cpp_example_removes_a_tag() {
 fn rust_example_removes_a_tag() {
     let workshop = Workshop::new();
     let mut cargo = Command::new(env!("CARGO"));
+    // Beside the service, with the features of the quickstart: by itself it would have most dependencies compiled once more.
     cargo
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--offline",
-            "--package",
-            "untag-example",
-        ])
+        .args(["build", "--quiet", "--locked", "--offline"])
+        .args(["--package", "untag", "--features", "untag/otlp"])
+        .args(["--package", "untag-example", "--bin", "untag-example"])
         .current_dir(ROOT)
         .env("CONTRACT", workshop.contract());
     // What this test's own cargo says of its package would have build scripts run again, which then run again for all others.

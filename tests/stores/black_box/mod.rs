@@ -1,11 +1,10 @@
-//! The tests of the black box, on PostgreSQL: all but the command line, and what only the embedded store has.
+//! The tests of the black box, on PostgreSQL: all that can depend on the store. The command line, the protocol, reflection, the
+//! health service, the log's format and what is refused before a store is asked are tested once, on the embedded store.
 
 mod home;
 
 #[path = "../../service/black_box/answer.rs"]
 mod answer;
-#[path = "../../service/black_box/brief.rs"]
-mod brief;
 #[path = "../../service/black_box/bulk.rs"]
 mod bulk;
 #[path = "../../service/black_box/importer.rs"]
@@ -29,12 +28,8 @@ mod postgres_counts;
 mod postgres_deadlines;
 #[path = "../../service/black_box/directory.rs"]
 mod postgres_directory;
-#[path = "../../service/black_box/errors.rs"]
-mod postgres_errors;
 #[path = "../../service/black_box/expected.rs"]
 mod postgres_expected;
-#[path = "../../service/black_box/health.rs"]
-mod postgres_health;
 #[path = "../../service/black_box/import_ahead.rs"]
 mod postgres_import_ahead;
 #[path = "../../service/black_box/import_export.rs"]
@@ -47,8 +42,6 @@ mod postgres_import_refusals;
 mod postgres_imports;
 #[path = "../../service/black_box/limits.rs"]
 mod postgres_limits;
-#[path = "../../service/black_box/log_format.rs"]
-mod postgres_log_format;
 #[path = "../../service/black_box/logs.rs"]
 mod postgres_logs;
 #[path = "../../service/black_box/operations.rs"]
@@ -57,10 +50,6 @@ mod postgres_operations;
 mod postgres_paging;
 #[path = "../../service/black_box/past.rs"]
 mod postgres_past;
-#[path = "../../service/black_box/protocol.rs"]
-mod postgres_protocol;
-#[path = "../../service/black_box/reflection.rs"]
-mod postgres_reflection;
 #[path = "../../service/black_box/repeats.rs"]
 mod postgres_repeats;
 #[path = "../../service/black_box/shutdown.rs"]
