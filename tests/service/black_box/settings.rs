@@ -65,7 +65,9 @@ fn an_empty_variable_is_one_that_is_not_set() {
         .map(|rest| rest.split(['=', ']']).next().unwrap())
         .chain(["OTEL_SERVICE_NAME", "PGPASSWORD", "UNTAG_TYPO"])
         .collect();
-    assert!(variables.contains(&"OTEL_EXPORTER_OTLP_ENDPOINT") && variables.len() > 40);
+    let has_otlp = variables.contains(&"OTEL_EXPORTER_OTLP_ENDPOINT");
+    assert_eq!(has_otlp, cfg!(feature = "otlp"));
+    assert!(variables.len() > 40);
     let directory = tempfile::tempdir().unwrap();
     let mut command = serve_in(directory.path(), "127.0.0.1:0");
     command.envs(variables.iter().map(|variable| (variable, "")));
