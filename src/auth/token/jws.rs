@@ -117,7 +117,8 @@ fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, TokenError> {
         .map_err(|_| TokenError::Malformed(problem))
 }
 
-/// Reads a JSON object. serde would take a list for a struct too.
+/// Reads a JSON object. serde would take a list for a struct too, and other bytes than UTF-8 (RFC 7515, 5.2) in a member that nobody
+/// reads.
 pub(super) fn object<'a, T: Deserialize<'a>>(
     json: &'a [u8],
     problem: &'static str,
@@ -125,7 +126,8 @@ pub(super) fn object<'a, T: Deserialize<'a>>(
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(TokenError::Malformed(problem));
     }
-    serde_json::from_slice(json).map_err(|_| TokenError::Malformed(problem))
+    let text = std::str::from_utf8(json).map_err(|_| TokenError::Malformed(problem))?;
+    serde_json::from_str(text).map_err(|_| TokenError::Malformed(problem))
 }
 
 impl fmt::Debug for Jws<'_> {

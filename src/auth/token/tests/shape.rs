@@ -78,6 +78,32 @@ fn a_header_is_an_object_with_a_name_in_alg() {
     }
 }
 
+#[test]
+fn a_header_and_claims_are_utf_8_in_what_nobody_reads_too() {
+    let signer = Signer::ed();
+    let (header, claims) = (r#"{"alg":"EdDSA","other":"?"}"#, good_claims());
+    let claims = claims.to_string().replacen('{', r#"{"other":"?","#, 1);
+    let other = |text: &str| {
+        let bytes = text.bytes();
+        bytes
+            .map(|byte| if byte == b'?' { 0xff } else { byte })
+            .collect::<Vec<_>>()
+    };
+    let verify_signed = |header: &[u8], claims: &[u8]| {
+        let message = format!("{}.{}", encode(header), encode(claims));
+        let signature = encode(signer.signature(message.as_bytes()));
+        verify(&format!("{message}.{signature}"), &[signer.bare_jwk()])
+    };
+    verify_signed(header.as_bytes(), claims.as_bytes()).unwrap();
+    for (header, claims) in [
+        (other(header), claims.clone().into_bytes()),
+        (header.as_bytes().to_vec(), other(&claims)),
+    ] {
+        let error = verify_signed(&header, &claims).unwrap_err();
+        assert!(matches!(error, TokenError::Malformed(_)), "{error:?}");
+    }
+}
+
 fn any_signer_keys() -> KeySet {
     key_set(&Signer::all().map(|signer| signer.jwk("k")))
 }
