@@ -8,6 +8,8 @@ mod client;
 mod completions;
 mod config_file;
 mod export;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod import;
 mod ims;

@@ -12,6 +12,8 @@ mod connect;
 mod counted_body;
 mod deadline;
 mod details;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handler;
 mod headers;
 mod health;

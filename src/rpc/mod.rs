@@ -7,6 +7,8 @@ mod answer;
 mod authentication;
 mod body;
 mod call;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gateway;
 mod message;
 mod names;

@@ -3,6 +3,8 @@
 
 mod end_of_stream;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod schema;
 
 use std::convert::Infallible;

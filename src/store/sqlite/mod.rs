@@ -23,6 +23,8 @@ use tracing::Instrument as _;
 
 pub use bulk::{BulkError, BulkImported, export, import};
 pub use error::OpenError;
+#[cfg(feature = "fuzzing")]
+pub use format::fuzzing;
 pub use format::{Existing, Migration, create_directory, inspect};
 pub use options::Options;
 pub use read::UnauditedChanges;

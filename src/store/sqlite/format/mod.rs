@@ -1,6 +1,8 @@
 //! What lies on the disk: the data directory, the schema of the database, and how its rows are read and written.
 
 mod directory;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod log_effect;
 pub mod log_entry;
 mod log_user;
