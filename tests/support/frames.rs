@@ -114,6 +114,12 @@ impl Raw {
         self.0.write_all(bytes)
     }
 
+    /// What sends from another thread.
+    pub fn sender(&self) -> impl FnMut(&[u8]) -> io::Result<()> + Send + use<> {
+        let mut stream = self.0.try_clone().unwrap();
+        move |bytes| stream.write_all(bytes)
+    }
+
     /// Reads a frame; none when the server has closed the connection.
     pub fn read(&mut self) -> Option<Frame> {
         let mut header = [0; 9];

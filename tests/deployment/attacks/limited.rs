@@ -13,6 +13,7 @@ use tonic::transport::Endpoint;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 
 use super::cgroup::Cgroup;
+use super::imports;
 use crate::container;
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, LIST, Raw, UNTAG,
@@ -20,9 +21,9 @@ use crate::support::frames::{
 };
 use crate::support::{Server, list};
 
-/// The limit on connections, as in deploy/kubernetes/pod/server.yaml.
+/// The limit on connections, and that of memory, as in deploy/kubernetes/pod/server.yaml.
 const CONNECTIONS: usize = 2000;
-const LIMIT: u64 = 272 << 20;
+const LIMIT: u64 = 320 << 20;
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -119,6 +120,11 @@ fn bodies() -> Vec<Vec<u8>> {
     open.collect()
 }
 
+/// The beginnings of some imports.
+fn begun_imports(begin: fn(u32) -> Vec<u8>) -> Vec<Vec<u8>> {
+    streams(SOME_STREAMS).map(begin).collect()
+}
+
 /// Lists whose answers find no window.
 fn answers() -> Vec<Vec<u8>> {
     let message = prost::Message::encode_to_vec(&list());
@@ -146,7 +152,7 @@ fn query(address: SocketAddr) -> (Held, u64) {
     (Box::new(stream), bytes as u64)
 }
 
-const ATTACKS: [(&str, usize, Attack); 11] = [
+const ATTACKS: [(&str, usize, Attack); 13] = [
     ("health, 440 headers by reference, 1,024 times", 12, |to| {
         send(to.tags, &[], &by_reference(CHECK, ALL_STREAMS))
     }),
@@ -167,6 +173,12 @@ const ATTACKS: [(&str, usize, Attack); 11] = [
     }),
     ("messages that do not end", 100, |to| {
         send(to.tags, &[], &bodies())
+    }),
+    ("imports without a chunk", CONNECTIONS, |to| {
+        send(to.tags, &[], &begun_imports(imports::begun))
+    }),
+    ("imports, 48 KB of a chunk", 100, |to| {
+        send(to.tags, &[], &begun_imports(imports::unfinished))
     }),
     ("answers that find no window", CONNECTIONS, |to| {
         send(to.tags, &setting(INITIAL_WINDOW_SIZE, 0), &answers())

@@ -11,6 +11,7 @@ mod target;
 mod connections;
 mod floods;
 mod http1;
+mod imports;
 mod limited;
 mod limits;
 mod memory;

@@ -112,6 +112,80 @@ fn the_grace_period_is_long_enough_for_the_whole_end() {
     }
 }
 
+/// The lines of the sum in deploy/kubernetes/pod/server.yaml: numbers of MiB, and what each is for.
+fn sum_of_memory() -> Vec<(u64, String)> {
+    let text = fs::read_to_string(file("deploy/kubernetes/pod/server.yaml")).unwrap();
+    let (_, text) = text.split_once("What it holds at most, in MiB:").unwrap();
+    let (text, _) = text.split_once("memory: ").unwrap();
+    let lines = text.lines().filter_map(|line| {
+        let line = line.trim().trim_start_matches('#').trim_start();
+        let (number, what) = line.split_once([' ', ','])?;
+        Some((number.parse().ok()?, what.trim().to_owned()))
+    });
+    lines.collect()
+}
+
+/// A constant in the program's text, such as `32 << 20` or `4 * 1024 * 1024`.
+fn constant(source: &str, name: &str) -> u64 {
+    let (_, rest) = source.split_once(&format!("const {name}: ")).unwrap();
+    let (_, value) = rest.split(';').next().unwrap().split_once("= ").unwrap();
+    match value.split_once(" << ") {
+        Some((value, bits)) => number(value) << number(bits),
+        None => value.split(" * ").map(number).product(),
+    }
+}
+
+#[test]
+fn the_memory_of_a_pod_is_the_sum_of_what_it_may_hold() {
+    let lines = sum_of_memory();
+    let part = |what: &str| {
+        let line = lines.iter().find(|(_, text)| text.contains(what));
+        line.unwrap_or_else(|| panic!("{what}: {lines:?}")).0
+    };
+    let (total, parts) = lines.split_last().unwrap();
+    assert_eq!(parts.iter().map(|part| part.0).sum::<u64>(), total.0);
+
+    let ring = include_str!("../../../src/service/feed/ring.rs");
+    assert_eq!(part("feed"), constant(ring, "ALL_BYTES") >> 20);
+    let fresh = include_str!("../../../src/store/sqlite/log/changes/fresh.rs");
+    assert_eq!(part("audit"), constant(fresh, "MOST_BYTES") >> 20);
+    let log = include_str!("../../../src/telemetry/appender.rs");
+    assert_eq!(part("lines"), constant(log, "MOST_WAITING") >> 20);
+    let schema = include_str!("../../../src/store/sqlite/format/schema.rs");
+    assert_eq!(part("writer"), constant(schema, "WRITER_CACHE_KIB") >> 10);
+    assert_eq!(part("index"), total.0 / 4);
+    let attacks = include_str!("../attacks/limited.rs");
+    assert_eq!(constant(attacks, "LIMIT") >> 20, total.0);
+
+    for (manifests, workload) in servers() {
+        let container = container(workload);
+        let name = &manifests.name;
+        assert_eq!(
+            container["resources"]["limits"]["memory"],
+            format!("{}Mi", total.0),
+            "{name}"
+        );
+        let ports = ["UNTAG_LISTEN", "UNTAG_LISTEN_RPC"].into_iter();
+        let ports = ports.filter(|port| variable_if_there(container, port).is_some());
+        let each = number(variable(container, "UNTAG_MAX_CONNECTIONS"));
+        let connections = each * ports.count() as u64;
+        assert_eq!(connections * 35 / 1024 + 1, part("TLS"), "{name}");
+        for other in ["UNTAG_MAX_HELD_BYTES", "UNTAG_INDEX_MEMORY"] {
+            assert!(
+                variable_if_there(container, other).is_none(),
+                "{name}: {other}"
+            );
+        }
+    }
+    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    let held = help.split("UNTAG_MAX_HELD_BYTES").nth(1).unwrap();
+    let held = held.split("[default: ").nth(1).unwrap();
+    assert_eq!(
+        part("max-held-bytes"),
+        number(held.split(']').next().unwrap()) >> 20
+    );
+}
+
 #[test]
 fn postgresql_has_a_connection_for_every_replica_that_there_may_be() {
     // Of the default max_connections, without superuser_reserved_connections.
