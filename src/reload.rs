@@ -75,16 +75,20 @@ impl Hangup {
     }
 }
 
-type Parse<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send>;
+/// A file and what it holds.
+pub type Content = (PathBuf, Vec<u8>);
+
+type Parse<T> = Box<dyn Fn(&[Content]) -> Result<T, String> + Send>;
+type Read = Box<dyn Fn() -> Result<Vec<Content>, LoadError> + Send>;
 
 /// A follower of the files that a value comes from. Files are read, and not watched: so a Kubernetes volume, whose links
 /// are swapped, and a network file system are followed like any other. SIGHUP has them read at once.
 pub struct Follower<T> {
     counted: Reload,
     what: &'static str,
-    paths: Vec<PathBuf>,
+    read: Read,
     parse: Parse<T>,
-    seen: Vec<Vec<u8>>,
+    seen: Vec<Content>,
     value: Arc<ArcSwap<T>>,
     /// The last complaint, so that it is logged once and not at every look.
     complaint: String,
@@ -101,17 +105,34 @@ impl<T: Send + Sync + 'static> Follower<T> {
         paths: Vec<PathBuf>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, E> + Send + 'static,
     ) -> Result<Self, LoadError> {
-        let parse = move |contents: &[Vec<u8>]| {
-            let parsed = catch_unwind(AssertUnwindSafe(|| parse(contents)));
+        let parse = move |files: &[Content]| {
+            let contents: Vec<_> = files.iter().map(|(_, content)| content.clone()).collect();
+            parse(&contents)
+        };
+        Self::load_by(counted, what, move || read(what, &paths), parse)
+    }
+
+    /// As `load`, of files that `read` finds, such as those that another file names.
+    ///
+    /// # Errors
+    /// [`LoadError`]: there is no value to go on with.
+    pub fn load_by<E: Display>(
+        counted: Reload,
+        what: &'static str,
+        read: impl Fn() -> Result<Vec<Content>, LoadError> + Send + 'static,
+        parse: impl Fn(&[Content]) -> Result<T, E> + Send + 'static,
+    ) -> Result<Self, LoadError> {
+        let parse = move |files: &[Content]| {
+            let parsed = catch_unwind(AssertUnwindSafe(|| parse(files)));
             let parsed = parsed.map_err(|_| PANICKED.to_owned())?;
             parsed.map_err(|error| error.to_string())
         };
-        let seen = read(what, &paths)?;
-        let value = parse(&seen).map_err(|reason| content_error(what, &paths, reason))?;
+        let seen = read()?;
+        let value = parse(&seen).map_err(|reason| content_error(what, &seen, reason))?;
         Ok(Self {
             counted,
             what,
-            paths,
+            read: Box::new(read),
             parse: Box::new(parse),
             seen,
             value: Arc::new(ArcSwap::from_pointee(value)),
@@ -146,14 +167,14 @@ impl<T: Send + Sync + 'static> Follower<T> {
     }
 
     fn look(&mut self) {
-        let result = read(self.what, &self.paths).and_then(|contents| {
-            if contents == self.seen {
+        let result = (self.read)().and_then(|files| {
+            if files == self.seen {
                 return Ok(false);
             }
-            let parsed = (self.parse)(&contents);
-            let value = parsed.map_err(|reason| content_error(self.what, &self.paths, reason))?;
+            let parsed = (self.parse)(&files);
+            let value = parsed.map_err(|reason| content_error(self.what, &files, reason))?;
             self.value.store(Arc::new(value));
-            self.seen = contents;
+            self.seen = files;
             Ok(true)
         });
         match result {
@@ -204,21 +225,22 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`LoadError::Read`] with the first that can't be read.
-pub fn read(what: &'static str, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, LoadError> {
-    let read = |path: &PathBuf| {
-        read_file(path).map_err(|source| LoadError::Read {
+pub fn read(what: &'static str, paths: &[PathBuf]) -> Result<Vec<Content>, LoadError> {
+    let read = |path: &PathBuf| match read_file(path) {
+        Ok(content) => Ok((path.clone(), content)),
+        Err(source) => Err(LoadError::Read {
             what,
             path: path.clone(),
             source,
-        })
+        }),
     };
     paths.iter().map(read).collect()
 }
 
-fn content_error(what: &'static str, paths: &[PathBuf], reason: String) -> LoadError {
-    let files: Vec<String> = paths
+fn content_error(what: &'static str, files: &[Content], reason: String) -> LoadError {
+    let files: Vec<String> = files
         .iter()
-        .map(|path| path.display().to_string())
+        .map(|(path, _)| path.display().to_string())
         .collect();
     LoadError::Content {
         what,

@@ -229,6 +229,10 @@ pub struct ExportArguments {
 pub struct MigrateArguments {
     #[command(flatten)]
     pub store: StoreArguments,
+    /// On a Citus cluster, also distribute the tables over its nodes by account, with what is in them; what is distributed
+    /// already stays as it is.
+    #[arg(long)]
+    pub distribute: bool,
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,

@@ -7,19 +7,19 @@ use std::process::ExitCode;
 use super::args::MigrateArguments;
 use super::fail;
 use super::store::{self, Choice};
-use crate::store::postgres::PostgresStore;
+use crate::store::postgres::{self, ConnectionString, PostgresStore};
 use crate::store::sqlite::{self, Existing, OpenError};
 
 pub fn run(arguments: &MigrateArguments) -> ExitCode {
     let dry_run = arguments.dry_run;
     let done = match arguments.store.choose() {
         Ok(Choice::Postgres(connection)) => {
-            let migrated = store::block_on(PostgresStore::migrate(&connection, dry_run));
-            migrated.map(|applied| match applied.migrations.as_slice() {
-                [] => println!("the schema is up to date"),
-                migrations => say(migrations, dry_run),
-            })
+            store::block_on(migrate_postgres(arguments, &connection))
         }
+        Ok(Choice::Sqlite(_)) if arguments.distribute => Err(
+            "--distribute is for --store postgres://…: the embedded store is on one machine"
+                .to_owned(),
+        ),
         Ok(Choice::Sqlite(directory)) => {
             migrate(&directory, dry_run).map_err(|error| error.to_string())
         }
@@ -29,6 +29,34 @@ pub fn run(arguments: &MigrateArguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     }
+}
+
+/// Brings the schema of a shared store up to date, and distributes it where that is asked for.
+async fn migrate_postgres(
+    arguments: &MigrateArguments,
+    connection: &ConnectionString,
+) -> Result<(), postgres::OpenError> {
+    let dry_run = arguments.dry_run;
+    let applied = PostgresStore::migrate(connection, dry_run).await?;
+    match applied.migrations.as_slice() {
+        [] => println!("the schema is up to date"),
+        migrations => say(migrations, dry_run),
+    }
+    if arguments.distribute {
+        let distributed = PostgresStore::distribute(connection, dry_run).await?;
+        if distributed.is_empty() {
+            println!("the schema is distributed");
+        }
+        let done = if dry_run {
+            "would distribute"
+        } else {
+            "distributed"
+        };
+        for what in distributed {
+            println!("{done} {what}");
+        }
+    }
+    Ok(())
 }
 
 /// Brings the embedded store of a directory up to date, and says what `serve` would make of it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::process::runtime;
-use crate::store::postgres::ConnectionString;
+use crate::store::postgres::{ConnectionString, is_url};
 
 /// Where the tags are kept.
 #[derive(Debug, Args)]
@@ -22,6 +22,16 @@ pub struct StoreArguments {
         hide_env_values = true
     )]
     store: String,
+
+    /// A file that holds the connection string of a PostgreSQL, in the place of --store. It is followed when it changes: what is sent
+    /// from then on goes to where it leads.
+    #[arg(
+        long,
+        env = "UNTAG_STORE_FILE",
+        value_name = "FILE",
+        conflicts_with = "store"
+    )]
+    store_file: Option<PathBuf>,
 
     /// The directory of the embedded store; made where it is missing.
     #[arg(
@@ -65,6 +75,12 @@ impl StoreArguments {
     /// # Errors
     /// What is wrong with the connection string, without repeating it.
     pub fn choose(&self) -> Result<Choice, String> {
+        let password_file = self.store_password_file.as_deref();
+        if let Some(file) = &self.store_file {
+            return ConnectionString::read(file, password_file)
+                .map(|connection| Choice::Postgres(Box::new(connection)))
+                .map_err(|error| error.to_string());
+        }
         if self.store == "sqlite" {
             return Ok(Choice::Sqlite(self.data_dir.clone()));
         }
@@ -74,10 +90,10 @@ impl StoreArguments {
                     .to_owned(),
             );
         }
-        if !self.store.starts_with("postgres://") && !self.store.starts_with("postgresql://") {
+        if !is_url(&self.store) {
             return Err("--store must be sqlite, ims, or start with postgres://".to_owned());
         }
-        ConnectionString::parse(&self.store, self.store_password_file.as_deref())
+        ConnectionString::parse(&self.store, password_file)
             .map(|connection| Choice::Postgres(Box::new(connection)))
             .map_err(|error| error.to_string())
     }

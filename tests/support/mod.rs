@@ -9,6 +9,7 @@ pub mod mounts;
 pub mod postgres;
 pub mod replay;
 pub mod slow_disk;
+pub mod test_database;
 pub mod watcher;
 
 use std::io::{BufRead as _, BufReader};

@@ -10,51 +10,69 @@ use thiserror::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
+use uuid::Uuid;
 
 use super::connector::Connector;
 use super::error::Failure;
-use super::{ConnectionString, OpenError, migrations, record};
+use super::{ConnectionString, OpenError, distribution, migrations, record};
 use crate::domain::{AccountId, ImportMode, PrincipalName, Resource, Timestamp, limits};
 use crate::store::{BulkCounts, BulkLine, BulkSettings, NameTaken, RefusedLine, StillDeleted};
 
 /// How many bytes of COPY data travel at once.
 const CHUNK: usize = 256 * 1024;
 
-/// COPY fills a table of the session, and statements move it over, of several lines with one id the last.
-const STAGE: &str = "CREATE TEMPORARY TABLE import (
-    number bigint, account_id text COLLATE \"C\", resource_id text COLLATE \"C\", principal_name text COLLATE \"C\", tags jsonb
-) ON COMMIT DROP";
-const COPY_IN: &str = "COPY import FROM STDIN";
+/// The tables of an import: COPY fills the first, and statements move it over, of several lines with one id the last. The second has the
+/// lines whose names are given last.
+macro_rules! stage {
+    ($kind:literal, $end:literal) => {
+        concat!(
+            "CREATE ", $kind, " TABLE untag_import (number bigint, account_id text COLLATE \"C\", resource_id text COLLATE \"C\", \
+             principal_name text COLLATE \"C\", tags jsonb)", $end,
+            "; CREATE ", $kind, " TABLE untag_deferred (account_id text COLLATE \"C\", number bigint)", $end
+        )
+    };
+}
+const STAGE: &str = stage!("TEMPORARY", " ON COMMIT DROP");
+/// On Citus they are beside the tables of the schema, and all is joined where it is. A temporary table can't be distributed: these are
+/// gone again before the transaction ends.
+const STAGE_DISTRIBUTED: &str = concat!(
+    "SET LOCAL citus.multi_shard_modify_mode = 'sequential'; ",
+    stage!("UNLOGGED", ""),
+    "; SELECT create_distributed_table(name, 'account_id', colocate_with => 'resource') \
+     FROM unnest(ARRAY['untag_import', 'untag_deferred']) AS t (name)"
+);
+const UNSTAGE: &str = "DROP TABLE untag_import, untag_deferred";
+const COPY_IN: &str = "COPY untag_import FROM STDIN";
 /// Held by an import until it is done, so that no user is created, deleted or restored beside it: `untag_change_users` holds it
 /// with others.
 const LOCK_USERS: &str = "SELECT pg_advisory_xact_lock(8461828711567422835)";
 /// A line of a user that was deleted. `$1` the newest time of a deletion that has expired.
 const STILL_DELETED: &str =
-    "SELECT account_id, resource_id FROM import JOIN deleted_user USING (account_id, resource_id)
+    "SELECT account_id, resource_id FROM untag_import JOIN deleted_user USING (account_id, resource_id)
     WHERE resource_type = 'user' AND delete_time > $1 ORDER BY account_id, resource_id LIMIT 1";
 /// Forgets deleted users that have expired and come back as others.
 const FORGET: &str =
-    "DELETE FROM deleted_user USING import WHERE deleted_user.account_id = import.account_id
-    AND deleted_user.resource_type = 'user' AND deleted_user.resource_id = import.resource_id";
+    "DELETE FROM deleted_user USING untag_import AS line WHERE deleted_user.account_id = line.account_id
+    AND deleted_user.resource_type = 'user' AND deleted_user.resource_id = line.resource_id";
 /// The lines whose names other users have. Those may be given up by other lines, so that the names are deferred until all
 /// rows are locked, in order of account and id as changes lock them.
-const DEFER: &str = "CREATE TEMPORARY TABLE deferred ON COMMIT DROP AS
-    SELECT DISTINCT import.number FROM import JOIN resource AS holder
-    ON holder.account_id = import.account_id AND lower(holder.principal_name) = lower(import.principal_name)
-    WHERE holder.resource_type = 'user' AND holder.resource_id <> import.resource_id";
+const DEFER: &str = "INSERT INTO untag_deferred (account_id, number)
+    SELECT DISTINCT line.account_id, line.number FROM untag_import AS line JOIN resource AS holder
+    ON holder.account_id = line.account_id AND lower(holder.principal_name) = lower(line.principal_name)
+    WHERE holder.resource_type = 'user' AND holder.resource_id <> line.resource_id";
 /// Gives the last of several lines with one id the tags of all of them, of which the later ones count.
-const MERGE_LINES: &str = "UPDATE import SET tags = merged.tags FROM (
-        SELECT max(line.number) AS number,
+const MERGE_LINES: &str = "UPDATE untag_import SET tags = merged.tags FROM (
+        SELECT line.account_id, max(line.number) AS number,
             coalesce(jsonb_object_agg(tag.key, tag.value ORDER BY line.number) FILTER (WHERE tag.key IS NOT NULL), '{}') AS tags
-        FROM import AS line JOIN (
-            SELECT account_id, resource_id FROM import GROUP BY account_id, resource_id HAVING count(*) > 1
+        FROM untag_import AS line JOIN (
+            SELECT account_id, resource_id FROM untag_import GROUP BY account_id, resource_id HAVING count(*) > 1
         ) AS twice USING (account_id, resource_id)
         LEFT JOIN LATERAL jsonb_each(line.tags) AS tag ON true GROUP BY line.account_id, line.resource_id
-    ) AS merged WHERE import.number = merged.number";
+    ) AS merged WHERE untag_import.account_id = merged.account_id AND untag_import.number = merged.number";
 /// The first line of a user that is there already, or that a line before it has created.
 const EXISTS: &str = "SELECT number, account_id, resource_id FROM (
         SELECT number, account_id, resource_id,
-            row_number() OVER (PARTITION BY account_id, resource_id ORDER BY number) AS nth FROM import
+            row_number() OVER (PARTITION BY account_id, resource_id ORDER BY number) AS nth FROM untag_import
     ) AS line
     WHERE nth > 1 OR EXISTS (
         SELECT FROM resource WHERE resource.account_id = line.account_id AND resource.resource_type = 'user'
@@ -63,7 +81,7 @@ const EXISTS: &str = "SELECT number, account_id, resource_id FROM (
 /// The last line of each user, and what there is of the user.
 macro_rules! last_lines {
     () => {
-        "(SELECT DISTINCT ON (account_id, resource_id) * FROM import ORDER BY account_id, resource_id, number DESC) AS line
+        "(SELECT DISTINCT ON (account_id, resource_id) * FROM untag_import ORDER BY account_id, resource_id, number DESC) AS line
     LEFT JOIN resource ON resource.account_id = line.account_id AND resource.resource_type = 'user'
     AND resource.resource_id = line.resource_id"
     };
@@ -90,20 +108,20 @@ const COUNTS: &str = concat!(
 const MOVE: &str = "INSERT INTO resource (account_id, resource_type, resource_id, principal_name, tags)
     SELECT DISTINCT ON (account_id, resource_id) account_id, 'user', resource_id,
         principal_name || CASE WHEN deferred.number IS NULL THEN '' ELSE ' ' || resource_id END, tags
-    FROM import LEFT JOIN deferred USING (number) ORDER BY account_id, resource_id, number DESC
+    FROM untag_import LEFT JOIN untag_deferred AS deferred USING (account_id, number) ORDER BY account_id, resource_id, number DESC
     ON CONFLICT (account_id, resource_type, resource_id)
     DO UPDATE SET principal_name = excluded.principal_name,
         tags = CASE WHEN $1 THEN resource.tags || excluded.tags ELSE excluded.tags END";
 /// Gives every row with a deferred name that name.
-const GIVE_NAMES: &str = "UPDATE resource SET principal_name = import.principal_name
-    FROM import JOIN deferred USING (number)
-    WHERE resource.account_id = import.account_id AND resource.resource_type = 'user'
-    AND resource.resource_id = import.resource_id
-    AND resource.principal_name = import.principal_name || ' ' || import.resource_id";
+const GIVE_NAMES: &str = "UPDATE resource SET principal_name = line.principal_name
+    FROM untag_import AS line JOIN untag_deferred AS deferred ON deferred.account_id = line.account_id AND deferred.number = line.number
+    WHERE resource.account_id = line.account_id AND resource.resource_type = 'user'
+    AND resource.resource_id = line.resource_id
+    AND resource.principal_name = line.principal_name || ' ' || line.resource_id";
 /// Two users with one name in the state after the import.
 const NAME_TAKEN: &str = "WITH line AS (
         SELECT DISTINCT ON (account_id, resource_id) account_id, resource_id, principal_name
-        FROM import ORDER BY account_id, resource_id, number DESC
+        FROM untag_import ORDER BY account_id, resource_id, number DESC
     )
     SELECT line.account_id, line.principal_name, other.resource_id, line.resource_id
     FROM line JOIN line AS other ON other.account_id = line.account_id
@@ -116,12 +134,16 @@ const NAME_TAKEN: &str = "WITH line AS (
         SELECT FROM line WHERE line.account_id = holder.account_id AND line.resource_id = holder.resource_id
     )
     ORDER BY 1, 3, 4 LIMIT 1";
-/// Begins a new history: what the log says did not lead to what is imported. Whoever has taken a revision is waited for; whoever has
-/// locked a user and not the account yet gets the first one after this.
-const BEGIN_HISTORY: &str = "LOCK TABLE account IN EXCLUSIVE MODE;
-    TRUNCATE change, client_token, audit_position;
-    UPDATE account SET oldest_at = NULL;
-    UPDATE history SET history_id = gen_random_uuid(), tokens_full = false, bytes = 0";
+/// Begins the history with this id: what the log says did not lead to what is imported. Whoever has taken a revision is waited for;
+/// whoever has locked a user and not the account yet gets the first one after this.
+fn begin_history(id: Uuid) -> String {
+    format!(
+        "LOCK TABLE account IN EXCLUSIVE MODE;
+        TRUNCATE change, client_token, audit_position;
+        UPDATE account SET oldest_at = NULL;
+        UPDATE history SET history_id = '{id}', tokens_full = false, bytes = 0"
+    )
+}
 /// Without statistics PostgreSQL reads the table from end to end for a change of one user.
 const ANALYZE: &str = "ANALYZE (SKIP_LOCKED) resource";
 const COPY_OUT: &str = "COPY (SELECT account_id, resource_id, principal_name, tags FROM resource
@@ -177,7 +199,13 @@ pub async fn import<E>(
 ) -> Result<BulkCounts, BulkError<E>> {
     let mut client = connect(connection).await?;
     let mut transaction = client.transaction().await?;
-    transaction.batch_execute(STAGE).await?;
+    let is_distributed = distribution::is_distributed(&transaction).await?;
+    let stage = if is_distributed {
+        STAGE_DISTRIBUTED
+    } else {
+        STAGE
+    };
+    transaction.batch_execute(stage).await?;
     let mut sink = Box::pin(transaction.copy_in::<_, Bytes>(COPY_IN).await?);
     let mut chunk = String::with_capacity(CHUNK + 64 * 1024);
     for line in lines {
@@ -197,7 +225,11 @@ pub async fn import<E>(
         transaction.rollback().await?;
         return Ok(counts);
     }
-    transaction.batch_execute(BEGIN_HISTORY).await?;
+    let begin = begin_history(Uuid::new_v4());
+    transaction.batch_execute(&begin).await?;
+    if is_distributed {
+        transaction.batch_execute(UNSTAGE).await?;
+    }
     transaction.commit().await?;
     // The import is done. Where this fails, autovacuum comes to it in a minute or so.
     let _ = client.batch_execute(ANALYZE).await;

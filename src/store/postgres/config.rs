@@ -9,6 +9,9 @@ use thiserror::Error;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::OpenError;
+use crate::reload::{self, LoadError};
+
 /// How long one host may take to open a session, unless `connect_timeout` says otherwise.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long sent data may stay unacknowledged before the connection counts as lost: bounds how long a host that is gone
@@ -32,6 +35,8 @@ pub struct ConnectionString {
     verification: Verification,
     root_certificates: Option<PathBuf>,
     password_file: Option<PathBuf>,
+    /// The file that it is read from, if it is.
+    file: Option<PathBuf>,
 }
 
 impl fmt::Debug for ConnectionString {
@@ -48,9 +53,7 @@ impl fmt::Debug for ConnectionString {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The string.
-    #[error(
-        "cannot read the connection string in --store: {0}; write postgres://user@host:5432/database"
-    )]
+    #[error("cannot read the connection string: {0}; write postgres://user@host:5432/database")]
     Invalid(String),
     /// A password file without a password.
     #[error("the password file {} is empty", .0.display())]
@@ -112,7 +115,35 @@ impl ConnectionString {
             verification,
             root_certificates,
             password_file: password_file.map(Path::to_path_buf),
+            file: None,
         })
+    }
+
+    /// Reads a connection string from a file, which holds nothing else. It is read again for each connection that is opened.
+    ///
+    /// # Errors
+    /// [`OpenError`] with what is wrong, without the string.
+    pub fn read(file: &Path, password_file: Option<&Path>) -> Result<Self, OpenError> {
+        let content = reload::read_file(file).map_err(|source| LoadError::Read {
+            what: "connection string of the database",
+            path: file.to_path_buf(),
+            source,
+        })?;
+        let mut connection = Self::parse(text(&content)?, password_file)?;
+        connection.file = Some(file.to_path_buf());
+        Ok(connection)
+    }
+
+    /// The connection string that its file holds by now.
+    pub(super) fn changed(&self, content: &[u8]) -> Result<Self, ConfigError> {
+        let mut changed = Self::parse(text(content)?, self.password_file())?;
+        changed.file.clone_from(&self.file);
+        Ok(changed)
+    }
+
+    /// The file that it is read from, if it is.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// For tokio-postgres.
@@ -137,6 +168,25 @@ impl ConnectionString {
         let is_tcp = |host: &Host| matches!(host, Host::Tcp(_));
         self.config.get_ssl_mode() != SslMode::Disable && self.config.get_hosts().iter().any(is_tcp)
     }
+}
+
+/// The connection string in a file, as a URL: an editor ends it with a line break.
+fn text(content: &[u8]) -> Result<&str, ConfigError> {
+    let text = std::str::from_utf8(content)
+        .map(str::trim)
+        .unwrap_or_default();
+    if is_url(text) {
+        return Ok(text);
+    }
+    Err(ConfigError::Invalid(
+        "it does not start with postgres://".to_owned(),
+    ))
+}
+
+/// Whether a text is meant as a connection string.
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
 }
 
 fn invalid(error: &tokio_postgres::Error) -> ConfigError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::task::JoinError;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::session::Access;
 use crate::domain::Applied;
@@ -53,16 +53,28 @@ fn with_causes(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
+/// What is said where a connection to a node can't be opened, and not where one is lost.
+const NOT_REACHED: [&str; 4] = [
+    "Is the server running on that host and accepting TCP/IP connections?",
+    "could not translate host name",
+    "FATAL:  the database system is ",
+    "could not establish any connections to the node",
+];
+
 /// What webpki does not say of a certificate that it can't read.
 const VERSION_1: &str = "; the server's certificate is of X.509 version 1, which names no host, so that it can't be verified: \
     make one of version 3, as by openssl x509 -req with -extfile and a file that says subjectAltName=DNS:<host>";
 
 impl Failure {
-    fn sql_state(&self) -> Option<&SqlState> {
+    fn db_error(&self) -> Option<&DbError> {
         match self {
-            Self::Postgres(error) => error.code(),
+            Self::Postgres(error) => error.as_db_error(),
             _ => None,
         }
+    }
+
+    fn sql_state(&self) -> Option<&SqlState> {
+        self.db_error().map(DbError::code)
     }
 
     /// Whether the connection is not to be used again.
@@ -75,7 +87,28 @@ impl Failure {
             ]
             .contains(code)
         });
-        matches!(self, Self::Frozen) || self.has_lost_connection() || is_unfit
+        let has_ended = self.has_lost_connection() && !self.is_of_a_session_that_goes_on();
+        matches!(self, Self::Frozen) || has_ended || is_unfit
+    }
+
+    /// Whether the server has told of a lost connection that was not this one, but its own to another node: it ends a session with
+    /// FATAL.
+    fn is_of_a_session_that_goes_on(&self) -> bool {
+        let error = self.db_error();
+        error.is_some_and(|error| error.parsed_severity() == Some(Severity::Error))
+    }
+
+    /// Whether a node of the server's was not reached, so that nothing was sent to it: libpq, by which Citus connects, says so, and
+    /// Citus itself where it takes too long.
+    pub fn is_of_a_node_not_reached(&self) -> bool {
+        let says_so = |error: &DbError| {
+            NOT_REACHED
+                .iter()
+                .any(|text| error.message().contains(text))
+        };
+        self.is_of_a_session_that_goes_on()
+            && self.sql_state() == Some(&SqlState::CONNECTION_FAILURE)
+            && self.db_error().is_some_and(says_so)
     }
 
     /// Whether the same statement may succeed when it is sent again, and can't be applied twice: because the server has
@@ -86,7 +119,8 @@ impl Failure {
 
     /// Whether a change may have been made: it was sent, and its answer is lost.
     pub fn may_have_been_applied(&self) -> bool {
-        matches!(self, Self::Stopped(_) | Self::Frozen) || self.has_lost_connection()
+        matches!(self, Self::Stopped(_) | Self::Frozen)
+            || (self.has_lost_connection() && !self.is_of_a_node_not_reached())
     }
 
     fn has_lost_connection(&self) -> bool {
@@ -126,6 +160,9 @@ impl Failure {
             }
             Self::Postgres(error) => match error.code() {
                 None => "the connection to the database was lost",
+                Some(code) if is_lost(code) && self.is_of_a_session_that_goes_on() => {
+                    "a node of the database can't be reached"
+                }
                 Some(code) if is_lost(code) => "the database has closed the connection",
                 Some(code) if self.was_refused() || is_refusal(code) => {
                     "the database can't take the change now"

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 /// Held while migrating: the first eight letters of "untag-db".
-const LOCK: i64 = i64::from_be_bytes(*b"untag-db");
+pub const LOCK: i64 = i64::from_be_bytes(*b"untag-db");
 
 /// How long a migration waits for a table. Whoever wants the table meanwhile waits behind it, and a replica gives up a statement
 /// after 10 s.
@@ -110,6 +110,12 @@ pub enum MigrateError {
          one; nothing was changed: run `untag migrate` again when no import, export, dump or vacuum is under way"
     )]
     Locked,
+    /// A database that can't be distributed.
+    #[error(
+        "the database has no extension citus, by which its tables could be distributed; on a Citus cluster, make it by \
+         CREATE EXTENSION citus, and name the other nodes by SELECT citus_add_node(host, port)"
+    )]
+    NoCitus,
     /// The database.
     #[error("cannot read or change the schema: {0}")]
     Database(String),
@@ -231,4 +237,10 @@ pub async fn migrate(client: &mut Client, dry_run: bool) -> Result<Applied, Migr
     }
     transaction.commit().await?;
     Ok(applied)
+}
+
+/// The SQL of all migrations.
+#[cfg(test)]
+pub fn all_sql() -> String {
+    MIGRATIONS.iter().map(|migration| migration.sql).collect()
 }

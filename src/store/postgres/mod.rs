@@ -7,6 +7,8 @@ mod config;
 mod connector;
 mod counts;
 mod credentials;
+mod destination;
+mod distribution;
 mod error;
 mod expected;
 mod hosts;
@@ -38,7 +40,7 @@ use tokio_postgres::Client;
 use tracing::{Instrument as _, Span};
 
 pub use bulk::{BulkError, export, import};
-pub use config::{ConfigError, ConnectionString};
+pub use config::{ConfigError, ConnectionString, is_url};
 pub use migrations::{Applied as AppliedMigrations, MigrateError};
 pub use unaudited::UnauditedChanges;
 
@@ -181,6 +183,18 @@ impl PostgresStore {
         Ok(migrations::migrate(&mut client, dry_run).await?)
     }
 
+    /// Distributes the tables over the nodes of a Citus cluster by account, or only says what that would take: tables and functions.
+    ///
+    /// # Errors
+    /// [`OpenError`] with what is wrong and what to do.
+    pub async fn distribute(
+        connection: &ConnectionString,
+        dry_run: bool,
+    ) -> Result<Vec<String>, OpenError> {
+        let mut client = connect(&Connector::new(connection)?).await?;
+        Ok(distribution::distribute(&mut client, dry_run).await?)
+    }
+
     /// A place of the queue, which is kept until the database is done, also when the caller has stopped waiting: a
     /// database that hangs must not collect more work than the queue may hold.
     fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
@@ -290,7 +304,8 @@ impl Pauses {
 /// Opens a connection to a database that can hold every name and tag.
 async fn connect(connector: &Connector) -> Result<Client, OpenError> {
     let failed = |failure: Failure| OpenError::Database(failure.to_string());
-    let client = connector.connect().await.map_err(failed)?.into_client();
+    let (session, _) = connector.connect().await.map_err(failed)?;
+    let client = session.into_client();
     let rows = client.query_typed(statements::ENCODING, &[]).await;
     let rows = rows.map_err(|error| failed(error.into()))?;
     match rows.first().map(|row| row.get(0)) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::connector::Connector;
+use super::destination::Destination;
 use super::error::Failure;
 use super::probe;
 use super::session::Session;
@@ -37,11 +38,17 @@ pub struct Pool {
 /// A place for a connection.
 #[derive(Default)]
 struct Slot {
-    session: Mutex<Option<Arc<Session>>>,
+    open: Mutex<Option<Open>>,
     /// Held by the one that opens a session: all others wait for that one.
     opening: tokio::sync::Mutex<()>,
     /// The weights of its statements.
     load: AtomicUsize,
+}
+
+/// A session, and where it leads.
+struct Open {
+    session: Arc<Session>,
+    destination: Arc<Destination>,
 }
 
 /// Whether a statement waits for rows that others have locked, and so holds up what is sent behind it.
@@ -103,15 +110,33 @@ impl Pool {
     /// Finds out whether the database carries out every kind of statement, at first and after a connection was lost: the
     /// next one may lead to another server.
     pub async fn prove(self: &Arc<Self>) -> Result<(), Failure> {
+        self.leave_servers_of_before();
         if self.is_proven.load(Ordering::Relaxed) {
             return Ok(());
         }
         let tried = self.run(Locks::SkipLocked, |session| async move {
             probe::try_statements(&session).await
         });
-        tried.await?;
-        self.is_proven.store(true, Ordering::Relaxed);
-        Ok(())
+        match tried.await {
+            Ok(()) => {
+                self.is_proven.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            // The accounts of other nodes can be served. It is tried again.
+            Err(failure) if failure.is_of_a_node_not_reached() => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Lets go of connections that nobody has used since they lead elsewhere.
+    fn leave_servers_of_before(&self) {
+        for slot in &self.slots {
+            let mut open = slot.open();
+            let left = open.take_if(|open| !self.connector.leads_to(&open.destination));
+            if left.is_some() {
+                self.is_proven.store(false, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Runs `statement` on the connection with the least to do, for a caller that does not stop waiting.
@@ -164,9 +189,9 @@ impl Pool {
     }
 
     fn least_loaded_open(&self, locks: Locks) -> Option<(Load<'_>, Arc<Session>)> {
-        let load = self.least_loaded(locks, |slot| slot.open_session().is_some())?;
+        let load = self.least_loaded(locks, |slot| self.open_session(slot).is_some())?;
         // It may have been closed just now.
-        let session = load.slot.open_session()?;
+        let session = self.open_session(load.slot)?;
         Some((load, session))
     }
 
@@ -195,18 +220,33 @@ impl Pool {
         }
     }
 
+    /// The session of a connection, if one is open, and leads to where connections lead now.
+    fn open_session(&self, slot: &Slot) -> Option<Arc<Session>> {
+        let open = slot.open();
+        let open = open
+            .as_ref()
+            .filter(|open| !open.session.is_closed() && self.connector.leads_to(&open.destination));
+        open.map(|open| Arc::clone(&open.session))
+    }
+
     /// The session of a connection, opened when there is none that works.
     async fn session(&self, slot: &Slot) -> Result<Arc<Session>, Failure> {
-        if let Some(session) = slot.open_session() {
+        if let Some(session) = self.open_session(slot) {
             return Ok(session);
         }
         let _opening = slot.opening.lock().await;
-        if let Some(session) = slot.open_session() {
+        if let Some(session) = self.open_session(slot) {
             return Ok(session);
         }
-        let session = Arc::new(self.connector.connect().await?);
-        let closed = slot.session().replace(Arc::clone(&session));
-        if closed.is_some() {
+        let (session, destination) = self.connector.connect().await?;
+        let session = Arc::new(session);
+        let open = Open {
+            session: Arc::clone(&session),
+            destination,
+        };
+        // What was sent on the one before is still answered there.
+        let before = slot.open().replace(open);
+        if before.is_some() {
             self.is_proven.store(false, Ordering::Relaxed);
         }
         Ok(session)
@@ -217,7 +257,7 @@ impl Pool {
         if self.is_short.swap(true, Ordering::Relaxed) {
             return;
         }
-        let is_open = |slot: &&Slot| slot.open_session().is_some();
+        let is_open = |slot: &&Slot| self.open_session(slot).is_some();
         let (open, wanted) = (self.slots.iter().filter(is_open).count(), self.slots.len());
         tracing::warn!(%failure, open, wanted, "fewer connections to the database than --store-connections; going on with those that are open");
         tokio::spawn(end_shortage(Arc::downgrade(self)));
@@ -235,7 +275,7 @@ async fn end_shortage(pool: Weak<Pool>) {
         pause = LAST_PAUSE.min(pause * 2);
         let mut is_complete = true;
         for slot in &pool.slots {
-            if slot.open_session().is_none() {
+            if pool.open_session(slot).is_none() {
                 is_complete = pool.session(slot).await.is_ok();
             }
             if !is_complete {
@@ -251,23 +291,16 @@ async fn end_shortage(pool: Weak<Pool>) {
 }
 
 impl Slot {
-    fn session(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The session, if one is open.
-    fn open_session(&self) -> Option<Arc<Session>> {
-        self.session()
-            .clone()
-            .filter(|session| !session.is_closed())
+    fn open(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a session, unless another has taken its place.
     fn give_up(&self, session: &Arc<Session>) {
-        let mut current = self.session();
+        let mut current = self.open();
         if current
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, session))
+            .is_some_and(|current| Arc::ptr_eq(&current.session, session))
         {
             *current = None;
         }

@@ -54,7 +54,7 @@ pub const SET_TAGS: &str = concat!(
 /// The columns of an entry of the change log, a row `c`.
 macro_rules! entry {
     () => {
-        "SELECT revision, request_id::text, at, caller, source_ip, action, client_token, untag_effects(c)::text FROM "
+        "SELECT revision, request_id::text, at, caller, source_ip, action, client_token, untag_effects(c.effects, c.users, c.prevs, c.keys, c.removed)::text FROM "
     };
 }
 
@@ -79,7 +79,10 @@ pub const CHANGE_BY_REVISION: &str =
 /// The entries that a function returns, until those before have enough effects, with these columns last.
 macro_rules! page_of {
     ($function:literal) => {
-        page_of!($function, "untag_effects(p.c)::text")
+        page_of!(
+            $function,
+            "untag_effects((p.c).effects, (p.c).users, (p.c).prevs, (p.c).keys, (p.c).removed)::text"
+        )
     };
     ($function:literal, $effects:literal) => {
         concat!(
@@ -104,7 +107,9 @@ pub const CHANGES_OF_USER: &str = page_of!("untag_changes_of_user($1, $2, $3, $4
 /// As `CHANGES`. `$6` a replica: the entries of others have no effects. Then whether the request was secure, and the caller's name of it.
 pub const UNAUDITED: &str = page_of!(
     "untag_changes($1, $2, $3, $4)",
-    "CASE WHEN (p.c).replica = $6::text::uuid THEN untag_effects(p.c)::text END, (p.c).is_secure, (p.c).client_request_id"
+    "CASE WHEN (p.c).replica = $6::text::uuid \
+     THEN untag_effects((p.c).effects, (p.c).users, (p.c).prevs, (p.c).keys, (p.c).removed)::text END, \
+     (p.c).is_secure, (p.c).client_request_id"
 );
 
 /// `$1` a replica. Returns the ids of those that are gone and that it has taken on.
@@ -115,7 +120,8 @@ pub const FORGET_REPLICA: &str = "SELECT untag_forget_replica($1::text::uuid)";
 
 /// `$1` replicas. Returns where they may owe lines: replica, account, the history and the revision of the last line, and the newest one.
 pub const OWED: &str = "SELECT p.replica::text, p.account_id, p.history_id::text, p.revision, n.revision FROM audit_position p \
-    CROSS JOIN LATERAL untag_newest(p.account_id) n WHERE p.replica = ANY ($1::text[]::uuid[]) AND n.revision > p.revision";
+    CROSS JOIN LATERAL (SELECT max(c.revision) AS revision FROM change c WHERE c.account_id = p.account_id) n \
+    WHERE p.replica = ANY ($1::text[]::uuid[]) AND n.revision > p.revision";
 
 /// `$1` the account, `$2` the replica. Returns the history and the revision of its last line.
 pub const AUDIT_POSITION: &str = "SELECT history_id::text, revision FROM audit_position WHERE account_id = $1 AND replica = $2::text::uuid";

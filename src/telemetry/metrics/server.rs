@@ -22,7 +22,7 @@ pub enum Reload {
     AccessKeys,
     /// The service's own credentials in the cloud, from a file or a role.
     CloudCredentials,
-    /// The password and the root certificates for the database.
+    /// The connection string, the password and the root certificates for the database.
     StoreCredentials,
 }
 

@@ -138,22 +138,22 @@ fn constant(source: &str, name: &str) -> u64 {
 #[test]
 fn the_memory_of_a_pod_is_the_sum_of_what_it_may_hold() {
     let lines = sum_of_memory();
-    let part = |what: &str| {
+    let size = |what: &str| {
         let line = lines.iter().find(|(_, text)| text.contains(what));
         line.unwrap_or_else(|| panic!("{what}: {lines:?}")).0
     };
     let (total, parts) = lines.split_last().unwrap();
-    assert_eq!(parts.iter().map(|part| part.0).sum::<u64>(), total.0);
+    assert_eq!(parts.iter().map(|(size, _)| size).sum::<u64>(), total.0);
 
     let ring = include_str!("../../../src/service/feed/ring.rs");
-    assert_eq!(part("feed"), constant(ring, "ALL_BYTES") >> 20);
+    assert_eq!(size("feed"), constant(ring, "ALL_BYTES") >> 20);
     let fresh = include_str!("../../../src/store/sqlite/log/changes/fresh.rs");
-    assert_eq!(part("audit"), constant(fresh, "MOST_BYTES") >> 20);
+    assert_eq!(size("audit"), constant(fresh, "MOST_BYTES") >> 20);
     let log = include_str!("../../../src/telemetry/appender.rs");
-    assert_eq!(part("lines"), constant(log, "MOST_WAITING") >> 20);
+    assert_eq!(size("lines"), constant(log, "MOST_WAITING") >> 20);
     let schema = include_str!("../../../src/store/sqlite/format/schema.rs");
-    assert_eq!(part("writer"), constant(schema, "WRITER_CACHE_KIB") >> 10);
-    assert_eq!(part("index"), total.0 / 4);
+    assert_eq!(size("writer"), constant(schema, "WRITER_CACHE_KIB") >> 10);
+    assert_eq!(size("index"), total.0 / 4);
     let attacks = include_str!("../attacks/limited.rs");
     assert_eq!(constant(attacks, "LIMIT") >> 20, total.0);
 
@@ -165,11 +165,11 @@ fn the_memory_of_a_pod_is_the_sum_of_what_it_may_hold() {
             format!("{}Mi", total.0),
             "{name}"
         );
-        let ports = ["UNTAG_LISTEN", "UNTAG_LISTEN_RPC"].into_iter();
-        let ports = ports.filter(|port| variable_if_there(container, port).is_some());
+        let listening = ["UNTAG_LISTEN", "UNTAG_LISTEN_RPC"].into_iter();
+        let listening = listening.filter(|name| variable_if_there(container, name).is_some());
         let each = number(variable(container, "UNTAG_MAX_CONNECTIONS"));
-        let connections = each * ports.count() as u64;
-        assert_eq!(connections * 35 / 1024 + 1, part("TLS"), "{name}");
+        let connections = each * listening.count() as u64;
+        assert_eq!(connections * 35 / 1024 + 1, size("TLS"), "{name}");
         for other in ["UNTAG_MAX_HELD_BYTES", "UNTAG_INDEX_MEMORY"] {
             assert!(
                 variable_if_there(container, other).is_none(),
@@ -177,12 +177,12 @@ fn the_memory_of_a_pod_is_the_sum_of_what_it_may_hold() {
             );
         }
     }
-    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
-    let held = help.split("UNTAG_MAX_HELD_BYTES").nth(1).unwrap();
-    let held = held.split("[default: ").nth(1).unwrap();
+    let text = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    let default = text.split("UNTAG_MAX_HELD_BYTES").nth(1).unwrap();
+    let default = default.split("[default: ").nth(1).unwrap();
     assert_eq!(
-        part("max-held-bytes"),
-        number(held.split(']').next().unwrap()) >> 20
+        size("max-held-bytes"),
+        number(default.split(']').next().unwrap()) >> 20
     );
 }
 

@@ -81,7 +81,7 @@ impl<'manifests> Container<'manifests> {
                 secrets,
             );
         }
-        container.variables = container.variables(secrets);
+        container.variables = container.variables();
         container
     }
 
@@ -135,7 +135,7 @@ impl<'manifests> Container<'manifests> {
         }
     }
 
-    fn variables(&self, secrets: &Secrets) -> BTreeMap<String, String> {
+    fn variables(&self) -> BTreeMap<String, String> {
         let maps = list(&self.specification["envFrom"])
             .iter()
             .flat_map(|source| {
@@ -146,15 +146,8 @@ impl<'manifests> Container<'manifests> {
             });
         let maps = maps.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let own = list(&self.specification["env"]).iter().map(|variable| {
-            let secret = &variable["valueFrom"]["secretKeyRef"];
-            let value = match variable["value"].as_str() {
-                Some(value) => value,
-                None => &secrets[secret["name"].as_str().unwrap()][secret["key"].as_str().unwrap()],
-            };
-            (
-                variable["name"].as_str().unwrap().to_owned(),
-                value.to_owned(),
-            )
+            let text = |field: &str| variable[field].as_str().unwrap().to_owned();
+            (text("name"), text("value"))
         });
         // The container's own come later, and win.
         maps.chain(own).collect()

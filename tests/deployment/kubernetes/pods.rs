@@ -43,7 +43,7 @@ fn the_schema_is_brought_up_to_date_before_whatever_uses_the_database() {
             let variables = list(&container["env"]).iter();
             let of_store = variables.filter(|variable| {
                 let name = variable["name"].as_str().unwrap();
-                name == "UNTAG_STORE" || name == "UNTAG_STORE_PASSWORD_FILE"
+                name == "UNTAG_STORE_FILE" || name == "UNTAG_STORE_PASSWORD_FILE"
             });
             of_store.cloned().collect::<Vec<Value>>()
         };

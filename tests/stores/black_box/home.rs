@@ -1,20 +1,25 @@
-//! The home of the tags of a test: here a database of a PostgreSQL that the tests start.
+//! The home of the tags of a test: here a database of PostgreSQL.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use super::users::feed;
-use crate::support::postgres::{Database, program, shared};
+use crate::support::postgres::program;
+use crate::support::test_database::{TestDatabase, is_distributed};
 use crate::support::{Server, untag};
 
 /// A database of its own, with the schema.
-pub struct Home(Database);
+pub struct Home(TestDatabase);
 
 impl Home {
     /// A home without users.
     pub fn new() -> Self {
-        let home = Self(shared().database());
-        let migrated = home.command("migrate").output().unwrap();
+        let home = Self(TestDatabase::new());
+        let mut migrate = home.command("migrate");
+        if is_distributed() {
+            migrate.arg("--distribute");
+        }
+        let migrated = migrate.output().unwrap();
         assert!(migrated.status.success(), "{migrated:?}");
         home
     }
@@ -47,7 +52,7 @@ impl Home {
 
     /// Makes servers that start from now on give up a change that waits for a lock, as docs/postgresql.md has it.
     pub fn limit_lock_waits(&self) {
-        let Database { name, .. } = &self.0;
+        let name = &self.0.name;
         self.0
             .sql(&format!("ALTER DATABASE {name} SET lock_timeout = '1s'"));
     }
@@ -70,9 +75,9 @@ impl Home {
 pub struct Lock(Child);
 
 impl Lock {
-    fn take(database: &Database) -> Self {
+    fn take(database: &TestDatabase) -> Self {
         let mut session = Command::new(program("psql"))
-            .args(["-X", "-q", "-A", "-t", "-d", &database.url()])
+            .args(["-X", "-q", "-A", "-t", "-d", database.url()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -9,11 +9,13 @@ use untag::store::{AuditUse, BulkSettings, Retention};
 
 use super::Backend;
 use super::fixtures::bulk_lines;
-use crate::support::postgres::shared;
+use crate::support::test_database::{TestDatabase, is_distributed};
 
 pub struct PostgresBackend {
     store: PostgresStore,
     connection: ConnectionString,
+    /// Dropped last.
+    _database: TestDatabase,
 }
 
 /// Fewer connections than requests at once, so that requests share them.
@@ -36,13 +38,22 @@ impl Backend for PostgresBackend {
     const PAST_LISTS: usize = 8;
 
     async fn start(resources: Vec<Resource>) -> Self {
-        let connection = ConnectionString::parse(&shared().database().url(), None).unwrap();
+        let database = TestDatabase::new();
+        let connection = ConnectionString::parse(database.url(), None).unwrap();
         PostgresStore::migrate(&connection, false).await.unwrap();
+        if is_distributed() {
+            let distributed = PostgresStore::distribute(&connection, false).await;
+            assert!(!distributed.unwrap().is_empty());
+        }
         let lines = bulk_lines(resources);
         let imported = postgres::import(&connection, BulkSettings::REPLACE, lines);
         imported.await.unwrap();
         let store = PostgresStore::open(&connection, options()).await.unwrap();
-        Self { store, connection }
+        Self {
+            store,
+            connection,
+            _database: database,
+        }
     }
 
     fn store(&self) -> &PostgresStore {

@@ -271,17 +271,17 @@ AS $$
 $$;
 
 -- The effects of an entry, as an array with an object for each user.
-CREATE FUNCTION untag_effects(entry change)
+CREATE FUNCTION untag_effects(effects jsonb, users text[], prevs uuid[], keys text[], removed text[])
 RETURNS jsonb
 LANGUAGE sql
 STABLE
 AS $$
-    SELECT coalesce(entry.effects, (
+    SELECT coalesce(effects, (
         SELECT jsonb_agg(jsonb_build_object('id', u.id, 'prev', u.prev, 'removed', (
-            SELECT jsonb_object_agg(k.key, entry.removed[u.number][k.number])
-            FROM unnest(entry.keys) WITH ORDINALITY AS k (key, number) WHERE entry.removed[u.number][k.number] IS NOT NULL
+            SELECT jsonb_object_agg(k.key, removed[u.number][k.number])
+            FROM unnest(keys) WITH ORDINALITY AS k (key, number) WHERE removed[u.number][k.number] IS NOT NULL
         )) ORDER BY u.number)
-        FROM unnest(entry.users, entry.prevs) WITH ORDINALITY AS u (id, prev, number)
+        FROM unnest(users, prevs) WITH ORDINALITY AS u (id, prev, number)
     ))
 $$;
 
@@ -481,7 +481,7 @@ BEGIN
             revisions := revisions || entry.revision;
             EXIT WHEN backwards AND cardinality(revisions) >= most;
         END IF;
-        SELECT (e ->> 'prev')::uuid INTO next_id FROM jsonb_array_elements(untag_effects(entry)) e WHERE e ->> 'id' = user_id;
+        SELECT (e ->> 'prev')::uuid INTO next_id FROM jsonb_array_elements(untag_effects(entry.effects, entry.users, entry.prevs, entry.keys, entry.removed)) e WHERE e ->> 'id' = user_id;
     END LOOP;
     IF NOT backwards THEN
         SELECT array_agg(r.revision ORDER BY r.number DESC) INTO revisions FROM (

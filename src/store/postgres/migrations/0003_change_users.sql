@@ -1,13 +1,13 @@
 -- Changes of users, with an entry of the change log.
 
--- A user as an effect has it.
-CREATE FUNCTION untag_user(r resource)
+-- A user as an effect has it. Not of a row: that of a shard has a type of its own.
+CREATE FUNCTION untag_user(name text, tags jsonb, display_name text, comments text, create_time bigint, update_time bigint)
 RETURNS jsonb
 LANGUAGE sql
 IMMUTABLE
 AS $$
-    SELECT jsonb_strip_nulls(jsonb_build_object('name', r.principal_name, 'display_name', r.display_name, 'comments', r.comments,
-        'create_time', r.create_time, 'update_time', r.update_time)) || jsonb_build_object('tags', r.tags)
+    SELECT jsonb_strip_nulls(jsonb_build_object('name', name, 'display_name', display_name, 'comments', comments,
+        'create_time', create_time, 'update_time', update_time)) || jsonb_build_object('tags', tags)
 $$;
 
 -- Makes changes that are not refused, in an order in which each name is free when it is given. The rows are locked.
@@ -89,9 +89,11 @@ CREATE TYPE untag_changed_user AS (
 -- The users of changes as they are, as a JSON array of `untag_changed_user`.
 CREATE FUNCTION untag_users_of(for_account text, list untag_user_change[])
 RETURNS jsonb
-LANGUAGE sql
+LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
+BEGIN
+    RETURN (
     SELECT jsonb_agg(to_jsonb(ROW(
             c.number, c.id, coalesce(r.principal_name, d.principal_name), coalesce(r.tags, d.tags),
             coalesce(r.display_name, d.display_name), coalesce(r.comments, d.comments),
@@ -106,6 +108,8 @@ AS $$
         SELECT * FROM deleted_user d
         WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = c.id OFFSET 0
     ) d ON true
+    );
+END
 $$;
 
 -- The rows of an answer of `untag_change_users` that has these users.
@@ -189,7 +193,7 @@ BEGIN
     WHERE r.account_id = for_account AND r.resource_type = 'user'
     AND r.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind IN ('update', 'delete')))
     ORDER BY r.resource_id FOR UPDATE;
-    SELECT coalesce(jsonb_object_agg(r.resource_id, untag_user(r)), '{}'), coalesce(jsonb_object_agg(r.resource_id, r.last_change), '{}')
+    SELECT coalesce(jsonb_object_agg(r.resource_id, untag_user(r.principal_name, r.tags, r.display_name, r.comments, r.create_time, r.update_time)), '{}'), coalesce(jsonb_object_agg(r.resource_id, r.last_change), '{}')
     INTO before, last_changes FROM resource r
     WHERE r.account_id = for_account AND r.resource_type = 'user'
     AND r.resource_id = ANY (ARRAY(SELECT c.id FROM unnest(list) c WHERE c.kind IN ('update', 'delete')));
@@ -204,7 +208,7 @@ BEGIN
             ELSE jsonb_build_object('restored', r.now) END ORDER BY c.number) INTO effects
     FROM unnest(list) c
     LEFT JOIN LATERAL (
-        SELECT untag_user(r) AS now, r.last_change FROM resource r
+        SELECT untag_user(r.principal_name, r.tags, r.display_name, r.comments, r.create_time, r.update_time) AS now, r.last_change FROM resource r
         WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id OFFSET 0
     ) r ON true
     WHERE c.kind = 'delete' OR r.last_change = origin.request_id;

@@ -1,5 +1,6 @@
 //! The connection that the audit reads by: its own, on the thread that writes the lines.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
@@ -7,6 +8,7 @@ use tokio_postgres::Row;
 
 use crate::store::postgres::OpenError;
 use crate::store::postgres::connector::Connector;
+use crate::store::postgres::destination::Destination;
 use crate::store::postgres::error::Failure;
 use crate::store::postgres::session::{Parameters, Session};
 
@@ -17,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Connection {
     connector: Connector,
     runtime: Runtime,
-    session: Option<Session>,
+    session: Option<(Session, Arc<Destination>)>,
 }
 
 impl Connection {
@@ -33,15 +35,17 @@ impl Connection {
 
     /// Sends a statement, and waits for its rows.
     pub fn ask(&mut self, sql: &'static str, parameters: &Parameters) -> Result<Vec<Row>, Failure> {
-        // One that fails in between is opened again.
-        let open = self.session.take().filter(|session| !session.is_closed());
         let connector = &self.connector;
+        // One that fails in between is opened again, and one that leads elsewhere by now.
+        let open = self.session.take().filter(|(session, destination)| {
+            !session.is_closed() && connector.leads_to(destination)
+        });
         let work = async {
             let session = match open {
-                Some(session) => session,
+                Some(open) => open,
                 None => connector.connect().await?,
             };
-            let rows = session.query(sql, parameters).await?;
+            let rows = session.0.query(sql, parameters).await?;
             Ok((session, rows))
         };
         let in_time = async {
