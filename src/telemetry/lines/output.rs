@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::directory::sync_directory_of;
 use super::rotation::Rotation;
 
 /// The pause before the next try where an output that does not block is full.
@@ -178,14 +179,9 @@ impl Output {
             Durability::Written => {}
         }
         self.file.sync_data()?;
-        if let Some(directory) = self.path.as_deref().and_then(Path::parent) {
+        if let Some(path) = &self.path {
             // The name of a new file.
-            let directory = if directory == Path::new("") {
-                Path::new(".")
-            } else {
-                directory
-            };
-            File::open(directory)?.sync_all()?;
+            sync_directory_of(path)?;
         }
         self.durability = Durability::OnDisk;
         Ok(())
@@ -246,6 +242,10 @@ fn ends_a_line(path: &Path, length: u64) -> bool {
 
 /// Opens a file for appending, which several processes and a rotation that truncates can share.
 fn append_to(path: &Path) -> io::Result<File> {
+    if !path.exists() {
+        // Who had the name may have another one, which a loss of power must not take back when the new file has this one.
+        sync_directory_of(path)?;
+    }
     OpenOptions::new()
         .append(true)
         .create(true)

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::directory::sync_directory_of;
+
 /// The length at which a file gets a successor.
 const MOST_BYTES: u64 = 64 << 20;
 /// How many files there are at most, with the one that is written.
@@ -33,7 +35,8 @@ impl Rotation {
     }
 
     /// Renames the files, the oldest first. Where a crash has left a gap between them, those behind it stay: no line is lost that
-    /// would not have been.
+    /// would not have been. Each name is on the disk before the next file takes the one that it had: a loss of power may keep a
+    /// later rename without an earlier one.
     ///
     /// # Errors
     /// What the system says. Then the next rotation goes on.
@@ -50,8 +53,10 @@ impl Rotation {
         let free = (1..oldest).find(|number| !older(*number).exists());
         for number in (1..free.unwrap_or(oldest)).rev() {
             fs::rename(older(number), older(number + 1))?;
+            sync_directory_of(path)?;
         }
-        fs::rename(path, older(1))
+        fs::rename(path, older(1))?;
+        sync_directory_of(path)
     }
 }
 
