@@ -1,12 +1,13 @@
 //! The disk that is recorded, and where it is mounted.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fuser::{BackgroundSession, Config, MountOption};
 
-use crate::event::{Event, Inode};
+use crate::event::{Event, Inode, SyncCall};
 use crate::filesystem::RecordingFilesystem;
 use crate::outage::Outage;
 use crate::tree::{ROOT, Tree};
@@ -58,6 +59,28 @@ impl Record {
     #[must_use]
     pub fn moments(&self) -> usize {
         self.events.len()
+    }
+
+    /// How often `fsync` was called, and not `fdatasync`, for files that had this name when they were made.
+    #[must_use]
+    pub fn fsyncs_of(&self, name: &str) -> usize {
+        let mut named = HashSet::new();
+        let mut count = 0;
+        for event in &self.events {
+            match event {
+                Event::Named {
+                    name: given, inode, ..
+                } if given == name => {
+                    named.insert(*inode);
+                }
+                Event::Sync {
+                    inode,
+                    call: SyncCall::Fsync,
+                } if named.contains(inode) => count += 1,
+                _ => {}
+            }
+        }
+        count
     }
 
     /// Goes on from one moment to a later one, where an outage has got to the first.

@@ -36,8 +36,15 @@ pub enum Event {
         to: OsString,
         inode: Inode,
     },
-    /// `fsync` or `fdatasync` of a file or a directory.
-    Sync { inode: Inode },
+    /// A wait until what was done to a file or a directory is on the disk.
+    Sync { inode: Inode, call: SyncCall },
+}
+
+/// The call that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncCall {
+    Fsync,
+    Fdatasync,
 }
 
 /// What has a number.

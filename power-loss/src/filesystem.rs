@@ -12,7 +12,7 @@ use fuser::{
 };
 
 use crate::disk::{Disk, State};
-use crate::event::{Event, Inode, Kind};
+use crate::event::{Event, Inode, Kind, SyncCall};
 use crate::tree::{Body, Node};
 
 /// How long the kernel may remember names and attributes: nobody but the kernel changes them.
@@ -318,14 +318,25 @@ impl Filesystem for RecordingFilesystem {
         reply.ok();
     }
 
-    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.0.lock().apply(Event::Sync { inode: ino.0 });
+    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        let call = if datasync {
+            SyncCall::Fdatasync
+        } else {
+            SyncCall::Fsync
+        };
+        self.0.lock().apply(Event::Sync { inode: ino.0, call });
         reply.ok();
     }
 
-    fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.0.lock().apply(Event::Sync { inode: ino.0 });
-        reply.ok();
+    fn fsyncdir(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.fsync(request, ino, handle, datasync, reply);
     }
 
     fn readdir(

@@ -58,7 +58,7 @@ impl Outage {
     /// Goes on to the moment behind an event.
     pub(crate) fn pass(&mut self, event: &Event) {
         match event {
-            Event::Sync { inode } => self.sync(*inode),
+            Event::Sync { inode, .. } => self.sync(*inode),
             _ if event.awaits().is_some() => self.unsynced.push(event.clone()),
             _ => self.synced.apply(event),
         }

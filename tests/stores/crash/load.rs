@@ -180,7 +180,7 @@ impl Worker {
 }
 
 /// Whether the server itself refused: it gives a RequestId, and no error of the connection stands behind it.
-fn is_answer(status: &Status) -> bool {
+pub fn is_answer(status: &Status) -> bool {
     status.metadata().contains_key("x-request-id") && status.source().is_none()
 }
 

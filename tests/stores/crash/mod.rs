@@ -4,6 +4,6 @@ mod kill;
 mod load;
 mod model;
 mod population;
+mod power_loss;
 mod strace;
-mod sync_order;
 mod users;

@@ -85,10 +85,13 @@ pub fn worker_of(id: &ResourceId) -> usize {
 }
 
 /// A worker: its users, and what it does next.
+#[derive(Debug)]
 pub struct Worker {
     number: usize,
     random: StdRng,
     time: i64,
+    /// How many users one command creates, updates, deletes or restores at most.
+    most_changes: usize,
     pub population: Population,
 }
 
@@ -98,7 +101,16 @@ impl Worker {
             number,
             random: StdRng::seed_from_u64(seed ^ number as u64),
             time: START,
+            most_changes: USERS,
             population,
+        }
+    }
+
+    /// The same worker, whose commands create, update, delete or restore one user each, as the requests of the service do.
+    pub fn with_one_change(self) -> Self {
+        Self {
+            most_changes: 1,
+            ..self
         }
     }
 
@@ -126,7 +138,8 @@ impl Worker {
                 tags: vec![(key, TagValue::parse(self.time.to_string()).unwrap())],
             })),
             _ => {
-                let changes = ids.into_iter().map(|id| self.change(id)).collect();
+                let ids = ids.into_iter().take(self.most_changes);
+                let changes = ids.map(|id| self.change(id)).collect();
                 let time = Timestamp::from_millis(self.time);
                 let command = UserCommand::new(account, time, changes);
                 Command::Users(Arc::new(command.unwrap()))
@@ -200,6 +213,11 @@ impl Population {
             }
             Err(outcome) => outcome,
         }
+    }
+
+    /// The users, in order of their ids.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.0.values()
     }
 
     fn is_there(&self, id: &ResourceId) -> bool {

@@ -14,7 +14,8 @@ use futures_util::future::select_all;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use untag::domain::{
-    AccountId, ChangeKey, ChangesQuery, DeletedUsers, Direction, Revision, Timestamp, UserListQuery,
+    AccountId, Change, ChangeKey, ChangesQuery, DeletedUsers, Direction, Revision, Timestamp, User,
+    UserListQuery,
 };
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
@@ -27,7 +28,7 @@ use crate::support::replay::Replay;
 
 /// Enough of them to hit commits, compactions and checkpoints; `UNTAG_CRASH_CYCLES` sets another number.
 const DEFAULT_CYCLES: u32 = 30;
-const WORKERS: usize = 8;
+pub const WORKERS: usize = 8;
 
 /// The test that runs as the process that is killed, and where it finds its data directory and its seed.
 const VICTIM: &str = "crash::users::victim_of_the_crash_test";
@@ -188,18 +189,25 @@ fn sqlite_kill_loses_no_answered_change_of_a_user_and_halves_none() {
     );
 }
 
-/// What the change log leads to. In the beginning there was nobody.
-async fn replay_log(store: &SqliteStore) -> Replay {
+/// All changes in the log of a store.
+pub async fn logged(store: &SqliteStore) -> Vec<Change> {
     let account = AccountId::parse(ACCOUNT).unwrap();
+    let oldest = store.history(account.clone()).await.unwrap().oldest;
     let query = ChangesQuery {
-        account: account.clone(),
-        from: Revision::FIRST,
+        account,
+        from: oldest.unwrap_or(Revision::FIRST),
         direction: Direction::Forwards,
         user: None,
         most: usize::MAX,
         most_effects: usize::MAX,
     };
-    let changes = store.changes(Arc::new(query)).await.unwrap();
+    store.changes(Arc::new(query)).await.unwrap()
+}
+
+/// What the change log leads to. In the beginning there was nobody.
+async fn replay_log(store: &SqliteStore) -> Replay {
+    let account = AccountId::parse(ACCOUNT).unwrap();
+    let changes = logged(store).await;
     let newest = changes.last().map(|change| change.revision);
     assert_eq!(store.history(account.clone()).await.unwrap().newest, newest);
     for change in changes.iter().step_by(7) {
@@ -218,12 +226,18 @@ fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population
     if !copy.path().join("untag.db").exists() {
         return vec![Population::default(); WORKERS];
     }
-    assert_intact(copy.path());
-
     let store = open(copy.path(), 1);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let found = runtime.block_on(populations(&store));
-    let database = rusqlite::Connection::open(copy.path().join("untag.db")).unwrap();
+    assert_whole(copy.path(), numbers);
+    found
+}
+
+/// Checks that SQLite finds a store whole, and that the number of a row is never that of another user. `numbers` has the number of each
+/// row that was ever seen.
+pub fn assert_whole(directory: &Path, numbers: &mut BTreeMap<String, i64>) {
+    assert_intact(directory);
+    let database = rusqlite::Connection::open(directory.join("untag.db")).unwrap();
     let select = "SELECT resource_id, number FROM resource UNION ALL SELECT resource_id, number FROM deleted_user";
     let mut statement = database.prepare(select).unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -237,11 +251,19 @@ fn read_copy(data: &Path, numbers: &mut BTreeMap<String, i64>) -> Vec<Population
         );
         assert_eq!(held.insert(number, id), None, "two users have row {number}");
     }
-    found
 }
 
-/// The users of each worker in a store.
-async fn populations(store: &SqliteStore) -> Vec<Population> {
+/// The users of each worker in a store, to which its change log has to lead.
+pub async fn populations(store: &SqliteStore) -> Vec<Population> {
+    let (users, populations) = by_worker(store).await;
+    let there = users.iter().filter(|user| user.delete_time.is_none());
+    let replayed = replay_log(store).await;
+    assert!(replayed.users().eq(there), "the log leads to what is there");
+    populations
+}
+
+/// The users in a store, and those of each worker.
+pub async fn by_worker(store: &SqliteStore) -> (Vec<User>, Vec<Population>) {
     let account = AccountId::parse(ACCOUNT).unwrap();
     let query = UserListQuery {
         deleted: DeletedUsers::Show,
@@ -249,12 +271,9 @@ async fn populations(store: &SqliteStore) -> Vec<Population> {
     };
     let page = store.list_users(Arc::new(query)).await.unwrap();
     assert_eq!(page.next, None);
-    let there = page.users.iter().filter(|user| user.delete_time.is_none());
-    let replayed = replay_log(store).await;
-    assert!(replayed.users().eq(there), "the log leads to what is there");
     let mut populations = vec![Population::default(); WORKERS];
-    for user in page.users {
-        populations[worker_of(&user.resource.id)].add(user);
+    for user in &page.users {
+        populations[worker_of(&user.resource.id)].add(user.clone());
     }
-    populations
+    (page.users, populations)
 }

@@ -67,8 +67,8 @@ impl SmallDisk {
         std::fs::remove_file(self.path().join("filler")).unwrap();
     }
 
-    /// What a power cut at this moment would leave on the disk.
-    fn keys_after_a_power_cut(&self) -> Keys {
+    /// What a process that opens the files now would find.
+    fn keys_in_the_files(&self) -> Keys {
         let copy = tempfile::tempdir().unwrap();
         for file in ["untag.db", "untag.db-wal"] {
             std::fs::copy(self.path().join(file), copy.path().join(file)).unwrap();
@@ -114,7 +114,7 @@ async fn sqlite_full_disk_refuses_changes_and_the_service_goes_on_when_there_is_
     client.untag(&refused).await.unwrap();
     answered.push(refused);
 
-    let kept = disk.keys_after_a_power_cut();
+    let kept = disk.keys_in_the_files();
     assert_eq!(kept.len(), 200);
     for (id, keys) in kept {
         let expected: &[&str] = if answered.contains(&id) {
@@ -145,7 +145,7 @@ async fn sqlite_full_disk_takes_changes_again_in_the_space_of_its_own_log() {
         }
     }
     assert!(refusals > 0, "the disk was not full");
-    let kept = disk.keys_after_a_power_cut();
+    let kept = disk.keys_in_the_files();
     assert!(kept.values().all(|keys| keys == &["kept"]), "{kept:?}");
 }
 
