@@ -60,10 +60,11 @@ fn made(lines: &[Value]) -> BTreeMap<u64, Vec<&Value>> {
 fn logged(database: &Database) -> BTreeMap<u64, Value> {
     let sql = "SELECT json_build_object('revision', revision, 'request_id', upper(request_id::text), 'action', action, \
         'account', account_id, 'caller', caller, 'outcome', 'OK', 'secure_transport', is_secure, \
-        'affected_resources', jsonb_array_length(untag_effects(c)), \
-        'resource_ids', (SELECT json_agg(e ->> 'id') FROM jsonb_array_elements(untag_effects(c)) e), \
-        'affected_tags', (SELECT count(*) FROM jsonb_array_elements(untag_effects(c)) e, \
-            jsonb_object_keys(coalesce(e -> 'removed', '{}') || coalesce(e -> 'set', '{}')))) FROM change c";
+        'affected_resources', jsonb_array_length(made), \
+        'resource_ids', (SELECT json_agg(e ->> 'id') FROM jsonb_array_elements(made) e), \
+        'affected_tags', (SELECT count(*) FROM jsonb_array_elements(made) e, \
+            jsonb_object_keys(coalesce(e -> 'removed', '{}') || coalesce(e -> 'set', '{}')))) \
+        FROM change, untag_effects(effects, users, prevs, keys, removed) made";
     let rows = database.sql(sql);
     let entries = rows.lines().filter(|line| !line.trim().is_empty());
     let entries = entries.map(|line| serde_json::from_str::<Value>(line.trim()).unwrap());
