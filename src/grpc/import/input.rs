@@ -1,39 +1,41 @@
 //! The messages of an import as they come in.
 
-use std::future::Future;
-
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
+use crate::domain::Error;
 use crate::grpc::proto::user::v1::ImportUsersRequest;
 use crate::grpc::stream_host::StreamHost;
 
-/// What comes next.
-pub enum Next {
-    Message(ImportUsersRequest),
-    /// The client has nothing more to import.
-    End,
+/// Why no more messages are taken.
+pub enum Stop {
     /// The import has to end, and why.
-    Stop(&'static str),
+    Ended(&'static str),
     /// A message can't be read.
     Broken(Status),
+    /// A chunk can't be imported.
+    Failed(Error),
 }
 
-/// Waits for what comes next. Safe to drop: no message is lost.
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Waits for the next message; `None` at the end. Safe to drop: no message is lost.
 pub async fn next(
     messages: &mut Streaming<ImportUsersRequest>,
     host: &StreamHost,
     gone: impl Future<Output = ()>,
-) -> Next {
+) -> Result<Option<ImportUsersRequest>, Stop> {
     tokio::select! {
         biased;
-        reason = host.peer.left() => Next::Stop(reason),
-        () = gone => Next::Stop("the client has gone"),
+        reason = host.peer.left() => Err(Stop::Ended(reason)),
+        () = gone => Err(Stop::Ended("the client has gone")),
         message = timeout(host.patience, messages.message()) => match message {
-            Ok(Ok(Some(message))) => Next::Message(message),
-            Ok(Ok(None)) => Next::End,
-            Ok(Err(status)) => Next::Broken(status),
-            Err(_) => Next::Stop("the next message did not come in time"),
+            Ok(message) => message.map_err(Stop::Broken),
+            Err(_) => Err(Stop::Ended("the next message did not come in time")),
         },
     }
 }

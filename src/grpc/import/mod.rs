@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout, timeout_at};
 use tonic::{Code, Status, Streaming};
 
-use self::input::Next;
+use self::input::Stop;
 use super::budget::over_budget;
 use super::in_flight::InFlightGuard;
 use super::intake::Intake;
@@ -97,36 +97,34 @@ impl<S: Store> Running<S> {
         mut self,
         mut messages: Streaming<proto::ImportUsersRequest>,
     ) -> Result<(), Error> {
-        loop {
-            let reads = self.under_way.len() < AHEAD;
-            let next = tokio::select! {
-                biased;
-                Some(done) = self.under_way.next() => {
-                    self.end(done).await?;
-                    continue;
-                }
-                next = input::next(&mut messages, &self.host, self.answers.closed()), if reads => next,
-            };
-            match next {
-                Next::Message(message) => self.begin(message).await?,
-                Next::End => break,
-                Next::Stop(reason) => {
-                    self.end_all().await?;
-                    return Err(self.ended(reason));
-                }
-                Next::Broken(status) => {
-                    self.end_all().await?;
-                    return Err(self.broken(&status));
-                }
-            }
-        }
+        let begun = self.begin_all(&mut messages).await;
+        // Whatever has ended the messages: what came before is done and answered.
         self.end_all().await?;
+        begun.map_err(|stop| self.error_of(stop))?;
         let call = self.call_of_chunk();
         if let Some(chunk) = self.import.finish(call)? {
             self.start(chunk, ());
             self.end_all().await?;
         }
         Ok(())
+    }
+
+    /// Begins the chunks of all messages, and answers those that are done meanwhile.
+    async fn begin_all(
+        &mut self,
+        messages: &mut Streaming<proto::ImportUsersRequest>,
+    ) -> Result<(), Stop> {
+        loop {
+            let reads = self.under_way.len() < AHEAD;
+            tokio::select! {
+                biased;
+                Some(done) = self.under_way.next() => self.end(done).await?,
+                message = input::next(messages, &self.host, self.answers.closed()), if reads => match message? {
+                    Some(message) => self.begin(message).await?,
+                    None => return Ok(()),
+                },
+            }
+        }
     }
 
     /// Begins a chunk, as soon as it may.
@@ -173,9 +171,10 @@ impl<S: Store> Running<S> {
         Ok(true)
     }
 
-    /// Answers a chunk.
+    /// Answers a chunk. Where it has failed, those behind it get no answer.
     async fn end(&mut self, done: Result<MadeChunk, Error>) -> Result<(), Error> {
-        let report = self.import.end(done?)?;
+        let report = done.and_then(|chunk| self.import.end(chunk));
+        let report = report.inspect_err(|_| self.under_way.clear())?;
         self.resume = report.resume_line;
         let answer = self.answers.send(import_message::answer(&report));
         match timeout(self.host.patience, answer).await {
@@ -208,6 +207,14 @@ impl<S: Store> Running<S> {
             request_id: RequestId::now(),
             time: SystemTime::now(),
             ..(*self.call).clone()
+        }
+    }
+
+    fn error_of(&self, stop: Stop) -> Error {
+        match stop {
+            Stop::Ended(reason) => self.ended(reason),
+            Stop::Broken(status) => self.broken(&status),
+            Stop::Failed(error) => error,
         }
     }
 

@@ -1,8 +1,9 @@
 //! Imports whose client sends chunks ahead: the service makes several at once.
 
+use tonic::Code;
 use untag::grpc::proto::user::v1::{ImportChunk, ImportLine, ImportMode};
 
-use super::importer::{counts, imported, named, refused, settings, user, users};
+use super::importer::{counts, import, imported, named, refused, settings, user, users};
 use super::users::server;
 
 /// How many users a chunk has.
@@ -74,4 +75,15 @@ async fn the_last_line_of_a_user_counts_where_chunks_are_made_at_once() {
         let (_, tags) = named(&users, &(10_000 + id).to_string());
         assert_eq!(tags, r#"{"k":"c"}"#);
     }
+}
+
+#[tokio::test]
+async fn what_comes_before_a_bad_message_is_answered() {
+    let (server, _home) = server(&[]);
+    let mut sent = chunks((0..LINES).map(|id| (id, name(id), "a")));
+    sent.push(ImportChunk::default());
+    let (answers, end) = import(&server, settings(ImportMode::Merge), sent).await;
+    assert_eq!(end.unwrap_err().code(), Code::InvalidArgument);
+    let told: Vec<_> = answers.iter().map(counts).collect();
+    assert_eq!(told, [[i32::try_from(LINES).unwrap(), 0, 0, 0]]);
 }
