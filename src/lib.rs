@@ -12,6 +12,7 @@ mod bom;
 pub mod cli;
 mod client;
 mod current;
+mod directory;
 pub mod domain;
 pub mod grpc;
 mod https;

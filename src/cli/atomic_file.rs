@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use tempfile::{Builder, NamedTempFile};
 
+use crate::directory;
+
 /// The temporary file of this process, while there is one.
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
@@ -36,7 +38,7 @@ impl AtomicFile {
             .prefix("untag-export.")
             .suffix(".partial")
             .permissions(Permissions::from_mode(mode))
-            .tempfile_in(directory_of(&target))?;
+            .tempfile_in(directory::of(&target))?;
         *UNFINISHED.lock() = Some(temporary.path().to_owned());
         if let Some(replaced) = replaced {
             let created = temporary.as_file().metadata()?;
@@ -68,7 +70,7 @@ impl AtomicFile {
         self.temporary.as_file().sync_all()?;
         self.temporary.persist(&self.target)?;
         *UNFINISHED.lock() = None;
-        File::open(directory_of(&self.target))?.sync_all()
+        directory::sync_of(&self.target)
     }
 }
 
@@ -84,16 +86,9 @@ pub fn remove_unfinished() {
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
-            Ok(link) => behind_links(&directory_of(path).join(link)),
+            Ok(link) => behind_links(&directory::of(path).join(link)),
             Err(_) => Ok(path.to_owned()),
         },
         found => found,
     }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new("."))
 }

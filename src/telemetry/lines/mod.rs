@@ -1,6 +1,5 @@
 //! The writer of the audit's lines, to a file or to stdout. A line that is lost is counted.
 
-mod directory;
 mod output;
 mod rotation;
 mod writer;

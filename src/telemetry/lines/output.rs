@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::directory::sync_directory_of;
 use super::rotation::Rotation;
+use crate::directory;
 
 /// The pause before the next try where an output that does not block is full.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
@@ -181,7 +181,7 @@ impl Output {
         self.file.sync_data()?;
         if let Some(path) = &self.path {
             // The name of a new file.
-            sync_directory_of(path)?;
+            directory::sync_of(path)?;
         }
         self.durability = Durability::OnDisk;
         Ok(())
@@ -244,7 +244,7 @@ fn ends_a_line(path: &Path, length: u64) -> bool {
 fn append_to(path: &Path) -> io::Result<File> {
     if !path.exists() {
         // Who had the name may have another one, which a loss of power must not take back when the new file has this one.
-        sync_directory_of(path)?;
+        directory::sync_of(path)?;
     }
     OpenOptions::new()
         .append(true)

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::directory::sync_directory_of;
+use crate::directory;
 
 /// The length at which a file gets a successor.
 const MOST_BYTES: u64 = 64 << 20;
@@ -53,10 +53,10 @@ impl Rotation {
         let free = (1..oldest).find(|number| !older(*number).exists());
         for number in (1..free.unwrap_or(oldest)).rev() {
             fs::rename(older(number), older(number + 1))?;
-            sync_directory_of(path)?;
+            directory::sync_of(path)?;
         }
         fs::rename(path, older(1))?;
-        sync_directory_of(path)
+        directory::sync_of(path)
     }
 }
 

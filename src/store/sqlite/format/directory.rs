@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::migrations::{self, Migration};
 use super::schema::{self, Found};
+use crate::directory;
 use crate::store::sqlite::error::OpenError;
 use crate::store::sqlite::wal::{BUSY_TIMEOUT, Wal};
 
@@ -127,16 +128,12 @@ pub fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    create_directory(parent)?;
+    create_directory(directory::of(path))?;
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         created => created?,
     }
-    File::open(parent)?.sync_all()
+    directory::sync_of(path)
 }
 
 /// Takes a file that is there away from others: what an older version has made, everybody could read.
