@@ -203,7 +203,6 @@ AS $$
 DECLARE
     newest record;
     oldest bigint;
-    entry untag_entry;
 BEGIN
     IF cardinality(entries) > 0 THEN
         oldest := untag_lock_account(for_account);
@@ -220,30 +219,18 @@ BEGIN
             AND NOT EXISTS (SELECT FROM audit_position p WHERE p.account_id = for_account AND p.replica = origins.replica) THEN
             INSERT INTO audit_position SELECT for_account, origins.replica, newest.revision, h.history_id FROM history h;
         END IF;
-        -- Beside its effects an entry takes about 200 bytes, in its row and in two indexes.
-        IF cardinality(entries) = 1 THEN
-            entry := entries[1];
-            INSERT INTO change (account_id, revision, total, request_id, at, caller, source_ip, action, client_token,
-                effects, users, prevs, keys, removed, replica, is_secure, client_request_id)
-            VALUES (for_account, newest.revision + 1, newest.total + 200
-                + coalesce(pg_column_size(entry.effects), pg_column_size(entry.users) + pg_column_size(entry.removed)),
-                origins.request_ids[entry.number], origins.times[entry.number], origins.callers[entry.number],
-                origins.source_ips[entry.number], origins.actions[entry.number], origins.tokens[entry.number], entry.effects,
-                entry.users, entry.prevs, entry.keys, entry.removed, origins.replica, origins.are_secure[entry.number],
-                origins.client_request_ids[entry.number]);
-        ELSE
-            INSERT INTO change (account_id, revision, total, request_id, at, caller, source_ip, action, client_token,
-                effects, users, prevs, keys, removed, replica, is_secure, client_request_id)
-            SELECT for_account, newest.revision + row_number() OVER w,
-                newest.total + sum(200 + coalesce(pg_column_size(e.effects), pg_column_size(e.users) + pg_column_size(e.removed))) OVER w,
-                o.request_id, o.at, o.caller, o.source_ip, o.action, o.token, e.effects, e.users, e.prevs, e.keys, e.removed,
-                origins.replica, o.is_secure, o.client_request_id
-            FROM unnest(origins.request_ids, origins.times, origins.callers, origins.source_ips, origins.actions, origins.tokens,
-                origins.are_secure, origins.client_request_ids)
-                WITH ORDINALITY AS o (request_id, at, caller, source_ip, action, token, is_secure, client_request_id, number)
-            JOIN unnest(entries) AS e ON e.number = o.number
-            WINDOW w AS (ORDER BY o.number);
-        END IF;
+        INSERT INTO change (account_id, revision, total, request_id, at, caller, source_ip, action, client_token,
+            effects, users, prevs, keys, removed, replica, is_secure, client_request_id)
+        SELECT for_account, newest.revision + row_number() OVER w,
+            -- Beside its effects an entry takes about 200 bytes, in its row and in two indexes.
+            newest.total + sum(200 + coalesce(pg_column_size(e.effects), pg_column_size(e.users) + pg_column_size(e.removed))) OVER w,
+            o.request_id, o.at, o.caller, o.source_ip, o.action, o.token, e.effects, e.users, e.prevs, e.keys, e.removed,
+            origins.replica, o.is_secure, o.client_request_id
+        FROM unnest(origins.request_ids, origins.times, origins.callers, origins.source_ips, origins.actions, origins.tokens,
+            origins.are_secure, origins.client_request_ids)
+            WITH ORDINALITY AS o (request_id, at, caller, source_ip, action, token, is_secure, client_request_id, number)
+        JOIN unnest(entries) AS e ON e.number = o.number
+        WINDOW w AS (ORDER BY o.number);
         IF oldest IS NULL AND (newest.revision > 0 OR cardinality(entries) > 1) THEN
             UPDATE account SET oldest_at = coalesce(newest.at, origins.times[1]) WHERE account_id = for_account;
         END IF;
