@@ -51,10 +51,33 @@ pub const SET_TAGS: &str = concat!(
     "ROW($7::text::uuid, $8, $9, $10, $11, $12, $13, $14, $15, $16::text::uuid)::untag_origin)"
 );
 
+/// The effects of an entry of the change log. Its columns, and not the row: that of a shard has a type of its own.
+macro_rules! effects {
+    ($row:literal) => {
+        concat!(
+            "untag_effects(",
+            $row,
+            ".effects, ",
+            $row,
+            ".users, ",
+            $row,
+            ".prevs, ",
+            $row,
+            ".keys, ",
+            $row,
+            ".removed)::text"
+        )
+    };
+}
+
 /// The columns of an entry of the change log, a row `c`.
 macro_rules! entry {
     () => {
-        "SELECT revision, request_id::text, at, caller, source_ip, action, client_token, untag_effects(c.effects, c.users, c.prevs, c.keys, c.removed)::text FROM "
+        concat!(
+            "SELECT revision, request_id::text, at, caller, source_ip, action, client_token, ",
+            effects!("c"),
+            " FROM "
+        )
     };
 }
 
@@ -79,12 +102,9 @@ pub const CHANGE_BY_REVISION: &str =
 /// The entries that a function returns, until those before have enough effects, with these columns last.
 macro_rules! page_of {
     ($function:literal) => {
-        page_of!(
-            $function,
-            "untag_effects((p.c).effects, (p.c).users, (p.c).prevs, (p.c).keys, (p.c).removed)::text"
-        )
+        page_of!($function, effects!("(p.c)"))
     };
-    ($function:literal, $effects:literal) => {
+    ($function:literal, $effects:expr) => {
         concat!(
             "SELECT (p.c).revision, (p.c).request_id::text, (p.c).at, (p.c).caller, (p.c).source_ip, (p.c).action, \
              (p.c).client_token, ",
@@ -107,9 +127,11 @@ pub const CHANGES_OF_USER: &str = page_of!("untag_changes_of_user($1, $2, $3, $4
 /// As `CHANGES`. `$6` a replica: the entries of others have no effects. Then whether the request was secure, and the caller's name of it.
 pub const UNAUDITED: &str = page_of!(
     "untag_changes($1, $2, $3, $4)",
-    "CASE WHEN (p.c).replica = $6::text::uuid \
-     THEN untag_effects((p.c).effects, (p.c).users, (p.c).prevs, (p.c).keys, (p.c).removed)::text END, \
-     (p.c).is_secure, (p.c).client_request_id"
+    concat!(
+        "CASE WHEN (p.c).replica = $6::text::uuid THEN ",
+        effects!("(p.c)"),
+        " END, (p.c).is_secure, (p.c).client_request_id"
+    )
 );
 
 /// `$1` a replica. Returns the ids of those that are gone and that it has taken on.
