@@ -268,28 +268,24 @@ impl Database {
 
     /// Runs SQL and returns what it prints.
     pub fn sql(&self, sql: &str) -> String {
-        let output = Command::new(program("psql"))
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-d",
-                &self.url(),
-                "-c",
-                sql,
-            ])
-            .output()
-            .expect("psql runs");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{sql}: {error}");
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        psql(&self.url(), &[sql])
     }
+}
+
+/// Runs statements, each by itself, on the database of a connection string. Returns what the last one prints.
+pub fn psql(url: &str, statements: &[&str]) -> String {
+    let mut command = Command::new(program("psql"));
+    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url]);
+    for sql in statements {
+        command.args(["-c", sql]);
+    }
+    let output = command.output().expect("psql runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{statements:?}: {error}");
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
 }
 
 /// A program of the server's own version; others of its name may come first on PATH.

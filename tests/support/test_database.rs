@@ -1,11 +1,10 @@
 //! The database of a test that runs on whatever PostgreSQL there is: the cluster that the tests of a process share, or the server of an
 //! operator, which `UNTAG_TEST_STORE` leads to.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crate::support::postgres::{program, shared};
+use crate::support::postgres::{psql, shared};
 
 /// Holds the connection string of a database on the server. Its role makes databases there, and drops them.
 const VARIABLE: &str = "UNTAG_TEST_STORE";
@@ -149,20 +148,4 @@ fn with(url: &str, host: Option<&str>, database: Option<&str>) -> String {
     };
     let path = database.map_or_else(|| path.to_owned(), |name| format!("/{name}"));
     format!("{before}{}{path}{options}", host.unwrap_or(old))
-}
-
-/// Runs SQL, each by itself, and returns what the last one prints.
-fn psql(url: &str, statements: &[&str]) -> String {
-    let mut command = Command::new(program("psql"));
-    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url]);
-    for sql in statements {
-        command.args(["-c", sql]);
-    }
-    let output = command.output().expect("psql runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{statements:?}: {error}");
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .trim_end()
-        .to_owned()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -50,15 +50,22 @@ fn is_possible(steps: &[Step], moment: usize, found: &Users) -> bool {
     possible.any(|state| state == found) || (last.is_none() && found.is_empty())
 }
 
-/// Runs a subcommand on a data directory, to its end.
-fn run(name: &str, data: &Path, arguments: &[&Path]) -> Output {
+/// A subcommand, to be run on a data directory.
+fn subcommand(name: &str, data: &Path, arguments: &[&Path]) -> Command {
     let mut command = untag();
     command
         .arg(name)
         .arg("--data-dir")
         .arg(data)
         .args(arguments);
-    let output = command.output().expect("untag runs");
+    command
+}
+
+/// Runs a subcommand on a data directory, to its end.
+fn run(name: &str, data: &Path, arguments: &[&Path]) -> Output {
+    let output = subcommand(name, data, arguments)
+        .output()
+        .expect("untag runs");
     assert!(output.status.success(), "untag {name}: {output:?}");
     output
 }
@@ -66,12 +73,7 @@ fn run(name: &str, data: &Path, arguments: &[&Path]) -> Output {
 /// Runs a subcommand, which dies at a random moment, and then again to its end.
 fn run_killed(name: &str, data: &Path, arguments: &[&Path], random: &mut StdRng) {
     if random.random() {
-        let mut command = untag();
-        command
-            .arg(name)
-            .arg("--data-dir")
-            .arg(data)
-            .args(arguments);
+        let mut command = subcommand(name, data, arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().expect("untag starts");
         thread::sleep(Duration::from_micros(random.random_range(0..60_000)));
