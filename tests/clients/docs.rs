@@ -1,9 +1,14 @@
 //! The documentation against the program: flags, error codes and the sessions that pages show.
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use crate::support::run;
+use crate::changes::changes;
+use crate::support::{SAMPLE_ACCOUNT, Server, run, wait_until};
 use crate::tags_of_files::on_a_terminal;
 use crate::{Printed, Sample, tool};
 
@@ -142,6 +147,72 @@ fn assert_prints_on_a_terminal(session: &str) {
         let both = request_ids(output).zip(request_ids(&printed));
         ids.extend(both.map(|(shown, printed)| (shown, printed.to_owned())));
     }
+}
+
+#[test]
+fn an_import_goes_on_after_a_break_as_its_page_shows() {
+    const USERS: u32 = 4_000;
+    const BEFORE: usize = 1_500;
+    let page = include_str!("../../docs/import.md");
+    let session = between(page, "```console\n$ ", "```")[0];
+    let (first, second) = session.split_once("\n$ ").unwrap();
+    let [(first, broken), (second, done)] = [first, second].map(|at| at.split_once('\n').unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let (data, file) = (home.path().join("data"), home.path().join("users.jsonl"));
+    let line = |id| {
+        format!(
+            r#"{{"account_id":"{SAMPLE_ACCOUNT}","resource_type":"user","resource_id":"{id}","principal_name":"u{id}@example.com","tags":{{"team":"search"}}}}"#
+        ) + "\n"
+    };
+    let lines: Vec<String> = (1..=USERS).map(line).collect();
+    let start = || Server::start(&data, &["--default-account", SAMPLE_ACCOUNT]);
+
+    // A file that ends only once the service is gone. A chunk is sent when the line behind it is read.
+    let fifo = Command::new("mkfifo").arg(&file).status();
+    assert!(fifo.unwrap().success());
+    let mut server = start();
+    let command = first.replace("untag.example.com:50051", &server.address.to_string());
+    let import = redirected(home.path(), &command).spawn().unwrap();
+    let mut writer = File::create(&file).unwrap();
+    let before = lines[..=BEFORE].concat();
+    writer.write_all(before.as_bytes()).unwrap();
+    wait_until("six chunks are done", || {
+        changes(&server, &["list"]).success().lines().count() == BEFORE / 250
+    });
+    server.signal("TERM");
+    assert!(server.wait(Duration::from_secs(30)).success());
+    let printed = all_of(home.path(), &import.wait_with_output().unwrap());
+    drop(writer);
+    assert_eq!(without_what_differs(&printed), without_what_differs(broken));
+
+    let token = request_ids(second).next().unwrap();
+    let printed_token = request_ids(&printed).last().unwrap();
+    let server = start();
+    let command = second
+        .replace("untag.example.com:50051", &server.address.to_string())
+        .replace(token, printed_token);
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, lines.concat()).unwrap();
+    let output = redirected(home.path(), &command).output().unwrap();
+    assert_eq!(all_of(home.path(), &output), done);
+}
+
+/// A command of `untag` whose output is a terminal, and whose errors go to a file: so it shows no bar.
+fn redirected(directory: &Path, command: &str) -> Command {
+    let command = command.replacen("untag", env!("CARGO_BIN_EXE_untag"), 1);
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &format!("{command} 2> errors"), "/dev/null"])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    script
+}
+
+/// What a redirected command has printed.
+fn all_of(directory: &Path, output: &Output) -> String {
+    let errors = fs::read_to_string(directory.join("errors")).unwrap();
+    errors + &String::from_utf8_lossy(&output.stdout).replace('\r', "")
 }
 
 #[test]
