@@ -42,6 +42,7 @@ use settings::Settings;
 /// denied is 1, and a policy file that is wrong is 2; `tags`, `users` and `changes` have codes of their own.
 #[must_use]
 pub fn run() -> ExitCode {
+    completions::answer();
     let Settings { command, warnings } = match Settings::read() {
         Ok(settings) => settings,
         Err(error) => error.exit(),

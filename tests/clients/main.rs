@@ -11,6 +11,7 @@ mod buf_curl;
 mod changes;
 mod changes_revert;
 mod changes_watch;
+mod completions;
 #[cfg(feature = "protovalidate")]
 mod contract_rules;
 mod curl;

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Args, Subcommand};
 
 use super::position::watch_start;
-use crate::cli::client::{ClientArguments, EXIT_CODES, User, moment};
+use crate::cli::client::{ClientArguments, EXIT_CODES, User, completion, moment};
 use crate::cli::values::{caller, revision};
 use crate::domain::{Action, Caller, ChangeKey, RequestId, TagKey, Timestamp, WatchStart};
 
@@ -42,7 +42,7 @@ pub struct ListArguments {
     pub user: Option<User>,
 
     /// Changes that removed or set a tag with this key.
-    #[arg(long, value_name = "KEY", value_parser = |text: &str| TagKey::parse(text))]
+    #[arg(long, value_name = "KEY", value_parser = |text: &str| TagKey::parse(text), add = completion::keys())]
     pub tag: Option<TagKey>,
 
     /// Changes that this caller made: `spiffe://<id>`, `dns:<name>`, `jwt:<subject>`, `key:<name>` or anonymous.

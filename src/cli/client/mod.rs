@@ -1,6 +1,7 @@
 //! How subcommands call a running service: the flags that all of them share, the output, and the exit codes.
 
 mod arguments;
+pub mod completion;
 mod failure;
 mod filter;
 mod moment;

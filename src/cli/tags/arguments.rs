@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use crate::cli::client::{ClientArguments, EXIT_CODES, User};
+use crate::cli::client::{ClientArguments, EXIT_CODES, User, completion};
 use crate::cli::values::revision;
 use crate::domain::{Revision, TagKey};
 
@@ -45,7 +45,7 @@ pub struct ListArguments {
 
     /// Only users that carry this key, or this key with this value, and only this tag of theirs. It can be given 20 times:
     /// then a user has to carry all of them.
-    #[arg(long = "tag", value_name = "KEY[=VALUE]")]
+    #[arg(long = "tag", value_name = "KEY[=VALUE]", add = completion::keys_or_tags())]
     pub keys: Vec<String>,
 
     /// The tags as they were right behind the change of this revision, instead of those of now. Of users that are named.
@@ -83,7 +83,7 @@ pub struct RemoveArguments {
     pub users: Vec<User>,
 
     /// A key to remove. It can be given 20 times. A key that a user does not carry is passed over.
-    #[arg(long = "tag", value_name = "KEY", value_parser = |text: &str| TagKey::parse(text))]
+    #[arg(long = "tag", value_name = "KEY", value_parser = |text: &str| TagKey::parse(text), add = completion::keys())]
     pub keys: Vec<TagKey>,
 
     /// Remove every tag. On a terminal it shows what would go, and asks.
@@ -114,7 +114,7 @@ pub struct RemoveArguments {
 pub struct SetArguments {
     /// The users, up to 50 of them: ids, or principal names, which have an @. And the tags, up to 20: a key and a value with =
     /// between them, the first of several. An empty value is one too.
-    #[arg(value_name = "USER|KEY=VALUE", required = true)]
+    #[arg(value_name = "USER|KEY=VALUE", required = true, add = completion::tags())]
     pub words: Vec<String>,
 
     /// Only list the tags of the users, and show what would change. This is a look and no promise: somebody else may change
@@ -133,7 +133,7 @@ pub struct SetArguments {
 #[derive(Debug, Args)]
 pub struct KeysArguments {
     /// List the values of this key.
-    #[arg(long, value_name = "KEY", value_parser = |text: &str| TagKey::parse(text))]
+    #[arg(long, value_name = "KEY", value_parser = |text: &str| TagKey::parse(text), add = completion::keys())]
     pub tag: Option<TagKey>,
 
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use crate::cli::client::{ClientArguments, EXIT_CODES, User};
+use crate::cli::client::{ClientArguments, EXIT_CODES, User, completion};
 use crate::domain::{
     Comments, DisplayName, Edit, InvalidUserText, NamePrefix, PrincipalName, ResourceId,
 };
@@ -46,7 +46,7 @@ pub struct ListArguments {
     pub name_prefix: Option<NamePrefix>,
 
     /// Only users that carry this key, or this key with this value.
-    #[arg(long, value_name = "KEY[=VALUE]", conflicts_with = "untagged")]
+    #[arg(long, value_name = "KEY[=VALUE]", conflicts_with = "untagged", add = completion::keys_or_tags())]
     pub tag: Option<String>,
 
     /// Only users without any tag.
@@ -92,7 +92,7 @@ pub struct AddArguments {
     pub comments: Option<Comments>,
 
     /// A tag, the first = of which ends the key. It can be given 20 times.
-    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    #[arg(long = "tag", value_name = "KEY=VALUE", add = completion::tags())]
     pub tags: Vec<String>,
 
     #[command(flatten)]
