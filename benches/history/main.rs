@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use untag::domain::{
     AccountId, ChangeKey, ChangesQuery, Direction, RequestId, ResourceId, Revision,
 };
@@ -39,18 +39,34 @@ struct Arguments {
     #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(100_000..))]
     entries: u64,
 
+    /// The one store to measure; both without it.
+    #[arg(long)]
+    store: Option<Kind>,
+
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
+/// A store that keeps a history.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Embedded,
+    Postgres,
+}
+
 fn main() -> Outcome<()> {
-    let entries = Arguments::parse().entries;
+    let Arguments { entries, store, .. } = Arguments::parse();
     // Beside the build and not in /tmp, which may be memory.
     let directory = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(embedded::measure(entries, directory.path()))?;
-    runtime.block_on(postgres::measure(entries, directory.path()))
+    if store != Some(Kind::Postgres) {
+        runtime.block_on(embedded::measure(entries, directory.path()))?;
+    }
+    if store != Some(Kind::Embedded) {
+        runtime.block_on(postgres::measure(entries, directory.path()))?;
+    }
+    Ok(())
 }
 
 /// Keeps all of the history.

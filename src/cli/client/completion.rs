@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Completes a key.
 pub fn keys() -> ArgValueCompleter {
-    ArgValueCompleter::new(|typed: &OsStr| candidates(typed, ask(None), String::clone))
+    ArgValueCompleter::new(|typed: &OsStr| candidates(typed, &ask(None), String::clone))
 }
 
 /// Completes a key, and behind a `=` its value.
 pub fn keys_or_tags() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| match key_of(typed) {
         Some(key) => values(typed, &key),
-        None => candidates(typed, ask(None), String::clone),
+        None => candidates(typed, &ask(None), String::clone),
     })
 }
 
@@ -34,7 +34,7 @@ pub fn tags() -> ArgValueCompleter {
         Some(key) => values(typed, &key),
         // It may become a user; bash also takes what follows a = for a word of its own.
         None if typed.is_empty() => Vec::new(),
-        None => candidates(typed, ask(None), |key| format!("{key}=")),
+        None => candidates(typed, &ask(None), |key| format!("{key}=")),
     })
 }
 
@@ -45,7 +45,7 @@ fn key_of(typed: &OsStr) -> Option<TagKey> {
 }
 
 fn values(typed: &OsStr, key: &TagKey) -> Vec<CompletionCandidate> {
-    candidates(typed, ask(Some(key)), |value| {
+    candidates(typed, &ask(Some(key)), |value| {
         format!("{}={value}", key.as_str())
     })
 }
@@ -53,7 +53,7 @@ fn values(typed: &OsStr, key: &TagKey) -> Vec<CompletionCandidate> {
 /// Those that begin with what is typed, each with how many users have it.
 fn candidates(
     typed: &OsStr,
-    counts: Counts,
+    counts: &Counts,
     shown: impl Fn(&String) -> String,
 ) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
