@@ -19,6 +19,8 @@ from plot import plot
 from service import ROOT, TAGS, USERS, Client, Refused, Service, Workers, users
 
 CLIENTS = 8
+# The pause of a client between two requests: what is measured is the service and not a processor that this program keeps busy.
+PAUSE = 0.01
 POPULATION = 2_000
 KEYS = [f"key-{number}" for number in range(8)]
 MIB = 1 << 20
@@ -101,6 +103,7 @@ class Load:
                 self.timed(client, TAGS, "ListTagResources", named)
             else:
                 self.timed(client, TAGS, "ListTagResources", {"tags": [{"key": dice.choice(KEYS)}], "pageSize": 100})
+            time.sleep(PAUSE)
 
     def come_and_go(self, number, is_over):
         client, next_id = Client(self.port), 10_000_000 * (number + 1)
