@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrations::{self, Migration};
@@ -63,16 +64,7 @@ impl DataDirectory {
     pub fn open_writer(&self) -> Result<Connection, OpenError> {
         schema::check_sqlite()?;
         self.create_database()?;
-        let open = || {
-            let connection = Connection::open_with_flags(
-                &self.database,
-                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            Ok(connection)
-        };
-        let mut connection = open().map_err(|error| self.explain(error))?;
+        let mut connection = open(&self.database).map_err(|error| self.explain(error))?;
         let found = schema::check(&self.database, &connection)?;
         schema::prepare(&mut connection, found).map_err(|error| self.explain(error))?;
         Ok(connection)
@@ -205,14 +197,20 @@ pub fn open_existing(directory: &Path) -> Result<Connection, OpenError> {
     }
 }
 
+/// Opens a connection to a database that is there.
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Plans do not depend on the values that are bound: else SQLite compiles a statement anew for each of them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(connection)
+}
+
 fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
-        let connection = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let connection = open(path)?;
         connection.pragma_update(None, "query_only", true)?;
         // The first read opens the log, for which there may be no file descriptor left when that is a request's.
         schema::identify(&connection)?;
@@ -223,6 +221,8 @@ fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     #[test]
@@ -239,5 +239,21 @@ mod tests {
         assert_eq!(open_logs(), 1);
         let _reader = directory.open_reader().unwrap();
         assert_eq!(open_logs(), 2);
+    }
+
+    #[test]
+    fn a_statement_is_not_compiled_anew_for_other_values() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::lock(data.path()).unwrap();
+        let connections = [directory.open_writer(), directory.open_reader()];
+        let select = "SELECT revision FROM change_position \
+             WHERE account_id = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
+        for connection in connections.map(Result::unwrap) {
+            for revision in 0..5 {
+                let mut statement = connection.prepare_cached(select).unwrap();
+                statement.exists(("1", revision)).unwrap();
+                assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+            }
+        }
     }
 }
