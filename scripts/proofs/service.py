@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -94,6 +95,8 @@ class Client:
     def call(self, service, method, message):
         """The answer. Raises Refused where there is none, or it is an error."""
         try:
+            if self.connection is not None and self.is_left():
+                self.close()
             if self.connection is None:
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
             body = json.dumps(message)
@@ -107,6 +110,11 @@ class Client:
         if answer.status != 200:
             raise Refused(read.get("code", "unknown"), read.get("message", ""))
         return read
+
+    def is_left(self):
+        """Whether the server has closed the connection, as it does when that is old. Pools of clients look for that too."""
+        sock = self.connection.sock
+        return sock is not None and bool(select.select([sock], [], [], 0)[0])
 
     def insist(self, service, method, message, patience=180):
         """The answer of a change, which is sent again with the same token until there is one, and how often it was sent again."""

@@ -20,6 +20,7 @@ pub struct Peer {
     pub secure: bool,
     certificate: OnceLock<Result<Caller, CertificateError>>,
     is_identified: AtomicBool,
+    is_http1: AtomicBool,
     holdings: Arc<Holdings>,
     strangers: AtomicUsize,
     refusals: AtomicUsize,
@@ -63,6 +64,7 @@ impl Peer {
             secure,
             certificate: OnceLock::new(),
             is_identified: AtomicBool::new(false),
+            is_http1: AtomicBool::new(false),
             holdings: Holdings::of(budget),
             strangers: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
@@ -95,6 +97,17 @@ impl Peer {
     /// Marks the peer as one that has shown who it is, by whatever.
     pub fn identify(&self) {
         self.is_identified.store(true, Ordering::Relaxed);
+    }
+
+    /// Marks the peer as one that has sent a request by HTTP/1.1.
+    pub fn speak_http1(&self) {
+        self.is_http1.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the peer has sent a request by HTTP/1.1.
+    #[must_use]
+    pub fn speaks_http1(&self) -> bool {
+        self.is_http1.load(Ordering::Relaxed)
     }
 
     /// Whether the peer has no request but for health and has never shown who it is: nobody who is known loses anything
@@ -163,6 +176,12 @@ impl Peer {
     pub fn leave(&self, reason: &'static str) {
         let _ = self.why_left.set(reason);
         self.left.cancel();
+    }
+
+    /// Whether the connection has to leave.
+    #[must_use]
+    pub fn has_to_leave(&self) -> bool {
+        self.left.is_cancelled()
     }
 
     /// Waits until such streams have to end, and says why.

@@ -4,6 +4,7 @@
 //! does not pause when the process is out of file descriptors, and answers a passed deadline with CANCELLED.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::ready;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -52,6 +54,10 @@ const READ_HEADERS: u32 = 4;
 const OPEN_BLOCK: usize = 8;
 /// The least that hyper's reader of HTTP/1.1 can work with, in bytes.
 const LEAST_HEADER_BUFFER_BYTES: usize = 8 * 1024;
+
+/// How long a client of HTTP/1.1 has for a last request, whose answer says that the connection closes. Where one closes between two
+/// requests, the second may be on its way, and its client can't know whether it was carried out. A drain lingers for longer.
+const LAST_REQUEST: Duration = Duration::from_millis(300);
 
 /// Why streams end with the service.
 const SHUTTING_DOWN: &str = "the server is shutting down";
@@ -124,6 +130,13 @@ fn show_certificate(stream: &TlsStream<TcpStream>, peer: &Peer) -> Option<Durati
     peer.show(caller);
     let expiry = certificate.and_then(|it| auth::expiry_of(it))?;
     Some(expiry.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// Notes how a connection has ended.
+fn note_end(peer: &Peer, ended: Result<(), impl Display>) {
+    if let Err(error) = ended {
+        tracing::debug!(address = %peer.address, %error, "a connection has ended early");
+    }
 }
 
 impl Common {
@@ -216,7 +229,7 @@ impl Common {
             certificate_left,
             rand::random(),
         );
-        let ended = loop {
+        let why_left = loop {
             let look = match lifetime.check(peer, meter.preface(), Instant::now()) {
                 Verdict::Stay(next) => next,
                 Verdict::Cut(why) => {
@@ -225,27 +238,30 @@ impl Common {
                 }
                 Verdict::Leave(why) => {
                     tracing::debug!(address = %peer.address, why, "a connection is told to leave");
-                    served.connection.as_mut().graceful_shutdown();
-                    peer.leave(OPEN_ANEW);
-                    match lifetime.close_gracefully(peer, Pin::new(&mut served)).await {
-                        Some(ended) => break ended,
-                        None => return,
-                    }
+                    break OPEN_ANEW;
                 }
             };
             tokio::select! {
-                ended = &mut served => break ended,
-                () = self.closing.cancelled() => {
-                    // GOAWAY: the client opens no more streams here, and those that are open are finished.
-                    served.connection.as_mut().graceful_shutdown();
-                    peer.leave(SHUTTING_DOWN);
-                    break served.await;
-                }
+                ended = &mut served => return note_end(peer, ended),
+                () = self.closing.cancelled() => break SHUTTING_DOWN,
                 () = tokio::time::sleep_until(look.into()) => {}
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(address = %peer.address, %error, "a connection has ended early");
+        peer.leave(why_left);
+        if peer.speaks_http1()
+            && let Ok(ended) = tokio::time::timeout(LAST_REQUEST, &mut served).await
+        {
+            return note_end(peer, ended);
+        }
+        // GOAWAY: the client opens no more streams here, and those that are open are finished.
+        served.connection.as_mut().graceful_shutdown();
+        let ended = if why_left == SHUTTING_DOWN {
+            Some(served.await)
+        } else {
+            lifetime.close_gracefully(peer, Pin::new(&mut served)).await
+        };
+        if let Some(ended) = ended {
+            note_end(peer, ended);
         }
     }
 
@@ -264,8 +280,31 @@ impl Common {
         MeteredStream::to(DelayedAck::of(stream, blocks), unanswered)
     }
 
-    /// Answers a request. Boxed, since the future is large and whoever runs it moves it more than once.
+    /// Answers a request. What HTTP/2 has frames for, an answer of HTTP/1.1 says itself: that it is the last one.
     fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Arc<Peer>,
+    ) -> BoxFuture<'static, Response<Body>> {
+        let version = request.version();
+        let answer = self.dispatch(request, peer);
+        if version >= Version::HTTP_2 {
+            return answer;
+        }
+        peer.speak_http1();
+        let peer = Arc::clone(peer);
+        Box::pin(async move {
+            let mut response = answer.await;
+            if peer.has_to_leave() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            response
+        })
+    }
+
+    /// Has a request answered by whom it is for. Boxed, since the future is large and whoever runs it moves it more than once.
+    fn dispatch(
         &self,
         request: Request<Incoming>,
         peer: &Arc<Peer>,

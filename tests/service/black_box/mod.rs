@@ -30,6 +30,7 @@ mod import_export;
 mod import_modes;
 mod import_refusals;
 mod imports;
+mod last_answer;
 mod limits;
 mod log_format;
 mod logs;
