@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::by_hand;
 use crate::kind::{Kind, Program, servers};
+use crate::names::Accounts;
 use crate::scenario::Scenario;
 use crate::workload::{Skew, WORKLOADS, Workload};
 
@@ -27,6 +28,10 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000000", default_value_if("postgres", "true", "100000"),
         value_parser = clap::value_parser!(u32).range(100..=100_000_000))]
     pub population: Vec<u32>,
+
+    /// To how many accounts the users are dealt out.
+    #[arg(long, default_value = "1", conflicts_with = "limit", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    accounts: u32,
 
     /// How many requests are in flight, with commas between several.
     #[arg(long, value_delimiter = ',', default_value = "64,512")]
@@ -93,6 +98,11 @@ impl Arguments {
             .map_or((in_flight / 64).max(8), usize::from)
     }
 
+    /// The accounts of the users.
+    pub fn accounts(&self) -> Accounts {
+        Accounts(self.accounts)
+    }
+
     /// The scenarios to measure in each population, in order.
     pub fn plan(&self) -> Vec<Scenario> {
         let (workloads, in_flight, rounds, seconds) = if self.quick {
@@ -114,6 +124,7 @@ impl Arguments {
             in_flight,
             connections: self.connections(in_flight).clamp(1, in_flight.max(1)),
             skew: self.skew,
+            accounts: self.accounts(),
             rounds,
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(seconds),

@@ -8,24 +8,38 @@ use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 
 use crate::Outcome;
+use crate::names::{ACCOUNT, Accounts};
 use crate::workload::Action;
 
-/// The headers of each kind of request, as the usual clients send them.
+/// The metadata that names the account of a call.
+const ACCOUNT_METADATA: &str = "x-acs-account-id";
+
+/// The headers of each kind of request for each account, as the usual clients send them.
 pub struct RequestHeaders {
-    untag: Request<()>,
-    list: Request<()>,
+    untag: Vec<Request<()>>,
+    list: Vec<Request<()>>,
 }
 
 impl RequestHeaders {
-    pub fn new(address: SocketAddr) -> Outcome<Self> {
+    pub fn new(address: SocketAddr, accounts: Accounts) -> Outcome<Self> {
         let head = |action: Action| {
-            Request::builder()
-                .method(Method::POST)
-                .uri(format!("http://{address}{}", action.path()))
-                .header(header::TE, "trailers")
-                .header(header::CONTENT_TYPE, "application/grpc")
-                .header(header::USER_AGENT, "untag-throughput")
-                .body(())
+            let of = |account: String| {
+                let head = Request::builder()
+                    .method(Method::POST)
+                    .uri(format!("http://{address}{}", action.path()))
+                    .header(header::TE, "trailers")
+                    .header(header::CONTENT_TYPE, "application/grpc")
+                    .header(header::USER_AGENT, "untag-throughput");
+                // The first is that of calls that name none.
+                let named = account != ACCOUNT;
+                let head = if named {
+                    head.header(ACCOUNT_METADATA, account)
+                } else {
+                    head
+                };
+                head.body(())
+            };
+            accounts.ids().map(of).collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
             untag: head(Action::UntagAll)?,
@@ -33,11 +47,13 @@ impl RequestHeaders {
         })
     }
 
-    pub fn of(&self, action: Action) -> Request<()> {
-        match action {
-            Action::Untag(_) | Action::UntagAll => self.untag.clone(),
-            Action::List => self.list.clone(),
-        }
+    /// Those of a request to an account by its number.
+    pub fn of(&self, action: Action, account: usize) -> Request<()> {
+        let of_all = match action {
+            Action::Untag(_) | Action::UntagAll => &self.untag,
+            Action::List => &self.list,
+        };
+        of_all[account].clone()
     }
 }
 
@@ -82,6 +98,15 @@ pub async fn call(
     let trailers = body.trailers().await?;
     check(trailers.as_ref().unwrap_or(&head.headers))?;
     Ok(answer)
+}
+
+/// A request of a gRPC client to an account.
+pub fn in_account<T>(account: &str, message: T) -> Result<tonic::Request<T>, tonic::Status> {
+    let mut request = tonic::Request::new(message);
+    let value = account.parse();
+    let value = value.map_err(|_| tonic::Status::internal("no account"))?;
+    request.metadata_mut().insert(ACCOUNT_METADATA, value);
+    Ok(request)
 }
 
 fn check(headers: &HeaderMap) -> Result<(), Failure> {

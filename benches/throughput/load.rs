@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::Outcome;
 use crate::call::{Failure, RequestHeaders, call};
 use crate::encoding::{encode, listed_keys};
+use crate::names::Accounts;
 use crate::scenario::Scenario;
 use crate::server::Server;
 use crate::tally::Tally;
@@ -79,6 +80,7 @@ pub struct Window {
 struct Shared {
     workload: &'static Workload,
     skew: Skew,
+    accounts: Accounts,
     population: u32,
     window: Window,
     headers: RequestHeaders,
@@ -105,9 +107,10 @@ pub fn run(
         let shared = Arc::new(Shared {
             workload: scenario.workload,
             skew: scenario.skew,
+            accounts: scenario.accounts,
             population,
             window,
-            headers: RequestHeaders::new(server.address)?,
+            headers: RequestHeaders::new(server.address, scenario.accounts)?,
             tally: server.tally.clone(),
             counts: Mutex::new(Counts::new()?),
         });
@@ -179,9 +182,10 @@ async fn callers(
 async fn caller(mut client: SendRequest<Bytes>, shared: Arc<Shared>, mut rng: StdRng) {
     let mut draw = Draw::default();
     loop {
+        let population = (shared.population, shared.accounts);
         let shape = shared
             .workload
-            .next(shared.population, shared.skew, &mut rng, &mut draw);
+            .next(population, shared.skew, &mut rng, &mut draw);
         let (action, message) = (shape.action, encode(&draw, shape));
         let started = Instant::now();
         if started >= shared.window.until {
@@ -192,7 +196,8 @@ async fn caller(mut client: SendRequest<Bytes>, shared: Arc<Shared>, mut rng: St
             tally.ask(&draw);
             tally.possible(draw.users[0])
         });
-        let answer = call(&mut client, shared.headers.of(action), message).await;
+        let account = shared.accounts.number(draw.users[0]);
+        let answer = call(&mut client, shared.headers.of(action, account), message).await;
         let finished = Instant::now();
         let mut removed = 0;
         let answer = answer.and_then(|answer| {

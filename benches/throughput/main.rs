@@ -85,7 +85,7 @@ fn main() -> Outcome<ExitCode> {
             other: arguments.against.as_deref(),
         };
         let shared = arguments.postgres.then_some(&shared);
-        let population = Population::import(users, directory.path(), shared)?;
+        let population = Population::import(users, arguments.accounts(), directory.path(), shared)?;
         for scenario in &plan {
             let finished = measure::run(scenario, &population, directory.path())?;
             report.scenarios.push(finished);

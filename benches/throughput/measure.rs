@@ -91,7 +91,7 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
             if let Some(tally) = &server.tally
                 && measured.counts.failed.is_empty()
             {
-                refill::refill(server, tally)?;
+                refill::refill(server, tally, scenario.accounts)?;
             } else if server.database.is_some() {
                 refill::refill_by_hand(population.postgres()?, server.kind.name);
             }
@@ -117,7 +117,7 @@ pub fn run(scenario: &Scenario, population: &Population, directory: &Path) -> Ou
         if let Some(tally) = &server.tally
             && measured.counts.failed.is_empty()
         {
-            verify::check(server, tally)?;
+            verify::check(server, tally, scenario.accounts)?;
         }
     }
     let measured = servers.into_iter().map(|(_, measured)| measured).collect();
@@ -165,8 +165,9 @@ fn titles(scenario: &Scenario, population: &Population) -> (String, String) {
     };
     let workload = format!("{}{skew}", scenario.workload.name);
     let title = format!(
-        "{workload} {} users, {} in flight over {} connections, {} slices of {} s for each server after {} s of warm-up",
+        "{workload} {} users in {}, {} in flight over {} connections, {} slices of {} s for each server after {} s of warm-up",
         count(population.users),
+        scenario.accounts,
         scenario.in_flight,
         scenario.connections,
         scenario.rounds,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::names::{ACCOUNT, KEYS, id, key, principal_name, value};
+use crate::names::{Accounts, KEYS, id, key, principal_name, value};
 use crate::postgres::Postgres;
 use crate::program::{clean, untag};
 
@@ -39,6 +39,7 @@ pub struct Shared<'run> {
 /// A data directory with users, which is never served itself, and a PostgreSQL with the same ones.
 pub struct Population {
     pub users: u32,
+    accounts: Accounts,
     pub bulk: Vec<Bulk>,
     /// More flags of this build on PostgreSQL.
     pub postgres_flags: Vec<String>,
@@ -48,26 +49,34 @@ pub struct Population {
 
 impl Population {
     /// Imports this many users with `untag import`, into PostgreSQL as well where that is wanted, and there with another build too.
-    pub fn import(users: u32, directory: &Path, shared: Option<&Shared<'_>>) -> Outcome<Self> {
+    pub fn import(
+        users: u32,
+        accounts: Accounts,
+        directory: &Path,
+        shared: Option<&Shared<'_>>,
+    ) -> Outcome<Self> {
         let data = directory.join("imported");
         let mut bulk = vec![measure(
             "sqlite",
             ("UNTAG_DATA_DIR", data.as_os_str()),
             users,
+            accounts,
         )?];
         let start = |shared: &Shared<'_>| Postgres::start(directory, shared.settings);
         let postgres = shared.map(start).transpose()?;
         if let Some((postgres, shared)) = postgres.as_ref().zip(shared) {
             let url = postgres.imported();
-            bulk.push(measure("postgres", ("UNTAG_STORE", url.as_ref()), users)?);
+            let store = ("UNTAG_STORE", url.as_ref());
+            bulk.push(measure("postgres", store, users, accounts)?);
             if let Some(other) = shared.other {
                 let url = postgres.other(clean(other))?;
-                import(clean(other), ("UNTAG_STORE", url.as_ref()), users)?;
+                import(clean(other), ("UNTAG_STORE", url.as_ref()), users, accounts)?;
             }
             postgres.vacuum();
         }
         Ok(Self {
             users,
+            accounts,
             bulk,
             postgres_flags: shared.map_or_else(Vec::new, |shared| shared.flags.to_vec()),
             directory: data,
@@ -86,6 +95,7 @@ impl Population {
             clean(program),
             ("UNTAG_DATA_DIR", directory.as_os_str()),
             self.users,
+            self.accounts,
         )
     }
 
@@ -104,9 +114,9 @@ impl Population {
 }
 
 /// Imports the users and exports them again.
-fn measure(name: &'static str, store: Store<'_>, users: u32) -> Outcome<Bulk> {
+fn measure(name: &'static str, store: Store<'_>, users: u32, accounts: Accounts) -> Outcome<Bulk> {
     let started = Instant::now();
-    import(untag(), store, users)?;
+    import(untag(), store, users, accounts)?;
     let imported = started.elapsed().as_secs_f64();
     let started = Instant::now();
     export(store)?;
@@ -126,7 +136,12 @@ fn measure(name: &'static str, store: Store<'_>, users: u32) -> Outcome<Bulk> {
     Ok(bulk)
 }
 
-fn import(mut program: Command, (variable, store): Store<'_>, users: u32) -> Outcome<()> {
+fn import(
+    mut program: Command,
+    (variable, store): Store<'_>,
+    users: u32,
+    accounts: Accounts,
+) -> Outcome<()> {
     let mut import = program
         .args(["import", "-"])
         .env(variable, store)
@@ -137,12 +152,13 @@ fn import(mut program: Command, (variable, store): Store<'_>, users: u32) -> Out
         .map(|number| format!(r#""{}":"{}""#, key(number), value(number)))
         .collect();
     let tags = tags.join(",");
+    let accounts = accounts.ids().collect::<Vec<_>>();
     if let Some(stdin) = import.stdin.take() {
         let mut lines = BufWriter::with_capacity(1 << 20, stdin);
-        for user in 0..users {
+        for (user, account) in (0..users).zip(accounts.iter().cycle()) {
             writeln!(
                 lines,
-                r#"{{"account_id":"{ACCOUNT}","resource_type":"user","resource_id":"{}","principal_name":"{}","tags":{{{tags}}}}}"#,
+                r#"{{"account_id":"{account}","resource_type":"user","resource_id":"{}","principal_name":"{}","tags":{{{tags}}}}}"#,
                 id(user),
                 principal_name(user),
             )?;

@@ -8,7 +8,8 @@ use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{ResourceIds, Tag, TagResourcesRequest};
 
 use crate::Outcome;
-use crate::names::{KEYS, id, key, value};
+use crate::call::in_account;
+use crate::names::{Accounts, KEYS, id, key, value};
 use crate::postgres::Postgres;
 use crate::server::Server;
 use crate::tally::Tally;
@@ -20,7 +21,7 @@ const USERS: usize = 50;
 const IN_FLIGHT: usize = 32;
 
 /// Tags the users that lack tags, where more than a few are gone.
-pub fn refill(server: &Server, tally: &Tally) -> Outcome<()> {
+pub fn refill(server: &Server, tally: &Tally, accounts: Accounts) -> Outcome<()> {
     if tally.share_left() >= ENOUGH {
         return Ok(());
     }
@@ -31,20 +32,22 @@ pub fn refill(server: &Server, tally: &Tally) -> Outcome<()> {
         })
         .collect();
     let changed = tally.changed();
-    let requests = changed.chunks(USERS).map(|users| {
-        let values = users.iter().copied().map(id).collect();
-        TagResourcesRequest {
+    let groups = accounts.groups(&changed, USERS).into_iter();
+    let requests = groups.map(|(account, users)| {
+        let values = users.into_iter().map(id).collect();
+        let message = TagResourcesRequest {
             resources: Some(Resources::ResourceIds(ResourceIds { values })),
             tags: tags.clone(),
             ..TagResourcesRequest::default()
-        }
+        };
+        in_account(&account, message)
     });
     tokio::runtime::Runtime::new()?.block_on(async {
         let endpoint = Endpoint::from_shared(format!("http://{}", server.address))?;
         let client = TagServiceClient::new(endpoint.connect().await?);
         let send = |request| {
             let mut client = client.clone();
-            async move { client.tag_resources(request).await }
+            async move { client.tag_resources(request?).await }
         };
         let answers = stream::iter(requests).map(send).buffer_unordered(IN_FLIGHT);
         answers.try_for_each(async |_| Ok(())).await?;

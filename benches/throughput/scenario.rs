@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kind::Kind;
+use crate::names::Accounts;
 use crate::workload::{Skew, Workload};
 
 /// One thing to measure, on every server.
@@ -12,6 +13,7 @@ pub struct Scenario {
     pub in_flight: usize,
     pub connections: usize,
     pub skew: Skew,
+    pub accounts: Accounts,
     pub rounds: u32,
     pub warm_up: Duration,
     pub measured: Duration,

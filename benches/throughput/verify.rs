@@ -6,7 +6,8 @@ use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{ListTagResourcesRequest, ResourceIds};
 
 use crate::Outcome;
-use crate::names::{id, key};
+use crate::call::in_account;
+use crate::names::{Accounts, id, key};
 use crate::server::Server;
 use crate::tally::Tally;
 
@@ -19,7 +20,7 @@ const PAGE: usize = 5;
 ///
 /// # Errors
 /// When a user has a tag that was removed, or lacks one that was not.
-pub fn check(server: &Server, tally: &Tally) -> Outcome<()> {
+pub fn check(server: &Server, tally: &Tally, accounts: Accounts) -> Outcome<()> {
     let changed = tally.changed();
     let sample: Vec<u32> = changed
         .choose_multiple(&mut rand::rng(), SAMPLE)
@@ -29,12 +30,13 @@ pub fn check(server: &Server, tally: &Tally) -> Outcome<()> {
         let endpoint =
             tonic::transport::Endpoint::from_shared(format!("http://{}", server.address))?;
         let mut client = TagServiceClient::new(endpoint.connect().await?);
-        for users in sample.chunks(PAGE) {
+        for (account, users) in accounts.groups(&sample, PAGE) {
             let values = users.iter().copied().map(id).collect();
             let request = ListTagResourcesRequest {
                 resources: Some(Resources::ResourceIds(ResourceIds { values })),
                 ..ListTagResourcesRequest::default()
             };
+            let request = in_account(&account, request)?;
             let answer = client.list_tag_resources(request).await?.into_inner();
             let mut found: Vec<_> = answer
                 .tag_resources

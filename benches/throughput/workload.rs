@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use rand::Rng;
 use rand::seq::index;
 
-use crate::names::KEYS;
+use crate::names::{Accounts, KEYS};
 
 /// How a request names its users.
 #[derive(Clone, Copy)]
@@ -168,12 +168,23 @@ impl Workload {
         shapes.any(|shape| shape.action == Action::List)
     }
 
-    /// Draws the next request: its users and keys into `draw`.
-    pub fn next(&self, population: u32, skew: Skew, rng: &mut impl Rng, draw: &mut Draw) -> Shape {
+    /// Draws the next request: its users, all of one account, and keys into `draw`.
+    pub fn next(
+        &self,
+        (population, accounts): (u32, Accounts),
+        skew: Skew,
+        rng: &mut impl Rng,
+        draw: &mut Draw,
+    ) -> Shape {
         let shape = self.shape(rng);
         draw.users.clear();
         while draw.users.len() < shape.users {
-            let user = skew.draw(population, rng);
+            let drawn = skew.draw(population, rng);
+            let first = draw.users.first().copied().unwrap_or(drawn);
+            let user = accounts.neighbour(drawn, first);
+            if user >= population {
+                continue;
+            }
             if !draw.users.contains(&user) {
                 draw.users.push(user);
             }
