@@ -19,9 +19,12 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use untag::domain::{AccountId, ResourceId, TagKey, TagSelection, Targets, UntagCommand};
 use untag::grpc::proto::list_tag_resources_request::Resources as ListResources;
+use untag::grpc::proto::tag_resources_request::Resources as TagResources;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::untag_resources_request::Resources;
-use untag::grpc::proto::{ListTagResourcesRequest, ResourceIds, UntagResourcesRequest};
+use untag::grpc::proto::{
+    ListTagResourcesRequest, ResourceIds, Tag, TagResourcesRequest, UntagResourcesRequest,
+};
 
 use crate::support::{PATIENCE, Server, run, untag};
 
@@ -156,7 +159,7 @@ pub fn exported_keys(directory: &Path) -> Keys {
     lines.lines().map(user).collect()
 }
 
-/// The tag service, with the one request that these tests make.
+/// The tag service, with the requests that these tests make.
 #[derive(Clone)]
 pub struct Client(TagServiceClient<Channel>);
 
@@ -175,6 +178,21 @@ impl Client {
             ..Default::default()
         };
         self.0.clone().untag_resources(request).await.map(drop)
+    }
+
+    /// Sets a tag of a user.
+    pub async fn tag(&self, id: &str, key: &str) -> Result<(), Status> {
+        let request = TagResourcesRequest {
+            resources: Some(TagResources::ResourceIds(ResourceIds {
+                values: vec![id.to_owned()],
+            })),
+            tags: vec![Tag {
+                key: key.to_owned(),
+                value: String::new(),
+            }],
+            ..Default::default()
+        };
+        self.0.clone().tag_resources(request).await.map(drop)
     }
 
     /// The keys that a user has now.

@@ -4,6 +4,7 @@ mod backup;
 mod checks;
 mod directory;
 mod disk;
+mod failing_disk;
 mod harness;
 mod locks;
 mod opening;
