@@ -101,6 +101,10 @@ pub struct AddArguments {
 
 /// `untag users rename`.
 #[derive(Debug, Args)]
+// clap would put the group of what changes before the user.
+#[command(
+    override_usage = "untag users rename [OPTIONS] <USER> <NEW_NAME|--display-name <TEXT>|--comments <TEXT>>"
+)]
 #[command(group(ArgGroup::new("what").args(["name", "display_name", "comments"]).required(true).multiple(true)))]
 pub struct RenameArguments {
     /// The user: an id, or a principal name, which has an @.
