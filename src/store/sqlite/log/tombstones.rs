@@ -205,10 +205,12 @@ impl StoredTombstones {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::thread;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::sqlite::format::DataDirectory;
     use crate::store::sqlite::format::tombstone::encode;
 
     fn tombstones() -> impl Strategy<Value = Vec<Tombstone>> {
@@ -216,6 +218,45 @@ mod tests {
         let tombstone = (number, prop_oneof![Just(0), 1..4_u32]);
         let tombstone = tombstone.prop_map(|(number, removed)| Tombstone { number, removed });
         proptest::collection::vec(tombstone, 0..60)
+    }
+
+    #[test]
+    fn a_snapshot_has_the_tombstones_of_its_transaction() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::lock(temporary.path()).unwrap();
+        let writer = directory.open_writer().unwrap();
+        let reader = directory.open_reader().unwrap();
+        let commit = |sequence: i64| {
+            let insert = "INSERT INTO tombstone (sequence, tombstones) VALUES (?1, x'')";
+            writer.execute(insert, [sequence]).unwrap();
+        };
+        let published = Published::default();
+        let publish =
+            |sequence, removed| published.publish(sequence, &[Tombstone { number: 1, removed }]);
+        commit(1);
+        publish(1, 1);
+
+        // The next commit comes when the tombstones are taken.
+        let taken = published.snapshot(&reader, |in_force| {
+            commit(2);
+            in_force.of(1)
+        });
+        let (transaction, removed) = taken.unwrap();
+        assert_eq!((newest_sequence(&transaction).unwrap(), removed), (1, 1));
+        drop(transaction);
+
+        // It is not published yet when the transaction begins.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..1_000 {
+                    thread::yield_now();
+                }
+                publish(2, 3);
+            });
+            let taken = published.snapshot(&reader, |in_force| in_force.of(1));
+            let (transaction, removed) = taken.unwrap();
+            assert_eq!((newest_sequence(&transaction).unwrap(), removed), (2, 3));
+        });
     }
 
     proptest! {
