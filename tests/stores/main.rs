@@ -8,5 +8,6 @@ mod support;
 mod black_box;
 mod contract;
 mod crash;
+mod histories;
 mod postgres;
 mod sqlite_faults;

@@ -22,7 +22,7 @@ mod random_users;
 mod repeated_users;
 mod replay;
 mod reverts;
-mod sqlite;
+pub mod sqlite;
 mod sqlite_audit;
 mod sqlite_users;
 mod tag;

@@ -1,7 +1,7 @@
 //! Crashes: an answered change is kept, and one that was not answered is whole or absent, wherever the process dies.
 
-mod kill;
-mod load;
+pub mod kill;
+pub mod load;
 mod model;
 mod population;
 mod power_loss;

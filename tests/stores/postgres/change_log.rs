@@ -10,9 +10,10 @@ use untag::domain::{
 use untag::store::postgres::PostgresStore;
 use untag::store::{Store as _, StoreError};
 
-use super::cutting_proxy::CuttingProxy;
 use super::harness::{ACCOUNT, database_with, import, serve, session, set, user_line};
-use super::log_check::{account, changes, open, values};
+use super::log_check::{account, changes, open};
+use crate::histories::cutting_proxy::CuttingProxy;
+use crate::histories::log::values;
 use crate::support::postgres::Database;
 use crate::support::{PATIENCE, origin};
 

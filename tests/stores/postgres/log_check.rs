@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use untag::domain::{AccountId, Change, ChangesQuery, Direction, EffectKind, Resource, Revision};
+use untag::domain::{AccountId, Change, ChangesQuery, Direction, Resource, Revision};
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
 use untag::store::{AuditUse, Retention, Store as _, StoreError};
 
 use super::harness::ACCOUNT;
-use crate::support::replay::Replay;
+use crate::histories::log;
 
 /// A store that compacts nothing by itself.
 pub async fn open(url: &str) -> PostgresStore {
@@ -60,33 +60,6 @@ pub async fn resources(url: &str) -> Vec<Resource> {
 /// Returns its changes.
 pub async fn check(url: &str, first: &[Resource]) -> Vec<Change> {
     let changes = changes(&open(url).await, 1).await.unwrap();
-    let mut replay = Replay::new(first);
-    replay.apply(&account(), &changes);
-    let now = resources(url).await;
-    let replayed: Vec<_> = replay.users().map(|user| &user.resource).collect();
-    assert_eq!(replayed.len(), now.len());
-    for (replayed, now) in replayed.into_iter().zip(&now) {
-        // Values hide from messages.
-        let is_same = replayed.id == now.id && replayed.tags() == now.tags();
-        assert!(is_same, "{replayed:?} by the log, and {now:?} in the table");
-    }
+    log::check(&account(), first, &changes, &resources(url).await);
     changes
-}
-
-/// The values of a user's tag that came and went, in order.
-pub fn values(log: &[Change], user: usize) -> Vec<String> {
-    let id = user.to_string();
-    let effects = log.iter().flat_map(|change| &change.effects);
-    let effects = effects.filter(|effect| effect.resource_id.as_str() == id);
-    let text = |kind: &EffectKind| {
-        let EffectKind::Tags { removed, set } = kind else {
-            panic!("{kind:?}");
-        };
-        let removed = removed
-            .iter()
-            .map(|(_, value)| format!("-{}", value.as_str()));
-        let set = set.iter().map(|set| format!("+{}", set.new.as_str()));
-        removed.chain(set).collect()
-    };
-    effects.map(|effect| text(&effect.kind)).collect()
 }

@@ -9,6 +9,10 @@ pub enum Action {
     Remove,
     /// It has read the value, or that there is no such tag.
     Saw(Option<String>),
+    /// A revert has found the first value, and set the second.
+    Swap(Option<String>, Option<String>),
+    /// A revert was in conflict: it has found neither of these values.
+    SawNeither(Option<String>, Option<String>),
 }
 
 /// An action, with when it was begun and when it was answered on one clock.
@@ -63,7 +67,13 @@ impl<'events> Search<'events> {
                     Action::Set(new) => Some(new.as_str()),
                     Action::Remove => None,
                     Action::Saw(seen) if seen.as_deref() == value => value,
-                    Action::Saw(_) => return false,
+                    Action::Swap(old, new) if old.as_deref() == value => new.as_deref(),
+                    Action::SawNeither(one, other)
+                        if ![one, other].map(Option::as_deref).contains(&value) =>
+                    {
+                        value
+                    }
+                    Action::Saw(_) | Action::Swap(..) | Action::SawNeither(..) => return false,
                 };
                 self.run(done | (1 << at), after, tried)
             })
@@ -72,7 +82,7 @@ impl<'events> Search<'events> {
 
 #[cfg(test)]
 mod tests {
-    use super::Action::{Remove, Saw, Set};
+    use super::Action::{Remove, Saw, SawNeither, Set, Swap};
     use super::*;
 
     fn event(start: u64, end: u64, action: Action) -> Event {
@@ -88,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn postgres_history_checker_accepts_what_overlaps() {
+    fn history_checker_accepts_what_overlaps() {
         let seen = |text: &str| Saw(Some(value(text)));
         // Both writes overlap, so either may be last.
         for last in ["a", "b"] {
@@ -113,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn postgres_history_checker_rejects_lost_stale_and_invented_values() {
+    fn history_checker_rejects_lost_stale_and_invented_values() {
         let seen = |text: &str| Saw(Some(value(text)));
         let lost = [event(0, 1, Set(value("a"))), event(2, 3, Saw(None))];
         let stale = [event(0, 1, Remove), event(2, 3, seen("old"))];
@@ -127,5 +137,22 @@ mod tests {
         for events in [&lost[..], &stale, &invented, &backwards] {
             assert!(!is_linearizable(Some("old"), events), "{events:?}");
         }
+    }
+
+    #[test]
+    fn history_checker_knows_what_reverts_find() {
+        let [old, new, newer] = ["old", "new", "newer"].map(|text| Some(value(text)));
+        let reverted = |found, action, after| {
+            let set = event(0, 1, Set(value(found)));
+            let events = [set, event(2, 3, action), event(4, 5, Saw(after))];
+            is_linearizable(None, &events)
+        };
+        let swap = || Swap(new.clone(), old.clone());
+        assert!(reverted("new", swap(), old.clone()));
+        assert!(!reverted("new", swap(), new.clone()), "a revert is lost");
+        assert!(!reverted("newer", swap(), old.clone()), "a newer value is");
+        let conflict = || SawNeither(new.clone(), old.clone());
+        assert!(reverted("newer", conflict(), newer));
+        assert!(!reverted("new", conflict(), new.clone()), "there is none");
     }
 }

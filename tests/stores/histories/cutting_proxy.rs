@@ -1,4 +1,4 @@
-//! A proxy before the database that cuts connections in the middle of requests.
+//! A proxy before a service or its database that cuts connections in the middle of requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -47,8 +47,10 @@ impl CuttingProxy {
         };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                tokio::spawn(carry(client, server, Arc::clone(&state)));
+                // Where nobody listens any more, the client finds its connection closed.
+                if let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await {
+                    tokio::spawn(carry(client, server, Arc::clone(&state)));
+                }
             }
         });
         proxy
