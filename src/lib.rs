@@ -23,4 +23,5 @@ pub mod server;
 pub mod service;
 pub mod signature;
 pub mod store;
+mod sync;
 pub mod telemetry;

@@ -3,14 +3,14 @@
 //! the WAL can begin anew: past its limit the writer brings it to its end itself.
 
 use std::ops::ControlFlow;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
 use super::index::Index;
 use super::wal::{End, Ended, Wal};
+use crate::sync::crossbeam_channel::{self, RecvTimeoutError, Sender};
+use crate::sync::thread::{self, JoinHandle};
 
 /// How many pages the writer adds to the WAL between two wake-ups.
 const WAKE_AFTER: u32 = 8_000;

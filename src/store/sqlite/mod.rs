@@ -13,10 +13,9 @@ mod write;
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::RecvTimeoutError;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
@@ -37,6 +36,8 @@ use crate::domain::{
     UserPage, UserQuery, UsersChanged,
 };
 use crate::store::{BulkLine, BulkSettings, News, Store, StoreError, past, user_position};
+use crate::sync::Mutex;
+use crate::sync::crossbeam_channel::{self, RecvTimeoutError};
 use crate::telemetry::metrics::{Open, metrics};
 use crate::telemetry::trace;
 use format::DataDirectory;

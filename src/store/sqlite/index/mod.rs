@@ -16,7 +16,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use parking_lot::{Mutex, RwLock};
 
 pub use key::Key;
 pub use lookup::{Lookup, LookupResult};
@@ -24,6 +23,7 @@ pub use lookup::{Lookup, LookupResult};
 use crate::domain::{TagKey, TagSelection};
 use crate::store::sqlite::format::tags::TagMask;
 use crate::store::sqlite::format::{Record, RowChange};
+use crate::sync::parking_lot::{Mutex, RwLock};
 use accounts::{AccountNumber, Accounts, RowKeys};
 use budget::MemoryBudget;
 use key::KeyKind;

@@ -5,11 +5,11 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use parking_lot::RwLock;
 
 use super::accounts::AccountNumber;
 use super::budget::MemoryBudget;
 use super::slab::{Slab, Summary};
+use crate::sync::parking_lot::RwLock;
 
 /// How many shards there are, by ids and by names: a shard's number is a byte.
 const SHARDS: usize = 1 << SHARD_BITS;

@@ -6,13 +6,14 @@
 //! rows when the writer has nothing else to do, or when there are too many.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 use foldhash::fast::FixedState;
 use rusqlite::{Connection, Transaction};
 
 use crate::store::sqlite::format::tags::TagMask;
 use crate::store::sqlite::format::tombstone::{Tombstone, decode};
+use crate::sync::{RwLock, RwLockReadGuard, thread};
 
 /// How many numbers share a range.
 const RANGE_BITS: u32 = 12;
@@ -131,7 +132,7 @@ impl Published {
             }
             // A commit came in between, or is about to be published.
             drop(transaction);
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 

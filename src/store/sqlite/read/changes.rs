@@ -9,6 +9,7 @@ use crate::domain::{
 use crate::store::StoreError;
 use crate::store::sqlite::error::ApplyError;
 use crate::store::sqlite::log::changes::{Found, Range, RecentKeys, Snapshot, expired, extremes};
+use crate::sync::thread;
 
 /// Reads the change of a request or of a revision; `None` where there is none.
 pub fn change(
@@ -81,7 +82,7 @@ pub fn history(connection: &Connection, account: &AccountId) -> Result<History, 
 
 /// Lets the writer publish what it has committed.
 fn wait() {
-    std::thread::yield_now();
+    thread::yield_now();
 }
 
 /// The refusal of a revision, if it is gone.

@@ -3,15 +3,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::Applied;
 use crate::store::StoreError;
 use crate::store::sqlite::error::ApplyError;
+use crate::sync::crossbeam_channel::{self, Receiver, Sender};
+use crate::sync::thread::{self, JoinHandle};
 
 /// A read, which answers by itself.
 type Read = Box<dyn FnOnce(&Connection) + Send>;

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
+use crate::sync::parking_lot::Mutex;
 use readers::readers;
 
 /// How long to wait for another program's lock, at start and for each commit.

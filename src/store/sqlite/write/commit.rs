@@ -1,7 +1,6 @@
 //! Applies each command of a batch, commits once and answers all: many requests share one wait for the disk (group
 //! commit).
 
-use std::thread;
 use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -18,6 +17,7 @@ use crate::store::sqlite::format::{self, Rewriter};
 use crate::store::sqlite::index::{Index, Lookup};
 use crate::store::sqlite::log::changes::ChangeLog;
 use crate::store::sqlite::log::{CompactionTrigger, Published, TombstoneLog, Uncommitted};
+use crate::sync::thread;
 use crate::telemetry::metrics::metrics;
 
 /// The writer: the connection that writes, and what follows from each commit.

@@ -1,9 +1,7 @@
 //! The thread that writes, and the queue that it takes jobs from: it commits what has queued up, and then what has come meanwhile.
 
 use std::convert::Infallible;
-use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
@@ -17,6 +15,9 @@ use crate::store::sqlite::log::changes::ChangeLog;
 use crate::store::sqlite::log::{Published, StoredTombstones, TombstoneLog};
 use crate::store::sqlite::options::Options;
 use crate::store::sqlite::wal::Wal;
+use crate::sync;
+use crate::sync::crossbeam_channel::{Receiver, Sender};
+use crate::sync::thread::{self, JoinHandle};
 
 const NAME: &str = "store-writer";
 /// How many rows the jobs of a commit may name before it takes no more: bounds how much it adds to the WAL.
@@ -97,7 +98,7 @@ impl Queue {
     /// Commits what is queued, until no more can come.
     fn run(&mut self, writer: &mut Writer) {
         let _guard = AbortOnPanic;
-        while let Some(first) = self.jobs.blocking_recv() {
+        while let Some(first) = sync::receive(&mut self.jobs) {
             let batch = self.take(first);
             writer.run(batch, || self.jobs.is_empty());
         }

@@ -1,8 +1,7 @@
 //! The audit's progress through the change log, and the changes that it reads there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, Thread};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -15,6 +14,8 @@ use super::mark::Mark;
 use crate::domain::{AccountId, AuditedChange, Timestamp};
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
 use crate::store::sqlite::format::log_entry::LoggedCommit;
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Mutex, MutexGuard};
 
 /// How many bytes of entries are read at once, where one commit has not more.
 const BYTES_AT_ONCE: usize = 64 * 1024;

@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::domain::AccountId;
+use crate::sync::parking_lot::Mutex;
 
 /// The listeners of all accounts, shared by the writer that tells them and those who listen. Where nobody does, a commit costs a look.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use prost::Message as _;
 use rusqlite::Connection;
 
@@ -11,6 +10,7 @@ use super::runs::{self, EntryKey, KeyKind, Run, Stamps};
 use crate::domain::Direction;
 use crate::store::sqlite::error::{ApplyError, CorruptLog};
 use crate::store::sqlite::format::log_entry::LoggedCommit;
+use crate::sync::parking_lot::RwLock;
 
 /// The keys of the newest entries, shared by the writer and those who read.
 #[derive(Debug, Clone, Default)]
