@@ -8,6 +8,8 @@ mod index;
 mod log;
 mod options;
 mod read;
+#[cfg(all(test, shuttle))]
+mod threads;
 mod wal;
 mod write;
 

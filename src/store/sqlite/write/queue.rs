@@ -1,5 +1,8 @@
 //! The thread that writes, and the queue that it takes jobs from: it commits what has queued up, and then what has come meanwhile.
 
+#[cfg(all(test, shuttle))]
+mod threads;
+
 use std::convert::Infallible;
 
 use rusqlite::Connection;
@@ -69,7 +72,7 @@ pub fn start(setup: Setup) -> std::io::Result<()> {
     let (directory, readers, wal) = (setup.directory, setup.readers, setup.wal);
     let closed = setup.closed;
     let body = move || {
-        queue.run(&mut writer);
+        queue.run(|batch, is_idle| writer.run(batch, is_idle));
         let connection = writer.stop();
         for reader in readers {
             let _ = reader.join();
@@ -95,12 +98,12 @@ struct Queue {
 }
 
 impl Queue {
-    /// Commits what is queued, until no more can come.
-    fn run(&mut self, writer: &mut Writer) {
+    /// Lets all that is queued be committed in batches, until no more can come. `commit` may ask whether nobody waits.
+    fn run(&mut self, mut commit: impl FnMut(Vec<Job>, &dyn Fn() -> bool)) {
         let _guard = AbortOnPanic;
         while let Some(first) = sync::receive(&mut self.jobs) {
             let batch = self.take(first);
-            writer.run(batch, || self.jobs.is_empty());
+            commit(batch, &|| self.jobs.is_empty());
         }
     }
 

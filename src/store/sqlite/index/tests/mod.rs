@@ -2,6 +2,8 @@
 
 mod memory;
 mod random;
+#[cfg(shuttle)]
+mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
