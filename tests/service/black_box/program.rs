@@ -1,7 +1,8 @@
 //! The command line: help, completions, what is refused and how it is said.
 
+use std::io;
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use super::brief::serve_briefly;
 use crate::support::{Server, run, untag};
@@ -100,36 +101,38 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
-fn every_shell_gets_completions_that_know_the_flags() {
-    for shell in ["bash", "zsh", "fish"] {
+fn every_shell_gets_completions_that_know_commands_and_flags() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = run(&["completions", shell]);
         assert!(output.status.success());
         let script = text(&output.stdout);
-        for word in [
-            "serve",
-            "import",
-            "export",
-            "health",
-            "drain-timeout",
-            "tags",
-            "allow-missing",
-            "changes",
-            "skip-conflicts",
+        assert!(script.contains("UNTAG_COMPLETE"), "{shell}: {script}");
+        for (line, expected) in [
+            (&["untag", "exp"][..], "export"),
+            (&["untag", "serve", "--drain"], "--drain-timeout"),
+            (&["untag", "tags", "remove", "--allow"], "--allow-missing"),
         ] {
-            assert!(script.contains(word), "{word} for {shell}");
+            // As the script does.
+            let output = untag()
+                .arg("--")
+                .args(line)
+                .env("UNTAG_COMPLETE", shell)
+                .env("_CLAP_COMPLETE_INDEX", (line.len() - 1).to_string())
+                .output()
+                .unwrap();
+            let offered = text(&output.stdout);
+            assert!(offered.contains(expected), "{shell}: {line:?}: {offered}");
         }
     }
 }
 
 #[test]
-fn completions_that_nobody_reads_to_the_end_are_no_fault() {
+fn completions_that_nobody_reads_are_no_fault() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
     let mut command = untag();
-    command.args(["completions", "bash"]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // The script is longer than what a pipe holds.
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let output = command.args(["completions", "bash"]).stdout(writer);
+    let output = output.output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "");
 }
