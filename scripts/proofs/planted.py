@@ -36,8 +36,12 @@ BUILD_TIMEOUT = 1200
 TEST_TIMEOUT = 600
 # How many seeds are tried before a fault counts as not caught: what is caught by chance may be missed once.
 TRIES = 3
+# Tests whose names begin like this are those of scripts/threads: their crate is compiled in another way, and they run under so many
+# schedules together.
+THREADS = "threads_"
+THREADS_ENVIRONMENT = {"RUSTC_WORKSPACE_WRAPPER": str(ROOT / "scripts" / "rustc-with-shuttle"), "UNTAG_SCHEDULES": "100000"}
 # The variables that hold the seed of a test, and how many images of lost power there are for all tests together.
-SEEDS = ["UNTAG_POWER_LOSS_SEED", "UNTAG_CRASH_SEED"]
+SEEDS = ["UNTAG_POWER_LOSS_SEED", "UNTAG_CRASH_SEED", "UNTAG_THREADS_SEED"]
 IMAGES = "UNTAG_POWER_LOSS_IMAGES"
 
 CAUGHT, NOT_CAUGHT, FAILED = "caught", "NOT CAUGHT", "could not be built or tested"
@@ -53,6 +57,8 @@ class Fault:
         caught_by = caught_by.split()
         self.target, self.test = caught_by[:-1], caught_by[-1]
         self.says = fields(path, header, "Says")
+        is_of_threads = self.test.rsplit("::", 1)[-1].startswith(THREADS)
+        self.environment = THREADS_ENVIRONMENT if is_of_threads else {}
 
 
 def fields(path, header, name):
@@ -124,6 +130,7 @@ def planted_cargo(fault, *arguments):
     # Incremental, since a fault is a few lines.
     environment = {
         "CARGO_BUILD_BUILD_DIR": str(ROOT / "target"), "CARGO_TARGET_DIR": str(PLANTED / "built"), "CARGO_INCREMENTAL": "1",
+        **fault.environment,
     }
     return command, TREE, environment
 
@@ -142,9 +149,9 @@ def test(command, folder, environment, seed, images):
 def passes_without(fault, options):
     """Whether the test passes where no fault is planted. Else nothing is shown by its failure."""
     command = [*CARGO, *fault.target]
-    code, output = run([*command, "--no-run"], BUILD_TIMEOUT, cwd=ROOT)
+    code, output = run([*command, "--no-run"], BUILD_TIMEOUT, cwd=ROOT, env={**os.environ, **fault.environment})
     if code == 0:
-        code, output = test([*command, "--", "--exact", fault.test], ROOT, {}, options.seed, options.images)
+        code, output = test([*command, "--", "--exact", fault.test], ROOT, fault.environment, options.seed, options.images)
     if code == 0 and "test result: ok. 1 passed" in output:
         return True
     print(output[-5000:])
@@ -186,8 +193,10 @@ def try_fault(fault, options):
         verdict, why = judge(fault, code, output)
         if verdict == CAUGHT:
             image = re.search(r"image (\d+) at moment", output)
+            schedule = re.search(r"^schedule (\d+) has failed", output, re.M)
             after = f"{int(image[1]) + 1} images, {seconds:.0f} s" if image else f"{seconds:.0f} s"
-            return verdict, after, str(seed) if "_SEED sets it)" in output else "none"
+            after = f"{schedule[1]} schedules, {seconds:.0f} s" if schedule else after
+            return verdict, after, str(seed) if schedule or "_SEED sets it)" in output else "none"
         say(f"{fault.name} with seed {seed}: {why}, after {seconds:.0f} s")
         if options.verbose or code != 0:
             print(output[-5000:])
