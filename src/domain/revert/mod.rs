@@ -172,9 +172,9 @@ pub fn names_of(effects: &[Effect]) -> impl Iterator<Item = &PrincipalName> {
 /// What a revert does, and what it can't do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revert {
-    /// Its effects, each of another user.
+    /// Its effects, each of another user, in order of id.
     pub effects: Vec<Effect>,
-    /// What is in conflict, in the order of the reverted effects.
+    /// What is in conflict, in the same order.
     pub conflicts: Vec<RevertConflict>,
 }
 
@@ -225,10 +225,13 @@ impl Effect {
 }
 
 impl Revert {
-    /// The inverse of these effects, at this time, by what there is of their users.
+    /// The inverse of these effects, in order of their users, at this time, by what there is of these.
     #[must_use]
     pub fn of(effects: &[Effect], present: &PresentUsers, time: Timestamp) -> Self {
-        let inverses = effects.iter().map(|effect| {
+        // Each store keeps effects in an order of its own, and callers see which conflicts come first.
+        let mut effects: Vec<_> = effects.iter().collect();
+        effects.sort_by_key(|effect| &effect.resource_id);
+        let inverses = effects.into_iter().map(|effect| {
             let now = present.users.get(&effect.resource_id);
             user::inverse(effect, now.unwrap_or(&Present::Absent), time)
         });

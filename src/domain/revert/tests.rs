@@ -453,3 +453,21 @@ fn a_revert_at_once_undoes_the_change_and_its_own_revert_makes_it_again() {
         }
     }
 }
+
+#[test]
+fn conflicts_come_in_the_order_of_users_whatever_that_of_the_effects_is() {
+    let effects = [3, 1, 2].map(|number| Effect {
+        resource_id: id(number),
+        kind: EffectKind::Tags {
+            removed: vec![(key(1), value(1))],
+            set: Vec::new(),
+        },
+    });
+    let revert = Revert::of(
+        &effects,
+        &PresentUsers::default(),
+        Timestamp::from_millis(0),
+    );
+    let users = revert.conflicts.into_iter().map(|conflict| conflict.user);
+    assert!(users.eq([1, 2, 3].map(id)));
+}
