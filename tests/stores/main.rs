@@ -8,6 +8,7 @@ mod support;
 mod black_box;
 mod contract;
 mod crash;
+mod grammar;
 mod histories;
 mod postgres;
 mod sqlite_faults;

@@ -11,7 +11,7 @@ use untag::store::sqlite::{Options, SqliteStore};
 use super::cutting_proxy::CuttingProxy;
 use super::log;
 use crate::contract::sqlite;
-use crate::postgres::harness::{ACCOUNT, database_with, serve, user_line};
+use crate::postgres::harness::{ACCOUNT, database_with, ok_on, serve, user_line};
 use crate::postgres::log_check::{self, account};
 use crate::support::postgres::Database;
 use crate::support::{Server, run};
@@ -51,6 +51,18 @@ impl Home {
                 Server::start(directory.path(), &[&account, arguments].concat())
             }
             Self::Postgres(database) => serve(&database.url(), arguments),
+        }
+    }
+
+    /// Its users, as `untag export` writes them.
+    pub fn export(&self) -> String {
+        match self {
+            Self::Embedded(directory) => {
+                let exported = run(&["export", "--data-dir", directory.path().to_str().unwrap()]);
+                assert!(exported.status.success(), "{exported:?}");
+                String::from_utf8(exported.stdout).unwrap()
+            }
+            Self::Postgres(database) => ok_on(&database.url(), &["export"]),
         }
     }
 
