@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -102,6 +102,21 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The origin of what no call asks for, as a probe does: nobody on this machine, at this time, with a RequestId of its own.
+    #[must_use]
+    pub fn local(action: Action, time: Timestamp) -> Self {
+        Self {
+            request_id: RequestId::now(),
+            time,
+            caller: Caller::anonymous(),
+            source_ip: Ipv4Addr::LOCALHOST.into(),
+            secure_transport: false,
+            client_request_id: None,
+            action,
+            repeat: None,
+        }
+    }
+
     /// The origin of what a call asks for.
     #[must_use]
     pub fn of(call: &Call, action: Action, repeat: Option<Repeat>) -> Self {

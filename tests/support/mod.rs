@@ -13,7 +13,7 @@ pub mod test_database;
 pub mod watcher;
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -25,7 +25,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::health_client::HealthClient;
-use untag::domain::{Action, Caller, Origin, RequestId, Timestamp};
+use untag::domain::{Action, Origin, Timestamp};
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::{
     ListTagResourcesRequest, ResourceIds, TagFilter, UntagResourcesRequest, untag_resources_request,
@@ -52,16 +52,10 @@ pub fn untag() -> Command {
 
 /// The origin of a change that is made past the service: each has a RequestId of its own.
 pub fn origin() -> Arc<Origin> {
-    Arc::new(Origin {
-        request_id: RequestId::now(),
-        time: Timestamp::from_millis(1_700_000_000_000),
-        caller: Caller::anonymous(),
-        source_ip: Ipv4Addr::LOCALHOST.into(),
-        secure_transport: false,
-        client_request_id: None,
-        action: Action::UntagResources,
-        repeat: None,
-    })
+    Arc::new(Origin::local(
+        Action::UntagResources,
+        Timestamp::from_millis(1_700_000_000_000),
+    ))
 }
 
 /// A request that lists the users with the tag `team`.

@@ -1,15 +1,14 @@
 //! Watches on the embedded store: whatever they begin with and however they stall, they are told what the log has.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::ring::Next;
 use super::*;
 use crate::domain::{
-    Action, Caller, Change, ChangesQuery, Direction, HistoryPosition, Origin, PassedChange,
-    PrincipalName, RequestId, Resource, ResourceId, Revision, TagCommand, TagKey, TagValue,
-    Targets, Timestamp, UserChange, UserCommand,
+    Action, Change, ChangesQuery, Direction, HistoryPosition, Origin, PassedChange, PrincipalName,
+    RequestId, Resource, ResourceId, Revision, TagCommand, TagKey, TagValue, Targets, Timestamp,
+    UserChange, UserCommand,
 };
 use crate::store::Retention;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -26,16 +25,7 @@ fn id(number: usize) -> ResourceId {
 }
 
 fn origin(action: Action) -> Arc<Origin> {
-    Arc::new(Origin {
-        request_id: RequestId::now(),
-        time: Timestamp::from_millis(0),
-        caller: Caller::anonymous(),
-        source_ip: Ipv4Addr::LOCALHOST.into(),
-        secure_transport: false,
-        client_request_id: None,
-        action,
-        repeat: None,
-    })
+    Arc::new(Origin::local(action, Timestamp::from_millis(0)))
 }
 
 fn open(directory: &Path, retention: Retention) -> Arc<SqliteStore> {

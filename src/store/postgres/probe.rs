@@ -1,8 +1,6 @@
 //! Every kind of statement, tried before the service is ready: what the database can't plan, or does not let its role do, shows
 //! there and not in a request.
 
-use std::net::Ipv4Addr;
-
 use futures_util::future::try_join_all;
 use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
@@ -17,7 +15,7 @@ use super::statements::{
     REMOVE_SHARED, SCAN, SET_TAGS, UNAUDITED,
 };
 
-use crate::domain::{Action, Caller, Origin, RequestId, Timestamp};
+use crate::domain::{Action, Origin, Timestamp};
 
 /// An account that does not exist, since it is no account.
 const NOBODY: &str = "";
@@ -57,16 +55,7 @@ fn first_try() -> Parameter {
 
 /// The origin of what nobody asks for.
 fn nowhere() -> Origin {
-    Origin {
-        request_id: RequestId::now(),
-        time: Timestamp::from_millis(0),
-        caller: Caller::anonymous(),
-        source_ip: Ipv4Addr::LOCALHOST.into(),
-        secure_transport: false,
-        client_request_id: None,
-        action: Action::UntagResources,
-        repeat: None,
-    }
+    Origin::local(Action::UntagResources, Timestamp::from_millis(0))
 }
 
 /// The parts of an origin.

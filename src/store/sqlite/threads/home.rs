@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -12,9 +11,8 @@ use shuttle::thread;
 use tempfile::TempDir;
 
 use crate::domain::{
-    AccountId, Action, Caller, Changed, ListQuery, Origin, PageSize, PrincipalName, RequestId,
-    Resource, ResourceId, TagCommand, TagKey, TagSelection, TagValue, Targets, Timestamp,
-    UntagCommand,
+    AccountId, Action, Changed, ListQuery, Origin, PageSize, PrincipalName, Resource, ResourceId,
+    TagCommand, TagKey, TagSelection, TagValue, Targets, Timestamp, UntagCommand,
 };
 use crate::store::sqlite::format::DataDirectory;
 use crate::store::sqlite::{Options, SqliteStore, bulk};
@@ -142,16 +140,7 @@ pub fn close(store: SqliteStore) {
 }
 
 pub fn origin(action: Action) -> Arc<Origin> {
-    Arc::new(Origin {
-        request_id: RequestId::now(),
-        time: now(),
-        caller: Caller::anonymous(),
-        source_ip: Ipv4Addr::LOCALHOST.into(),
-        secure_transport: false,
-        client_request_id: None,
-        action,
-        repeat: None,
-    })
+    Arc::new(Origin::local(action, now()))
 }
 
 /// A command that removes a tag from both users.

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::Queue;
 use crate::domain::{
-    AccountId, Action, Caller, Changed, Origin, RequestId, ResourceId, TagCommand, TagKey,
-    TagValue, Targets, Timestamp,
+    AccountId, Action, Changed, Origin, ResourceId, TagCommand, TagKey, TagValue, Targets,
+    Timestamp,
 };
 use crate::store::sqlite::write::{Job, Pending, Work};
 use crate::sync::crossbeam_channel::{self, Sender};
@@ -31,16 +31,10 @@ fn command(caller: usize, place: usize) -> Arc<TagCommand> {
 }
 
 fn origin() -> Arc<Origin> {
-    Arc::new(Origin {
-        request_id: RequestId::now(),
-        time: Timestamp::from_millis(0),
-        caller: Caller::anonymous(),
-        source_ip: std::net::Ipv4Addr::LOCALHOST.into(),
-        secure_transport: false,
-        client_request_id: None,
-        action: Action::TagResources,
-        repeat: None,
-    })
+    Arc::new(Origin::local(
+        Action::TagResources,
+        Timestamp::from_millis(0),
+    ))
 }
 
 /// Sends changes as long as there is room, and waits for the answers. Returns how many were taken.
