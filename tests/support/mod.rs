@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod frames;
 pub mod http;
+pub mod long_run;
 pub mod mounts;
 pub mod postgres;
 pub mod replay;

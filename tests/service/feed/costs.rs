@@ -11,8 +11,9 @@ use untag::grpc::proto::change_service_client::ChangeServiceClient;
 use untag::grpc::proto::tag_service_client::TagServiceClient;
 use untag::grpc::proto::watch_changes_response::Event;
 
-use super::home::{Home, say, variable};
+use super::home::Home;
 use super::writers::Writing;
+use crate::support::long_run::{say, variable};
 use crate::support::watcher::from;
 use crate::support::{PATIENCE, Server};
 
@@ -72,8 +73,8 @@ async fn watch(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_told_soon_and_watches_leave_most_of_the_rate() {
-    let watches: usize = variable("UNTAG_FEED_WATCHES", 50);
-    let seconds: f64 = variable("UNTAG_FEED_SECONDS", 1.0);
+    let watches: usize = variable("UNTAG_FEED_WATCHES").unwrap_or(50);
+    let seconds: f64 = variable("UNTAG_FEED_SECONDS").unwrap_or(1.0);
     let home = Home::new();
     let server = home.serve(&["--max-requests-in-flight", "2000"]);
     rate(&server, seconds / 2.0).await;
@@ -95,7 +96,7 @@ async fn a_change_is_told_soon_and_watches_leave_most_of_the_rate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_told_soon_with_64_in_flight() {
-    let seconds: f64 = variable("UNTAG_FEED_SECONDS", 1.0);
+    let seconds: f64 = variable("UNTAG_FEED_SECONDS").unwrap_or(1.0);
     let home = Home::new();
     let server = home.serve(&[]);
     let mut client = ChangeServiceClient::new(server.channel().await);

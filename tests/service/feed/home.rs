@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -91,20 +90,4 @@ impl Home {
         }
         log
     }
-}
-
-/// A number that a variable may set.
-pub fn variable<T: FromStr>(name: &str, default: T) -> T {
-    let Ok(text) = std::env::var(name) else {
-        return default;
-    };
-    let value = text.parse();
-    value.unwrap_or_else(|_| panic!("{name}={text} is not a number that fits"))
-}
-
-/// Past the test harness, which shows what a test prints only when it fails.
-pub fn say(line: &str) {
-    std::io::stdout()
-        .write_all(format!("{line}\n").as_bytes())
-        .unwrap();
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::home::{Home, say, variable};
+use super::home::Home;
 use super::writers::{self, Writing};
+use crate::support::long_run::{say, variable};
 use crate::support::watcher::{Pace, Watcher};
 use crate::support::{PATIENCE, Server};
 
@@ -41,8 +42,8 @@ async fn end(mut server: Server, by_drain: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watchers_are_told_every_change_once_through_kills_and_drains() {
-    let watchers: usize = variable("UNTAG_FEED_WATCHERS", 12);
-    let kills: u32 = variable("UNTAG_FEED_KILLS", 6);
+    let watchers: usize = variable("UNTAG_FEED_WATCHERS").unwrap_or(12);
+    let kills: u32 = variable("UNTAG_FEED_KILLS").unwrap_or(6);
     let home = Home::new();
     let mut server = home.serve(&[]);
     let address = server.address;

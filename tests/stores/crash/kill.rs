@@ -2,10 +2,8 @@
 //! the file with what was answered.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,6 +21,7 @@ use super::model::{
     ACCOUNT, Fate, Plot, State, TOWNS, USERS, WORKERS, assert_same, expected_state, import, user_id,
 };
 use super::strace::start_traced;
+use crate::support::long_run::{say, variable};
 use crate::support::{PATIENCE, Server, untag};
 
 /// Enough of them to hit commits, checkpoints and quiet moments; `UNTAG_CRASH_CYCLES` sets another number.
@@ -114,20 +113,6 @@ async fn sqlite_kill_loses_no_answered_change_and_halves_none() {
         untags_answered > 0,
         "no untag was answered before a crash: nothing was tested"
     );
-}
-
-/// A number that a variable may set.
-pub fn variable<T: FromStr>(name: &str) -> Option<T> {
-    let text = std::env::var(name).ok()?;
-    let value = text.parse();
-    Some(value.unwrap_or_else(|_| panic!("{name}={text} is not a number that fits")))
-}
-
-/// Past the test harness, which shows what a test prints only when it fails.
-pub fn say(line: &str) {
-    std::io::stdout()
-        .write_all(format!("{line}\n").as_bytes())
-        .unwrap();
 }
 
 /// A start that dies too, wherever in reading the log of the last crash it is by then.

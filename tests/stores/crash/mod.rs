@@ -1,6 +1,6 @@
 //! Crashes: an answered change is kept, and one that was not answered is whole or absent, wherever the process dies.
 
-pub mod kill;
+mod kill;
 pub mod load;
 mod model;
 mod population;

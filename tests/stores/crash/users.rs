@@ -20,10 +20,11 @@ use untag::domain::{
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
 
-use super::kill::{SLOW_DISK, assert_intact, copy_of, say, variable};
+use super::kill::{SLOW_DISK, assert_intact, copy_of};
 use super::model::ACCOUNT;
 use super::population::{Command, Outcome, Population, START, Worker, worker_of};
 use crate::support::PATIENCE;
+use crate::support::long_run::{say, variable};
 use crate::support::replay::Replay;
 
 /// Enough of them to hit commits, compactions and checkpoints; `UNTAG_CRASH_CYCLES` sets another number.

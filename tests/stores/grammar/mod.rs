@@ -20,7 +20,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use compare::Comparison;
 
-use crate::crash::kill::{say, variable};
+use crate::support::long_run::{say, variable};
 
 /// How many requests are sent; `UNTAG_GRAMMAR_REQUESTS` sets another number.
 const REQUESTS: usize = 2_000;

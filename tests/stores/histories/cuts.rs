@@ -7,10 +7,10 @@ use untag::grpc::proto::{TagResourcesRequest, UntagResourcesRequest};
 
 use super::cutting_proxy::CuttingProxy;
 use super::log::values;
-use super::retry::{insist, variable};
+use super::retry::insist;
 use super::store::{Home, Replicas};
-use crate::crash::kill::say;
 use crate::postgres::harness::{Client, tag_request, untag_request};
+use crate::support::long_run::{say, variable};
 
 const USERS: usize = 6;
 /// How often a connection of clients is cut; `UNTAG_CUTS` sets another number.
@@ -49,7 +49,7 @@ async fn set_and_remove(client: Client, user: usize, proxy: CuttingProxy, cuts: 
 }
 
 async fn check_cuts(home: Home) {
-    let cuts = variable("UNTAG_CUTS", CUTS);
+    let cuts = variable("UNTAG_CUTS").unwrap_or(CUTS);
     let first = home.resources().await;
     let replicas = Replicas::start(&home, 1).await;
     let start = Instant::now();

@@ -6,9 +6,8 @@ use untag::domain::{Change, Resource, TagKey};
 
 use super::checker::{Action, Event, is_linearizable};
 use super::client::{Client, History, KEYS, Made, Place, Shared, USERS};
-use super::retry::variable;
 use super::store::{Home, Replicas, Tags};
-use crate::crash::kill::say;
+use crate::support::long_run::{say, variable};
 
 const CLIENTS: usize = 6;
 /// The tags of the users at first.
@@ -74,7 +73,7 @@ fn check_history(history: &mut History, first: &[Resource], now: &[Resource]) {
 
 /// Checks so many histories as `UNTAG_HISTORIES` says, each of a store of its own.
 async fn check_histories(home: fn(&[Tags]) -> Home, replicas: usize, network: Network) {
-    for _ in 0..variable("UNTAG_HISTORIES", 1) {
+    for _ in 0..variable("UNTAG_HISTORIES").unwrap_or(1) {
         check_one(&home(&FIRST), replicas, network).await;
     }
 }

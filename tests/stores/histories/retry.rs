@@ -37,8 +37,3 @@ macro_rules! insist {
     };
 }
 pub(super) use insist;
-
-/// A number that a variable may set.
-pub fn variable(name: &str, default: usize) -> usize {
-    crate::crash::kill::variable(name).unwrap_or(default)
-}

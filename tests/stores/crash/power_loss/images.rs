@@ -8,7 +8,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
 use untag_power_loss::{Outage, Record, Tree};
 
-use crate::crash::kill::{say, variable};
+use crate::support::long_run::{say, variable};
 
 /// How many images of each record are examined; `UNTAG_POWER_LOSS_IMAGES` sets another number for all tests together.
 const DEFAULT_IMAGES: usize = 300;
