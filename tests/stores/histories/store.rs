@@ -1,11 +1,8 @@
 //! The stores whose histories are checked, and the services on them.
 
-use std::sync::Arc;
-
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
-use untag::domain::{Change, ChangesQuery, Direction, Resource, Revision};
-use untag::store::Store as _;
+use untag::domain::{Change, Resource};
 use untag::store::sqlite::{Options, SqliteStore};
 
 use super::cutting_proxy::CuttingProxy;
@@ -80,24 +77,12 @@ impl Home {
         match self {
             Self::Embedded(directory) => {
                 let store = SqliteStore::open(directory.path(), Options::default(), Vec::new());
-                let changes = store.unwrap().changes(Arc::new(all_changes())).await;
-                let changes = changes.unwrap();
+                let changes = log_check::changes(&store.unwrap(), 1).await.unwrap();
                 log::check(&account(), first, &changes, &self.resources().await);
                 changes
             }
             Self::Postgres(database) => log_check::check(&database.url(), first).await,
         }
-    }
-}
-
-fn all_changes() -> ChangesQuery {
-    ChangesQuery {
-        account: account(),
-        from: Revision::FIRST,
-        direction: Direction::Forwards,
-        user: None,
-        most: usize::MAX,
-        most_effects: usize::MAX,
     }
 }
 

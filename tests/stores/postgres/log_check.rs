@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use untag::domain::{AccountId, Change, ChangesQuery, Direction, Resource, Revision};
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
-use untag::store::{AuditUse, Retention, Store as _, StoreError};
+use untag::store::{AuditUse, Retention, Store, StoreError};
 
 use super::harness::ACCOUNT;
 use crate::histories::log;
@@ -31,8 +31,8 @@ pub fn account() -> AccountId {
     AccountId::parse(ACCOUNT).unwrap()
 }
 
-/// The changes from a revision on.
-pub async fn changes(store: &PostgresStore, from: u64) -> Result<Vec<Change>, StoreError> {
+/// The changes that a store has from a revision on.
+pub async fn changes(store: &impl Store, from: u64) -> Result<Vec<Change>, StoreError> {
     let query = ChangesQuery {
         account: account(),
         from: Revision::new(from).unwrap(),
