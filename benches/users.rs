@@ -3,9 +3,8 @@
 //! `cargo bench --bench users -- --users 200000 --batch 1000`. The store is asked directly. The same 64 untags are in flight in each of
 //! three phases: alone, while users are created, and while those users are deleted.
 
-use std::collections::BTreeMap;
-use std::error::Error;
-use std::net::Ipv4Addr;
+mod direct;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,20 +12,14 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tokio::task::JoinSet;
-use untag::domain::{
-    AccountId, Action, Caller, NewUser, Origin, PrincipalName, RequestId, Resource, ResourceId,
-    TagKey, TagSelection, TagValue, Targets, Timestamp, UntagCommand, UserChange, UserCommand,
-};
+use untag::domain::{Action, NewUser, ResourceId, Timestamp, UserChange, UserCommand};
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
 
-/// What a harness without a recovery does with an error: it ends and says why.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use direct::{Outcome, account, name, origin, resource_id, tags, untag, user};
 
-const ACCOUNT: &str = "1000000000000001";
-/// Users that lose their tags, and how many tags each of them has.
+/// Users that lose their tags.
 const TAGGED: u64 = 200_000;
-const KEYS: u64 = 20;
 const UNTAGS: usize = 64;
 /// The tags of a user that is created.
 const TAGS: u64 = 2;
@@ -58,7 +51,7 @@ async fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     // Beside the build and not in /tmp, which may be memory.
     let directory = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
-    let population: Outcome<Vec<_>> = (0..TAGGED).map(tagged).collect();
+    let population: Outcome<Vec<_>> = (0..TAGGED).map(user).collect();
     let store = SqliteStore::open(directory.path(), Options::default(), population?)?;
     let untags = Untags {
         store: store.clone(),
@@ -110,14 +103,19 @@ async fn change(
     Ok(usize::try_from(users)?)
 }
 
+/// The id of a user who comes and goes, by its number.
+fn new_id(number: u64) -> Outcome<ResourceId> {
+    resource_id((3_000_000_000_000_000 + number).to_string())
+}
+
 fn create(number: u64) -> Outcome<UserChange> {
     let name = name(format!("new-{number}@example.onaliyun.com"))?;
-    let user = NewUser::new(id(3, number)?, name, tags(TAGS)?)?;
+    let user = NewUser::new(new_id(number)?, name, tags(TAGS)?)?;
     Ok(UserChange::Create(user))
 }
 
 fn delete(number: u64) -> Outcome<UserChange> {
-    let id = id(3, number)?;
+    let id = new_id(number)?;
     Ok(UserChange::Delete { id })
 }
 
@@ -138,7 +136,7 @@ impl Untags {
         let mut tasks = JoinSet::new();
         for _ in 0..UNTAGS {
             let next = Arc::clone(&self.next);
-            tasks.spawn(untag(self.store.clone(), next, Arc::clone(&is_over)));
+            tasks.spawn(remove_tags(self.store.clone(), next, Arc::clone(&is_over)));
         }
         let started = Instant::now();
         let users = changes.await?;
@@ -164,7 +162,7 @@ impl Untags {
 }
 
 /// Removes tags, one after the other, until it is over. Returns how long each took.
-async fn untag(
+async fn remove_tags(
     store: SqliteStore,
     next: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
@@ -172,66 +170,14 @@ async fn untag(
     let mut times = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let command = UntagCommand {
-            account: account()?,
-            targets: Targets::Ids([id(2, number % TAGGED)?].into()),
-            selection: TagSelection::Keys([key(number / TAGGED)?].into()),
-            expected: None,
-            allow_missing: false,
-            validate_only: false,
-        };
+        let command = untag(number % TAGGED, number / TAGGED)?;
         let started = Instant::now();
         let origin = origin(Action::UntagResources);
-        let changed = store.untag(Arc::new(command), origin).await?;
+        let changed = store.untag(command, origin).await?;
         times.push(started.elapsed());
         if changed.changed_resources != Some(1) {
             return Err("all tags are gone; take fewer users".into());
         }
     }
     Ok(times)
-}
-
-fn tagged(number: u64) -> Outcome<Resource> {
-    let name = name(format!("user-{number}@example.onaliyun.com"))?;
-    let resource = Resource::new(account()?, id(2, number)?, name, tags(KEYS)?)?;
-    Ok(resource)
-}
-
-fn account() -> Outcome<AccountId> {
-    AccountId::parse(ACCOUNT).map_err(|_| "an account".into())
-}
-
-/// The id of a user of a kind, which is its first digit.
-fn id(kind: u64, number: u64) -> Outcome<ResourceId> {
-    ResourceId::parse((kind * 1_000_000_000_000_000 + number).to_string())
-        .map_err(|_| "an id".into())
-}
-
-fn name(text: String) -> Outcome<PrincipalName> {
-    PrincipalName::parse(text).map_err(|_| "a name".into())
-}
-
-fn key(number: u64) -> Outcome<TagKey> {
-    TagKey::parse(format!("k{number:02}")).map_err(|_| "a key".into())
-}
-
-fn tags(count: u64) -> Outcome<BTreeMap<TagKey, TagValue>> {
-    let tag = |number| {
-        let value = TagValue::parse(format!("value {number}")).map_err(|_| "a value")?;
-        Ok((key(number)?, value))
-    };
-    (0..count).map(tag).collect()
-}
-
-fn origin(action: Action) -> Arc<Origin> {
-    Arc::new(Origin {
-        request_id: RequestId::now(),
-        time: Timestamp::from(std::time::SystemTime::now()),
-        caller: Caller::anonymous(),
-        source_ip: Ipv4Addr::LOCALHOST.into(),
-        secure_transport: false,
-        client_request_id: None,
-        action,
-        repeat: None,
-    })
 }

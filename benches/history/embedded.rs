@@ -1,24 +1,18 @@
 //! A history of the embedded store, made by its own commands.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::task::JoinSet;
-use untag::domain::{
-    Action, Caller, Origin, PrincipalName, RequestId, Resource, ResourceId, TagCommand, TagKey,
-    TagSelection, TagValue, Targets, Timestamp, UntagCommand,
-};
+use untag::domain::{Action, RequestId, TagCommand, Targets};
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
 
-use crate::{BUSY, BUSY_ONE_OF, EVERYTHING, LOOKUPS, Outcome, account, id, look};
+use crate::direct::{KEYS, Outcome, account, id, key, origin, resource_id, untag, user, value};
+use crate::{BUSY, BUSY_ONE_OF, EVERYTHING, LOOKUPS, look};
 
-/// How many tags each user has at first, all of which are removed.
-const KEYS: u64 = 20;
 const IN_FLIGHT: usize = 512;
 
 pub async fn measure(entries: u64, directory: &Path) -> Outcome<()> {
@@ -48,31 +42,6 @@ pub async fn measure(entries: u64, directory: &Path) -> Outcome<()> {
     look("embedded", &store, &requests, users).await
 }
 
-fn user(number: u64) -> Outcome<Resource> {
-    let tags: Result<BTreeMap<_, _>, _> = (0..KEYS)
-        .map(|key| {
-            Ok::<_, ()>((
-                TagKey::parse(name(key)).map_err(drop)?,
-                value(key).map_err(drop)?,
-            ))
-        })
-        .collect();
-    let principal = PrincipalName::parse(format!("user-{number}@example.onaliyun.com"));
-    let parsed = (tags, principal, ResourceId::parse(id(number)));
-    let (Ok(tags), Ok(principal), Ok(id)) = parsed else {
-        return Err("a user".into());
-    };
-    Resource::new(account()?, id, principal, tags).map_err(|_| "a user".into())
-}
-
-fn name(key: u64) -> String {
-    format!("k{key:02}")
-}
-
-fn value(number: u64) -> Outcome<TagValue> {
-    TagValue::parse(format!("value {number}")).map_err(|_| "a value".into())
-}
-
 /// Makes changes until there are enough. Returns some of their requests.
 async fn change(
     store: SqliteStore,
@@ -87,13 +56,11 @@ async fn change(
             return Ok(sample);
         }
         let is_busy = number % BUSY_ONE_OF == BUSY_ONE_OF - 1;
-        let (user, key) = if is_busy {
+        let (user, tag) = if is_busy {
             (users + number / BUSY_ONE_OF % BUSY, 0)
         } else {
             (number % users, number / users)
         };
-        let targets = Targets::Ids([ResourceId::parse(id(user)).map_err(|_| "an id")?].into());
-        let key = TagKey::parse(name(key)).map_err(|_| "a key")?;
         let origin = origin(if is_busy {
             Action::TagResources
         } else {
@@ -105,36 +72,15 @@ async fn change(
         let changed = if is_busy {
             let command = TagCommand {
                 account: account()?,
-                targets,
-                tags: vec![(key, value(number)?)],
+                targets: Targets::Ids([resource_id(id(user))?].into()),
+                tags: vec![(key(tag)?, value(number)?)],
             };
             store.tag(Arc::new(command), origin).await?
         } else {
-            let command = UntagCommand {
-                account: account()?,
-                targets,
-                selection: TagSelection::Keys([key].into()),
-                expected: None,
-                allow_missing: false,
-                validate_only: false,
-            };
-            store.untag(Arc::new(command), origin).await?
+            store.untag(untag(user, tag)?, origin).await?
         };
         if changed.changed_resources != Some(1) {
             return Err("a change that changed nothing".into());
         }
     }
-}
-
-fn origin(action: Action) -> Arc<Origin> {
-    Arc::new(Origin {
-        request_id: RequestId::now(),
-        time: Timestamp::from(std::time::SystemTime::now()),
-        caller: Caller::anonymous(),
-        source_ip: Ipv4Addr::LOCALHOST.into(),
-        secure_transport: false,
-        client_request_id: None,
-        action,
-        repeat: None,
-    })
 }

@@ -5,24 +5,21 @@
 
 #[path = "../../tests/support/postgres.rs"]
 mod cluster;
+#[path = "../direct/mod.rs"]
+mod direct;
 mod embedded;
 mod postgres;
 
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use untag::domain::{
-    AccountId, ChangeKey, ChangesQuery, Direction, RequestId, ResourceId, Revision,
-};
+use untag::domain::{ChangeKey, ChangesQuery, Direction, RequestId, Revision};
 use untag::store::{Retention, Store};
 
-/// What a harness without a recovery does with an error: it ends and says why.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use direct::{Outcome, account, id, resource_id};
 
-const ACCOUNT: &str = "1000000000000001";
 /// One change in so many is of a busy user, of whom there are so many.
 const BUSY_ONE_OF: u64 = 1000;
 const BUSY: u64 = 50;
@@ -75,15 +72,6 @@ const EVERYTHING: Retention = Retention {
     bytes: 1 << 40,
 };
 
-fn account() -> Outcome<AccountId> {
-    AccountId::parse(ACCOUNT).map_err(|_| "an account".into())
-}
-
-/// The id of a user by its number; busy ones come last.
-fn id(number: u64) -> String {
-    (2_000_000_000_000_000 + number).to_string()
-}
-
 /// Looks for entries, and prints how long that takes.
 async fn look(
     name: &str,
@@ -110,7 +98,7 @@ async fn look(
             account: account()?,
             from: Revision::new(u64::MAX >> 1).ok_or("a revision")?,
             direction: Direction::Backwards,
-            user: Some(ResourceId::parse(user).map_err(|_| "an id")?),
+            user: Some(resource_id(user)?),
             most: LAST,
             most_effects: usize::MAX,
         });

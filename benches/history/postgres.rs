@@ -8,7 +8,8 @@ use untag::store::AuditUse;
 use untag::store::postgres::{ConnectionString, Options, PostgresStore};
 
 use crate::cluster::{Cluster, Database, Durability};
-use crate::{ACCOUNT, BUSY, BUSY_ONE_OF, EVERYTHING, LOOKUPS, Outcome, id, look};
+use crate::direct::{ACCOUNT, Outcome, id};
+use crate::{BUSY, BUSY_ONE_OF, EVERYTHING, LOOKUPS, look};
 
 /// A multiple of `BUSY_ONE_OF`: so a user is always busy or never.
 const USERS: u64 = 100_000;
