@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::changes::changes;
 use crate::support::{SAMPLE_ACCOUNT, Server, run, wait_until};
-use crate::tags_of_files::on_a_terminal;
+use crate::tags_of_files::{on_a_terminal, script};
 use crate::{Printed, Sample, tool};
 
 const README: &str = include_str!("../../README.md");
@@ -199,13 +199,8 @@ fn an_import_goes_on_after_a_break_as_its_page_shows() {
 
 /// A command of `untag` whose output is a terminal, and whose errors go to a file: so it shows no bar.
 fn redirected(directory: &Path, command: &str) -> Command {
-    let command = command.replacen("untag", env!("CARGO_BIN_EXE_untag"), 1);
-    let mut script = Command::new("script");
-    script
-        .args(["-qec", &format!("{command} 2> errors"), "/dev/null"])
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    let mut script = script(&format!("{command} 2> errors"));
+    script.current_dir(directory).stdin(Stdio::null());
     script
 }
 

@@ -221,15 +221,21 @@ fn rest_of(stderr: &mut BufReader<ChildStderr>) -> String {
     std::io::read_to_string(stderr).unwrap()
 }
 
-/// Runs a command on a terminal, on which somebody types an answer.
-pub fn on_a_terminal(server: &Server, command: &str, typed: &str) -> (Option<i32>, String) {
+/// A command of `untag` whose output is a terminal.
+pub fn script(command: &str) -> Command {
     let command = command.replacen("untag", env!("CARGO_BIN_EXE_untag"), 1);
     let mut script = Command::new("script");
-    let mut child = script
+    script
         .args(["-qec", &command, "/dev/null"])
+        .stdout(Stdio::piped());
+    script
+}
+
+/// Runs a command on a terminal, on which somebody types an answer.
+pub fn on_a_terminal(server: &Server, command: &str, typed: &str) -> (Option<i32>, String) {
+    let mut child = script(command)
         .env("UNTAG_ADDRESS", server.address.to_string())
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
         .spawn()
         .expect("script runs (scripts/setup debian)");
     let mut stdin = child.stdin.take().unwrap();

@@ -6,6 +6,7 @@ use tokio::runtime::Runtime;
 use super::answer;
 use super::memory::Memory;
 use super::streams;
+use super::words::{ACCOUNT_METADATA, ACCOUNTS};
 use crate::histories::store::Home;
 use crate::support::Server;
 use crate::support::http::Http1;
@@ -54,7 +55,7 @@ impl Side {
 
     /// Sends a request. Its answer has names for what only this service knows.
     pub fn ask(&mut self, number: usize, call: &Call, newest: u64, runtime: &Runtime) -> Value {
-        let account = super::words::ACCOUNTS[call.account];
+        let account = ACCOUNTS[call.account];
         let body = self.memory.resolve(&call.body);
         let answer = match call.method {
             IMPORT => runtime.block_on(async {
@@ -73,7 +74,7 @@ impl Side {
 
     /// Calls a method by HTTP.
     fn post(&mut self, method: &str, account: Option<&str>, body: &Value) -> Value {
-        let account = account.map(|account| format!("x-acs-account-id: {account}\r\n"));
+        let account = account.map(|account| format!("{ACCOUNT_METADATA}: {account}\r\n"));
         let headers = format!(
             "Content-Type: application/json\r\n{}",
             account.unwrap_or_default()

@@ -17,6 +17,7 @@ use untag::grpc::proto::user::v1::user_service_client::UserServiceClient;
 use untag::grpc::proto::watch_changes_response::Event;
 use untag::grpc::proto::{WatchChangesRequest, WatchChangesResponse};
 
+use super::words::ACCOUNT_METADATA;
 use crate::support::PATIENCE;
 
 const REQUEST: &str = "ram.user.v1.ImportUsersRequest";
@@ -44,7 +45,7 @@ fn request<T>(account: Option<&str>, message: T) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(account) = account {
         let metadata = request.metadata_mut();
-        metadata.insert("x-acs-account-id", account.parse().unwrap());
+        metadata.insert(ACCOUNT_METADATA, account.parse().unwrap());
     }
     request
 }

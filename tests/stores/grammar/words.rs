@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 /// The accounts of requests; that of the server's default has none.
 pub const ACCOUNTS: [Option<&str>; 3] = [Some("1"), Some("2"), None];
 
+/// The metadata that names the account of a request.
+pub const ACCOUNT_METADATA: &str = "x-acs-account-id";
+
 /// The ids of users. All come before those that a service makes, so that their order is the same everywhere.
 pub const IDS: [&str; 14] = [
     "01",
