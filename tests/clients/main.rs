@@ -12,7 +12,6 @@ mod changes;
 mod changes_revert;
 mod changes_watch;
 mod completions;
-#[cfg(feature = "protovalidate")]
 mod contract_rules;
 mod curl;
 mod docs;

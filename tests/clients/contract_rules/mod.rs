@@ -1,19 +1,19 @@
 //! The limits that the contract publishes as buf.validate rules are those that the code enforces: a client that checks
-//! a request with a protovalidate library comes to the same verdict as the service.
-//!
-//! Run it by `cargo test --features protovalidate --test clients contract_rules`; Cargo.toml says why it has a feature.
+//! a request with a protovalidate library comes to the same verdict as the service. `rules.py` has the one for Python.
 //!
 //! The account and the `next_token` are left out: no rule can tell what the metadata or an earlier answer held. So is the name of an
 //! action, since actions are added.
 
 mod users;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use proptest::prelude::*;
 use prost::Message;
-use prost_protovalidate::{Error, Validator};
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use untag::domain::{AccountId, Fault};
 use untag::grpc::proto::get_change_request::Change as ChangeKey;
 use untag::grpc::proto::{
@@ -28,34 +28,47 @@ use untag::grpc::{
     parse_tag_values, parse_untag, parse_watch,
 };
 
-/// The published rules, ready to be evaluated.
+/// The published rules, and the process that evaluates them.
 struct Rules {
-    pool: DescriptorPool,
-    validator: Validator,
+    process: Child,
+    pipes: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Rules {
     fn published() -> Self {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let mut process = Command::new(format!("{root}/target/venv/bin/python"))
+            .arg(format!("{root}/tests/clients/contract_rules/rules.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python is in target/venv: run scripts/setup");
+        let mut input = process.stdin.take().unwrap();
+        writeln!(input, "{}", hexadecimal(DESCRIPTORS)).unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
         Self {
-            pool: DescriptorPool::decode(DESCRIPTORS).expect("the contract can be read"),
-            validator: Validator::new(),
+            process,
+            pipes: RefCell::new((input, output)),
         }
     }
 
     /// The rules that a message breaks. Panics over a rule that can't be evaluated: no client could use it either.
     fn broken_by(&self, request: &impl Request) -> BTreeSet<String> {
-        let descriptor = self.pool.get_message_by_name(request.type_name()).unwrap();
-        let bytes = request.encode_to_vec();
-        let message = DynamicMessage::decode(descriptor, bytes.as_slice()).unwrap();
-        match self.validator.validate(&message) {
-            Ok(()) => BTreeSet::new(),
-            Err(Error::Validation(error)) => error
-                .violations()
-                .iter()
-                .map(|violation| format!("{} {}", violation.field_path(), violation.rule_id()))
-                .collect(),
-            Err(error) => panic!("a rule of {} is unusable: {error}", request.type_name()),
-        }
+        let (input, output) = &mut *self.pipes.borrow_mut();
+        let name = request.type_name();
+        let message = hexadecimal(&request.encode_to_vec());
+        writeln!(input, "{name} {message}").expect("the rules can be read");
+        let mut broken = String::new();
+        output.read_line(&mut broken).unwrap();
+        let broken = serde_json::from_str(&broken);
+        broken.unwrap_or_else(|_| panic!("a rule of {name} is unusable, as rules.py says"))
     }
 
     /// The verdicts of the rules and of the code, each with its reasons, where they are not the same.
@@ -65,6 +78,14 @@ impl Rules {
         (broken.is_empty() != faults.is_empty())
             .then(|| format!("rules: {broken:?}\ncode: {faults:?}\nrequest: {request:?}"))
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(digits, "{byte:02x}").unwrap();
+    }
+    digits
 }
 
 /// A request of the service.
