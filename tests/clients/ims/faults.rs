@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -120,7 +119,13 @@ async fn an_endpoint_that_hangs_opens_the_circuit_for_those_who_wait() {
     );
     // A probe hangs too, and no second one is made beside it.
     wait_until("a probe comes", || endpoint.probes() > 1);
-    sleep(Duration::from_secs(4));
+    // The check that began it gives up waiting for it; a later one finds it under way, and says at once how things are.
+    wait_until("another check", || {
+        let reasons = server.log_lines().into_iter();
+        let mut reasons = reasons.filter_map(|line| Some(line["reason"].as_str()?.to_owned()));
+        reasons.any(|reason| reason.contains("the store has not answered"))
+            && reasons.any(|reason| reason.contains("the cloud API does not answer"))
+    });
     assert_eq!(endpoint.probes(), 2, "the one of the start, and this");
     hangs.store(false, Ordering::Relaxed);
 

@@ -1,7 +1,6 @@
 //! Watches: the changes of an account as they come.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -20,6 +19,7 @@ use super::users::{
     ACCOUNT, ANN, BEN, Client, FULL, OTHER_ACCOUNT, ask, ask_as, ids, line, list_as, list_request,
     server, tag_request, untag_request,
 };
+use super::wire::{UNTAG, Wire};
 use crate::support::{PATIENCE, Server};
 
 type Watches = ChangeServiceClient<Channel>;
@@ -300,7 +300,13 @@ async fn a_watch_lasts_longer_than_requests_may() {
     let watching = &mut watches(&server).await;
     let mut stream = begin(watching, from(WatchStart::Now)).await.unwrap();
     checkpoint(&mut stream).await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    // It has lasted longer than a request that began after it, and had no end.
+    let mut wire = Wire::open(server.address).await;
+    let endless = wire.start(UNTAG, &[]).await;
+    let answer = tokio::time::timeout(PATIENCE, endless.answer()).await;
+    let status = answer.expect("the server answers by itself").status();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+
     client
         .untag_resources(ask(untag_request(ids([ANN]), &["env"])))
         .await
