@@ -62,7 +62,7 @@ impl Settings {
         let origins = ORIGINS.get_or_init(|| origins);
         let matches = command
             .try_get_matches_from_mut(&arguments)
-            .map_err(|error| name_origins(error, origins))?;
+            .map_err(|error| add_tips(error, origins, &arguments))?;
         let parsed = Arguments::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         let warnings = unknown_variables::check(&mut command, &parsed.command)?;
         Ok(Self {
@@ -185,30 +185,53 @@ fn given(flag: &str, arguments: &[OsString]) -> Option<OsString> {
     None
 }
 
-/// Adds to an error of the command line where the settings come from that had a part in it.
-fn name_origins(mut error: Error, origins: &[Origin]) -> Error {
-    let tip = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+/// Adds to an error of the command line what may help whoever has typed it.
+fn add_tips(mut error: Error, origins: &[Origin], arguments: &[OsString]) -> Error {
+    let tips = [
+        tip_of_origins(&error, origins),
+        tip_of_key(&error, arguments),
+    ];
+    let tips: Vec<_> = tips.into_iter().flatten().map(Into::into).collect();
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
+}
+
+/// Where the settings come from that had a part in an error.
+fn tip_of_origins(error: &Error, origins: &[Origin]) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
         // One of the others has asked for what is missing, or excludes another.
         (ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict, _)
             if !origins.is_empty() =>
         {
             let of = |origin: &Origin| format!("{} comes from {}", origin.flag, origin.source);
             let origins: Vec<String> = origins.iter().map(of).collect();
-            origins.join(", ")
+            Some(origins.join(", "))
         }
         (_, Some(ContextValue::String(wrong))) => {
             // Such as "--listen <ADDRESS:PORT>".
             let flag = wrong.split(' ').next().unwrap_or_default();
-            let Some(origin) = origins.iter().find(|origin| origin.flag == flag) else {
-                return error;
-            };
-            format!("the value comes from {}", origin.source)
+            let origin = origins.iter().find(|origin| origin.flag == flag)?;
+            Some(format!("the value comes from {}", origin.source))
         }
-        _ => return error,
+        _ => None,
+    }
+}
+
+/// How a tag is named: tags have keys, and so have certificates.
+fn tip_of_key(error: &Error, arguments: &[OsString]) -> Option<String> {
+    let command = arguments.get(1..3)?;
+    let is_missing = error.kind() == ErrorKind::MissingRequiredArgument;
+    if command[0] != "tags" || !is_missing || given("--key", arguments).is_none() {
+        return None;
+    }
+    let way = if command[1] == "set" {
+        "write a tag as KEY=VALUE"
+    } else {
+        "name a tag with --tag KEY"
     };
-    error.insert(
-        ContextKind::Suggested,
-        ContextValue::StyledStrs(vec![tip.into()]),
-    );
-    error
+    Some(format!(
+        "--key is for a client certificate, beside --cert; {way}"
+    ))
 }

@@ -52,7 +52,7 @@ fn a_refusal_is_a_sentence_with_every_fault_and_the_request_id() {
 fn a_command_line_that_is_wrong_calls_nobody_and_shows_no_value() {
     let many: Vec<String> = (1..=51).map(|id| id.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["list"], "<USER|--tag <KEY[=VALUE]>>"),
         (&["list", "1", "a@b"], "some are principal names"),
         (&["list", "bob"], "a principal name has an @"),
@@ -68,6 +68,15 @@ fn a_command_line_that_is_wrong_calls_nobody_and_shows_no_value() {
         ),
         (&["remove", "--tag", "a"], "<USER|--from-file <FILE>>"),
         (&["remove", "1", "--all"], "give --yes"),
+        // Tags have keys too.
+        (
+            &["remove", "1", "--key", "hidden"],
+            "name a tag with --tag KEY",
+        ),
+        (
+            &["set", "1", "--key", "a=hidden"],
+            "write a tag as KEY=VALUE",
+        ),
         (&["set", "1"], "give at least one KEY=VALUE"),
         (&["set", "a=hidden"], "give users"),
         (&["set", "1", "bob", "a=hidden"], "\"bob\" is no user"),
