@@ -11,8 +11,11 @@ pub trait Backend: Sized {
     /// Whether the store keeps users itself: then it has a change log, and compares values with expected ones.
     const KEEPS_USERS: bool = true;
 
+    /// How many random cases a test has.
+    const RANDOM_CASES: u32 = 64;
+
     /// How many lists of the past each random history is asked for.
-    const PAST_LISTS: usize = 160;
+    const PAST_LISTS: usize = 40;
 
     /// Starts a store that holds these resources and no others.
     async fn start(resources: Vec<Resource>) -> Self;

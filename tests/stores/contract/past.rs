@@ -50,7 +50,7 @@ fn past_list() -> impl Strategy<Value = (Index, ListQuery)> {
 
 pub async fn past_lists_answer_as_they_did_then<B: Backend>() {
     let lists = vec(past_list(), B::PAST_LISTS);
-    for_each((steps_that_change(), lists), run::<B>);
+    for_each::<B, _, _>((steps_that_change(), lists), run::<B>);
 }
 
 async fn run<B: Backend>(

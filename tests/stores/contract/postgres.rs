@@ -35,6 +35,8 @@ fn options() -> Options {
 
 impl Backend for PostgresBackend {
     type Store = PostgresStore;
+    // Each has a database of its own.
+    const RANDOM_CASES: u32 = 24;
     const PAST_LISTS: usize = 8;
 
     async fn start(resources: Vec<Resource>) -> Self {

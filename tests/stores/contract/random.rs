@@ -283,16 +283,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub async fn random_commands_answer_as_the_model_does<B: Backend>() {
-    for_each(steps(), run_steps::<B>);
+    for_each::<B, _, _>(steps(), run_steps::<B>);
 }
 
-/// Runs a test with random cases.
-pub fn for_each<T: std::fmt::Debug, F: Future<Output = Result<(), TestCaseError>>>(
+/// Runs a test with random cases, as many as a backend has.
+pub fn for_each<B: Backend, T: std::fmt::Debug, F: Future<Output = Result<(), TestCaseError>>>(
     cases: impl Strategy<Value = T>,
     test: impl Fn(T) -> F,
 ) {
     let config = Config {
-        cases: 64,
+        cases: B::RANDOM_CASES,
         failure_persistence: None,
         ..Config::default()
     };

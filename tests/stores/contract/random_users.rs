@@ -149,5 +149,5 @@ fn steps_with_users() -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub async fn random_users_come_and_go_as_in_the_model<B: Backend>() {
-    for_each(steps_with_users(), run_steps::<B>);
+    for_each::<B, _, _>(steps_with_users(), run_steps::<B>);
 }

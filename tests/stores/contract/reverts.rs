@@ -455,7 +455,7 @@ pub async fn random_reverts_do_what_the_log_says<B: Backend>() {
         2 => import_step(),
     ];
     let steps = proptest::collection::vec(steps, 4..30);
-    random::for_each(steps, |steps| async move {
+    random::for_each::<B, _, _>(steps, |steps| async move {
         let backend = B::start(random::users()).await;
         let account = account(ACCOUNT);
         for (now, step) in (START..).zip(&steps) {

@@ -266,7 +266,7 @@ async fn sqlite_import_is_not_touched_by_older_removals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_commands_that_share_a_commit_answer_as_one_after_another() {
-    random::for_each(random::changes(), |steps| async move {
+    random::for_each::<SqliteBackend, _, _>(random::changes(), |steps| async move {
         let backend = SqliteBackend::start(random::users()).await;
         let other = Connection::open(backend.directory.path().join("untag.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();

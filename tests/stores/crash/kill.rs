@@ -25,7 +25,7 @@ use crate::support::long_run::{say, variable};
 use crate::support::{PATIENCE, Server, untag};
 
 /// Enough of them to hit commits, checkpoints and quiet moments; `UNTAG_CRASH_CYCLES` sets another number.
-const DEFAULT_CYCLES: u32 = 50;
+const DEFAULT_CYCLES: u32 = 30;
 /// How many connections the workers share.
 const CONNECTIONS: usize = 4;
 

@@ -28,7 +28,7 @@ use crate::support::long_run::{say, variable};
 use crate::support::replay::Replay;
 
 /// Enough of them to hit commits, compactions and checkpoints; `UNTAG_CRASH_CYCLES` sets another number.
-const DEFAULT_CYCLES: u32 = 30;
+const DEFAULT_CYCLES: u32 = 20;
 pub const WORKERS: usize = 8;
 
 /// The test that runs as the process that is killed, and where it finds its data directory and its seed.

@@ -166,12 +166,12 @@ async fn postgres_outage_behind_pgbouncer_is_reported_and_ends() {
         port: bouncer.port,
         name: behind.name.clone(),
     };
-    let server = serve(&database.url(), &["--request-timeout", "5"]);
+    let server = serve(&database.url(), &["--request-timeout", "2"]);
     let mut client = server.client().await;
     set(&mut client, &[1], &[("team", "a")]).await.unwrap();
     cluster.stop();
     // PgBouncer has errors of its own for this.
-    for _ in 0..6 {
+    for _ in 0..3 {
         let failure = remove(&mut client, &[1], &["team"]).await.unwrap_err();
         assert_says_what_happened(&failure, &[Code::Unavailable, Code::DeadlineExceeded]);
     }

@@ -74,7 +74,7 @@ fn tag_of(call: u64) -> TagResourcesRequest {
 async fn sqlite_wal_is_bounded_and_truncated_when_nobody_writes() {
     let data = Data::with_users(USERS);
     let server = data.serve();
-    let longest = write(&server, data.path(), 2 * MOST).await;
+    let longest = write(&server, data.path(), MOST + LIMIT / 2).await;
     assert!(longest > LIMIT / 2, "only {longest} bytes were written");
     assert!(longest <= MOST, "the log took {longest} bytes");
     wait_until("the log is empty", || length(&wal_of(data.path())) == 0);
@@ -91,7 +91,7 @@ async fn sqlite_reader_that_stalls_is_named_and_the_wal_is_truncated_after_it() 
         .query_one(count, [], |row| row.get::<_, i64>(0))
         .unwrap();
 
-    let longest = write(&server, data.path(), 2 * MOST).await;
+    let longest = write(&server, data.path(), MOST + LIMIT / 2).await;
     assert!(longest > MOST, "only {longest} bytes were written");
     let line = server.wait_for_log_where(
         "a reader keeps the write-ahead log from beginning anew; end it",
