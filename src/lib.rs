@@ -16,6 +16,7 @@ mod directory;
 pub mod domain;
 pub mod grpc;
 mod https;
+mod json_object;
 mod reload;
 mod roots;
 pub mod rpc;

@@ -12,6 +12,7 @@ use crate::bom::without_bom;
 use crate::domain::{
     AccountId, PrincipalName, RESOURCE_TYPE_USER, Resource, ResourceId, TagKey, TagValue,
 };
+use crate::json_object::Object;
 use crate::store::BulkLine;
 
 /// The longest line, in bytes: a user with 20 tags has at most a third of it.
@@ -112,13 +113,13 @@ pub fn read(mut input: impl BufRead) -> impl Iterator<Item = Result<BulkLine, Li
 }
 
 fn parse(line: &[u8]) -> Result<Resource, String> {
-    let Line {
+    let Object(Line {
         account_id,
         resource_type,
         resource_id,
         principal_name,
         tags,
-    } = serde_json::from_slice(line).map_err(|error| format!("not a user as JSON: {error}"))?;
+    }) = serde_json::from_slice(line).map_err(|error| format!("not a user as JSON: {error}"))?;
     if resource_type != RESOURCE_TYPE_USER {
         return Err(format!("resource_type {resource_type:?} must be \"user\""));
     }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::bom::{OtherEncoding, without_bom};
 use crate::domain::{AccountId, Caller};
+use crate::json_object::Object;
 use crate::signature::{Secret, is_word, key_problem};
 
 /// The access keys, by their ids.
@@ -56,7 +57,7 @@ pub enum AccessKeyError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    access_keys: Vec<Entry>,
+    access_keys: Vec<Object<Entry>>,
 }
 
 #[derive(Deserialize)]
@@ -76,12 +77,13 @@ impl AccessKeys {
     /// [`AccessKeyError`] with the position of the fault.
     pub fn parse(contents: &[u8]) -> Result<Self, AccessKeyError> {
         let text = without_bom(contents)?;
-        let file: File = serde_json::from_slice(text).map_err(|error| AccessKeyError::Format {
-            line: error.line(),
-            column: error.column(),
-        })?;
+        let Object::<File>(file) =
+            serde_json::from_slice(text).map_err(|error| AccessKeyError::Format {
+                line: error.line(),
+                column: error.column(),
+            })?;
         let mut keys = HashMap::new();
-        for (index, entry) in file.access_keys.into_iter().enumerate() {
+        for (index, Object(entry)) in file.access_keys.into_iter().enumerate() {
             let id = entry.access_key_id.clone();
             let key = entry.check().and_then(|key| match keys.insert(id, key) {
                 None => Ok(()),
@@ -158,6 +160,8 @@ mod tests {
             "[]",
             "{}",
             r#"{"access_keys":["hidden"]}"#,
+            r#"{"access_keys":[["id","hidden","7","cleaner",null]]}"#,
+            r#"[[{"access_key_id":"id","access_key_secret":"hidden","account_id":"7","caller":"cleaner"}]]"#,
             &entry(r#","hidden":1"#),
             &good.replace(r#""id""#, r#""""#),
             &good.replace(r#""id""#, r#""a,b""#),

@@ -206,6 +206,10 @@ fn a_profile_names_a_service_and_its_account() {
     assert_fails(&list(&["--profile", "her"]), 2, &none);
     let both = list(&["--profile", "here", "--address", "127.0.0.1:1"]);
     assert_fails(&both, 2, &["cannot be used with"]);
+    let unnamed = "address = \"x\"\n";
+    fs::write(&file, unnamed).unwrap();
+    let said = ["a profile, which begins with its [NAME]", "client.toml"];
+    assert_fails(&list(&["--profile", "here"]), 2, &said);
     for (text, said) in [
         ("tls-caa = \"x\"\n", "line 5: unknown field `tls-caa`"),
         ("cert = \"x\"\n", "cert and key go together"),

@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 use super::binding::{AccountPattern, Binding, CallerPattern};
 use super::document::{Document, Policy};
 use super::error::PolicyError;
-use super::json::{Object, OneOrMore, beginning_of, entries, not_empty, values};
+use super::json::{OneOrMore, beginning_of, entries, not_empty, values};
 use super::statement::IneffectiveDeny;
 use crate::bom::without_bom;
+use crate::json_object::Object;
 
 /// The contents of a policy file.
 pub(super) struct Contents {

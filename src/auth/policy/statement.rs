@@ -10,7 +10,8 @@ use super::Facts;
 use super::action::{ActionPattern, Actions};
 use super::condition::{Condition, Conditions};
 use super::error::PolicyError;
-use super::json::{Object, OneOrMore, present};
+use super::json::{OneOrMore, present};
+use crate::json_object::Object;
 
 /// What is done with a file in which a Deny can never apply because of its Resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

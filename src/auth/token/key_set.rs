@@ -10,6 +10,7 @@ use super::algorithm::Algorithm;
 use super::error::{Quoted, TokenError};
 use super::public_key::{Jwk, PublicKey, Reason};
 use crate::bom::{OtherEncoding, without_bom};
+use crate::json_object::Object;
 
 /// The most bytes of a JWKS. Sets in the field have a few keys, of under 1 KiB each.
 pub const LARGEST_JWKS: usize = 256 * 1024;
@@ -71,7 +72,8 @@ impl KeySet {
             return Err(KeySetError::TooLarge(jwks.len()));
         }
         let text = without_bom(jwks)?;
-        let entries: Jwks = serde_json::from_slice(text).map_err(KeySetError::Unreadable)?;
+        let Object::<Jwks>(entries) =
+            serde_json::from_slice(text).map_err(KeySetError::Unreadable)?;
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
         for (index, entry) in entries.keys.iter().enumerate() {
             match read_key(entry) {

@@ -17,7 +17,11 @@ const FILE: &str = ".config/untag/client.toml";
 
 /// A table of the file.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a profile, which begins with its [NAME]"
+)]
 struct Table {
     address: String,
     account: Option<String>,

@@ -138,6 +138,7 @@ fn what_is_no_jwks_is_refused() {
         "-----BEGIN PUBLIC KEY-----",
         &jwk,
         r#"{"keys": {}}"#,
+        r#"[[{"kty": "OKP"}]]"#,
     ] {
         let error = KeySet::parse(text.as_bytes()).unwrap_err();
         assert!(

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::bom::without_bom;
 use crate::https::ClientError;
+use crate::json_object::Object;
 use crate::reload::{Follower, LoadError};
 use crate::signature::{KeyPart, Secret, key_problem};
 use crate::telemetry::metrics::Reload;
@@ -130,7 +131,7 @@ impl Credentials {
     /// Reads a file. No value of it is ever repeated.
     fn parse(contents: &[u8]) -> Result<Self, String> {
         let text = without_bom(contents).map_err(|error| error.to_string())?;
-        let credentials: Self = serde_json::from_slice(text).map_err(|error| {
+        let Object::<Self>(credentials) = serde_json::from_slice(text).map_err(|error| {
             format!(
                 "line {}, column {} is not as it should be: {{\"access_key_id\", \"access_key_secret\"}}, and \
                  \"security_token\" for a temporary key",
