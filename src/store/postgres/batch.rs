@@ -5,7 +5,7 @@
 //! name such a row change nothing there, and each is sent again by itself, with the statement that waits and finds out.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -17,6 +17,7 @@ use tracing::Span;
 use super::outcome::Sent;
 use super::pool::{Locks, Pool};
 use super::replica::Replica;
+use super::rounds::Rounds;
 use super::tags::{Removal, answers, shared};
 use super::targets::{By, Names};
 use super::{Commit, statements};
@@ -31,8 +32,6 @@ use crate::telemetry::trace::Change;
 const STATEMENTS: usize = 2;
 /// A statement takes no more commands when it has as many targets as this: they stay locked until it is done.
 const TARGETS: usize = 512;
-/// A statement carries out commands that name one user one after another, at most so many: each takes it about 0.1 ms more.
-const ROUNDS: i32 = 16;
 
 /// What came of a command in a shared statement.
 pub enum Shared {
@@ -50,8 +49,39 @@ pub struct Batches {
     pool: Arc<Pool>,
     replica: Replica,
     hasher: RandomState,
+    /// How many statements of all groups may be under way.
+    most: usize,
+    groups: Mutex<Groups>,
+}
+
+#[derive(Default)]
+struct Groups {
     /// Those that have something to do.
-    groups: Mutex<HashMap<Key, Group>>,
+    by_key: HashMap<Key, Group>,
+    /// Those that wait for their turn to send a statement, each once.
+    ready: VecDeque<Key>,
+    /// The statements of all groups.
+    under_way: usize,
+}
+
+impl Groups {
+    /// Lets a group wait for its turn, where it has something to send and may.
+    fn queue(&mut self, key: &Key) {
+        if let Some(group) = self.by_key.get_mut(key)
+            && !group.is_ready
+            && !group.waiting.is_empty()
+            && group.under_way < STATEMENTS
+        {
+            group.is_ready = true;
+            self.ready.push_back(key.clone());
+        }
+    }
+
+    fn remove_idle(&mut self, key: &Key) {
+        if self.by_key.get(key).is_some_and(Group::is_idle) {
+            self.by_key.remove(key);
+        }
+    }
 }
 
 /// What commands that share a statement have in common: the account, so that an engine that divides the table by account
@@ -69,6 +99,8 @@ struct Group {
     /// How many commands have come.
     arrived: u64,
     under_way: usize,
+    /// Whether it waits for its turn.
+    is_ready: bool,
     /// The targets of the commands that are under way, by hash: another statement would only find them locked. A hash that
     /// two users share makes one wait for the other, and no more.
     claimed: HashMap<u64, Claimed>,
@@ -100,7 +132,7 @@ impl Group {
     }
 
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.under_way == 0 && self.claimed.is_empty()
+        self.waiting.is_empty() && self.under_way == 0 && self.claimed.is_empty() && !self.is_ready
     }
 }
 
@@ -134,7 +166,8 @@ impl Drop for Claim {
             return;
         }
         let mut groups = self.batches.groups();
-        let Some(group) = groups.get_mut(&self.key) else {
+        groups.under_way -= self.statements;
+        let Some(group) = groups.by_key.get_mut(&self.key) else {
             return;
         };
         group.under_way -= self.statements;
@@ -147,24 +180,26 @@ impl Drop for Claim {
                 }
             }
         }
-        let is_awaited = !group.waiting.is_empty();
-        if group.is_idle() {
-            groups.remove(&self.key);
-        }
+        groups.queue(&self.key);
+        groups.remove_idle(&self.key);
+        let is_awaited = !groups.ready.is_empty();
         drop(groups);
         // Not from here: a runtime that shuts down drops what it is given, and that would end here again.
         if let Ok(runtime) = Handle::try_current()
             && is_awaited
         {
-            let (batches, key) = (Arc::clone(&self.batches), self.key.clone());
-            runtime.spawn(async move { batches.send(&key) });
+            let batches = Arc::clone(&self.batches);
+            runtime.spawn(async move { batches.send() });
         }
     }
 }
 
 impl Batches {
+    /// With as many statements under way as there are connections: with more, one would only wait behind another, with fewer commands
+    /// than have come by then.
     pub fn new(pool: Arc<Pool>, replica: Replica) -> Self {
         Self {
+            most: pool.connections().max(STATEMENTS),
             pool,
             replica,
             hasher: RandomState::new(),
@@ -207,34 +242,55 @@ impl Batches {
             .unwrap_or_else(|_| Err(StoreError::stopped(Applied::Maybe)))
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashMap<Key, Group>> {
+    fn groups(&self) -> MutexGuard<'_, Groups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(self: &Arc<Self>, key: &Key, mut job: Job) {
         let mut groups = self.groups();
-        let group = groups.entry(key.clone()).or_default();
+        let group = groups.by_key.entry(key.clone()).or_default();
         group.arrived += 1;
         job.arrival = group.arrived;
         group.waiting.insert(job.arrival, job);
+        groups.queue(key);
         drop(groups);
-        self.send(key);
+        self.send();
     }
 
-    /// Sends what waits in a group, as far as statements may be under way.
-    fn send(self: &Arc<Self>, key: &Key) {
-        while let Some(batch) = self.next(key) {
+    /// Sends what waits, as far as statements may be under way.
+    fn send(self: &Arc<Self>) {
+        while let Some(batch) = self.next() {
             tokio::spawn(batch.run());
         }
     }
 
-    /// Takes the commands of a group's next statement, those that have waited longest.
-    fn next(self: &Arc<Self>, key: &Key) -> Option<Batch> {
+    /// Takes the commands of the next statement: of the group whose turn it is, those that have waited longest.
+    fn next(self: &Arc<Self>) -> Option<Batch> {
         let mut groups = self.groups();
-        let group = groups.get_mut(key)?;
+        while groups.under_way < self.most {
+            let key = groups.ready.pop_front()?;
+            let Some(group) = groups.by_key.get_mut(&key) else {
+                continue;
+            };
+            group.is_ready = false;
+            let jobs = self.take(&key, group);
+            if jobs.is_empty() {
+                groups.remove_idle(&key);
+                continue;
+            }
+            group.under_way += 1;
+            groups.under_way += 1;
+            groups.queue(&key);
+            let statement = self.claim(&key, Vec::new(), 1);
+            return Some(Batch { jobs, statement });
+        }
+        None
+    }
+
+    /// Takes the commands of a group's next statement.
+    fn take(self: &Arc<Self>, key: &Key, group: &mut Group) -> Vec<(Job, Claim)> {
         let (mut jobs, mut own, mut targets) = (Vec::new(), Rounds::default(), 0);
-        while group.under_way < STATEMENTS
-            && targets < TARGETS
+        while targets < TARGETS
             && let Some(mut job) = group.take(&own)
         {
             let Some(round) = own.add(&job.targets) else {
@@ -245,15 +301,7 @@ impl Batches {
             targets += job.targets.len();
             jobs.push(self.claim_for(key, group, job));
         }
-        if jobs.is_empty() {
-            if group.is_idle() {
-                groups.remove(key);
-            }
-            return None;
-        }
-        group.under_way += 1;
-        let statement = self.claim(key, Vec::new(), 1);
-        Some(Batch { jobs, statement })
+        jobs
     }
 
     /// Claims the targets of a command.
@@ -354,54 +402,5 @@ impl Batch {
             };
             job.reply.send(Ok(answer));
         }
-    }
-}
-
-/// The rounds of the commands of a statement: those of one round have no user in common.
-#[derive(Default)]
-struct Rounds {
-    /// The last round that names each target, by hash.
-    last: HashMap<u64, i32>,
-}
-
-impl Rounds {
-    fn names(&self, target: u64) -> bool {
-        self.last.contains_key(&target)
-    }
-
-    /// The round of the next command, which has these targets; `None` where it would be one too many.
-    fn add(&mut self, targets: &[u64]) -> Option<i32> {
-        let before = targets.iter().filter_map(|target| self.last.get(target));
-        let round = before.max().map_or(1, |last| last + 1);
-        if round > ROUNDS {
-            return None;
-        }
-        self.last
-            .extend(targets.iter().map(|target| (*target, round)));
-        Some(round)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_that_name_one_user_come_one_after_another() {
-        let mut rounds = Rounds::default();
-        let commands: [&[u64]; 5] = [&[1, 2], &[3], &[2, 3], &[4], &[1]];
-        let found = commands.map(|targets| rounds.add(targets));
-        assert_eq!(found, [1, 1, 2, 1, 2].map(Some));
-        assert!(rounds.names(4) && !rounds.names(5));
-    }
-
-    #[test]
-    fn rounds_of_a_statement_are_bounded() {
-        let mut rounds = Rounds::default();
-        for round in 1..=ROUNDS {
-            assert_eq!(rounds.add(&[1]), Some(round));
-        }
-        assert_eq!(rounds.add(&[1, 2]), None);
-        assert!(!rounds.names(2));
     }
 }

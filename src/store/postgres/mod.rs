@@ -23,6 +23,7 @@ mod probe;
 mod replica;
 mod retention;
 mod reverts;
+mod rounds;
 mod session;
 mod statements;
 mod tags;

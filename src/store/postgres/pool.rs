@@ -90,6 +90,11 @@ impl Pool {
         }
     }
 
+    /// How many connections there are, or may be.
+    pub fn connections(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Runs `statement` on a task of its own. It goes on when the caller stops waiting, so that the load of the
     /// connection stays true.
     pub async fn run<T, F>(

@@ -11,7 +11,8 @@ use untag::grpc::proto::UntagResourcesRequest;
 use untag::grpc::proto::untag_resources_request::Resources;
 
 use super::harness::{
-    fill, remove, resource_ids, serve, session, tags_of, untag_request, wait_for_lock_wait,
+    ACCOUNT, fill, import, remove, resource_ids, serve, session, tags_of, untag_request, user_line,
+    wait_for_lock_wait, wait_for_lock_waits,
 };
 use crate::support::http::get;
 use crate::support::postgres::{Cluster, Database, shared};
@@ -316,6 +317,35 @@ async fn postgres_untag_whose_caller_is_gone_is_not_sent() {
     wait_for_queue(&server, 0).await;
     let expected = format!("{} {{\"env\": \"prod\", \"team\": \"a\"}}", FIRST + 1);
     assert_eq!(database.sql(LEFT), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_untags_of_another_account_gather_while_all_connections_work() {
+    let database = database_of(2);
+    let others: String = (1..=3).map(|id| user_line(id, &TAGS)).collect();
+    let account = |id: &str| format!("\"account_id\":\"{id}\"");
+    import(
+        &database.url(),
+        &others.replace(&account(ACCOUNT), &account("8")),
+    );
+    let server = serve(&database.url(), &["--store-connections", "2"]);
+    let other = session(&database).await;
+    let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
+    other.batch_execute(lock).await.unwrap();
+    let mut running = start_each(&server, 1..=2).await;
+    wait_for_lock_waits(&database, 2).await;
+    for user in 1..=3 {
+        let mut request = Request::new(untag_request(&[user], &["env"]));
+        let metadata = request.metadata_mut();
+        metadata.insert("x-acs-account-id", "8".parse().unwrap());
+        running.push(start_request(&server, request).await);
+    }
+    wait_for_queue(&server, 5).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    for request in running {
+        request.await.unwrap().unwrap();
+    }
+    assert_eq!(committed(&server), (5, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
