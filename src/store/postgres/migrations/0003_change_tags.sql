@@ -94,6 +94,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     locked record;
+    -- Citus crashes where an UPDATE gives a column an element of an array.
+    request_id uuid := origins.request_ids[1];
     key text;
     removed text[] := '{}';
     entries untag_entry[] := '{}';
@@ -114,7 +116,7 @@ BEGIN
     IF locked.resource_id IS NULL THEN
         left_out := '{1}';
     ELSIF locked.tags ?| keys THEN
-        UPDATE resource r SET tags = r.tags - untag_remove_one.keys, last_change = origins.request_ids[1]
+        UPDATE resource r SET tags = r.tags - untag_remove_one.keys, last_change = request_id
         WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = locked.resource_id;
         FOREACH key IN ARRAY keys LOOP
             removed := removed || (locked.tags ->> key);
