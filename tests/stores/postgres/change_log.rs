@@ -10,7 +10,9 @@ use untag::domain::{
 use untag::store::postgres::PostgresStore;
 use untag::store::{Store as _, StoreError};
 
-use super::harness::{ACCOUNT, database_with, import, serve, session, set, user_line};
+use super::harness::{
+    ACCOUNT, database_with, import, serve, session, set, user_line, wait_for_lock_wait,
+};
 use super::log_check::{account, changes, open};
 use crate::histories::cutting_proxy::CuttingProxy;
 use crate::histories::log::values;
@@ -151,6 +153,43 @@ async fn postgres_log_lets_no_try_through_that_nobody_waits_for_any_more() {
     assert_eq!(again.get::<_, i64>(0), 1);
     let found = client.query_one(&find_out, &[]).await.unwrap();
     assert_eq!(found.get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_log_of_a_user_is_found_while_the_user_is_restored() {
+    let database = database_with(&[&[("env", "prod")]]);
+    let store = open(&database.url()).await;
+    store.untag(untag_env(1), origin()).await.unwrap();
+    let columns = "account_id, resource_type, resource_id, principal_name, tags, last_change";
+    let delete = format!(
+        "WITH gone AS (DELETE FROM resource RETURNING {columns}) \
+         INSERT INTO deleted_user ({columns}, delete_time) SELECT {columns}, 1 FROM gone"
+    );
+    database.sql(&delete);
+    // The lock stops who reads the deleted users, and has not read the others by then, or has.
+    let client = session(&database).await;
+    let restore = format!(
+        "BEGIN; LOCK TABLE deleted_user IN ACCESS EXCLUSIVE MODE; \
+         WITH back AS (DELETE FROM deleted_user RETURNING {columns}) \
+         INSERT INTO resource ({columns}) SELECT {columns} FROM back"
+    );
+    client.batch_execute(&restore).await.unwrap();
+    let query = ChangesQuery {
+        account: account(),
+        from: Revision::LAST,
+        direction: Direction::Backwards,
+        user: Some(ResourceId::parse("1".to_owned()).unwrap()),
+        most: 10,
+        most_effects: 10,
+    };
+    let reading = tokio::spawn({
+        let store = store.clone();
+        async move { store.changes(Arc::new(query)).await }
+    });
+    wait_for_lock_wait(&database).await;
+    client.batch_execute("COMMIT").await.unwrap();
+    let found = reading.await.unwrap().unwrap();
+    assert_eq!(found.len(), 1);
 }
 
 /// Makes so many changes.

@@ -454,12 +454,14 @@ DECLARE
     entry change;
     revisions bigint[] := '{}';
 BEGIN
-    SELECT r.last_change INTO next_id FROM resource r
-    WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = user_id;
-    IF NOT FOUND THEN
-        SELECT d.last_change INTO next_id FROM deleted_user d
-        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = user_id;
-    END IF;
+    -- In one statement, and so at one moment: between two the user may be deleted or restored, and be in neither.
+    SELECT u.last_change INTO next_id FROM (
+        SELECT r.last_change FROM resource r
+        WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = user_id
+        UNION ALL
+        SELECT d.last_change FROM deleted_user d
+        WHERE d.account_id = for_account AND d.resource_type = 'user' AND d.resource_id = user_id
+    ) u;
     WHILE next_id IS NOT NULL LOOP
         SELECT * INTO entry FROM change c WHERE c.account_id = for_account AND c.request_id = next_id;
         -- It is gone, and so are those before it.
