@@ -263,6 +263,12 @@ async fn postgres_commands_search_users_by_index_also_where_the_table_was_empty_
     assert!(scans("Index Scan using resource_pkey") > 10, "{log}");
     assert!(scans("Scan using resource_by_principal_name") > 3, "{log}");
     assert!(scans("Index Scan using deleted_user_") > 5, "{log}");
+    // Who is looked for by id is not looked for in the index of names.
+    for (scan, condition) in log.lines().zip(log.lines().skip(1)) {
+        let is_by_name = !scan.contains("Scan using resource_by_principal_name ")
+            || condition.contains("lower(");
+        assert!(is_by_name, "{scan}{condition}: {log}");
+    }
     for table in ["resource", "deleted_user"] {
         let scanned = format!("Seq Scan on {table} ");
         assert_eq!(scans(&scanned), 0, "{log}");

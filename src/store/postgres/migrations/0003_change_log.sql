@@ -99,6 +99,10 @@ CREATE INDEX superseded_by_time ON superseded (at);
 
 -- The request of the newest change of a user, from which the changes before are found.
 ALTER TABLE resource ADD COLUMN last_change uuid;
+-- The name comes first, so that no plan that is made before there are statistics takes this index to find a user by id, and reads all
+-- users of the account for each.
+DROP INDEX resource_by_principal_name;
+CREATE UNIQUE INDEX resource_by_principal_name ON resource (lower(principal_name), account_id, resource_type);
 -- Room for a new version of a row beside the old one, so that the indexes need no new entry.
 ALTER TABLE resource SET (fillfactor = 85);
 ALTER TABLE deleted_user ADD COLUMN last_change uuid;

@@ -32,10 +32,12 @@ BEGIN
 
     -- Who gives up a name for another user has a placeholder first, since names are unique at each moment: a name has no space.
     SELECT coalesce(jsonb_object_agg(lower(c.name), true), '{}') INTO given FROM unnest(list) c WHERE c.name IS NOT NULL;
+    -- Without a join: before there are statistics it would compare each user with each change.
     UPDATE resource r SET principal_name = ' ' || r.resource_id
-    FROM unnest(list) c
-    WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = c.id
-    AND c.kind = 'update' AND lower(c.name) <> lower(c.name_before) AND given ? lower(c.name_before);
+    WHERE r.account_id = for_account AND r.resource_type = 'user' AND r.resource_id = ANY (ARRAY(
+        SELECT c.id FROM unnest(list) c
+        WHERE c.kind = 'update' AND lower(c.name) <> lower(c.name_before) AND given ? lower(c.name_before)
+    ));
 
     UPDATE resource r SET
         principal_name = coalesce(c.name, r.principal_name),
