@@ -10,6 +10,13 @@ pub fn variable<T: FromStr>(name: &str) -> Option<T> {
     Some(value.unwrap_or_else(|_| panic!("{name}={text} is not a number that fits")))
 }
 
+/// Says at each hundredth cycle how far a test is.
+pub fn say_progress(what: &str, cycle: u32, cycles: u32) {
+    if cycle.is_multiple_of(100) {
+        say(&format!("{what}: {cycle} of {cycles}"));
+    }
+}
+
 /// Past the test harness, which shows what a test prints only when it fails.
 pub fn say(line: &str) {
     std::io::stdout()

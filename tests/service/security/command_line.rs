@@ -6,7 +6,7 @@ use std::process::Output;
 use super::harness::{Files, lines};
 use super::tokens;
 use crate::support::authority::{Authority, spiffe};
-use crate::support::{ALICE, Server, untag};
+use crate::support::{ALICE, Server, untag, wait_until};
 
 /// `untag tags`, which tries to remove a tag from Alice.
 fn remove(server: &Server, flags: &[&str]) -> (Option<i32>, String) {
@@ -63,8 +63,11 @@ fn a_certificate_says_who_calls() {
         );
     }
     assert_eq!(call("ca.pem", "caller"), (Some(0), String::new()));
-    let line = lines(files.path("audit.log").as_path()).pop().unwrap();
-    assert_eq!(line["caller"], "spiffe://example.org/ns/test/sa/cleaner");
+    // It comes behind the answer.
+    wait_until("the line of the change", || {
+        let last = lines(files.path("audit.log").as_path()).pop();
+        last.is_some_and(|line| line["caller"] == "spiffe://example.org/ns/test/sa/cleaner")
+    });
 
     files.write("caller.key", &stranger.key);
     let (code, said) = call("ca.pem", "caller");

@@ -21,7 +21,7 @@ use super::model::{
     ACCOUNT, Fate, Plot, State, TOWNS, USERS, WORKERS, assert_same, expected_state, import, user_id,
 };
 use super::strace::start_traced;
-use crate::support::long_run::{say, variable};
+use crate::support::long_run::{say, say_progress, variable};
 use crate::support::{PATIENCE, Server, untag};
 
 /// Enough of them to hit commits, checkpoints and quiet moments; `UNTAG_CRASH_CYCLES` sets another number.
@@ -98,6 +98,7 @@ async fn sqlite_kill_loses_no_answered_change_and_halves_none() {
         }
         let expected = state(&workers);
         assert_same(&found, &expected, &format!("after crash {cycle}"));
+        say_progress("crash cycles", cycle, cycles);
     }
 
     let Totals {

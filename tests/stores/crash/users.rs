@@ -24,7 +24,7 @@ use super::kill::{SLOW_DISK, assert_intact, copy_of};
 use super::model::ACCOUNT;
 use super::population::{Command, Outcome, Population, START, Worker, worker_of};
 use crate::support::PATIENCE;
-use crate::support::long_run::{say, variable};
+use crate::support::long_run::{say, say_progress, variable};
 use crate::support::replay::Replay;
 
 /// Enough of them to hit commits, compactions and checkpoints; `UNTAG_CRASH_CYCLES` sets another number.
@@ -179,6 +179,7 @@ fn sqlite_kill_loses_no_answered_change_of_a_user_and_halves_none() {
             }
             expected[number] = found;
         }
+        say_progress("crash cycles of users", cycle, cycles);
     }
     say(&format!(
         "crash cycles of users: {cycles}, changes answered as made and verified: {made}, as refused: {refused}, \
