@@ -49,12 +49,9 @@ pub struct Batches {
     pool: Arc<Pool>,
     replica: Replica,
     hasher: RandomState,
-    /// How many statements of all groups may be under way.
-    most: usize,
     groups: Mutex<Groups>,
 }
 
-#[derive(Default)]
 struct Groups {
     /// Those that have something to do.
     by_key: HashMap<Key, Group>,
@@ -62,9 +59,16 @@ struct Groups {
     ready: VecDeque<Key>,
     /// The statements of all groups.
     under_way: usize,
+    /// How many of them there may be.
+    most: usize,
 }
 
 impl Groups {
+    /// Whether a group may send a statement now.
+    fn can_send(&self) -> bool {
+        self.under_way < self.most && !self.ready.is_empty()
+    }
+
     /// Lets a group wait for its turn, where it has something to send and may.
     fn queue(&mut self, key: &Key) {
         if let Some(group) = self.by_key.get_mut(key)
@@ -182,11 +186,11 @@ impl Drop for Claim {
         }
         groups.queue(&self.key);
         groups.remove_idle(&self.key);
-        let is_awaited = !groups.ready.is_empty();
+        let can_send = groups.can_send();
         drop(groups);
         // Not from here: a runtime that shuts down drops what it is given, and that would end here again.
         if let Ok(runtime) = Handle::try_current()
-            && is_awaited
+            && can_send
         {
             let batches = Arc::clone(&self.batches);
             runtime.spawn(async move { batches.send() });
@@ -199,11 +203,15 @@ impl Batches {
     /// than have come by then.
     pub fn new(pool: Arc<Pool>, replica: Replica) -> Self {
         Self {
-            most: pool.connections().max(STATEMENTS),
+            groups: Mutex::new(Groups {
+                by_key: HashMap::new(),
+                ready: VecDeque::new(),
+                under_way: 0,
+                most: pool.connections().max(STATEMENTS),
+            }),
             pool,
             replica,
             hasher: RandomState::new(),
-            groups: Mutex::default(),
         }
     }
 
@@ -267,7 +275,7 @@ impl Batches {
     /// Takes the commands of the next statement: of the group whose turn it is, those that have waited longest.
     fn next(self: &Arc<Self>) -> Option<Batch> {
         let mut groups = self.groups();
-        while groups.under_way < self.most {
+        while groups.can_send() {
             let key = groups.ready.pop_front()?;
             let Some(group) = groups.by_key.get_mut(&key) else {
                 continue;
