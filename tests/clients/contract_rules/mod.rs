@@ -8,10 +8,11 @@ mod users;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use prost::Message;
 use untag::domain::{AccountId, Fault};
@@ -51,7 +52,7 @@ impl Rules {
             .spawn()
             .expect("Python is in target/venv: run scripts/setup");
         let mut input = process.stdin.take().unwrap();
-        writeln!(input, "{}", hexadecimal(DESCRIPTORS)).unwrap();
+        writeln!(input, "{}", STANDARD.encode(DESCRIPTORS)).unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         Self {
             process,
@@ -63,7 +64,7 @@ impl Rules {
     fn broken_by(&self, request: &impl Request) -> BTreeSet<String> {
         let (input, output) = &mut *self.pipes.borrow_mut();
         let name = request.type_name();
-        let message = hexadecimal(&request.encode_to_vec());
+        let message = STANDARD.encode(request.encode_to_vec());
         writeln!(input, "{name} {message}").expect("the rules can be read");
         let mut broken = String::new();
         output.read_line(&mut broken).unwrap();
@@ -78,14 +79,6 @@ impl Rules {
         (broken.is_empty() != faults.is_empty())
             .then(|| format!("rules: {broken:?}\ncode: {faults:?}\nrequest: {request:?}"))
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut digits = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        write!(digits, "{byte:02x}").unwrap();
-    }
-    digits
 }
 
 /// A request of the service.

@@ -1,10 +1,11 @@
 """Says which rules of the contract a message breaks, as a client that checks requests by protovalidate finds out.
 
-Reads the descriptors of the contract as a line of hexadecimal digits, and then a line `TYPE DIGITS` for each message. Answers each of those
-with a line: a JSON array of the rules that it breaks, `FIELD RULE`."""
+Reads the descriptors of the contract as a line of base64, and then a line `TYPE BASE64` for each message. Answers each of those with a
+line: a JSON array of the rules that it breaks, `FIELD RULE`."""
 
 import json
 import sys
+from base64 import b64decode
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from protovalidate import Validator
@@ -37,11 +38,11 @@ def field_path(violation):
 
 
 def main():
-    pool = published(bytes.fromhex(sys.stdin.readline()))
+    pool = published(b64decode(sys.stdin.readline()))
     validator = Validator()
     for line in sys.stdin:
-        name, _, digits = line.rstrip("\n").partition(" ")
-        message = message_factory.GetMessageClass(pool.FindMessageTypeByName(name)).FromString(bytes.fromhex(digits))
+        name, _, encoded = line.partition(" ")
+        message = message_factory.GetMessageClass(pool.FindMessageTypeByName(name)).FromString(b64decode(encoded))
         broken = (f"{field_path(violation)} {violation.proto.rule_id}" for violation in validator.collect_violations(message))
         print(json.dumps(sorted(broken)), flush=True)
 
