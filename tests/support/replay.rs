@@ -4,10 +4,23 @@
 use std::collections::BTreeMap;
 
 use untag::domain::{
-    AccountId, Change, Effect, EffectKind, Resource, ResourceId, TagKey, TagValue, User,
+    AccountId, Change, ChangesQuery, Direction, Effect, EffectKind, Resource, ResourceId, Revision,
+    TagKey, TagValue, User,
 };
 
 type Place = (AccountId, ResourceId);
+
+/// The query for all changes of an account, from a revision on.
+pub fn changes_from(account: &AccountId, from: u64, direction: Direction) -> ChangesQuery {
+    ChangesQuery {
+        account: account.clone(),
+        from: Revision::new(from).unwrap(),
+        direction,
+        user: None,
+        most: usize::MAX,
+        most_effects: usize::MAX,
+    }
+}
 
 /// Users as the entries of a log leave them: those that are there, and those that are deleted.
 pub struct Replay {

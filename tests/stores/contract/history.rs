@@ -14,6 +14,7 @@ use super::concurrency::some_users;
 use super::fixtures::*;
 use super::replay;
 use super::user_fixtures::*;
+use crate::support::replay::changes_from;
 
 fn origin_of(action: Action, caller: &str) -> Origin {
     Origin {
@@ -108,7 +109,7 @@ pub async fn history_has_no_entry_of_what_changes_nothing<B: Backend>() {
         let found = store.change(account.clone(), key).await.unwrap();
         assert_eq!(found, None);
     }
-    let query = replay::query(&account, 2, Direction::Forwards);
+    let query = changes_from(&account, 2, Direction::Forwards);
     let found = store.changes(Arc::new(query)).await.unwrap();
     assert_eq!(found, []);
 }

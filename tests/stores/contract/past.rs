@@ -17,8 +17,8 @@ use super::fixtures::*;
 use super::model::Model;
 use super::random::{Step, for_each, list_step, tag_step, untag_step, users};
 use super::random_users::{change_step, import_step};
-use super::replay;
 use super::user_fixtures::{AskUsers as _, START, command, create, delete, rename, restore};
+use crate::support::replay::changes_from;
 
 fn at(revision: u64, query: ListQuery) -> ListQuery {
     ListQuery {
@@ -197,7 +197,7 @@ pub async fn pages_of_changes_end_with_enough_effects<B: Backend>() {
             (Some("0"), 5, 100),
             (Some("3"), 5, 2),
         ] {
-            let mut query = replay::query(&account(ACCOUNT), from, direction);
+            let mut query = changes_from(&account(ACCOUNT), from, direction);
             query.user = of_user(user);
             let all = backend.store().changes(Arc::new(query.clone())).await;
             let all = all.unwrap();

@@ -2,30 +2,17 @@
 
 use std::sync::Arc;
 
-use untag::domain::{
-    AccountId, Change, ChangeKey, ChangesQuery, Direction, EffectKind, Resource, Revision,
-};
+use untag::domain::{AccountId, Change, ChangeKey, Direction, EffectKind, Resource, Revision};
 use untag::store::Store as _;
 
 use super::Backend;
 use super::fixtures::*;
-use crate::support::replay::Replay;
+use crate::support::replay::{Replay, changes_from};
 
 /// All changes of an account, from the first.
 pub async fn all_changes<B: Backend>(backend: &B, account: &AccountId) -> Vec<Change> {
-    let query = query(account, 1, Direction::Forwards);
+    let query = changes_from(account, 1, Direction::Forwards);
     backend.store().changes(Arc::new(query)).await.unwrap()
-}
-
-pub fn query(account: &AccountId, from: u64, direction: Direction) -> ChangesQuery {
-    ChangesQuery {
-        account: account.clone(),
-        from: Revision::new(from).unwrap(),
-        direction,
-        user: None,
-        most: usize::MAX,
-        most_effects: usize::MAX,
-    }
 }
 
 /// Checks that the log of a store that held these resources at first tells what it holds now, where the store keeps a log.
@@ -52,7 +39,7 @@ pub async fn check<B: Backend>(backend: &B, resources: &[Resource]) {
 /// Checks that each way to read changes finds the same.
 async fn check_reads<B: Backend>(backend: &B, account: &AccountId, changes: &[Change]) {
     let store = backend.store();
-    let backwards = query(account, u64::MAX >> 1, Direction::Backwards);
+    let backwards = changes_from(account, u64::MAX >> 1, Direction::Backwards);
     let found = store.changes(Arc::new(backwards)).await.unwrap();
     assert!(found.iter().eq(changes.iter().rev()), "{found:?}");
     for change in changes {
@@ -77,7 +64,7 @@ async fn check_reads<B: Backend>(backend: &B, account: &AccountId, changes: &[Ch
         let has = |change: &&Change, is_it: fn(&EffectKind) -> bool| {
             effects(change).iter().any(|effect| is_it(&effect.kind))
         };
-        let mut of_user = query(account, 1, Direction::Forwards);
+        let mut of_user = changes_from(account, 1, Direction::Forwards);
         of_user.user = Some(id.clone());
         let found = store.changes(Arc::new(of_user)).await.unwrap();
         let mut expected: Vec<_> = changes.iter().filter(|c| !effects(c).is_empty()).collect();

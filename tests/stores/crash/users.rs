@@ -14,8 +14,7 @@ use futures_util::future::select_all;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use untag::domain::{
-    AccountId, Change, ChangeKey, ChangesQuery, DeletedUsers, Direction, Revision, Timestamp, User,
-    UserListQuery,
+    AccountId, Change, ChangeKey, DeletedUsers, Direction, Revision, Timestamp, User, UserListQuery,
 };
 use untag::store::Store as _;
 use untag::store::sqlite::{Options, SqliteStore};
@@ -25,7 +24,7 @@ use super::model::ACCOUNT;
 use super::population::{Command, Outcome, Population, START, Worker, worker_of};
 use crate::support::PATIENCE;
 use crate::support::long_run::{say, say_progress, variable};
-use crate::support::replay::Replay;
+use crate::support::replay::{Replay, changes_from};
 
 /// Enough of them to hit commits, compactions and checkpoints; `UNTAG_CRASH_CYCLES` sets another number.
 const DEFAULT_CYCLES: u32 = 20;
@@ -195,14 +194,8 @@ fn sqlite_kill_loses_no_answered_change_of_a_user_and_halves_none() {
 pub async fn logged(store: &SqliteStore) -> Vec<Change> {
     let account = AccountId::parse(ACCOUNT).unwrap();
     let oldest = store.history(account.clone()).await.unwrap().oldest;
-    let query = ChangesQuery {
-        account,
-        from: oldest.unwrap_or(Revision::FIRST),
-        direction: Direction::Forwards,
-        user: None,
-        most: usize::MAX,
-        most_effects: usize::MAX,
-    };
+    let from = oldest.unwrap_or(Revision::FIRST).get();
+    let query = changes_from(&account, from, Direction::Forwards);
     store.changes(Arc::new(query)).await.unwrap()
 }
 

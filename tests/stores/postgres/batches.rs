@@ -11,8 +11,8 @@ use untag::grpc::proto::UntagResourcesRequest;
 use untag::grpc::proto::untag_resources_request::Resources;
 
 use super::harness::{
-    ACCOUNT, fill, import, remove, resource_ids, serve, session, tags_of, untag_request, user_line,
-    wait_for_lock_wait, wait_for_lock_waits,
+    ACCOUNT, fill, hold_users, import, remove, resource_ids, serve, session, tags_of,
+    untag_request, user_line, wait_for_lock_wait, wait_for_lock_waits,
 };
 use crate::support::http::get;
 use crate::support::postgres::{Cluster, Database, shared};
@@ -69,8 +69,7 @@ type Running = Vec<JoinHandle<Result<(), Status>>>;
 async fn held_up(database: &Database, flags: &[&str]) -> (Server, tokio_postgres::Client, Running) {
     let server = serve(&database.url(), flags);
     let other = session(database).await;
-    let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
-    other.batch_execute(lock).await.unwrap();
+    hold_users(&other).await;
     let first = start_each(&server, 1..=FIRST).await;
     wait_for_queue(&server, FIRST).await;
     wait_for_lock_wait(database).await;
@@ -330,8 +329,7 @@ async fn postgres_untags_of_another_account_gather_while_all_connections_work() 
     );
     let server = serve(&database.url(), &["--store-connections", "2"]);
     let other = session(&database).await;
-    let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
-    other.batch_execute(lock).await.unwrap();
+    hold_users(&other).await;
     let mut running = start_each(&server, 1..=2).await;
     wait_for_lock_waits(&database, 2).await;
     for user in 1..=3 {

@@ -35,6 +35,12 @@ pub async fn session(database: &Database) -> tokio_postgres::Client {
     session
 }
 
+/// Has a session hold the table of users until it commits: nobody else reads or changes it.
+pub async fn hold_users(session: &tokio_postgres::Client) {
+    let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
+    session.batch_execute(lock).await.unwrap();
+}
+
 /// Runs a subcommand on a store to its end.
 pub fn run_on(store: &str, arguments: &[&str]) -> Output {
     let mut command = untag();

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use untag::domain::{AccountId, Change, ChangesQuery, Direction, Resource, Revision};
+use untag::domain::{AccountId, Change, Direction, Resource};
 use untag::store::postgres::{self, ConnectionString, Options, PostgresStore};
 use untag::store::{AuditUse, Retention, Store, StoreError};
 
 use super::harness::ACCOUNT;
 use crate::histories::log;
+use crate::support::replay::changes_from;
 
 /// A store that compacts nothing by itself.
 pub async fn open(url: &str) -> PostgresStore {
@@ -33,14 +34,7 @@ pub fn account() -> AccountId {
 
 /// The changes that a store has from a revision on.
 pub async fn changes(store: &impl Store, from: u64) -> Result<Vec<Change>, StoreError> {
-    let query = ChangesQuery {
-        account: account(),
-        from: Revision::new(from).unwrap(),
-        direction: Direction::Forwards,
-        user: None,
-        most: usize::MAX,
-        most_effects: usize::MAX,
-    };
+    let query = changes_from(&account(), from, Direction::Forwards);
     store.changes(Arc::new(query)).await
 }
 

@@ -8,8 +8,8 @@ use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::harness::{
-    assert_says_what_happened, database_with, fill, health, remove, serve, session, set, tags_of,
-    wait_for_health, wait_for_lock_wait,
+    assert_says_what_happened, database_with, fill, health, hold_users, remove, serve, session,
+    set, tags_of, wait_for_health, wait_for_lock_wait,
 };
 use crate::support::PATIENCE;
 use crate::support::postgres::Cluster;
@@ -225,8 +225,7 @@ async fn postgres_requests_whose_connection_is_lost_are_carried_out() {
         // One that has lost no connection yet: its readiness check does nothing with the table.
         let server = serve(&database.url(), &[]);
         let (mut reader, mut writer) = (server.client().await, server.client().await);
-        let lock = "BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE";
-        other.batch_execute(lock).await.unwrap();
+        hold_users(&other).await;
         let (list, untag) = (
             tags_of(&mut reader, &[1]),
             remove(&mut writer, &[1], &["env"]),
