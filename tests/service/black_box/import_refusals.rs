@@ -18,8 +18,9 @@ fn bad_lines() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     long.resize(70_000, b' ');
     vec![
         ("no JSON", b"{nonsense".to_vec(), "not a user as JSON"),
+        ("no object", b"[]".to_vec(), "not a user as JSON"),
         (
-            "no object",
+            "members in a list",
             br#"["1001","user","2","b@c",{}]"#.to_vec(),
             "expected an object",
         ),
