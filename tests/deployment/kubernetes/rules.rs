@@ -37,9 +37,11 @@ const DEFAULTS: [(&str, &str, &str); 7] = [
 pub fn with_defaults(kind: &Kind, mut object: Value) -> Value {
     object["kind"] = json!(kind.name);
     object["apiVersion"] = json!(kind.api_version());
-    if kind.name == "StatefulSet" {
-        // What `kubectl rollout status` looks for.
-        object["spec"]["updateStrategy"]["type"] = json!("RollingUpdate");
+    // What `kubectl rollout status` looks for, and what `kubectl apply` compares as a whole in a Deployment.
+    match kind.name {
+        "StatefulSet" => object["spec"]["updateStrategy"]["type"] = json!("RollingUpdate"),
+        "Deployment" => object["spec"]["strategy"]["type"] = json!("RollingUpdate"),
+        _ => {}
     }
     for (path, field, value) in DEFAULTS {
         let path: Vec<&str> = path.split('.').collect();
