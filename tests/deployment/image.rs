@@ -1,5 +1,6 @@
 //! The image: what is in it, and that it runs hardened, with a read-only root, no capabilities and any user id.
 
+use std::fs;
 use std::process::Command;
 
 use tokio::net::TcpListener;
@@ -93,6 +94,28 @@ async fn image_health_check_follows_the_store_and_sigterm_drains() {
     in_flight.await.unwrap().unwrap();
     assert_eq!(container.wait(), 0, "{}", container.log());
     container.wait_for_log("drained");
+}
+
+/// Users whose names move on by some places, as lines of an import.
+fn users(places: usize) -> String {
+    const USERS: usize = 1_000;
+    let line = |id: usize| {
+        let name = (id + places) % USERS;
+        format!(
+            r#"{{"account_id":"1","resource_type":"user","resource_id":"{id}","principal_name":"user{name}@a","tags":{{}}}}"#
+        )
+    };
+    (0..USERS).map(|id| line(id) + "\n").collect()
+}
+
+#[test]
+fn image_imports_with_statements_that_change_many_pages_and_no_place_for_temporary_files() {
+    let (directory, mount) = volume();
+    let lines = users(0) + &users(1);
+    fs::write(directory.path().join("users.jsonl"), lines).unwrap();
+    let import = ["import", "--data-dir", "/data", "/data/users.jsonl"];
+    let printed = stdout(&run_once(&[&mount], &import));
+    assert!(printed.contains("1000 created"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

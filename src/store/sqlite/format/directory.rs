@@ -203,6 +203,8 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // The journal of a statement that changes many pages is a file in /tmp else, and a hardened container has no /tmp.
+    connection.pragma_update(None, "temp_store", "memory")?;
     // Plans do not depend on the values that are bound: else SQLite compiles a statement anew for each of them.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
