@@ -74,7 +74,7 @@ fn paste(command: &str, directory: &Path, kubeconfig: &Path) {
     let tools = file("target/kubernetes");
     // There is no kubelet, which alone can be attached to: the Job has to be there.
     let command = command.replace("attach -i job/", "get job/");
-    let command = command.replace("logs job/", "get job/");
+    let command = command.replace("logs --follow job/", "get job/");
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &command])
         .current_dir(directory)
