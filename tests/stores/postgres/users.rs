@@ -301,13 +301,13 @@ async fn postgres_lists_of_users_stop_at_the_end_of_the_page() {
         let next = page.next.as_ref().and_then(UserContinuation::behind);
         assert!(next.unwrap().as_str().starts_with(last));
         let log = &log()[before..];
-        // One more user than the page has, and one that is read before it is needed.
-        assert!(log.contains("rows=11 "), "{log}");
         let actual = log
             .lines()
             .filter_map(|line| line.split_once("(actual rows="));
-        let rows =
-            actual.map(|(_, rows)| rows.split(' ').next().unwrap().parse::<usize>().unwrap());
-        assert!(rows.max() <= Some(12), "{log}");
+        // Since PostgreSQL 18 they have decimals.
+        let rows = actual.map(|(_, rows)| rows.split(' ').next().unwrap().parse().unwrap());
+        let most = rows.fold(0.0, f64::max);
+        // One more user than the page has, and one that is read before it is needed.
+        assert!((11.0..=12.0).contains(&most), "{most}: {log}");
     }
 }
