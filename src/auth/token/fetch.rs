@@ -27,6 +27,11 @@ pub(super) enum FetchError {
     Request(String),
     #[error("the server answers with HTTP status {0}")]
     Status(u16),
+    #[error(
+        "the server answers with HTTP status {0}: it wants to know who asks, and no credentials are sent; let anybody read the keys, \
+         or name a file of them"
+    )]
+    Refused(u16),
     #[error("{0}; this is no set of an issuer's keys")]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -70,8 +75,10 @@ impl Fetcher {
             .await
             // Without the URL, whose query may hold a key.
             .map_err(|error| FetchError::Request(with_causes(&error.without_url())))?;
-        if response.status().as_u16() != 200 {
-            return Err(FetchError::Status(response.status().as_u16()));
+        match response.status().as_u16() {
+            200 => {}
+            status @ (401 | 403) => return Err(FetchError::Refused(status)),
+            status => return Err(FetchError::Status(status)),
         }
         let fresh_for = max_age(response.headers());
         let body = https::body(response, LARGEST_JWKS).await?;

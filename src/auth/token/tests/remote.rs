@@ -144,6 +144,24 @@ async fn a_body_without_end_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_server_that_wants_credentials_is_told_from_one_that_fails() {
+    for (status, wants) in [
+        ("401 Unauthorized", true),
+        ("403 Forbidden", true),
+        ("404 Not Found", false),
+    ] {
+        let server = JwksServer::start(Answer::Head(status.into()));
+        let error = fetch_error(server.url(), None).await;
+        assert!(error.contains(&status[..3]), "{error}");
+        assert_eq!(
+            error.contains("let anybody read the keys"),
+            wants,
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_silent_server_is_given_up() {
     let signer = Signer::ed();
     let server = JwksServer::start(Answer::Silence);
