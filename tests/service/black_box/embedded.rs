@@ -154,10 +154,11 @@ fn a_signal_ends_an_export_and_leaves_nothing_of_it() {
 /// Sends signals to an import that waits for its input, and tells the exit code.
 fn signalled_import(home: &Home, ignore: &str, signals: &[&str]) -> Option<i32> {
     let import = home.command("import");
-    let mut shell = Command::new("sh");
+    // The tests themselves may run under nohup, and a shell can't take back what it was told to ignore.
+    let mut shell = Command::new("env");
     let line = format!("{ignore}\nexec \"$0\" \"$@\"");
     shell
-        .args(["-c", &line])
+        .args(["--default-signal=HUP", "sh", "-c", &line])
         .arg(import.get_program())
         .args(import.get_args());
     shell.arg("-").stdin(Stdio::piped()).stderr(Stdio::null());
