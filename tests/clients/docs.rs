@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::changes::changes;
-use crate::support::{SAMPLE_ACCOUNT, Server, run, wait_until};
+use crate::support::{SAMPLE_ACCOUNT, Server, help, wait_until};
 use crate::tags_of_files::{on_a_terminal, script};
 use crate::{Printed, Sample, tool};
 
@@ -36,7 +36,7 @@ fn between<'text>(text: &'text str, from: &str, to: &str) -> Vec<&'text str> {
 
 #[test]
 fn the_docs_have_every_flag_of_serve_with_its_variable_and_default() {
-    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    let help = help(&["serve"]);
     let described = help.split("\n      --").skip(1).map(|flag| {
         let name = flag.split_whitespace().next().unwrap();
         let takes_value = flag.lines().next().unwrap().contains('<');
@@ -217,7 +217,7 @@ fn the_page_of_the_command_line_has_every_flag_and_exit_code() {
     let users = users.map(|command| ["users", command]);
     let changes = ["list", "show", "revert", "watch"].map(|command| ["changes", command]);
     for [subject, command] in tags.into_iter().chain(users).chain(changes) {
-        let help = String::from_utf8(run(&[subject, command, "--help"]).stdout).unwrap();
+        let help = help(&[subject, command]);
         for flag in help
             .split_whitespace()
             .map(|word| word.trim_end_matches(['.', ',', '>']))

@@ -40,8 +40,17 @@ pub const SAMPLE_ACCOUNT: &str = "1000000000000001";
 /// Alice, who has the tags `cost-center`, `env` and `team`.
 pub const ALICE: &str = "2073290024939201";
 
-/// The program under test.
+/// The program under test. What serves, and is not told where, takes free ports: tests run at once.
 pub fn untag() -> Command {
+    let mut command = untag_as_it_is();
+    for name in ["UNTAG_LISTEN", "UNTAG_ADMIN_LISTEN"] {
+        command.env(name, "127.0.0.1:0");
+    }
+    command
+}
+
+/// The program under test with no variables of its own.
+fn untag_as_it_is() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_untag"));
     for (name, _) in std::env::vars()
         .filter(|(name, _)| ["UNTAG_", "OTEL_"].iter().any(|own| name.starts_with(own)))
@@ -105,6 +114,15 @@ pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// What the program says of a subcommand, in lines of 100 characters.
+pub fn help(arguments: &[&str]) -> String {
+    let mut command = untag_as_it_is();
+    let help = command.args(arguments).arg("--help").env("COLUMNS", "100");
+    let output = help.output().expect("untag runs");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs a subcommand to its end.

@@ -5,22 +5,10 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use super::brief::serve_briefly;
-use crate::support::{Server, run, untag};
+use crate::support::{Server, help, run, untag};
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// The help of a subcommand, wrapped alike on every terminal.
-pub fn help(arguments: &[&str]) -> String {
-    let output = untag()
-        .args(arguments)
-        .arg("--help")
-        .env("COLUMNS", "100")
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    text(&output.stdout)
 }
 
 /// Runs a `serve` that must fail, on ports and in a directory that disturb nobody.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::brief::serve_briefly;
-use super::program::{help, refused_serve, text};
-use crate::support::{ALICE, SAMPLE_ACCOUNT, Server, run, untag, untag_of};
+use super::program::{refused_serve, text};
+use crate::support::{ALICE, SAMPLE_ACCOUNT, Server, help, run, untag, untag_of};
 
 #[test]
 fn a_value_that_is_wrong_is_said_to_come_from_its_variable() {

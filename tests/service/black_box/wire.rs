@@ -104,9 +104,10 @@ impl Wire {
 }
 
 impl Call {
-    /// Sends the whole request message and ends the body.
+    /// Sends the whole request message and ends the body. A service that has refused the request by then has ended the stream
+    /// (RFC 9113, section 8.1): the answer tells.
     pub fn send(&mut self, body: Bytes) {
-        self.body.send_data(body, true).unwrap();
+        let _ended = self.body.send_data(body, true);
     }
 
     /// Waits for the answer.
