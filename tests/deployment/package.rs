@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use tempfile::TempDir;
 
 use crate::container::stdout;
-use crate::support::untag;
+use crate::support::{help, untag};
 use crate::systemd::{output, verified_unit};
 
 /// Builds the package, once a test process, and returns its path.
@@ -139,7 +139,7 @@ fn add_pages(command: &[&str], pages: &mut BTreeSet<String>) {
         let words = command.iter().map(|word| format!("-{word}"));
         words.collect::<String>()
     }));
-    let help = stdout(&output(untag().args(command).arg("--help")));
+    let help = help(command);
     let subcommands = help
         .split_once("\nCommands:\n")
         .map_or("", |(_, rest)| rest);

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{ALICE, PATIENCE, Server, untag, untag_of};
+use crate::support::{ALICE, PATIENCE, Server, help, untag, untag_of};
 
 const UNIT: &str = include_str!("../../deploy/systemd/untag.service");
 const SETTINGS: &str = include_str!("../../deploy/systemd/untag.toml");
@@ -58,8 +58,7 @@ fn systemd_accepts_the_unit_and_finds_it_hardened() {
 
 #[test]
 fn every_setting_of_the_file_is_a_flag_and_its_directories_are_the_units() {
-    let help = output(untag().args(["serve", "--help"]));
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help(&["serve"]);
     let names: Vec<&str> = SETTINGS
         .lines()
         .filter_map(|line| Some(line.trim_start_matches('#').split_once(" = ")?.0))

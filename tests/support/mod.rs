@@ -60,6 +60,18 @@ fn untag_as_it_is() -> Command {
     command
 }
 
+/// A program that runs another one, such as strace, in the environment which that one was given.
+pub fn wrapper(name: &str, program: &Command) -> Command {
+    let mut command = Command::new(name);
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// The origin of a change that is made past the service: each has a RequestId of its own.
 pub fn origin() -> Arc<Origin> {
     Arc::new(Origin::local(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::untag;
+use crate::support::{untag, wrapper};
 
 /// A command that runs the shell lines `prepare` in a mount namespace of its own, and then `untag` with the arguments
 /// that are added. In the lines `$0` is the directory and `$1` the program.
@@ -23,10 +23,7 @@ pub fn in_own_mounts(directory: &Path, prepare: &str) -> Command {
          user namespaces",
     );
     let program = untag();
-    let mut command = Command::new("unshare");
-    for (name, _) in program.get_envs() {
-        command.env_remove(name);
-    }
+    let mut command = wrapper("unshare", &program);
     command
         .args(way)
         .args(["sh", "-ec", &format!("{prepare}\nexec \"$@\"")]);

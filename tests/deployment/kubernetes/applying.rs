@@ -8,6 +8,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use super::api_server::{ApiServer, kubectl};
+use super::discovery::is_of_operator;
 use super::rendering::{named, rendered};
 
 /// The lists of maps that `kubectl apply` merges by a key, by the ends of their paths.
@@ -101,11 +102,6 @@ impl Drop for Cluster {
             self.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
         }
     }
-}
-
-fn is_of_operator(resource: &Value) -> bool {
-    let api = resource["apiVersion"].as_str().unwrap();
-    api.starts_with("cert-manager.io/") || api.starts_with("monitoring.coreos.com/")
 }
 
 #[track_caller]

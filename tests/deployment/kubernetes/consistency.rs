@@ -9,12 +9,12 @@ use super::rendering::{
     Manifests, container, containers, documents, file, labels, list, named, pod, selects, servers,
     strings, with_server,
 };
-use crate::support::run;
+use crate::support::help;
 
 /// The variables that a subcommand knows.
 fn known_variables(subcommand: &str) -> BTreeSet<String> {
-    let help = String::from_utf8(run(&[subcommand, "--help"]).stdout).unwrap();
-    // A narrow terminal breaks lines between the words.
+    // Lines are broken between the words.
+    let help = help(&[subcommand]);
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let variables = help.split("[env: ").skip(1);
     variables
@@ -177,7 +177,7 @@ fn the_memory_of_a_pod_is_the_sum_of_what_it_may_hold() {
             );
         }
     }
-    let text = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    let text = help(&["serve"]);
     let default = text.split("UNTAG_MAX_HELD_BYTES").nth(1).unwrap();
     let default = default.split("[default: ").nth(1).unwrap();
     assert_eq!(

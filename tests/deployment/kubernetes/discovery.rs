@@ -34,6 +34,12 @@ const RBAC: &str = "apis/rbac.authorization.k8s.io/v1";
 const CERT_MANAGER: &str = "apis/cert-manager.io/v1";
 const MONITORING: &str = "apis/monitoring.coreos.com/v1";
 
+/// Whether a resource is of an operator's kind, which a cluster need not have.
+pub fn is_of_operator(resource: &Value) -> bool {
+    let root = format!("apis/{}", resource["apiVersion"].as_str().unwrap());
+    [CERT_MANAGER, MONITORING].contains(&root.as_str())
+}
+
 /// The kinds that the manifests and the commands of the README use.
 pub const KINDS: [Kind; 19] = [
     cluster(CORE, "Namespace", "namespaces"),

@@ -4,10 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::discovery::Kind;
 
-/// What the server adds within lists that `kubectl apply` compares as a whole: where, the field, and its value as JSON. In
-/// maps, and in lists that are merged by a key, an addition is no difference. Since Kubernetes 1.34 a claim's
+/// What the server adds within lists that `kubectl apply` compares as a whole, and within a strategy, which it does too: where,
+/// the field, and its value as JSON. In other maps, and in lists that are merged by a key, an addition is no difference. Since Kubernetes 1.34 a claim's
 /// `creationTimestamp`, which was null, is not among them any more.
-const DEFAULTS: [(&str, &str, &str); 7] = [
+const DEFAULTS: [(&str, &str, &str); 8] = [
+    ("spec.strategy", "type", r#""RollingUpdate""#),
     ("spec.ingress.ports", "protocol", r#""TCP""#),
     ("spec.egress.ports", "protocol", r#""TCP""#),
     ("spec.volumeClaimTemplates", "apiVersion", r#""v1""#),
@@ -37,11 +38,9 @@ const DEFAULTS: [(&str, &str, &str); 7] = [
 pub fn with_defaults(kind: &Kind, mut object: Value) -> Value {
     object["kind"] = json!(kind.name);
     object["apiVersion"] = json!(kind.api_version());
-    // What `kubectl rollout status` looks for, and what `kubectl apply` compares as a whole in a Deployment.
-    match kind.name {
-        "StatefulSet" => object["spec"]["updateStrategy"]["type"] = json!("RollingUpdate"),
-        "Deployment" => object["spec"]["strategy"]["type"] = json!("RollingUpdate"),
-        _ => {}
+    if kind.name == "StatefulSet" {
+        // What `kubectl rollout status` looks for.
+        object["spec"]["updateStrategy"]["type"] = json!("RollingUpdate");
     }
     for (path, field, value) in DEFAULTS {
         let path: Vec<&str> = path.split('.').collect();

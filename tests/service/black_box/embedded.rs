@@ -14,14 +14,12 @@ use super::bulk::{import_stdin, stderr};
 use super::changes::{by_id, changes_of};
 use super::home::Home;
 use super::users::{ACCOUNT, ANN, ask, directory, ids, line, server, untag_request};
-use crate::support::{PATIENCE, untag};
+use crate::support::{PATIENCE, untag, wrapper};
 
 #[test]
 fn a_data_directory_has_one_server() {
     let (server, home) = server(&[]);
-    let mut second = home.command("serve");
-    let second = second.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-    let output = second.output().unwrap();
+    let output = home.command("serve").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("in use by another untag process"), "{said}");
@@ -125,14 +123,11 @@ fn kill(signal: &str, pid: &str) {
 #[test]
 fn a_signal_ends_an_export_and_leaves_nothing_of_it() {
     let (home, out) = (directory(), tempfile::tempdir().unwrap());
-    let mut export = Command::new("strace");
+    let untag = home.command("export");
+    let mut export = wrapper("strace", &untag);
     // Detached, so that the child is the export. It syncs its file at the end, longer than any test takes.
     export.args(["-D", "-f", "-q", "--output=/dev/null", "--trace=fsync"]);
     export.arg("--inject=fsync:delay_enter=600000000");
-    let untag = home.command("export");
-    for (name, _) in untag.get_envs() {
-        export.env_remove(name);
-    }
     export.arg(untag.get_program()).args(untag.get_args());
     export.arg(out.path().join("users.jsonl"));
     let export = export.stderr(Stdio::null()).spawn();
@@ -155,7 +150,7 @@ fn a_signal_ends_an_export_and_leaves_nothing_of_it() {
 fn signalled_import(home: &Home, ignore: &str, signals: &[&str]) -> Option<i32> {
     let import = home.command("import");
     // The tests themselves may run under nohup, and a shell can't take back what it was told to ignore.
-    let mut shell = Command::new("env");
+    let mut shell = wrapper("env", &import);
     let line = format!("{ignore}\nexec \"$0\" \"$@\"");
     shell
         .args(["--default-signal=HUP", "sh", "-c", &line])

@@ -1,23 +1,14 @@
 //! The form of the lines of the log, and which of them are written.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use super::brief::serve_briefly;
 use super::home::Home;
 
-/// A `serve` on ports and a store that disturb nobody.
-fn serve_command(home: &Home) -> Command {
-    let mut command = home.command("serve");
-    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-    command
-}
-
 /// The log of a server that serves for a moment.
 fn log_of(arguments: &[&str]) -> String {
     let home = Home::new();
-    let (code, log) = serve_briefly(serve_command(&home).args(arguments));
+    let (code, log) = serve_briefly(home.command("serve").args(arguments));
     assert_eq!(code, Some(0), "{log}");
     log
 }
@@ -60,7 +51,7 @@ fn the_log_level_decides_which_lines_are_written() {
 #[test]
 fn a_log_level_that_is_none_is_refused() {
     let home = Home::new();
-    let mut command = serve_command(&home);
+    let mut command = home.command("serve");
     let output = command
         .args(["--log-level", "untag=loud"])
         .output()

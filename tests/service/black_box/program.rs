@@ -204,15 +204,7 @@ fn an_address_that_strangers_can_reach_needs_identities_or_allow_anonymous() {
     let tokens = ["--jwks", jwks, "--jwt-issuer", "i", "--jwt-audience", "a"];
     for who in [&["--allow-anonymous"][..], &tokens] {
         let mut command = untag();
-        command
-            .args([
-                "serve",
-                "--listen",
-                "0.0.0.0:0",
-                "--admin-listen",
-                "127.0.0.1:0",
-            ])
-            .args(who);
+        command.args(["serve", "--listen", "0.0.0.0:0"]).args(who);
         let (code, log) = serve_briefly(command.arg("--data-dir").arg(directory.path()));
         assert_eq!(code, Some(0), "{log}");
     }
@@ -222,12 +214,9 @@ fn an_address_that_strangers_can_reach_needs_identities_or_allow_anonymous() {
 fn a_port_in_use_is_named_with_what_to_do() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
-    for (flag, other) in [
-        ("--listen", "--admin-listen"),
-        ("--admin-listen", "--listen"),
-    ] {
+    for flag in ["--listen", "--admin-listen"] {
         let output = refused_serve(|command| {
-            command.args([flag, &taken, other, "127.0.0.1:0"]);
+            command.args([flag, &taken]);
         });
         assert_eq!(output.status.code(), Some(1));
         let said = text(&output.stderr);

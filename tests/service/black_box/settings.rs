@@ -24,9 +24,7 @@ fn a_value_that_is_wrong_is_said_to_come_from_its_variable() {
     ];
     for (variable, value, code, said) in cases {
         let output = refused_serve(|command| {
-            command
-                .args(["--listen", "127.0.0.1:0"])
-                .env(variable, value);
+            command.env(variable, value);
         });
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{variable}: {error}");
@@ -51,7 +49,7 @@ fn a_value_that_is_wrong_is_said_to_come_from_its_variable() {
 /// A `serve` in a directory of its own, on ports that the system chooses.
 fn serve_in(directory: &Path, listen: &str) -> Command {
     let mut command = untag();
-    command.args(["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);
+    command.args(["serve", "--listen", listen]);
     command.arg("--data-dir").arg(directory);
     command
 }

@@ -85,7 +85,8 @@ impl Wire {
     /// Sends one whole request.
     pub async fn call(&mut self, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
         let mut call = self.start(path, headers).await;
-        call.send(body);
+        // A service that has refused the request by its headers has ended the stream (RFC 9113, section 8.1): the answer tells.
+        let _ended = call.body.send_data(body, true);
         call.answer().await
     }
 
@@ -104,10 +105,9 @@ impl Wire {
 }
 
 impl Call {
-    /// Sends the whole request message and ends the body. A service that has refused the request by then has ended the stream
-    /// (RFC 9113, section 8.1): the answer tells.
+    /// Sends the whole request message and ends the body.
     pub fn send(&mut self, body: Bytes) {
-        let _ended = self.body.send_data(body, true);
+        self.body.send_data(body, true).unwrap();
     }
 
     /// Waits for the answer.

@@ -119,14 +119,7 @@ async fn sqlite_kill_loses_no_answered_change_and_halves_none() {
 /// A start that dies too, wherever in reading the log of the last crash it is by then.
 fn die_while_opening(data: &Path, random: &mut StdRng) {
     let mut command = untag();
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--data-dir",
-    ]);
+    command.args(["serve", "--data-dir"]);
     command.arg(data).stdin(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("untag starts");
     std::thread::sleep(Duration::from_micros(random.random_range(0..60_000)));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::model::ACCOUNT;
-use crate::support::{Server, untag};
+use crate::support::{Server, untag, wrapper};
 
 /// Starts the service on a data directory as a tracee: killing it ends strace too.
 pub fn start_traced(data: &Path, strace_arguments: &[&str]) -> Server {
@@ -15,10 +15,7 @@ pub fn start_traced(data: &Path, strace_arguments: &[&str]) -> Server {
     assert!(found.is_ok(), "this test needs strace: run scripts/setup");
 
     let program = untag();
-    let mut command = Command::new("strace");
-    for (name, _) in program.get_envs() {
-        command.env_remove(name);
-    }
+    let mut command = wrapper("strace", &program);
     command
         // Detached, so that the child is the server and not strace; with its threads; no chatter on the server's stderr.
         .args(["-D", "-f", "-q"])

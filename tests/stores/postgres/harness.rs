@@ -116,16 +116,7 @@ pub fn serve_command(store: &str, arguments: &[&str]) -> Command {
 
 /// The error of `serve` when it refuses to start.
 pub fn refused_to_serve(store: &str) -> String {
-    let output = run_on(
-        store,
-        &[
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-        ],
-    );
+    let output = run_on(store, &["serve"]);
     assert!(!output.status.success(), "it was to refuse");
     stderr(&output)
 }

@@ -228,13 +228,7 @@ fn postgres_database_in_another_encoding_is_refused_with_what_to_do() {
         let subcommands = [
             &["migrate"][..],
             &["migrate", "--dry-run"],
-            &[
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin-listen",
-                "127.0.0.1:0",
-            ],
+            &["serve"],
             &["serve", "--sample-data"],
             &["import", "/dev/null"],
             &["export"],

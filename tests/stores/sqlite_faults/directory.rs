@@ -3,10 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use super::harness::{ACCOUNT, Client, Data, need};
-use crate::support::{PATIENCE, Server, run, untag};
+use crate::support::{PATIENCE, Server, run, untag, wrapper};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
@@ -51,12 +50,8 @@ fn sqlite_new_directories_survive_a_power_loss_with_all_above_them() {
     let above = tempfile::tempdir().unwrap();
     let above = above.path().canonicalize().unwrap();
     let trace = above.join("trace");
-    let mut command = Command::new("strace");
     let program = untag();
-    for (name, _) in program.get_envs() {
-        command.env_remove(name);
-    }
-    let imported = command
+    let imported = wrapper("strace", &program)
         .args(["-f", "-y", "-e", "trace=fsync", "-o"])
         .arg(&trace)
         .arg(program.get_program())

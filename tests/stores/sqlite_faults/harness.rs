@@ -120,7 +120,6 @@ impl Data {
 
 /// Runs an `untag serve` command that must end by itself with a failure, and returns what it says.
 pub fn refused(mut command: Command) -> String {
-    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -2,14 +2,13 @@
 //! some are removed by tombstones that lie in the table still. `fixtures/version-2.jsonl` is what that program exported of it.
 
 use std::path::Path;
-use std::process::Command;
 
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::harness::{ACCOUNT, Client, Data, need};
-use crate::support::{PATIENCE, Server, run, untag};
+use crate::support::{PATIENCE, Server, run, untag, wrapper};
 
 const VERSION_2: &[u8] = include_bytes!("fixtures/version-2.db");
 const EXPORT: &str = include_str!("fixtures/version-2.jsonl");
@@ -178,12 +177,8 @@ fn sqlite_migration_that_is_killed_at_any_write_goes_on_at_the_next_start() {
     let mut killed = 0;
     loop {
         let data = version_2();
-        let mut command = Command::new("strace");
-        for (name, _) in program.get_envs() {
-            command.env_remove(name);
-        }
         let inject = format!("inject=pwrite64:signal=KILL:when={}", killed + 1);
-        let ended = command
+        let ended = wrapper("strace", &program)
             .args([
                 "-f",
                 "-q",
